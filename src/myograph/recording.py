@@ -1,0 +1,216 @@
+"""`Recording`: one subject, one session, one rate; and `Layout`, where its electrodes sit."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+from myograph.errors import ShapeError, SignalError
+
+Unit = Literal["uV", "adc", "normalised"]
+UNITS = ("uV", "adc", "normalised")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each channel's electrode sits: a row and a column per channel, -1 where it is off the pattern.
+
+    `wraps`: the last column is next to the first, as in an armband. `spacing_mm`: between neighbouring
+    columns, where it is known.
+    """
+
+    row: tuple[int, ...]
+    column: tuple[int, ...]
+    wraps: bool = False
+    spacing_mm: float | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.row) != len(self.column):
+            raise ShapeError(f"a layout has one row and one column a channel, got {len(self.row)} and {len(self.column)}")
+
+    @classmethod
+    def ring(cls, n_channels: int, n_rings: int = 1, n_extra: int = 0) -> Layout:
+        """`n_rings` armbands of `n_channels` electrodes each, then `n_extra` electrodes placed elsewhere."""
+        rows = [r for r in range(n_rings) for _ in range(n_channels)] + [-1] * n_extra
+        columns = list(range(n_channels)) * n_rings + [-1] * n_extra
+        return cls(tuple(rows), tuple(columns), wraps=True)
+
+    @classmethod
+    def grid(cls, rows: int, columns: int, wraps: bool = False, spacing_mm: float | None = None) -> Layout:
+        """A rectangular grid whose channels run row by row."""
+        r, c = np.divmod(np.arange(rows * columns), columns)
+        return cls(tuple(r.tolist()), tuple(c.tolist()), wraps, spacing_mm)
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns) of the pattern."""
+        return max(self.row, default=-1) + 1, max(self.column, default=-1) + 1
+
+    def index(self) -> np.ndarray:
+        """(row, column) array of channel numbers, -1 where no electrode sits."""
+        image = np.full(self.shape, -1, np.intp)
+        for channel, (r, c) in enumerate(zip(self.row, self.column)):
+            if r >= 0:
+                image[r, c] = channel
+        return image
+
+    def take(self, channels: np.ndarray) -> Layout:
+        """The layout of a selection of channels."""
+        return replace(self, row=tuple(self.row[i] for i in channels), column=tuple(self.column[i] for i in channels))
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """Samples of one subject in one session, with a label and a repetition at every sample.
+
+    Parameters
+    ----------
+    signal : (channel, time) float32 or float64, in `unit`; integers are taken as float32. Kept as a read-only
+        view, so a memory-mapped file stays on disk.
+    rate_hz : samples a second.
+    label : (time,) index into `label_names`, -1 where unlabelled.
+    repetition : (time,) number of the repetition; None numbers the contiguous runs of each label from 1.
+    subject, session : names; sorting is by order of appearance, never by spelling.
+    unit : "uV", "adc" where the scale is unknown, or "normalised".
+    label_names : name of each label index.
+    layout : where the electrodes sit, if known.
+    name : what to call it in messages; by default subject and session.
+
+    Raises
+    ------
+    ShapeError : axes or lengths that do not agree.
+    SignalError : NaN or infinite samples, an unknown unit or an impossible rate.
+    """
+
+    signal: np.ndarray
+    rate_hz: float
+    label: np.ndarray
+    subject: str
+    repetition: np.ndarray | None = None
+    session: str = "1"
+    unit: Unit = "uV"
+    label_names: tuple[str, ...] = ()
+    layout: Layout | None = None
+    name: str = field(default="")
+
+    def __post_init__(self) -> None:
+        put = lambda key, value: object.__setattr__(self, key, value)  # noqa: E731
+        put("subject", str(self.subject))
+        put("session", str(self.session))
+        put("name", self.name or f"subject {self.subject}, session {self.session}")
+        signal = np.asarray(self.signal)
+        if signal.ndim != 2 or signal.shape[0] == 0:
+            raise ShapeError(f"{self.name}: signal is (channel, time), got shape {signal.shape}; use signal[None] for one channel")
+        if signal.dtype not in (np.float32, np.float64):
+            if signal.dtype.kind not in "iufb":
+                raise SignalError(f"{self.name}: signal holds numbers, got dtype {signal.dtype}")
+            signal = signal.astype(np.float32)
+        label = np.asarray(self.label)
+        if label.shape != signal.shape[1:]:
+            hint = "; is the signal (time, channel)? Pass signal.T" if label.shape == signal.shape[:1] else ""
+            raise ShapeError(f"{self.name}: signal (channel, time) is {signal.shape} but label is {label.shape}{hint}")
+        if label.dtype.kind not in "iu":
+            raise ShapeError(f"{self.name}: label holds indices into label_names, got dtype {label.dtype}; see label_names")
+        label = label.astype(np.int32, copy=False)
+        names = tuple(str(n) for n in self.label_names) or tuple(str(i) for i in range(int(label.max(initial=-1)) + 1))
+        if len(set(names)) != len(names):
+            raise ShapeError(f"{self.name}: label_names repeat a name: {names}")
+        if label.size and not (-1 <= int(label.min()) and int(label.max()) < len(names)):
+            raise ShapeError(
+                f"{self.name}: labels run from {label.min()} to {label.max()}, but there are {len(names)} label names; "
+                "use -1 where there is no label"
+            )
+        repetition = runs_per_label(label) if self.repetition is None else np.asarray(self.repetition)
+        if repetition.shape != label.shape:
+            raise ShapeError(f"{self.name}: repetition is {repetition.shape}, label is {label.shape}; both are (time,)")
+        if not (np.isfinite(self.rate_hz) and self.rate_hz > 0):
+            raise SignalError(f"{self.name}: rate_hz is a positive number of samples a second, got {self.rate_hz}")
+        if self.unit not in UNITS:
+            raise SignalError(f"{self.name}: unit is one of {', '.join(UNITS)}, got {self.unit!r}; use 'adc' for an unknown scale")
+        if self.layout is not None and len(self.layout) != len(signal):
+            raise ShapeError(f"{self.name}: the layout places {len(self.layout)} channels, the signal has {len(signal)}")
+        check_finite(signal, self.name)
+        frozen = signal.view()
+        frozen.flags.writeable = False
+        put("signal", frozen)
+        put("rate_hz", float(self.rate_hz))
+        put("label", label)
+        put("repetition", repetition.astype(np.int32, copy=False))
+        put("label_names", names)
+
+    @property
+    def n_channels(self) -> int:
+        return self.signal.shape[0]
+
+    @property
+    def n_samples(self) -> int:
+        return self.signal.shape[1]
+
+    @property
+    def duration_s(self) -> float:
+        return self.n_samples / self.rate_hz
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 of samples, labels, repetitions and rate: what makes two recordings the same data."""
+        digest = hashlib.sha256(f"{self.signal.shape}{self.signal.dtype}{self.rate_hz}".encode())
+        for array in (self.signal, self.label, self.repetition):
+            digest.update(np.ascontiguousarray(array))
+        return digest.hexdigest()
+
+    def with_signal(self, signal: np.ndarray, **changes: Any) -> Recording:
+        """The same recording with other samples (a filter's output), and other fields as given."""
+        return replace(self, signal=signal, **changes)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "content_hash"}
+
+    def __repr__(self) -> str:
+        return (
+            f"<Recording {self.name}: {self.n_channels} channels x {self.duration_s:.1f} s @ {self.rate_hz:g} Hz, "
+            f"{self.unit}, {len(self.label_names)} labels>"
+        )
+
+
+def check_finite(signal: np.ndarray, name: str) -> None:
+    """Raise SignalError where a sample is NaN or infinite, saying how many and where the first one is."""
+    # One sum is a fifth of the cost of isfinite on every sample, and cannot hide a NaN or an infinity.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(signal.sum(dtype=np.float64)):
+            return
+    bad = ~np.isfinite(signal)
+    if bad.any():
+        channel, sample = np.argwhere(bad)[0]
+        raise SignalError(
+            f"{name}: {int(bad.sum())} samples are NaN or infinite, the first in channel {channel} at sample {sample}; "
+            "interpolate or cut them out before making a Recording"
+        )
+
+
+def run_starts(*tracks: np.ndarray) -> np.ndarray:
+    """Start index of each run over which every track stays constant; tracks are (time,)."""
+    if not len(tracks[0]):
+        return np.zeros(0, np.intp)
+    change = np.zeros(len(tracks[0]) - 1, bool)
+    for track in tracks:
+        change |= track[1:] != track[:-1]
+    return np.concatenate([[0], np.flatnonzero(change) + 1])
+
+
+def runs_per_label(label: np.ndarray) -> np.ndarray:
+    """(time,) repetition numbers where a data set has none: the n-th contiguous run of a label is its repetition n."""
+    starts = run_starts(label)
+    repetition = np.zeros(len(label), np.int32)
+    seen: dict[int, int] = {}
+    for start, stop in zip(starts, np.append(starts[1:], len(label))):
+        value = int(label[start])
+        seen[value] = seen.get(value, 0) + 1
+        repetition[start:stop] = seen[value]
+    return repetition
