@@ -3,43 +3,32 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 __version__ = "0.1.0"
 
 # What a user meets first; each is imported when it is first asked for, so that `import myograph` stays light.
-_WHERE = {
-    "Recording": "recording",
-    "Layout": "recording",
-    "Windowing": "windows",
-    "Windows": "windows",
-    "LeakageError": "errors",
-    "MyographError": "errors",
+_HOMES = {
+    "errors": ("LeakageError", "MyographError"),
+    "protocols": (
+        "CrossSession",
+        "KFoldRepetitions",
+        "LeakyShuffledWindows",
+        "LeaveOneSubjectOut",
+        "PooledSubjects",
+        "WithinSubject",
+    ),
+    "recording": ("Layout", "Recording"),
+    "windows": ("Windowing", "Windows"),
 }
-for _name in ("WithinSubject", "KFoldRepetitions", "PooledSubjects", "LeaveOneSubjectOut", "CrossSession", "LeakyShuffledWindows"):
-    _WHERE[_name] = "protocols"
-
-__all__ = ["__version__", *_WHERE]
-
-if TYPE_CHECKING:
-    from myograph.errors import LeakageError, MyographError
-    from myograph.protocols import (
-        CrossSession,
-        KFoldRepetitions,
-        LeakyShuffledWindows,
-        LeaveOneSubjectOut,
-        PooledSubjects,
-        WithinSubject,
-    )
-    from myograph.recording import Layout, Recording
-    from myograph.windows import Windowing, Windows
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
+    if name not in _HOME_OF:
         raise AttributeError(f"module 'myograph' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"myograph.{_WHERE[name]}"), name)
+    return getattr(importlib.import_module(f"myograph.{_HOME_OF[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted(["__version__", *_HOME_OF])

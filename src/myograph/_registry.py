@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 from myograph.errors import ConfigError, unknown_name
 
-F = TypeVar("F", bound=Callable[..., Any])
+Factory = Callable[..., Any]
 
 
 class Registry:
@@ -21,15 +21,15 @@ class Registry:
 
     def __init__(self, kind: str, package: str):
         self.kind, self.package = kind, package
-        self._entries: dict[str, Callable[..., Any]] = {}
+        self._entries: dict[str, Factory] = {}
         self._loaded = False
 
-    def register(self, given: str | F) -> Any:
+    def register(self, given: str | Factory) -> Any:
         if isinstance(given, str):
             return lambda factory: self.add(given, factory)
         return self.add(getattr(given, "name", None) or given.__name__, given)
 
-    def add(self, name: str, factory: F) -> F:
+    def add(self, name: str, factory: Factory) -> Factory:
         known = self._entries.get(name)
         if known is not None and known is not factory:
             raise ConfigError(
@@ -47,7 +47,7 @@ class Registry:
             if not module.name.startswith("_"):
                 importlib.import_module(f"{self.package}.{module.name}")
 
-    def __getitem__(self, name: str) -> Callable[..., Any]:
+    def __getitem__(self, name: str) -> Factory:
         self.load()
         try:
             return self._entries[name]

@@ -114,9 +114,7 @@ def _sources(windows: Windows) -> np.ndarray:
     return np.array([numbers[key] for key in keys])
 
 
-def _explain(
-    table: pd.DataFrame, name: str, what: str, train: np.ndarray, test: np.ndarray, shared: np.ndarray
-) -> str:
+def _explain(table: pd.DataFrame, name: str, what: str, train: np.ndarray, test: np.ndarray, shared: np.ndarray) -> str:
     row = int(test[np.argmax(shared)])
     if what == "samples":
         partner = next((int(t) for t in train if overlapping(table, test[shared][:1], np.array([t])).any()), None)
@@ -126,8 +124,10 @@ def _explain(
     first = table.iloc[row]
     where = f"subject {first['subject']}, session {first['session']}, repetition {first['repetition']}"
     pair = f"test window {row} and train window {partner}" if partner is not None else f"test window {row}"
-    advice = "split by repetition with a protocol from myograph.protocols" if what in ("samples", "repetition") else (
-        f"keep each {what} on one side"
+    advice = (
+        "split by repetition with a protocol from myograph.protocols"
+        if what in ("samples", "repetition")
+        else (f"keep each {what} on one side")
     )
     return (
         f"{name}: {int(shared.sum())} of {len(test)} test windows share {'a ' if what != 'samples' else ''}{what} with train, "

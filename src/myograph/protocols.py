@@ -53,7 +53,9 @@ class Protocol:
             if not self.leaky:
                 train = train[~overlapping(table, train, test)]
                 if not len(train):
-                    raise ProtocolError(f"{self}: every train window of fold {name!r} shares samples with a test window")
+                    raise ProtocolError(
+                        f"{self}: every train window of fold {name!r} shares samples with a test window"
+                    )
             yield Fold(name, train, test)
 
     def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -115,7 +117,9 @@ class KFoldRepetitions(Protocol):
 
     def __post_init__(self) -> None:
         if self.n_splits is not None and self.n_splits < 2:
-            raise ProtocolError(f"n_splits is at least 2, or None to leave one repetition out at a time, got {self.n_splits}")
+            raise ProtocolError(
+                f"n_splits is at least 2, or None to leave one repetition out at a time, got {self.n_splits}"
+            )
         if self.within not in ("subject", "session"):
             raise ProtocolError(f"within is 'subject' or 'session', got {self.within!r}")
 
@@ -160,7 +164,9 @@ class PooledSubjects(Protocol):
             for key, rows in _groups(table, "subject", "session"):
                 numbers = np.unique(repetition[rows])
                 if len(numbers) < 2:
-                    raise ProtocolError(f"subject {key} has only repetition {numbers[0]}; PooledSubjects needs two or more")
+                    raise ProtocolError(
+                        f"subject {key} has only repetition {numbers[0]}; PooledSubjects needs two or more"
+                    )
                 n_test = min(max(round(self.test_fraction * len(numbers)), 1), len(numbers) - 1)
                 test |= rows & np.isin(repetition, rng.choice(numbers, n_test, replace=False))
             yield f"pooled {i + 1}", ~test, test
@@ -188,7 +194,9 @@ class LeaveOneSubjectOut(Protocol):
         repetition = table["repetition"].to_numpy()
         groups = list(_groups(table, "subject"))
         if len(groups) < 2:
-            raise ProtocolError(f"LeaveOneSubjectOut needs two or more subjects, got {groups[0][0] if groups else 'none'}")
+            raise ProtocolError(
+                f"LeaveOneSubjectOut needs two or more subjects, got {groups[0][0] if groups else 'none'}"
+            )
         for subject, rows in groups:
             test = rows.copy()
             if self.calibration:
@@ -216,7 +224,9 @@ class CrossSession(Protocol):
     def __post_init__(self) -> None:
         both = set(self.train_sessions or ()) & set(self.test_sessions or ())
         if both:
-            raise ProtocolError(f"sessions {sorted(both)} both train and test; give disjoint train_sessions and test_sessions")
+            raise ProtocolError(
+                f"sessions {sorted(both)} both train and test; give disjoint train_sessions and test_sessions"
+            )
 
     def _folds(self, table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         session = table["session"].astype(str).to_numpy()
@@ -287,6 +297,7 @@ def _groups(table: pd.DataFrame, *columns: str, within: np.ndarray | None = None
 
 def _inventory(table: pd.DataFrame) -> str:
     parts = [
-        f"{column}s {', '.join(map(str, list(table[column].unique())[:12]))}" for column in ("subject", "session", "repetition")
+        f"{column}s {', '.join(map(str, list(table[column].unique())[:12]))}"
+        for column in ("subject", "session", "repetition")
     ]
     return "the windows have " + "; ".join(parts)

@@ -30,7 +30,9 @@ class Layout:
 
     def __post_init__(self) -> None:
         if len(self.row) != len(self.column):
-            raise ShapeError(f"a layout has one row and one column a channel, got {len(self.row)} and {len(self.column)}")
+            raise ShapeError(
+                f"a layout has one row and one column a channel, got {len(self.row)} and {len(self.column)}"
+            )
 
     @classmethod
     def ring(cls, n_channels: int, n_rings: int = 1, n_extra: int = 0) -> Layout:
@@ -93,7 +95,7 @@ class Recording:
     rate_hz: float
     label: np.ndarray
     subject: str
-    repetition: np.ndarray | None = None
+    repetition: np.ndarray = None  # type: ignore[assignment]  # filled in below
     session: str = "1"
     unit: Unit = "uV"
     label_names: tuple[str, ...] = ()
@@ -107,7 +109,9 @@ class Recording:
         put("name", self.name or f"subject {self.subject}, session {self.session}")
         signal = np.asarray(self.signal)
         if signal.ndim != 2 or signal.shape[0] == 0:
-            raise ShapeError(f"{self.name}: signal is (channel, time), got shape {signal.shape}; use signal[None] for one channel")
+            raise ShapeError(
+                f"{self.name}: signal is (channel, time), got shape {signal.shape}; use signal[None] for one channel"
+            )
         if signal.dtype not in (np.float32, np.float64):
             if signal.dtype.kind not in "iufb":
                 raise SignalError(f"{self.name}: signal holds numbers, got dtype {signal.dtype}")
@@ -117,12 +121,14 @@ class Recording:
             hint = "; is the signal (time, channel)? Pass signal.T" if label.shape == signal.shape[:1] else ""
             raise ShapeError(f"{self.name}: signal (channel, time) is {signal.shape} but label is {label.shape}{hint}")
         if label.dtype.kind not in "iu":
-            raise ShapeError(f"{self.name}: label holds indices into label_names, got dtype {label.dtype}; see label_names")
+            raise ShapeError(
+                f"{self.name}: label holds indices into label_names, got dtype {label.dtype}; see label_names"
+            )
         label = label.astype(np.int32, copy=False)
         names = tuple(str(n) for n in self.label_names) or tuple(str(i) for i in range(int(label.max(initial=-1)) + 1))
         if len(set(names)) != len(names):
             raise ShapeError(f"{self.name}: label_names repeat a name: {names}")
-        if label.size and not (-1 <= int(label.min()) and int(label.max()) < len(names)):
+        if label.size and (int(label.min()) < -1 or int(label.max()) >= len(names)):
             raise ShapeError(
                 f"{self.name}: labels run from {label.min()} to {label.max()}, but there are {len(names)} label names; "
                 "use -1 where there is no label"
@@ -133,9 +139,13 @@ class Recording:
         if not (np.isfinite(self.rate_hz) and self.rate_hz > 0):
             raise SignalError(f"{self.name}: rate_hz is a positive number of samples a second, got {self.rate_hz}")
         if self.unit not in UNITS:
-            raise SignalError(f"{self.name}: unit is one of {', '.join(UNITS)}, got {self.unit!r}; use 'adc' for an unknown scale")
+            raise SignalError(
+                f"{self.name}: unit is one of {', '.join(UNITS)}, got {self.unit!r}; use 'adc' for an unknown scale"
+            )
         if self.layout is not None and len(self.layout) != len(signal):
-            raise ShapeError(f"{self.name}: the layout places {len(self.layout)} channels, the signal has {len(signal)}")
+            raise ShapeError(
+                f"{self.name}: the layout places {len(self.layout)} channels, the signal has {len(signal)}"
+            )
         check_finite(signal, self.name)
         frozen = signal.view()
         frozen.flags.writeable = False

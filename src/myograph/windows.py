@@ -230,14 +230,18 @@ class Windows:
             return 1
         counts = {self.recordings[i].n_channels for i in np.unique(self.table["recording"].to_numpy())}
         if len(counts) != 1:
-            raise ShapeError(f"these windows have different channel counts ({sorted(counts)}); select the same channels of each")
+            raise ShapeError(
+                f"these windows have different channel counts ({sorted(counts)}); select the same channels of each"
+            )
         return counts.pop()
 
     @property
     def rate_hz(self) -> float:
         rates = {self.recordings[i].rate_hz for i in np.unique(self.table["recording"].to_numpy())}
         if len(rates) != 1:
-            raise ShapeError(f"these windows have different rates ({sorted(rates)} Hz); resample the recordings to one rate")
+            raise ShapeError(
+                f"these windows have different rates ({sorted(rates)} Hz); resample the recordings to one rate"
+            )
         return rates.pop()
 
     @property
