@@ -5,6 +5,225 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
 from myograph._registry import Registry
+from myograph.errors import ConfigError, DataError, MissingExtraError, unknown_name
+from myograph.recording import Recording
 
 DATASETS = Registry("data set", "myograph.datasets")
+
+Progress = Callable[[str, int, int], None]
+"""Called as progress(message, done, total)."""
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One file of a data set's own distribution.
+
+    name : file name to keep it under.
+    urls : where it is, mirrors after the first.
+    sha256 : 64 hexadecimal digits, None where the publisher's hash is not known.
+    size_bytes : length, where it is known.
+    """
+
+    name: str
+    urls: tuple[str, ...]
+    sha256: str | None = None
+    size_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that `check` found: where it is, what it is, and what to do about it.
+
+    level : "error" keeps data from being read, "warning" will show in results, "info" is worth knowing.
+    """
+
+    level: Literal["error", "warning", "info"]
+    where: str
+    what: str
+    advice: str
+
+
+class Dataset:
+    """Base of all data sets. A data set is a frozen dataclass; its fields are its options.
+
+    Class attributes
+    ----------------
+    name, title, licence, citation, doi, homepage : shown to the user; `name` is what `load` takes.
+    files : what `fetch` downloads; empty where the publisher offers no direct links.
+    rest : the label name of rest, None where there is none.
+    version : raise it when the reader changes, so that decoded copies are made anew.
+    needs_files : False for a generator.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str] = ""
+    licence: ClassVar[str] = ""
+    citation: ClassVar[str] = ""
+    doi: ClassVar[str] = ""
+    homepage: ClassVar[str] = ""
+    files: ClassVar[tuple[RemoteFile, ...]] = ()
+    rest: ClassVar[str | None] = None
+    version: ClassVar[int] = 1
+    needs_files: ClassVar[bool] = True
+
+    def subjects(self, folder: Path) -> list[str]:
+        """Names of the subjects whose files are in `folder`, in natural order, without parsing them.
+
+        Raises DataError where there are none.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no subjects(folder)")
+
+    def read(self, folder: Path, subjects: Iterable[str] | None = None) -> Iterator[Recording]:
+        """Recordings of the given subjects (all if None), subject by subject; no other subject is parsed.
+
+        Raises DataError where a file is missing, damaged or not in the expected layout.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no read(folder, subjects)")
+
+    def write_miniature(self, folder: Path, rng: np.random.Generator) -> None:
+        """Write a tiny set (two subjects or more) in the original's own layout and format."""
+        raise NotImplementedError(f"{type(self).__name__} defines no write_miniature(folder, rng)")
+
+    def own_folder(self) -> Path | None:
+        """The folder to read, for a data set that says so itself; None looks for its name in the data folder."""
+        return None
+
+    def sources(self, folder: Path, subject: str) -> list[Path]:
+        """Files that the subject's recordings come from: when one changes, the subject is decoded again.
+
+        By default every file in the folder; narrow it where a subject has files of its own.
+        """
+        return sorted(p for p in Path(folder).rglob("*") if p.is_file())
+
+    def inspect_files(self, folder: Path, subject: str) -> list[Finding]:
+        """What is missing, unreadable or odd in the subject's files, one by one, beyond what `read` raises."""
+        return []
+
+    def check(self, folder: Path, progress: Progress | None = None) -> list[Finding]:
+        """Everything missing, damaged or odd in the folder, going on after each."""
+        from myograph.datasets._check import check
+
+        return check(self, Path(folder), progress)
+
+
+def natural(name: str) -> list[tuple[int, int | str]]:
+    """Sort key under which "S10" follows "S9"."""
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", str(name)) if part]
+
+
+def get(dataset: str | Dataset, **options: Any) -> Dataset:
+    """A data set by name with options, or a data set itself with options changed.
+
+    Raises UnknownNameError, with the nearest names, for a name or an option that is not known.
+    """
+    if isinstance(dataset, str):
+        return DATASETS.create(dataset, **options)
+    try:
+        return replace(dataset, **options) if options else dataset  # type: ignore[type-var]
+    except TypeError as error:
+        raise ConfigError(f"data set {dataset.name!r} does not take these options: {error}") from error
+
+
+def cache_folder() -> Path:
+    """Where decoded and unpacked copies live: $MYOGRAPH_CACHE, else the platform's cache folder."""
+    given = os.environ.get("MYOGRAPH_CACHE")
+    return Path(given).expanduser() if given else _user_cache()
+
+
+def data_folder() -> Path:
+    """Where data sets' own files live: $MYOGRAPH_DATA, else `data` in the platform's cache folder."""
+    given = os.environ.get("MYOGRAPH_DATA")
+    return Path(given).expanduser() if given else _user_cache() / "data"
+
+
+def _user_cache() -> Path:
+    try:
+        from platformdirs import user_cache_dir
+    except ImportError as error:
+        raise MissingExtraError(
+            "this needs 'platformdirs': pip install platformdirs, or set MYOGRAPH_CACHE and MYOGRAPH_DATA"
+        ) from error
+    return Path(user_cache_dir("myograph", appauthor=False))
+
+
+def locate(dataset: str | Dataset) -> Path:
+    """The folder that holds a data set's files, unpacked into the cache first where only an archive is there.
+
+    Raises DataError, saying where it looked and what to do, if neither is there or the archive is damaged.
+    """
+    from myograph.datasets._store import find
+
+    dataset = get(dataset)
+    own = dataset.own_folder()
+    if own is None and not dataset.needs_files:
+        return data_folder() / dataset.name
+    if own is not None:
+        if not Path(own).is_dir():
+            raise DataError(f"{dataset.name}: there is no folder {own}; give the folder that holds the recordings")
+        return Path(own)
+    return find(dataset, data_folder(), cache_folder())
+
+
+def load(
+    dataset: str | Dataset,
+    subjects: str | Iterable[str | int] | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> list[Recording]:
+    """Recordings of a data set, their signals memory-mapped.
+
+    The first time each subject's files are decoded into the cache; later only that copy is read. It is made anew
+    when the files, the options or the reader's version change, or when its hash does not fit.
+
+    Parameters
+    ----------
+    dataset : a name that `DATASETS` knows, or a Dataset.
+    subjects : names, or text such as "1-6,9"; all if None.
+    progress : called as progress(message, done, total).
+    options : fields of the data set.
+
+    Raises
+    ------
+    UnknownNameError : a data set, an option or a subject that is not there; the nearest names are given.
+    DataError : files are missing, damaged or not in the expected layout.
+    """
+    from myograph.datasets._store import decoded
+
+    dataset = get(dataset, **options)
+    folder = locate(dataset)
+    wanted = choose_subjects(dataset.subjects(folder), subjects, dataset.name)
+    return decoded(dataset, folder, wanted, cache_folder(), progress or (lambda message, done, total: None))
+
+
+def choose_subjects(known: list[str], wanted: str | Iterable[str | int] | None, name: str = "") -> list[str]:
+    """The known subjects that are wanted: names, or text with commas and ranges ("1-6,9"); all if None."""
+    if wanted is None:
+        return list(known)
+    if isinstance(wanted, (int, np.integer)):
+        wanted = [int(wanted)]
+    if isinstance(wanted, str):
+        wanted = [wanted] if wanted in known else [w.strip() for w in wanted.split(",") if w.strip()]
+    chosen: list[str] = []
+    for given in map(str, wanted):
+        span = re.fullmatch(r"(\d+)-(\d+)", given)
+        if given in known or not span:
+            names = [given]
+        else:
+            names = [str(i) for i in range(int(span[1]), int(span[2]) + 1)]
+        for subject in names:
+            if subject not in known:
+                raise unknown_name(f"subject of {name}" if name else "subject", subject, known)
+            chosen.append(subject)
+    if not chosen:
+        raise ConfigError(f"no subject was chosen; {name or 'the data set'} has {', '.join(known)}")
+    return list(dict.fromkeys(chosen))

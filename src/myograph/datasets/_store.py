@@ -1,0 +1,159 @@
+"""Where a data set's files are, and the decoded copy of them: one .npy a signal, read back memory-mapped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from myograph.errors import DataError
+from myograph.recording import Layout, Recording
+
+if TYPE_CHECKING:
+    from myograph.datasets import Dataset, Progress
+
+ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar", ".tar.xz", ".tar.bz2")
+LAYOUT_VERSION = 1
+INDEX = "index.json"
+
+
+def find(dataset: Dataset, data: Path, cache: Path) -> Path:
+    """The unpacked folder of a data set: <data>/<name>/, or <data>/<name>.zip unpacked into the cache."""
+    from myograph._download import unpack_once
+
+    folder = data / dataset.name
+    beside = [data / f"{dataset.name}{ending}" for ending in ARCHIVES]
+    if folder.is_dir():
+        packed = sorted(p for p in folder.iterdir() if p.name.endswith(ARCHIVES) and p.is_file())
+        loose = [p for p in folder.iterdir() if p not in packed and not p.name.startswith(".")]
+        if packed and not loose:
+            return unpack_once(packed, cache / "unpacked" / dataset.name)
+        if loose:
+            return folder
+    for archive in beside:
+        if archive.is_file():
+            return unpack_once([archive], cache / "unpacked" / dataset.name)
+    how = f"run `myograph datasets fetch {dataset.name}`" if dataset.files else f"get it from {dataset.homepage}"
+    raise DataError(
+        f"{dataset.name}: no files in {folder} and no archive {beside[0]}; {how}, "
+        "or set MYOGRAPH_DATA to the folder that holds it"
+    )
+
+
+def decoded(dataset: Dataset, folder: Path, subjects: list[str], cache: Path, progress: Progress) -> list[Recording]:
+    """The subjects' recordings out of the decoded copy, after decoding those that are not in it yet."""
+    home = cache / "decoded" / dataset.name / _digest(_options(dataset))[:16]
+    recordings: list[Recording] = []
+    for done, subject in enumerate(subjects):
+        key = _digest([subject, _fingerprint(dataset, folder, subject)])[:24]
+        place = home / key
+        found = _open(place)
+        if found is None:
+            progress(f"reading {dataset.name}, subject {subject}", done, len(subjects))
+            _write(place, list(dataset.read(folder, [subject])), f"{dataset.name}, subject {subject}")
+            found = _open(place)
+            if found is None:
+                raise DataError(
+                    f"{dataset.name}, subject {subject}: what was just written to {place} does not read back; "
+                    "is the disk full or failing? Set MYOGRAPH_CACHE to another folder"
+                )
+        recordings += found
+    progress(f"{dataset.name} is ready", len(subjects), len(subjects))
+    return recordings
+
+
+def _options(dataset: Dataset) -> list[Any]:
+    named = asdict(dataset) if is_dataclass(dataset) else {}  # type: ignore[arg-type]
+    return [LAYOUT_VERSION, dataset.name, dataset.version, {k: repr(v) for k, v in sorted(named.items())}]
+
+
+def _fingerprint(dataset: Dataset, folder: Path, subject: str) -> list[Any]:
+    """Relative path, size and modification time of each source: unpacked archives carry their hash in the path."""
+    if not dataset.needs_files:
+        return []
+    stats = [(p, p.stat()) for p in dataset.sources(folder, subject)]
+    return [str(folder), *((p.relative_to(folder).as_posix(), s.st_size, s.st_mtime_ns) for p, s in stats)]
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+def _write(place: Path, recordings: list[Recording], what: str) -> None:
+    """Write a subject beside its place and move it there whole; another process that was first wins."""
+    if not recordings:
+        raise DataError(f"{what}: its files hold no recording; run `check` on the data set")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=place.parent))
+    except OSError as error:
+        raise DataError(
+            f"cannot write the decoded copy to {place.parent}: {error}; set MYOGRAPH_CACHE to a writable folder"
+        ) from error
+    try:
+        rows = []
+        for i, recording in enumerate(recordings):
+            np.save(temporary / f"{i}.signal.npy", recording.signal)
+            np.save(temporary / f"{i}.tracks.npy", np.stack([recording.label, recording.repetition]))
+            plain = {f.name: getattr(recording, f.name) for f in fields(recording)}
+            for key in ("signal", "label", "repetition"):
+                del plain[key]
+            plain["layout"] = None if recording.layout is None else asdict(recording.layout)
+            rows.append({**plain, "content_hash": recording.content_hash})
+        (temporary / INDEX).write_text(json.dumps(rows, indent=1))
+        if place.exists() and _open(place) is None:
+            shutil.rmtree(place, ignore_errors=True)
+        try:
+            os.replace(temporary, place)
+        except OSError:
+            if not place.exists():
+                raise
+    except OSError as error:
+        raise DataError(
+            f"{what}: the decoded copy cannot be written to {place.parent}: {error}; free some space there or set "
+            "MYOGRAPH_CACHE to another folder"
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _open(place: Path) -> list[Recording] | None:
+    """The recordings kept in `place`; None where there are none, or where one's hash does not fit (with a warning)."""
+    if not place.is_dir():
+        return None
+    try:
+        rows = json.loads((place / INDEX).read_text())
+        recordings = [_restore(place, i, row) for i, row in enumerate(rows)]
+        if not recordings:
+            raise ValueError("it holds no recording")
+        return recordings
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        warnings.warn(
+            f"the decoded copy in {place} is damaged ({error}); it is made anew from the data set's files",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+        return None
+
+
+def _restore(place: Path, i: int, row: dict[str, Any]) -> Recording:
+    expected = row.pop("content_hash")
+    signal = np.load(place / f"{i}.signal.npy", mmap_mode="r")
+    label, repetition = np.load(place / f"{i}.tracks.npy", mmap_mode="r")
+    layout = row.pop("layout")
+    if layout is not None:
+        layout = Layout(**{k: tuple(v) if isinstance(v, list) else v for k, v in layout.items()})
+    row["label_names"] = tuple(row["label_names"])
+    recording = Recording(signal=signal, label=label, repetition=repetition, layout=layout, **row)
+    if recording.content_hash != expected:
+        raise ValueError(f"the hash of {i}.signal.npy and {i}.tracks.npy is not the one written with them")
+    return recording
