@@ -1,0 +1,46 @@
+# Everything a newcomer types: make demo, make test. The rest is for those who work on myograph.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test lint bench reproduce constraints clean
+
+demo: .venv/.core
+	$(BIN)/myograph run demo
+
+test: .venv/.dev
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+bench: .venv/.dev
+	bash benchmarks/run.sh
+
+reproduce: .venv/.core
+	$(BIN)/myograph reproduce --all --quick
+
+.venv/.core: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 10), f"myograph needs Python 3.10 or newer, this is {sys.version.split()[0]}: make PYTHON=/path/to/python3.11"'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing myograph and what it needs into .venv (a few minutes the first time)"
+	$(PIP) -e .
+	@touch $@
+
+.venv/.dev: .venv/.core
+	$(PIP) -e ".[dev]"
+	@touch $@
+
+# Pins for every Python we support; CUDA packages are left to torch itself, so that a CPU build stays small.
+constraints: .venv/.dev
+	$(PIP) uv
+	echo "torch==2.13.0" > build-constraints.txt
+	$(BIN)/uv pip compile --universal --python-version 3.10 --all-extras --no-header --no-annotate \
+	  -c build-constraints.txt pyproject.toml | grep -Ev '^(nvidia|cuda|triton|torch=)' > constraints.txt
+	echo torch==2.13.0 >> constraints.txt
+	rm build-constraints.txt
+
+clean:
+	rm -rf .venv build runs

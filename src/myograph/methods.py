@@ -1,0 +1,124 @@
+"""Named methods: unfitted scikit-learn estimators that take windows. Every network of the model zoo is one too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from sklearn.base import BaseEstimator
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from myograph._registry import Factory, Registry
+from myograph.estimators import Features
+from myograph.protocols import PooledSubjects
+
+TIME_DOMAIN = ("MAV", "WL", "ZC", "SSC", "RMS")
+
+
+class Methods(Registry):
+    """Classical methods by their own names, networks by their model's."""
+
+    def __getitem__(self, name: str) -> Factory:
+        super().load()
+        if name not in self._entries:
+            self._add_networks()  # imports torch, which a classical method does not need
+        return super().__getitem__(name)
+
+    def __contains__(self, name: object) -> bool:
+        self._add_networks()
+        return super().__contains__(name)
+
+    def __iter__(self) -> Any:
+        self._add_networks()
+        return super().__iter__()
+
+    def _add_networks(self) -> None:
+        from myograph.models import MODELS
+        from myograph.training import NeuralClassifier
+
+        for model in MODELS:
+            if model not in self._entries:
+                self._entries[model] = partial(NeuralClassifier, model=model)
+
+
+METHODS = Methods("method", "myograph.methods")
+
+
+def _pipeline(classifier: BaseEstimator, features: Sequence[str], feature_options: dict[str, Any] | None) -> Pipeline:
+    names = [features] if isinstance(features, str) else list(features)
+    extract = Features(names, **(feature_options or {}))
+    return Pipeline([("features", extract), ("scale", StandardScaler()), ("classify", classifier)])
+
+
+@METHODS.register
+def lda(
+    features: Sequence[str] = TIME_DOMAIN,
+    shrinkage: str | float | None = "auto",
+    feature_options: dict[str, Any] | None = None,
+) -> Pipeline:
+    """Linear discriminant analysis with Ledoit-Wolf shrinkage on z-scored features.
+
+    features : names or groups of the feature registry.
+    shrinkage : "auto", a number from 0 to 1, or None.
+    feature_options : further arguments of `Features`.
+    """
+    classifier = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage)
+    return _pipeline(classifier, features, feature_options)
+
+
+@METHODS.register
+def svm(
+    features: Sequence[str] = TIME_DOMAIN,
+    C: float = 10.0,
+    gamma: str | float = "scale",
+    search: bool = False,
+    feature_options: dict[str, Any] | None = None,
+    seed: int = 0,
+) -> BaseEstimator:
+    """Support vector machine with an RBF kernel on z-scored features.
+
+    search : choose C and gamma on the training windows alone, cross-validated by repetition (Atzori et al. 2014),
+        instead of using those given.
+    """
+    pipeline = _pipeline(SVC(C=C, gamma=gamma), features, feature_options)
+    if not search:
+        return pipeline
+    grid = {"classify__C": [1.0, 10.0, 100.0], "classify__gamma": ["scale", 0.001, 0.01]}
+    return GridSearchCV(pipeline, grid, cv=PooledSubjects(test_fraction=0.34, seed=seed))
+
+
+@METHODS.register
+def knn(
+    features: Sequence[str] = TIME_DOMAIN,
+    k: int = 5,
+    search: bool = False,
+    feature_options: dict[str, Any] | None = None,
+    seed: int = 0,
+) -> BaseEstimator:
+    """k nearest neighbours on z-scored features.
+
+    search : choose k on the training windows alone, cross-validated by repetition, instead of using the one given.
+    """
+    pipeline = _pipeline(KNeighborsClassifier(n_neighbors=k), features, feature_options)
+    if not search:
+        return pipeline
+    grid = {"classify__n_neighbors": [1, 3, 5, 9, 15]}
+    return GridSearchCV(pipeline, grid, cv=PooledSubjects(test_fraction=0.34, seed=seed))
+
+
+@METHODS.register
+def random_forest(
+    features: Sequence[str] = TIME_DOMAIN,
+    n_trees: int = 100,
+    feature_options: dict[str, Any] | None = None,
+    seed: int = 0,
+) -> Pipeline:
+    """Random forest; `n_trees` trees of full depth."""
+    return _pipeline(RandomForestClassifier(n_trees, random_state=seed), features, feature_options)

@@ -1,0 +1,19 @@
+"""The main job on the built-in simulator: what `make demo` runs."""
+
+from __future__ import annotations
+
+from myograph.protocols import WithinSubject
+from myograph.recipes import RECIPES, Recipe
+from myograph.windows import Windowing
+
+
+@RECIPES.register
+def demo() -> Recipe:
+    """Simulated forearm recordings, time-domain features, linear discriminant analysis, repetitions 2 and 5 test."""
+    return Recipe(
+        name="demo",
+        dataset="simulated",
+        windowing=Windowing(length_ms=250.0, step_ms=50.0),
+        protocol=WithinSubject(test_repetitions=(2, 5)),
+        method="lda",
+    )
