@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,7 +62,6 @@ def run(
     from myograph.recipes import RECIPES, Recipe, baseline
     from myograph.report import write_report
     from myograph.settings import change
-    from myograph.settings import subjects as parse_subjects
 
     chosen: Recipe = RECIPES.create(recipe) if recipe else baseline(dataset or "simulated", method or "lda")
     if dataset and recipe:
@@ -69,12 +69,12 @@ def run(
     if method and recipe:
         chosen = dataclasses.replace(chosen, method=method, method_options={}, name=f"{chosen.name}-{method}")
     if subjects:
-        chosen = dataclasses.replace(chosen, subjects=parse_subjects(subjects))
+        chosen = dataclasses.replace(chosen, subjects=tuple(part.strip() for part in subjects.split(",")))
     chosen = change(chosen, settings or ())
     if seed is not None:
         chosen = dataclasses.replace(chosen, seed=seed)
     with progress_bar() as say:
-        scores = evaluate(chosen, out=folder, root="runs", jobs=jobs, progress=say)
+        scores = evaluate(chosen, out=folder, root="runs", jobs=jobs, progress=say, command=_command())
         report = write_report(scores)
     if as_json:
         print(json.dumps({**scores.as_dict(), "report": str(report)}, indent=1))
@@ -310,6 +310,10 @@ def show_scores(scores: Scores) -> None:
     for paper in info["published"]:
         value = f"{paper['value']}" + (f" ± {paper['std']}" if paper["std"] is not None else "")
         out.print(f"published: {paper['setting']} {value} ({paper['source']}, {paper['status']})")
+
+
+def _command() -> str:
+    return shlex.join(["myograph", *sys.argv[1:]])
 
 
 def _plus_minus(found: dict[str, Any]) -> str:

@@ -39,6 +39,7 @@ def evaluate(
     root: str | Path | None = None,
     jobs: int = 1,
     progress: Report | None = None,
+    command: str | None = None,
 ) -> Scores:
     """Run a recipe: read, filter, cut, split, audit, fit, predict, score.
 
@@ -50,6 +51,7 @@ def evaluate(
     root : the folder in which a run makes its own, named after the recipe and its identity.
     jobs : folds at work at once (processes); -1 is one a core.
     progress : called with (what is being done, done, of how many).
+    command : how the run was started, for its report.
 
     Raises
     ------
@@ -82,6 +84,7 @@ def evaluate(
             "protocol": type(recipe.protocol).__name__,
             "leaky": bool(recipe.protocol.leaky),
             "seed": recipe.seed,
+            "command": command,
             "labels": [str(n) for n in windows.table["label"].cat.categories],
             "n_windows": len(windows),
             "n_recordings": len(recordings),

@@ -44,22 +44,6 @@ def parse(text: str) -> Any:
     return {"true": True, "false": False, "none": None}.get(text.lower(), text)
 
 
-def subjects(text: str) -> tuple[str, ...]:
-    """Subject names from `1-6,9` or `Female0,Male3`."""
-    names: list[str] = []
-    for part in filter(None, (p.strip() for p in text.split(","))):
-        first, dash, last = part.partition("-")
-        if dash and first.isdigit() and last.isdigit():
-            if int(last) < int(first):
-                raise ConfigError(f"a range of subjects runs upwards, got {part!r}; write {last}-{first}")
-            names += [str(i) for i in range(int(first), int(last) + 1)]
-        else:
-            names.append(part)
-    if not names:
-        raise ConfigError(f"no subject is named in {text!r}; write for instance 1-6 or 1,3,5")
-    return tuple(dict.fromkeys(names))
-
-
 def constructors() -> dict[str, type]:
     """What a setting may construct: every protocol, windowing and filter."""
     from myograph import filters, protocols, windows

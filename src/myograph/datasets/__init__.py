@@ -16,7 +16,9 @@ import numpy as np
 
 from myograph._registry import Registry
 from myograph.errors import ConfigError, DataError, MissingExtraError, unknown_name
+from myograph.protocols import Protocol, WithinSubject
 from myograph.recording import Recording
+from myograph.windows import Windowing
 
 DATASETS = Registry("data set", "myograph.datasets")
 
@@ -63,6 +65,7 @@ class Dataset:
     rest : the label name of rest, None where there is none.
     version : raise it when the reader changes, so that decoded copies are made anew.
     needs_files : False for a generator.
+    protocol, windowing : what a baseline on it uses when the user says nothing else.
     """
 
     name: ClassVar[str]
@@ -75,6 +78,8 @@ class Dataset:
     rest: ClassVar[str | None] = None
     version: ClassVar[int] = 1
     needs_files: ClassVar[bool] = True
+    protocol: ClassVar[Protocol] = WithinSubject(test_repetitions=(2, 5))
+    windowing: ClassVar[Windowing] = Windowing(length_ms=250.0, step_ms=50.0)
 
     def subjects(self, folder: Path) -> list[str]:
         """Names of the subjects whose files are in `folder`, in natural order, without parsing them.
@@ -172,6 +177,18 @@ def locate(dataset: str | Dataset) -> Path:
             raise DataError(f"{dataset.name}: there is no folder {own}; give the folder that holds the recordings")
         return Path(own)
     return find(dataset, data_folder(), cache_folder())
+
+
+def is_here(dataset: str | Dataset) -> bool:
+    """Whether a data set's files, or an archive of them, are in the data folder; nothing is unpacked."""
+    from myograph._download import ARCHIVES
+
+    dataset = get(dataset)
+    if not dataset.needs_files:
+        return True
+    places = [data_folder() / f"{dataset.name}{ending}" for ending in ("", *ARCHIVES)]
+    own = dataset.own_folder()
+    return any(p.exists() for p in ([own] if own else places))
 
 
 def load(
