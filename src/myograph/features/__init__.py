@@ -1,0 +1,24 @@
+"""Window features as pure functions, with the registry that names them.
+
+Each feature maps windows `(..., time)` to one number `(...,)` or to `(..., k)` numbers a window; the few that look
+at several channels at once (`axes == "channel"`) map `(..., channel, time)` to `(..., k)`.
+
+>>> from myograph.features import FEATURES, resolve
+>>> FEATURES["mav"](windows)                       # (window, channel, time) -> (window, channel)
+>>> FEATURES["AR"](windows, order=6)               # -> (window, channel, 6)
+>>> [f.name for f in resolve(["HTD", "RMS"])]      # groups stand for their members
+['MAV', 'ZC', 'SSC', 'WL', 'RMS']
+
+What holds for all of them:
+
+- the result for a window depends on that window alone, never on the others in the array;
+- sums run in float64 whatever the input is; samples are in the recording's unit (µV, or adc);
+- NaN or infinite samples raise `SignalError`, too short windows `ShapeError`, impossible options `ConfigError`;
+- every finite window has a finite result: a ratio 0/0 counts as 0, and a logarithm is taken of at least `EPS`.
+"""
+
+from __future__ import annotations
+
+from myograph.features._base import EPS, FEATURES, GROUPS, Feature, feature, resolve
+
+__all__ = ["EPS", "FEATURES", "GROUPS", "Feature", "feature", "resolve"]

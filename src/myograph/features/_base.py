@@ -1,0 +1,240 @@
+"""The record of a feature, the registry, and what every feature does to its input."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from myograph._registry import Registry
+from myograph.errors import ConfigError, ShapeError, SignalError, unknown_name
+
+EPS = float(np.finfo(np.float64).eps)
+"""What a logarithm is at least taken of: 2.2e-16, far below any sum of µV or adc samples that is not zero."""
+
+Sizes = int | Callable[[Mapping[str, Any], int], int]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One feature: a checked pure function and what callers need to know about it.
+
+    `function(x, **parameters)` takes `(..., time)`, or `(..., channel, time)` where `axes == "channel"`.
+    `parameters` are the keyword arguments with their defaults (`inspect.Parameter.empty` for `rate_hz`, which has
+    none: a sampling rate is never guessed).
+    """
+
+    name: str
+    function: Callable[..., np.ndarray]
+    parameters: Mapping[str, Any]
+    outputs: Sizes
+    shortest: Sizes
+    axes: str
+    aliases: tuple[str, ...]
+
+    def __call__(self, x: Any, **parameters: Any) -> np.ndarray:
+        return self.function(x, **parameters)
+
+    def __reduce__(self) -> tuple[Callable[..., Feature], tuple[str]]:
+        return _lookup, (self.name,)
+
+    @property
+    def needs_rate(self) -> bool:
+        """Whether `rate_hz` must be given."""
+        return self.parameters.get("rate_hz", 0) is inspect.Parameter.empty
+
+    @property
+    def vector(self) -> bool:
+        """Whether the result has a last axis of outputs, `(..., k)`; else it is `(...,)`."""
+        return callable(self.outputs)
+
+    def n_outputs(self, n_channels: int = 1, **parameters: Any) -> int:
+        """Numbers a window: a channel, or, where `axes == "channel"`, for all `n_channels` together."""
+        return self.outputs(self.filled(parameters), n_channels) if callable(self.outputs) else self.outputs
+
+    def shortest_window(self, n_channels: int = 1, **parameters: Any) -> int:
+        """The least number of samples that a window must have."""
+        return self.shortest(self.filled(parameters), n_channels) if callable(self.shortest) else self.shortest
+
+    def filled(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """`parameters` with the defaults of those not given; an unknown or missing one is an error."""
+        for given in parameters:
+            if given not in self.parameters:
+                raise unknown_name(f"parameter of feature {self.name}", given, self.parameters)
+        filled = {**self.parameters, **parameters}
+        if filled.get("rate_hz", 0) is inspect.Parameter.empty:
+            raise ConfigError(f"feature {self.name} needs rate_hz, the sampling rate in Hz; pass rate_hz=...")
+        return filled
+
+    @property
+    def title(self) -> str:
+        """The docstring's first line."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+
+    @property
+    def source(self) -> str:
+        """The docstring's "Source:" paragraph."""
+        return self._paragraph("Source:")
+
+    @property
+    def deviation(self) -> str:
+        """The docstring's "Deviation:" paragraph, empty where there is none."""
+        return self._paragraph("Deviation:")
+
+    def _paragraph(self, start: str) -> str:
+        for paragraph in (inspect.getdoc(self.function) or "").split("\n\n"):
+            if paragraph.startswith(start):
+                return " ".join(paragraph.removeprefix(start).split())
+        return ""
+
+
+class FeatureRegistry(Registry):
+    """Names and aliases to `Feature`s, whatever their case."""
+
+    def __getitem__(self, name: str) -> Feature:
+        self.load()
+        found = self._entries.get(str(name).upper())
+        if found is None:
+            groups = " Groups such as 'HTD' go through resolve()." if str(name).upper() in GROUPS else ""
+            error = unknown_name("feature", name, self._entries)
+            raise type(error)(f"{error}{groups}")
+        return found  # type: ignore[return-value]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and super().__contains__(name.upper())
+
+    def __iter__(self):
+        """The features' own names, without aliases."""
+        self.load()
+        return iter(sorted({entry.name for entry in self._entries.values()}))  # type: ignore[attr-defined]
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+FEATURES = FeatureRegistry("feature", package="myograph.features")
+
+GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "HTD": ("MAV", "ZC", "SSC", "WL"),
+        "TSTD": ("MAVFD", "DASDV", "WAMP", "ZC", "MFL", "SAMPEN", "M0", "M2", "M4", "SPARSI", "IRF", "WLF"),
+        "DFTR": ("DFTR",),
+        "ITD": ("ISD", "COR", "MDIFF", "MLK"),
+        "HJORTH": ("ACT", "MOB", "COMP"),
+        "LS4": ("LS", "MFL", "MSR", "WAMP"),
+        "LS9": ("LS", "MFL", "MSR", "WAMP", "ZC", "RMS", "IAV", "DASDV", "VAR"),
+        "TDPSD": ("M0", "M2", "M4", "SPARSI", "IRF", "WLF"),
+        "TDAR": ("MAV", "ZC", "SSC", "WL", "AR"),
+        "COMB": ("WL", "SSC", "LD", "AR9"),
+        "MSWT": ("WENG", "WV", "WWL", "WENT"),
+        "FIN": ("RMS", "VAR", "SSI", "ENT"),
+    }
+)
+"""Feature sets by the names that the field gives them: those of LibEMG 2.0.3, and FIN, the four of arXiv 2405.19356."""
+
+
+def resolve(names: str | Iterable[str]) -> list[Feature]:
+    """The features that names, aliases and groups stand for, in order, each once. Raises `UnknownNameError`."""
+    found: dict[str, Feature] = {}
+    for name in [names] if isinstance(names, str) else names:
+        for member in GROUPS.get(str(name).upper(), (name,)):
+            if member not in FEATURES:
+                raise unknown_name("feature or group", str(member), [*FEATURES, *GROUPS])
+            entry = FEATURES[member]
+            found.setdefault(entry.name, entry)
+    return list(found.values())
+
+
+def feature(
+    name: str, *, outputs: Sizes = 1, shortest: Sizes = 1, axes: str = "time", aliases: tuple[str, ...] = ()
+) -> Callable[[Callable[..., Any]], Callable[..., np.ndarray]]:
+    """Register a function of `(..., time)` as the feature `name`, and check what it is given.
+
+    The function that comes back accepts anything array-like; inside, `x` is float64, contiguous, finite and at least
+    `shortest` samples long. `outputs` and `shortest` are numbers, or functions of (parameters, number of channels);
+    a function for `outputs` says that the result has a last axis of that length.
+    """
+
+    def register(raw: Callable[..., Any]) -> Callable[..., np.ndarray]:
+        signature = inspect.signature(raw)
+        parameters = {p.name: p.default for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY}
+
+        @functools.wraps(raw)
+        def checked(x: Any, **given: Any) -> np.ndarray:
+            filled = entry.filled(given)
+            if "rate_hz" in filled and not (np.isfinite(filled["rate_hz"]) and filled["rate_hz"] > 0):
+                raise ConfigError(f"{name}: rate_hz is a positive number of Hz, got {filled['rate_hz']!r}")
+            return np.asarray(raw(_checked_windows(entry, x, filled), **filled))
+
+        entry = Feature(name, checked, MappingProxyType(parameters), outputs, shortest, axes, aliases)
+        for known_as in (name, *aliases):
+            FEATURES.add(known_as.upper(), entry)
+        return checked
+
+    return register
+
+
+def _lookup(name: str) -> Feature:
+    return FEATURES[name]
+
+
+def _checked_windows(entry: Feature, given: Any, filled: Mapping[str, Any]) -> np.ndarray:
+    x = np.asarray(given)
+    if x.dtype.kind not in "fiub":
+        raise SignalError(f"{entry.name}: samples are real numbers, got an array of {x.dtype}")
+    shape = "(..., channel, time)" if entry.axes == "channel" else "(..., time)"
+    if x.ndim < (2 if entry.axes == "channel" else 1):
+        raise ShapeError(f"{entry.name}: windows are {shape}, got an array of shape {x.shape}")
+    # One layout whatever came: the order in which numpy sums, and so the last bit, follows the layout.
+    x = np.ascontiguousarray(x, dtype=np.float64)
+    n_channels = x.shape[-2] if x.ndim > 1 else 1
+    least = entry.shortest(filled, n_channels) if callable(entry.shortest) else entry.shortest
+    if x.shape[-1] < least:
+        raise ShapeError(
+            f"{entry.name}: a window needs at least {least} samples, got {x.shape[-1]} in {shape} = {x.shape}; "
+            f"lengthen the windows, and check that time is the last axis"
+        )
+    if not np.isfinite(x).all():
+        raise SignalError(
+            f"{entry.name}: {np.count_nonzero(~np.isfinite(x))} of {x.size} samples are NaN or infinite; "
+            f"repair or drop these windows first"
+        )
+    return x
+
+
+def check_count(name: str, what: str, value: Any, least: int = 1) -> int:
+    """`value` as an int of at least `least`, or a `ConfigError` that says which option of which feature."""
+    if isinstance(value, bool) or int(value) != value or value < least:
+        raise ConfigError(f"{name}: {what} is a whole number of at least {least}, got {value!r}")
+    return int(value)
+
+
+def check_level(name: str, what: str, value: Any, *, above: float | None = None) -> float:
+    """`value` as a finite number that is not negative (or greater than `above`), or a `ConfigError`."""
+    fine = np.isscalar(value) and np.isfinite(value) and (value >= 0 if above is None else value > above)
+    if not fine:
+        bound = "not negative" if above is None else f"greater than {above}"
+        raise ConfigError(f"{name}: {what} is a finite number, {bound}, got {value!r}")
+    return float(value)
+
+
+def centred(x: np.ndarray) -> np.ndarray:
+    """`x` less its mean, exactly zero for a constant window and without loss under a large offset."""
+    shifted = x - x[..., :1]
+    return shifted - shifted.mean(-1, keepdims=True)
+
+
+def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """`numerator / denominator`, 0 where the denominator is 0."""
+    numerator, denominator = np.broadcast_arrays(numerator, denominator)
+    return np.divide(numerator, denominator, out=np.zeros(numerator.shape), where=denominator != 0)
+
+
+def floored_log(x: np.ndarray) -> np.ndarray:
+    """`ln(max(x, EPS))`."""
+    return np.log(np.maximum(x, EPS))
