@@ -10,13 +10,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
 from myograph._registry import Registry
-from myograph.errors import ConfigError, DataError, MissingExtraError, unknown_name
+from myograph.errors import ConfigError, DataError, MissingExtraError, MyographError, unknown_name
 from myograph.protocols import Protocol, WithinSubject
+from myograph.quality import Finding
 from myograph.recording import Recording
 from myograph.windows import Windowing
 
@@ -42,17 +43,10 @@ class RemoteFile:
     size_bytes: int | None = None
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that `check` found: where it is, what it is, and what to do about it.
-
-    level : "error" keeps data from being read, "warning" will show in results, "info" is worth knowing.
-    """
-
-    level: Literal["error", "warning", "info"]
-    where: str
-    what: str
-    advice: str
+def stop_at_errors(finding: Finding) -> None:
+    """Raise a finding that keeps data from being read; others pass. What `read` does where `examine` collects."""
+    if finding.level == "error":
+        raise DataError(f"{finding.where}: {finding.what}; {finding.advice}")
 
 
 class Dataset:
@@ -62,7 +56,7 @@ class Dataset:
     ----------------
     name, title, licence, citation, doi, homepage : shown to the user; `name` is what `load` takes.
     files : what `fetch` downloads; empty where the publisher offers no direct links.
-    rest : the label name of rest, None where there is none.
+    rest : the label name of rest, None where there is none, or where it counts as a gesture like the others.
     version : raise it when the reader changes, so that decoded copies are made anew.
     needs_files : False for a generator.
     protocol, windowing : what a baseline on it uses when the user says nothing else.
@@ -110,9 +104,12 @@ class Dataset:
         """
         return sorted(p for p in Path(folder).rglob("*") if p.is_file())
 
-    def inspect_files(self, folder: Path, subject: str) -> list[Finding]:
-        """What is missing, unreadable or odd in the subject's files, one by one, beyond what `read` raises."""
-        return []
+    def examine(self, folder: Path, subject: str) -> Iterator[Recording | Finding]:
+        """What can be read of a subject, and a Finding for what cannot or is odd. Override it to go on after each file."""
+        try:
+            yield from self.read(folder, [subject])
+        except MyographError as error:
+            yield Finding("error", f"subject {subject}", str(error), "put this right, then check again")
 
     def check(self, folder: Path, progress: Progress | None = None) -> list[Finding]:
         """Everything missing, damaged or odd in the folder, going on after each."""
@@ -180,15 +177,23 @@ def locate(dataset: str | Dataset) -> Path:
 
 
 def is_here(dataset: str | Dataset) -> bool:
-    """Whether a data set's files, or an archive of them, are in the data folder; nothing is unpacked."""
-    from myograph._download import ARCHIVES
+    """Are a data set's files (or their archive) where `load` looks for them? Nothing is unpacked."""
+    from myograph.datasets._store import source
 
     dataset = get(dataset)
-    if not dataset.needs_files:
-        return True
-    places = [data_folder() / f"{dataset.name}{ending}" for ending in ("", *ARCHIVES)]
     own = dataset.own_folder()
-    return any(p.exists() for p in ([own] if own else places))
+    if own is not None:
+        return Path(own).is_dir()
+    return not dataset.needs_files or source(dataset, data_folder()) is not None
+
+
+def fetch(
+    dataset: str | Dataset, confirm: Callable[[str], Any] | None = None, progress: Progress | None = None
+) -> Path:
+    """Download a data set's files into the data folder; see `myograph._download.fetch`. Returns their folder."""
+    from myograph import _download
+
+    return _download.fetch(get(dataset), confirm=confirm, progress=progress)
 
 
 def load(

@@ -8,44 +8,49 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from myograph._download import ARCHIVES, unpack_once
 from myograph.errors import DataError
 from myograph.recording import Layout, Recording
 
 if TYPE_CHECKING:
     from myograph.datasets import Dataset, Progress
 
-ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar", ".tar.xz", ".tar.bz2")
 LAYOUT_VERSION = 1
 INDEX = "index.json"
 
 
-def find(dataset: Dataset, data: Path, cache: Path) -> Path:
-    """The unpacked folder of a data set: <data>/<name>/, or <data>/<name>.zip unpacked into the cache."""
-    from myograph._download import unpack_once
-
+def source(dataset: Dataset, data: Path) -> Path | list[Path] | None:
+    """What holds a data set's files: the folder <data>/<name>, or its archives, in there or as <data>/<name>.zip."""
     folder = data / dataset.name
-    beside = [data / f"{dataset.name}{ending}" for ending in ARCHIVES]
     if folder.is_dir():
-        packed = sorted(p for p in folder.iterdir() if p.name.endswith(ARCHIVES) and p.is_file())
-        loose = [p for p in folder.iterdir() if p not in packed and not p.name.startswith(".")]
-        if packed and not loose:
-            return unpack_once(packed, cache / "unpacked" / dataset.name)
-        if loose:
+        entries = [
+            p for p in folder.iterdir() if not p.name.startswith(".") and not p.name.endswith((".part", ".json"))
+        ]
+        packed = sorted(p for p in entries if p.name.endswith(ARCHIVES) and p.is_file())
+        if packed and len(packed) == len(entries):
+            return packed
+        if entries:
             return folder
-    for archive in beside:
-        if archive.is_file():
-            return unpack_once([archive], cache / "unpacked" / dataset.name)
+    return next(([a] for e in ARCHIVES if (a := data / f"{dataset.name}{e}").is_file()), None)
+
+
+def find(dataset: Dataset, data: Path, cache: Path) -> Path:
+    """The folder to read: the data set's own, or its archives unpacked into the cache."""
+    found = source(dataset, data)
+    if isinstance(found, list):
+        return unpack_once(found, cache / "unpacked" / dataset.name)
+    if found is not None:
+        return found
     how = f"run `myograph datasets fetch {dataset.name}`" if dataset.files else f"get it from {dataset.homepage}"
     raise DataError(
-        f"{dataset.name}: no files in {folder} and no archive {beside[0]}; {how}, "
-        "or set MYOGRAPH_DATA to the folder that holds it"
+        f"{dataset.name}: there is no folder {data / dataset.name} with files in it and no archive "
+        f"{data / dataset.name}.zip; {how}, or set MYOGRAPH_DATA to the folder that holds it"
     )
 
 

@@ -1,0 +1,59 @@
+"""`check`: everything missing, damaged or odd in a data set's files, going on after each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from myograph.errors import MyographError
+from myograph.quality import Finding
+from myograph.recording import Recording
+
+if TYPE_CHECKING:
+    from myograph.datasets import Dataset, Progress
+
+
+def check(dataset: Dataset, folder: Path, progress: Progress | None = None) -> list[Finding]:
+    """Findings of a whole data set: what each subject's files say, then repetitions and signals of what can be read."""
+    try:
+        subjects = dataset.subjects(folder)
+    except MyographError as error:
+        return [Finding("error", str(folder), str(error), "put the files there, then check again")]
+    findings = []
+    for done, subject in enumerate(subjects):
+        if progress:
+            progress(f"checking {dataset.name}, subject {subject}", done, len(subjects))
+        for item in dataset.examine(folder, subject):
+            findings += [item] if isinstance(item, Finding) else [*repetitions(item), *signals(item)]
+    return findings
+
+
+def repetitions(recording: Recording) -> list[Finding]:
+    """Labels that lack a repetition which other labels of the recording have."""
+    labels, numbers = recording.label.astype(np.int64), recording.repetition.astype(np.int64)
+    known = (labels >= 0) & (numbers > 0)
+    pairs = np.unique(np.stack([labels[known], numbers[known]]), axis=1)
+    every = np.unique(pairs[1])
+    findings = []
+    for label in np.unique(pairs[0]):
+        missing = np.setdiff1d(every, pairs[1, pairs[0] == label])
+        if len(missing):
+            findings.append(
+                Finding(
+                    "warning",
+                    recording.name,
+                    f"{recording.label_names[label]!r} has no repetition {', '.join(map(str, missing))}, other labels have",
+                    "leave the repetition or the label out, or choose a protocol that does not need it",
+                )
+            )
+    return findings
+
+
+def signals(recording: Recording) -> list[Finding]:
+    """What the samples show: dead and clipped channels, mains."""
+    from myograph import quality
+
+    inspect = getattr(quality, "inspect", None)
+    return list(inspect(recording)) if inspect is not None else []

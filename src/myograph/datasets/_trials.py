@@ -1,0 +1,139 @@
+"""Base of data sets that keep each trial, one gesture held once, in a file of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from myograph.datasets import Dataset, natural, stop_at_errors
+from myograph.errors import DataError
+from myograph.quality import Finding
+from myograph.recording import Layout, Recording
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One file: an index into the data set's label names, and the number of the repetition."""
+
+    path: Path
+    label: int
+    repetition: int
+
+
+class OneFileATrial(Dataset):
+    """A Recording a session: its trials one after another, so that no label and repetition spans two files.
+
+    A subclass gives the class attributes below, `people`, `trials` and `parse`.
+    """
+
+    rate_hz: ClassVar[float]
+    n_channels: ClassVar[int]
+    label_names: ClassVar[tuple[str, ...]]
+    layout: ClassVar[Layout | None] = None
+
+    def people(self, folder: Path) -> dict[str, Path]:
+        """Each subject's name and folder."""
+        raise NotImplementedError(f"{type(self).__name__} defines no people(folder)")
+
+    def trials(self, home: Path) -> dict[str, list[Trial]]:
+        """For each session that a subject should have: every trial that it should have, in order."""
+        raise NotImplementedError(f"{type(self).__name__} defines no trials(home)")
+
+    def parse(self, path: Path) -> np.ndarray:
+        """(channel, time) float32 samples of one file; raises ValueError where they are not what is expected."""
+        raise NotImplementedError(f"{type(self).__name__} defines no parse(path)")
+
+    def subjects(self, folder: Path) -> list[str]:
+        return sorted(self.people(Path(folder)), key=natural)
+
+    def sources(self, folder: Path, subject: str) -> list[Path]:
+        trials = self.trials(self.people(Path(folder))[subject])
+        return [t.path for session in trials.values() for t in session if t.path.is_file()]
+
+    def read(self, folder: Path, subjects: Iterable[str] | None = None) -> Iterator[Recording]:
+        people = self.people(Path(folder))
+        for subject in self.subjects(folder) if subjects is None else subjects:
+            for session, trials in self.trials(people[subject]).items():
+                recording = self._session(subject, session, trials, stop_at_errors)
+                if recording is not None:
+                    yield recording
+
+    def examine(self, folder: Path, subject: str) -> Iterator[Recording | Finding]:
+        for session, trials in self.trials(self.people(Path(folder))[subject]).items():
+            findings: list[Finding] = []
+            recording = self._session(subject, session, trials, findings.append)
+            yield from findings
+            if recording is not None:
+                yield recording
+
+    def _session(
+        self, subject: str, session: str, trials: list[Trial], report: Callable[[Finding], None]
+    ) -> Recording | None:
+        parts: list[np.ndarray] = []
+        kept: list[Trial] = []
+        for trial in trials:
+            try:
+                parts.append(self._samples(trial.path))
+                kept.append(trial)
+            except DataError as error:
+                what, _, advice = str(error).partition("; ")
+                report(Finding("error", str(trial.path), what, advice))
+        if not parts:
+            return None
+        lengths = np.array([p.shape[1] for p in parts])
+        usual = int(np.median(lengths))
+        for trial, length in zip(kept, lengths):
+            if not 0.5 * usual <= length <= 1.5 * usual:
+                report(
+                    Finding(
+                        "warning",
+                        str(trial.path),
+                        f"{length} samples ({length / self.rate_hz:.2f} s) where {usual} are usual in this session",
+                        "it is read as it is and gives fewer or more windows; leave it out if it should not count",
+                    )
+                )
+        return Recording(
+            np.concatenate(parts, axis=1),
+            self.rate_hz,
+            np.repeat(np.array([t.label for t in kept], np.int32), lengths),
+            subject=subject,
+            repetition=np.repeat(np.array([t.repetition for t in kept], np.int32), lengths),
+            session=session,
+            unit="adc",
+            label_names=self.label_names,
+            layout=self.layout,
+            name=f"{self.name}, subject {subject}, session {session}",
+        )
+
+    def _samples(self, path: Path) -> np.ndarray:
+        again = "copy or download it again"
+        try:
+            signal = self.parse(path)
+        except FileNotFoundError:
+            raise DataError(f"this file is missing; {again}, or leave the subject out") from None
+        except (OSError, ValueError) as error:
+            raise DataError(f"this file is cut short or damaged: {error}; {again}") from error
+        if signal.shape[0] != self.n_channels or not signal.shape[1]:
+            raise DataError(
+                f"this file holds {signal.shape[0]} channels x {signal.shape[1]} samples, {self.n_channels} channels "
+                f"and some samples were expected; {again}"
+            )
+        if not np.isfinite(signal).all():
+            raise DataError(f"this file holds {int((~np.isfinite(signal)).sum())} samples that are NaN; {again}")
+        return signal
+
+
+def find_folders(root: Path, pattern: str) -> dict[str, Path]:
+    """Folders below `root` whose whole name matches, by name; nothing below one of them is looked at."""
+    found: dict[str, Path] = {}
+    for place, folders, _ in os.walk(root):
+        matching = [f for f in folders if re.fullmatch(pattern, f)]
+        found |= {f: Path(place) / f for f in matching}
+        folders[:] = [f for f in folders if f not in matching]
+    return found

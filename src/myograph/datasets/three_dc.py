@@ -1,0 +1,89 @@
+"""The 3DC data set: 22 people, 11 held gestures, a dry-electrode armband of 10 channels at 1 kHz, two sessions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from myograph.datasets import DATASETS, RemoteFile
+from myograph.datasets._trials import OneFileATrial, Trial, find_folders
+from myograph.errors import DataError
+from myograph.protocols import CrossSession
+from myograph.recording import Layout
+from myograph.windows import Windowing
+
+SESSIONS = ("train", "test")
+N_REPETITIONS = 4
+
+
+@DATASETS.register
+@dataclass(frozen=True)
+class ThreeDC(OneFileATrial):
+    """Sessions `train` and `test`, five minutes apart on one donning; 11 gestures held for 5 s, 4 repetitions of each.
+
+    Layout: `Participant{p}/{train,test}/EMG/3dc_EMG_gesture_{repetition}_{gesture}.txt`, integers separated by commas,
+    a row a sample. Repetitions are 0..3 in the file names and 1..4 here. "no motion" is a gesture like the others in
+    the published scores, so `rest` is None.
+    """
+
+    name = "3dc"
+    title = "3DC armband: 22 people x 11 held gestures x 4 repetitions x 2 sessions, 10 channels @ 1000 Hz"
+    licence = "free to use in research; cite Côté-Allard et al. 2019"
+    citation = "Côté-Allard et al., A Low-Cost, Wireless, 3-D-Printed Custom Armband for sEMG Hand Gesture Recognition, Sensors 2019"
+    doi = "10.3390/s19122811"
+    homepage = "https://github.com/LibEMG/3DCDataset"
+    files = (RemoteFile("3dc.zip", ("https://github.com/LibEMG/3DCDataset/archive/refs/heads/main.zip",)),)
+    rest = None
+    protocol = CrossSession(train_sessions=("train",), test_sessions=("test",))
+    windowing = Windowing(length_ms=250, step_ms=50)
+    rate_hz = 1000.0
+    n_channels = 10
+    layout = Layout.ring(10)
+    label_names = (
+        "no motion",
+        "radial deviation",
+        "wrist flexion",
+        "ulnar deviation",
+        "wrist extension",
+        "supination",
+        "pronation",
+        "power grip",
+        "open hand",
+        "chuck grip",
+        "pinch grip",
+    )
+
+    def people(self, folder: Path) -> dict[str, Path]:
+        found = find_folders(folder, r"Participant\d+")
+        if not found:
+            raise DataError(
+                f"3dc: {folder} holds no folder named Participant1, Participant2, …; unpack the data set there"
+            )
+        return {name.removeprefix("Participant"): path for name, path in found.items()}
+
+    def trials(self, home: Path) -> dict[str, list[Trial]]:
+        return {
+            session: [
+                Trial(home / session / "EMG" / f"3dc_EMG_gesture_{repetition}_{gesture}.txt", gesture, repetition + 1)
+                for repetition in range(N_REPETITIONS)
+                for gesture in range(len(self.label_names))
+            ]
+            for session in SESSIONS
+        }
+
+    def parse(self, path: Path) -> np.ndarray:
+        import pandas as pd
+
+        # The C parser reads a cut last row as NaN, which is caught with the other NaN.
+        return np.ascontiguousarray(pd.read_csv(path, header=None, dtype=np.float32).to_numpy().T)
+
+    def write_miniature(self, folder: Path, rng: np.random.Generator) -> None:
+        for subject in (1, 2):
+            for trials in self.trials(folder / "3DCDataset-main" / f"Participant{subject}").values():
+                for trial in trials:
+                    trial.path.parent.mkdir(parents=True, exist_ok=True)
+                    loud = 20 + 100 * (np.arange(10) == trial.label % 10)
+                    samples = np.rint(rng.normal(size=(600, 10)) * loud).astype(int)
+                    np.savetxt(trial.path, samples, fmt="%d", delimiter=",")
