@@ -45,7 +45,7 @@ def evaluate(
 
     Parameters
     ----------
-    recordings : used instead of the recipe's data set.
+    recordings : used instead of the recipe's data set, which then may be any name.
     out : the run's folder; finished folds are kept there, and the same recipe started again goes on after them.
         None keeps results in memory only, unless `root` is given.
     root : the folder in which a run makes its own, named after the recipe and its identity.
@@ -140,13 +140,12 @@ def prepare(recipe: Recipe, recordings: Sequence[Recording], say: Report | None 
 
 
 def rest_label(recipe: Recipe) -> str | None:
-    """The name that the recipe's data set gives to rest, or "rest"."""
+    """The name that the recipe's data set gives to rest; "rest" for recordings of one's own."""
     from myograph.datasets import DATASETS
 
-    dataset = recipe.dataset
-    if isinstance(dataset, str):
-        dataset = DATASETS.create(dataset, **recipe.dataset_options)
-    return getattr(dataset, "rest", None)
+    if not isinstance(recipe.dataset, str):
+        return getattr(recipe.dataset, "rest", "rest")
+    return DATASETS[recipe.dataset].rest if recipe.dataset in DATASETS else "rest"
 
 
 def settle_rest(windows: Windows, rest: str, label: str | None, seed: int) -> Windows:
@@ -176,14 +175,14 @@ def check(windows: Windows, folds: Iterable[Fold], protocol: Protocol) -> list[A
 
 def make_method(recipe: Recipe) -> BaseEstimator:
     """The recipe's unfitted estimator, with the recipe's seed where it takes one."""
-    from inspect import signature
-
-    from myograph.methods import METHODS
-
     if not isinstance(recipe.method, str):
         if recipe.method_options:
             raise ConfigError("method_options go with a method given by name; set them on the estimator itself")
         return cast(BaseEstimator, clone(recipe.method))
+    from inspect import signature
+
+    from myograph.methods import METHODS
+
     options = dict(recipe.method_options)
     if "seed" in signature(METHODS[recipe.method]).parameters:
         options.setdefault("seed", recipe.seed)

@@ -1,0 +1,314 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from conftest import make_recording
+from myograph import KFoldRepetitions, LeakyShuffledWindows, LeaveOneSubjectOut, Recording, Windowing, WithinSubject
+from myograph.errors import ConfigError, LeakageError, ProtocolError, ResultsError, WindowError
+from myograph.evaluation import evaluate
+from myograph.protocols import Protocol
+from myograph.recipes import Recipe
+from myograph.results import Scores, only_run_in
+
+
+def log_power(X):
+    return np.log(np.asarray(X).var(axis=2) + 1e-6)
+
+
+def method():
+    return make_pipeline(FunctionTransformer(log_power), LinearDiscriminantAnalysis())
+
+
+def recipe(**changes):
+    facts = {
+        "name": "test",
+        "dataset": "my own",
+        "method": method(),
+        "windowing": Windowing(100, 50),
+        "protocol": WithinSubject((2, 5)),
+    }
+    return Recipe(**{**facts, **changes})
+
+
+@pytest.fixture(scope="module")
+def recordings():
+    rng = np.random.default_rng(0)
+    return [make_recording(rng, subject=s) for s in ("1", "2", "3")]
+
+
+def test_scores_are_what_the_predictions_say(recordings, tmp_path):
+    scores = evaluate(recipe(), recordings, out=tmp_path / "run")
+    assert scores.summary["accuracy"]["mean"] > 0.9
+    by_hand = scores.predictions.assign(hit=lambda t: t["y_true"] == t["y_pred"]).groupby("subject")["hit"].mean()
+    assert scores.summary["accuracy"]["mean"] == pytest.approx(by_hand.mean())
+    assert scores.summary["accuracy"]["std"] == pytest.approx(by_hand.std(ddof=1))
+    assert len(scores.info["audit"]) == 3
+    assert all(a["passed"] and a["n_sharing_samples"] == 0 for a in scores.info["audit"])
+    again = Scores.load(tmp_path / "run")
+    pd.testing.assert_frame_equal(again.predictions, scores.predictions)
+    assert again.as_dict() == scores.as_dict()
+    json.dumps(scores.as_dict(), allow_nan=False)
+
+
+def test_processes_and_memory_make_no_difference(recordings, tmp_path):
+    one = evaluate(recipe(), recordings)
+    two = evaluate(recipe(), recordings, out=tmp_path / "run", jobs=2)
+    pd.testing.assert_frame_equal(one.predictions, two.predictions)
+
+
+class FailsOn(ClassifierMixin, BaseEstimator):
+    """Stops like Ctrl-C while fitting the n-th fold it is given, as counted in a file."""
+
+    def __init__(self, counter="", stop_at=0):
+        self.counter, self.stop_at = counter, stop_at
+
+    def fit(self, X, y):
+        with open(self.counter, "a") as file:
+            file.write("x")
+        if os.path.getsize(self.counter) == self.stop_at:
+            raise KeyboardInterrupt
+        self.model_ = method().fit(X, y)
+        self.classes_ = self.model_.classes_
+        return self
+
+    def predict(self, X):
+        return self.model_.predict(X)
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(recordings, tmp_path):
+    counter = tmp_path / "fits"
+    stopping = recipe(method=FailsOn(str(counter), stop_at=3))
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(stopping, recordings, out=tmp_path / "run")
+    with pytest.raises(ResultsError, match="unfinished run; start the same command again"):
+        Scores.load(tmp_path / "run")
+    scores = evaluate(stopping, recordings, out=tmp_path / "run")
+    assert counter.stat().st_size == 4  # two kept, the third begun and fitted again
+    whole = evaluate(recipe(), recordings)
+    assert scores.predictions["y_pred"].tolist() == whole.predictions["y_pred"].tolist()
+
+
+def test_a_killed_process_leaves_a_folder_that_goes_on(tmp_path):
+    script = tmp_path / "long.py"
+    script.write_text(
+        textwrap.dedent(f"""
+        import sys, time
+        sys.path.insert(0, {os.path.dirname(__file__)!r})
+        import numpy as np
+        from conftest import make_recording
+        from test_evaluation import recipe
+        from myograph.evaluation import evaluate
+        rng = np.random.default_rng(0)
+        recordings = [make_recording(rng, subject=s) for s in "123"]
+        def slow(what, done, total):
+            print(what, done, flush=True)
+            if what == "folds" and done == 1:
+                time.sleep(60)
+        evaluate(recipe(), recordings, out={str(tmp_path / "run")!r}, progress=slow)
+        """)
+    )
+    process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("folds 1"):
+            break
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    rng = np.random.default_rng(0)
+    recordings = [make_recording(rng, subject=s) for s in "123"]
+    seen = []
+    scores = evaluate(
+        recipe(), recordings, out=tmp_path / "run", progress=lambda what, done, total: seen.append((what, done))
+    )
+    assert [done for what, done in seen if what == "folds"] == [1, 2, 3]
+    assert len(scores.folds) == 3
+
+
+def test_a_damaged_fold_is_run_again(recordings, tmp_path):
+    first = evaluate(recipe(), recordings, out=tmp_path / "run")
+    part = tmp_path / "run" / "folds" / "0001.parquet"
+    part.write_bytes(part.read_bytes()[:100])
+    again = evaluate(recipe(), recordings, out=tmp_path / "run")
+    pd.testing.assert_frame_equal(first.predictions, again.predictions)
+
+
+def test_another_run_in_the_same_folder_is_refused(recordings, tmp_path):
+    evaluate(recipe(), recordings, out=tmp_path / "run")
+    with pytest.raises(ResultsError, match=r"holds another run.*choose another folder with --out"):
+        evaluate(recipe(seed=1), recordings, out=tmp_path / "run")
+
+
+def test_two_runs_at_once_in_one_folder_are_refused(recordings, tmp_path):
+    refused = pytest.raises(ResultsError, match=r"process \d+ is running in")
+    with only_run_in(tmp_path / "run", "x"), refused, only_run_in(tmp_path / "run", "x"):
+        pass
+
+
+def test_a_lock_left_by_a_dead_process_is_nobodys(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").write_text(str(dead.pid))
+    with only_run_in(tmp_path / "run", "x"):
+        pass
+
+
+def test_a_file_where_the_folder_should_be_is_told(recordings, tmp_path):
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(ResultsError, match="is a file, not a folder"):
+        evaluate(recipe(), recordings, out=tmp_path / "run")
+    assert (tmp_path / "run").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"), [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "read-only"), (errno.EACCES, "permission")]
+)
+def test_a_full_or_read_only_disk_keeps_what_was_finished(recordings, tmp_path, monkeypatch, number, advice):
+    folder = tmp_path / "run"
+    written = []
+    real = pd.DataFrame.to_parquet
+
+    def fails_third(self, path, **options):
+        written.append(path)
+        if len(written) == 3:
+            raise OSError(number, os.strerror(number))
+        return real(self, path, **options)
+
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", fails_third)
+    with pytest.raises(ResultsError, match=advice):
+        evaluate(recipe(), recordings, out=folder)
+    assert sorted(p.name for p in (folder / "folds").iterdir()) == ["0000.parquet", "0001.parquet"]
+    monkeypatch.undo()
+    assert len(evaluate(recipe(), recordings, out=folder).folds) == 3
+
+
+class Cheats(Protocol):
+    def _folds(self, table):
+        odd = table["position"].to_numpy() % 4 == 0
+        yield "cheat", odd, table["position"].to_numpy() % 4 == 2
+
+
+def test_there_is_no_way_round_the_audit(recordings, tmp_path):
+    with pytest.raises(LeakageError, match="share a repetition"):
+        evaluate(recipe(protocol=Cheats()), recordings, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_scores_without_an_audit_do_not_exist(recordings):
+    scores = evaluate(recipe(), recordings)
+    info = {**scores.info, "audit": []}
+    with pytest.raises(ResultsError, match="without an audit"):
+        Scores(scores.predictions, scores.folds, info)
+
+
+def test_a_leaky_run_says_so_and_brings_the_honest_one(recordings, tmp_path):
+    scores = evaluate(
+        recipe(protocol=LeakyShuffledWindows(honest=KFoldRepetitions(3))), recordings, out=tmp_path / "run"
+    )
+    assert scores.leaky
+    assert not scores.as_dict()["audit"]["passed"]
+    assert scores.honest is not None
+    assert not scores.honest.leaky
+    assert scores.honest.info["settings"]["protocol"]["n_splits"] == 3
+    assert Scores.load(tmp_path / "run").honest is not None
+
+
+def test_every_field_of_a_recipe_changes_the_run_or_its_identity(recordings):
+    base = recipe()
+    changed = {
+        "name": "other",
+        "dataset": "3dc",
+        "protocol": LeaveOneSubjectOut(),
+        "method": make_pipeline(
+            FunctionTransformer(log_power), LinearDiscriminantAnalysis(shrinkage=0.1, solver="lsqr")
+        ),
+        "dataset_options": {"seed": 3},
+        "subjects": ("1",),
+        "filters": (Recipe,),
+        "windowing": Windowing(200, 50),
+        "rest": "keep",
+        "method_options": {"C": 3},
+        "seed": 9,
+        "published": None,  # what a paper says does not change what we run
+    }
+    assert set(changed) == set(base.__dataclass_fields__)
+    for name, value in changed.items():
+        if name == "published":
+            continue
+        assert recipe(**{name: value}).identity({}) != base.identity({}), name
+    assert base.identity({"1": "a"}) != base.identity({"1": "b"})
+    assert base.identity({}) == recipe().identity({})
+
+
+def test_rest_is_dropped_kept_or_balanced():
+    rng = np.random.default_rng(0)
+    base = make_recording(rng, n_labels=4, names=("rest", "a", "b", "c"), n_per_run=200)
+    more_rest = np.where(base.label == 1, 0, base.label)
+    recording = Recording(base.signal, base.rate_hz, more_rest, "1", base.repetition, label_names=base.label_names)
+    counts = {}
+    for rest in ("drop", "keep", "balance"):
+        scores = evaluate(recipe(rest=rest), [recording])
+        counts[rest] = scores.info["n_windows"], "rest" in scores.labels
+    n_gesture = counts["drop"][0] // 2
+    assert counts["drop"] == (2 * n_gesture, False)
+    assert counts["keep"][0] > 4 * n_gesture - 10
+    assert counts["balance"] == (3 * n_gesture, True)
+
+
+def test_one_label_is_nothing_to_tell_apart():
+    recording = make_recording(np.random.default_rng(0), n_labels=1)
+    with pytest.raises(ConfigError, match="have one label"):
+        evaluate(recipe(), [recording])
+
+
+def test_a_train_set_of_one_label_is_told():
+    base = make_recording(np.random.default_rng(0), n_labels=2)
+    label = np.where(np.isin(base.repetition, (2, 5)), base.label, 0)
+    recording = Recording(base.signal, base.rate_hz, label, "1", base.repetition)
+    with pytest.raises(ConfigError, match="the train windows have one label"):
+        evaluate(recipe(), [recording])
+
+
+def test_a_recording_too_short_and_a_missing_repetition_are_told(recordings):
+    short = make_recording(np.random.default_rng(0), subject="s", n_per_run=2, n_repetitions=1)
+    with pytest.raises(WindowError, match="subject s, session 1 has 6 samples"):
+        evaluate(recipe(), [*recordings, short])
+    few = make_recording(np.random.default_rng(0), subject="few", n_repetitions=4)
+    with pytest.raises(ProtocolError, match="subject few has no repetition 5"):
+        evaluate(recipe(), [*recordings, few])
+
+
+def test_any_labels_and_methods_without_probabilities(recordings):
+    class Silent(ClassifierMixin, BaseEstimator):
+        def fit(self, X, y):
+            self.classes_ = np.unique(y)
+            return self
+
+        def predict(self, X):
+            return np.full(len(X), self.classes_[0])
+
+    scores = evaluate(recipe(method=Silent()), recordings)
+    assert scores.summary["calibration_error"]["n"] == 0
+    assert scores.summary["accuracy"]["mean"] == pytest.approx(1 / 3)
+
+
+@pytest.mark.slow
+def test_import_is_light():
+    code = "import sys, time; t = time.perf_counter(); import myograph; print(time.perf_counter() - t, 'torch' in sys.modules, 'pandas' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert found[1:] == ["False", "False"]
+    assert float(found[0]) < 0.5

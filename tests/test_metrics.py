@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from myograph.metrics import calibration_error, per_class_recall, score, summarise, trial_votes
+
+
+def _predictions(true, pred, confidence=None, repetition=None):
+    n = len(true)
+    return pd.DataFrame(
+        {
+            "fold": "f",
+            "subject": "1",
+            "recording": 0,
+            "repetition": [1] * n if repetition is None else repetition,
+            "y_true": list(true),
+            "y_pred": list(pred),
+            "confidence": [np.nan] * n if confidence is None else confidence,
+        }
+    )
+
+
+def test_scores_by_hand():
+    # a: 3 of 4 right, b: 1 of 2 right, one a is taken for c, which is never true.
+    found = score(_predictions("aaaabb", "aaacbb"[:5] + "a", repetition=[1, 1, 1, 1, 1, 1]))
+    assert found["accuracy"] == pytest.approx(4 / 6)
+    assert found["balanced_accuracy"] == pytest.approx((3 / 4 + 1 / 2) / 2)
+    # F1 of a: precision 3/4, recall 3/4; of b: precision 1, recall 1/2.
+    assert found["macro_f1"] == pytest.approx((0.75 + 2 / 3) / 2)
+    # Chance agreement: a 4/6 * 4/6 + b 2/6 * 1/6.
+    chance = (16 + 2) / 36
+    assert found["kappa"] == pytest.approx((4 / 6 - chance) / (1 - chance))
+    assert np.isnan(found["calibration_error"])
+
+
+def test_recall_by_hand():
+    table = per_class_recall(np.array(list("aab")), np.array(list("abb")))
+    assert table.to_dict("list") == {"label": ["a", "b"], "recall": [0.5, 1.0], "n": [2, 1]}
+
+
+def test_calibration_error_by_hand():
+    # Ten bins: two windows in the bin of 0.95, one right: gap 0.45; one in that of 0.55, right: gap 0.45.
+    correct = np.array([True, False, True])
+    assert calibration_error(correct, np.array([0.95, 0.95, 0.55]), 10) == pytest.approx((0.9 + 0.45) / 3)
+    assert calibration_error(np.array([True]), np.array([1.0])) == 0
+
+
+def test_votes_by_hand():
+    table = _predictions("aaaabb", "abbbba", [0.9] * 6, [1, 1, 1, 2, 1, 1])
+    votes = trial_votes(table)
+    found = {(r.y_true, r.repetition): r.y_pred for r in votes.itertuples()}
+    assert found[("a", 1)] == "b"  # one a, two b
+    assert found[("a", 2)] == "b"
+    assert found[("b", 1)] == "a"  # a tie of equal sureness goes to the first by name
+    surer = trial_votes(_predictions("bb", "ab", [0.5, 0.6]))
+    assert surer["y_pred"].tolist() == ["b"]
+
+
+def test_votes_do_not_cross_folds_or_recordings():
+    table = _predictions("aa", "ab")
+    table["fold"] = ["f", "g"]
+    assert len(trial_votes(table)) == 2
+
+
+def test_intervals():
+    values = np.array([0.5, 0.7, 0.9])
+    found = summarise(values)
+    assert found["mean"] == pytest.approx(0.7)
+    assert found["std"] == pytest.approx(0.2)
+    assert 0.5 <= found["low"] < 0.7 < found["high"] <= 0.9
+    assert summarise(values) == found
+    assert summarise(np.array([0.4]))["mean"] == 0.4
+    assert np.isnan(summarise(np.array([0.4]))["low"])
+    assert summarise(np.array([np.nan, 0.4, 0.6]))["n"] == 2
+
+
+def test_the_interval_covers_the_mean_about_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for i in range(200):
+        found = summarise(rng.normal(0.7, 0.1, 25), seed=i, n_draws=800)
+        hits += found["low"] <= 0.7 <= found["high"]
+    assert 0.88 <= hits / 200 <= 0.99

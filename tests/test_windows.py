@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import copy
+import pickle
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.model_selection import cross_validate
+
+from conftest import make_recording
+from myograph import Recording, Windowing, Windows, WithinSubject
+from myograph.errors import ShapeError, WindowError
+
+
+def _labelled(label, repetition=None, rate_hz=1000.0, **more):
+    label = np.asarray(label)
+    signal = np.arange(2 * len(label), dtype=np.float32).reshape(2, -1)
+    return Recording(signal, rate_hz, label, subject="1", repetition=repetition, **more)
+
+
+def test_pure_windows_by_hand():
+    # Runs: label 0 at 0-4, label 1 at 5-11, unlabelled 12-15. Windows of 3 every 2.
+    recording = _labelled([0] * 5 + [1] * 7 + [-1] * 4)
+    table = Windows.cut(recording, Windowing(length_ms=3, step_ms=2)).table
+    assert table["start"].tolist() == [0, 2, 5, 7, 9]
+    assert table["stop"].tolist() == [3, 5, 8, 10, 12]
+    assert table["label"].tolist() == ["0", "0", "1", "1", "1"]
+    assert table["position"].tolist() == [0, 1, 0, 1, 2]
+
+
+def test_majority_windows_by_hand_ties_go_to_the_later_label():
+    recording = _labelled([0] * 5 + [1] * 7)
+    table = Windows.cut(recording, Windowing(length_ms=4, step_ms=3, label_rule="majority")).table
+    assert table["start"].tolist() == [0, 3, 6]
+    assert table["label"].tolist() == ["0", "1", "1"]  # 3-6 holds two of each
+
+
+def test_future_labels_stay_within_the_repetition():
+    # One repetition holds labels 0 then 1; the next repetition starts at 8.
+    recording = _labelled([0] * 4 + [1] * 4 + [0] * 4, repetition=[1] * 8 + [2] * 4)
+    table = Windows.cut(recording, Windowing(length_ms=2, step_ms=1, future_ms=3)).table
+    assert list(zip(table["start"], table["label"])) == [(0, "1"), (1, "1"), (2, "1")]
+    assert not (table["start"] == 4).any()  # its target, sample 8, is in the next repetition
+
+
+def test_a_repetition_number_that_comes_back_later_is_another_stretch():
+    recording = _labelled([0] * 12, repetition=[1] * 4 + [2] * 4 + [1] * 4)
+    # From a window in the first stretch of repetition 1, seven samples on lies its second stretch.
+    with pytest.raises(WindowError, match="finds no window"):
+        Windows.cut(recording, Windowing(length_ms=2, step_ms=1, future_ms=7))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    label=hnp.arrays(np.int32, st.integers(20, 120), elements=st.integers(-1, 2)),
+    length=st.integers(1, 12),
+    step=st.integers(1, 9),
+)
+def test_pure_windows_equal_a_search_sample_by_sample(label, length, step):
+    label = np.repeat(label, 4)
+    recording = _labelled(label)
+    expected = []
+    begin = 0
+    for i in range(1, len(label) + 1):
+        if i == len(label) or label[i] != label[begin] or recording.repetition[i] != recording.repetition[begin]:
+            if label[begin] >= 0:
+                expected += list(range(begin, i - length + 1, step))
+            begin = i
+    try:
+        starts = Windows.cut(recording, Windowing(length, step)).table["start"].tolist()
+    except WindowError:
+        starts = []
+    assert starts == expected
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    label=hnp.arrays(np.int32, st.integers(5, 30), elements=st.integers(0, 2)),
+    length=st.integers(2, 15),
+    step=st.integers(1, 9),
+)
+def test_majority_windows_equal_a_count_sample_by_sample(label, length, step):
+    label = np.repeat(label, 3)
+    table = Windows.cut(_labelled(label), Windowing(length, step, label_rule="majority")).table
+    for start, name in zip(table["start"], table["label"].astype(str)):
+        counts = np.bincount(label[start : start + length])
+        assert counts[int(name)] == counts.max()
+
+
+def test_a_batch_holds_the_samples_of_its_rows():
+    recording = make_recording(np.random.default_rng(0))
+    windows = Windows.cut(recording, Windowing(100, 30))
+    batch = windows.batch([5, 0, 7])
+    for row, samples in zip([5, 0, 7], batch):
+        start = windows.table["start"][row]
+        np.testing.assert_array_equal(samples, recording.signal[:, start : start + 20])
+    np.testing.assert_array_equal(np.asarray(windows)[5], batch[0])
+    np.testing.assert_array_equal(windows[5], batch[0])
+    np.testing.assert_array_equal(np.concatenate(list(windows.batches(50))), windows.batch())
+
+
+def test_one_window_and_pickles_and_copies():
+    windows = Windows.cut(make_recording(np.random.default_rng(0)), Windowing(100, 30))
+    assert np.shares_memory(windows[3], windows.recordings[0].signal)
+    for twin in (pickle.loads(pickle.dumps(windows)), copy.deepcopy(windows)):
+        np.testing.assert_array_equal(twin.batch([1, 2]), windows.batch([1, 2]))
+
+
+def test_channels_apart_stay_in_one_interval():
+    windows = Windows.cut(make_recording(np.random.default_rng(0), n_channels=3), Windowing(100, 50))
+    apart = windows.split_channels()
+    assert apart.shape == (3 * len(windows), 1, 20)
+    np.testing.assert_array_equal(apart.batch([0, 1, 2])[:, 0], windows[0])
+    assert apart.table["start"][:4].tolist() == [windows.table["start"][0]] * 3 + [windows.table["start"][1]]
+
+
+def test_concatenating_keeps_a_shared_recording_once():
+    rng = np.random.default_rng(0)
+    a = Windows.cut(make_recording(rng, subject="a", names=("x", "y", "z")), Windowing(100, 50))
+    b = Windows.cut(make_recording(rng, subject="b", names=("y", "q", "x")), Windowing(100, 50))
+    both = Windows.concatenate([a[:5], b[:3], a[5:9]])
+    assert len(both.recordings) == 2
+    np.testing.assert_array_equal(both.batch([0, 5, 8]), np.stack([a[0], b[0], a[5]]))
+    assert both.y.tolist() == [*a.y[:5], *b.y[:3], *a.y[5:9]]
+
+
+def test_rates_may_mix_until_an_array_is_asked_for():
+    rng = np.random.default_rng(0)
+    mixed = Windows.cut([make_recording(rng), make_recording(rng, subject="2", rate_hz=400.0)], Windowing(100, 50))
+    assert len(mixed.where(subject="2")) > 0
+    assert mixed.where(subject="2").rate_hz == 400.0
+    with pytest.raises(ShapeError, match="resample the recordings to one rate"):
+        mixed.batch()
+
+
+def test_scikit_learn_cross_validates_windows_without_copying_signals():
+    rng = np.random.default_rng(0)
+    recordings = [make_recording(rng, subject=s, n_per_run=4000, n_channels=8) for s in ("1", "2", "3")]
+    windows = Windows.cut(recordings, Windowing(500, 5))
+
+    class Loudest(ClassifierMixin, BaseEstimator):
+        def fit(self, X, y):
+            self.classes_ = np.unique(y)
+            return self
+
+        def predict(self, X):
+            assert isinstance(X, Windows)
+            loudest = np.concatenate([batch.std(axis=2)[:, :3].argmax(axis=1) for batch in X.batches(32)])
+            return np.array([f"g{i}" for i in loudest])
+
+    signals = sum(r.signal.nbytes for r in recordings)
+    thin = windows[::50]
+    tracemalloc.start()
+    found = cross_validate(Loudest(), thin, thin.y, cv=WithinSubject((2, 5)), error_score="raise")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found["test_score"].shape == (3,)
+    assert (found["test_score"] > 0.95).all()
+    assert peak < signals / 2
+
+
+@pytest.mark.parametrize(
+    ("windowing", "message"),
+    [
+        (Windowing(length_ms=1e6), "shorter than one window"),
+        (Windowing(length_ms=2000), "finds no window"),
+        (Windowing(length_ms=1), "both must be at least one sample"),
+    ],
+)
+def test_windows_that_do_not_fit_are_told(windowing, message):
+    with pytest.raises(WindowError, match=message):
+        Windows.cut(make_recording(np.random.default_rng(0)), windowing)
+
+
+@pytest.mark.parametrize("options", [{"length_ms": 0}, {"step_ms": -1}, {"future_ms": -1}, {"label_rule": "vote"}])
+def test_windowings_that_make_no_sense_are_refused(options):
+    with pytest.raises(WindowError, match=next(iter(options))):
+        Windowing(**options)
+
+
+def test_no_recordings_and_unknown_columns_are_told():
+    with pytest.raises(WindowError, match="no recordings to cut"):
+        Windows.cut([])
+    windows = Windows.cut(make_recording(np.random.default_rng(0)))
+    with pytest.raises(WindowError, match="no column 'sujet'"):
+        windows.where(sujet="1")
+    with pytest.raises(IndexError, match="mask over"):
+        windows[np.ones(3, bool)]
