@@ -1,0 +1,229 @@
+"""How a list of features is computed over windows: which route takes which feature, in batches of bounded size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from myograph.errors import ConfigError, ShapeError, SignalError, unknown_name
+from myograph.features import FEATURES, Feature, resolve
+from myograph.windows import Windows
+
+BATCH_BYTES = 1 << 24  # of gathered samples in float64; small enough to leave the caches useful, large enough for BLAS
+
+
+@dataclass(frozen=True)
+class Request:
+    """One feature with the parameters that it is to be computed with (`rate_hz` apart, which the windows bring)."""
+
+    feature: Feature
+    parameters: Mapping[str, Any]
+
+    def at(self, rate_hz: float | None) -> dict[str, Any]:
+        """The parameters at a sampling rate."""
+        if not self.feature.needs_rate or "rate_hz" in self.parameters:
+            return dict(self.parameters)
+        if rate_hz is None:
+            raise ConfigError(
+                f"feature {self.feature.name} needs the sampling rate, which an array does not bring: "
+                "Features(..., rate_hz=...)"
+            )
+        return {**self.parameters, "rate_hz": rate_hz}
+
+    def n_outputs(self, n_channels: int, rate_hz: float | None) -> int:
+        """Columns of each channel, or of all channels together where the feature mixes them."""
+        return self.feature.n_outputs(n_channels, **self.at(rate_hz))
+
+    def width(self, n_channels: int, rate_hz: float | None) -> int:
+        """Columns in all."""
+        return self.n_outputs(n_channels, rate_hz) * (n_channels if self.feature.axes == "time" else 1)
+
+    def columns(self, n_channels: int, rate_hz: float | None) -> list[str]:
+        """Names of the columns: `MAV_ch0`, `AR.1_ch0` for the second output, `COV.1` where channels are mixed."""
+        k = self.n_outputs(n_channels, rate_hz)
+        outputs = [f"{self.feature.name}.{i}" for i in range(k)] if self.feature.vector else [self.feature.name]
+        if self.feature.axes == "channel":
+            return outputs
+        return [f"{output}_ch{c}" for output in outputs for c in range(n_channels)]
+
+
+def requests(names: Any, options: Mapping[str, Mapping[str, Any]] | None, threshold: float | None) -> list[Request]:
+    """What `Features(names, options, threshold)` asks for; raises UnknownNameError for names that do not exist."""
+    features = resolve(names)
+    if not features:
+        raise ConfigError("Features has no names: give at least one feature or group")
+    options = {_owner(name).name: dict(given) for name, given in (options or {}).items()}
+    chosen = {f.name for f in features}
+    for name in options:
+        if name not in chosen:
+            raise unknown_name("feature among the chosen ones (options)", name, chosen)
+    made = []
+    for feature in features:
+        parameters = {"threshold": threshold} if threshold is not None and "threshold" in feature.parameters else {}
+        parameters.update(options.get(feature.name, {}))
+        for given in parameters:
+            if given not in feature.parameters:
+                raise unknown_name(f"parameter of feature {feature.name}", given, feature.parameters)
+        made.append(Request(feature, parameters))
+    return made
+
+
+def _owner(name: str) -> Feature:
+    return FEATURES[name]
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Windows of one length over one array of samples.
+
+    signal : (channel, time); window i is `signal[:, start[i] : start[i] + length]` and row `row[i]` of the result.
+    channel : (window,) the one channel that a row is, or None where rows hold all channels.
+    """
+
+    signal: np.ndarray
+    start: np.ndarray
+    length: int
+    row: np.ndarray
+    channel: np.ndarray | None
+    rate_hz: float | None
+
+    @property
+    def n_channels(self) -> int:
+        """Channels of a row."""
+        return 1 if self.channel is not None else self.signal.shape[0]
+
+    def __getitem__(self, part: slice) -> Stretch:
+        channel = None if self.channel is None else self.channel[part]
+        return Stretch(self.signal, self.start[part], self.length, self.row[part], channel, self.rate_hz)
+
+    def gather(self) -> np.ndarray:
+        """(window, channel, time) float64 samples."""
+        view = sliding_window_view(self.signal, self.length, axis=1)
+        if self.channel is not None:
+            picked = view[self.channel, self.start][:, None]
+        else:
+            picked = view.transpose(1, 0, 2)[self.start]
+        return picked.astype(np.float64, copy=False)
+
+    def batches(self) -> Iterator[Stretch]:
+        """Pieces whose gathered samples stay within BATCH_BYTES."""
+        size = max(1, BATCH_BYTES // (8 * self.n_channels * self.length))
+        for first in range(0, len(self.start), size):
+            yield self[first : first + size]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows that come as a (window, channel, time) array; the same face as `Stretch`."""
+
+    samples: np.ndarray
+    row: np.ndarray
+    rate_hz: float | None
+
+    @property
+    def length(self) -> int:
+        return self.samples.shape[2]
+
+    @property
+    def n_channels(self) -> int:
+        return self.samples.shape[1]
+
+    def gather(self) -> np.ndarray:
+        return self.samples.astype(np.float64, copy=False)
+
+    def batches(self) -> Iterator[Batch]:
+        size = max(1, BATCH_BYTES // (8 * self.n_channels * self.length))
+        for first in range(0, len(self.row), size):
+            part = slice(first, first + size)
+            yield Batch(self.samples[part], self.row[part], self.rate_hz)
+
+
+def sources(X: Windows | np.ndarray, rate_hz: float | None) -> list[Stretch | Batch]:
+    """The windows of X grouped by recording and by length."""
+    if not isinstance(X, Windows):
+        return [Batch(X, np.arange(len(X)), rate_hz)]
+    table = X.table
+    stop, channel = table["stop"].to_numpy(), table["channel"].to_numpy()
+    found: list[Stretch | Batch] = []
+    for recording, where, start in X.by_recording():
+        lengths = stop[where] - start
+        one_channel = (channel[where] >= 0).any()
+        for length in np.unique(lengths):
+            mine = lengths == length
+            of = channel[where[mine]] if one_channel else None
+            found.append(Stretch(recording.signal, start[mine], int(length), where[mine], of, recording.rate_hz))
+    return found
+
+
+def check_input(X: Any) -> Windows | np.ndarray:
+    """X as Windows or a finite (window, channel, time) array of numbers.
+
+    Raises
+    ------
+    ShapeError : other axes.
+    SignalError : not numbers, or NaN or infinite samples (a Recording has checked its own).
+    """
+    if isinstance(X, Windows):
+        return X
+    X = np.asarray(X)
+    if X.ndim != 3:
+        raise ShapeError(
+            f"Features takes Windows or a (window, channel, time) array, got shape {X.shape}; "
+            "use x[None] for one window, x[:, None] for windows of one channel"
+        )
+    if X.dtype.kind not in "fiub":
+        raise SignalError(f"samples are real numbers, got an array of {X.dtype}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        fine = X.dtype.kind != "f" or np.isfinite(X.sum(dtype=np.float64)) or np.isfinite(X).all()
+    if not fine:
+        bad = int(np.argwhere(~np.isfinite(X))[0, 0])
+        raise SignalError(f"X holds NaN or infinite samples, the first in window {bad}; repair or leave it out")
+    return X
+
+
+def extract(X: Windows | np.ndarray, wanted: Sequence[Request], rate_hz: float | None, n_jobs: int = 1) -> np.ndarray:
+    """(window, column) float64 of the wanted features, features first, then outputs, then channels."""
+    n_channels = X.n_channels if isinstance(X, Windows) else X.shape[1]
+    parts = sources(X, rate_hz)
+    widths = {tuple(r.width(n_channels, p.rate_hz) for r in wanted) for p in parts}
+    if len(widths) > 1:
+        rates = sorted({p.rate_hz for p in parts})
+        raise ConfigError(f"at the rates {rates} Hz these features have different numbers of columns; resample first")
+    width = next(iter(widths), tuple(r.width(n_channels, rate_hz) for r in wanted))
+    place = np.concatenate([[0], np.cumsum(width)])
+    out = np.empty((len(X), place[-1]))
+    for part in parts:
+        for r in wanted:
+            least = r.feature.shortest_window(n_channels, **r.at(part.rate_hz))
+            if part.length < least:
+                raise ShapeError(
+                    f"{r.feature.name} needs windows of at least {least} samples, these have {part.length}; "
+                    "lengthen the windows, or leave the feature out"
+                )
+
+    def fill(batch: Stretch | Batch) -> None:
+        samples = batch.gather()
+        for i, r in enumerate(wanted):
+            out[batch.row, place[i] : place[i + 1]] = pure(r, samples, batch.rate_hz)
+
+    batches = [b for part in parts for b in part.batches()]
+    if n_jobs == 1:
+        for batch in batches:
+            fill(batch)
+    else:
+        with ThreadPoolExecutor(n_jobs if n_jobs > 0 else None) as pool:
+            list(pool.map(fill, batches))
+    return out
+
+
+def pure(request: Request, samples: np.ndarray, rate_hz: float | None) -> np.ndarray:
+    """(window, column) of one feature by its pure function; samples are (window, channel, time)."""
+    values = request.feature(samples, **request.at(rate_hz))
+    if request.feature.axes == "time" and request.feature.vector:
+        values = np.moveaxis(values, -1, 1)
+    return values.reshape(len(samples), -1)
