@@ -1,0 +1,73 @@
+"""The network of Atzori, Cognolato and Mueller (2016, Front. Neurorobot. 10:9) and its variant by Tsinganos (2018).
+
+Input: a window as an image of time (rows) by electrode (columns), 150 ms long: 15 x 10 for the Otto Bock electrodes of
+NinaPro DB1 (100 Hz), 30 x 12 for the Delsys electrodes of DB2 and DB3.
+
+    1  convolution of one row across all electrodes to 32 planes, ReLU     15 x 9
+    2  convolution 3 x 3 to 32, ReLU, mean pool 3 x 3                       5 x 3
+    3  convolution 5 x 5 to 64, ReLU, mean pool 3 x 3                       1 x 1
+    4  convolution 5 x 1 (Delsys: 9 x 1) to 64, ReLU                        1 x 1
+    5  convolution 1 x 1 to the classes
+
+The paper gives the kernels and planes; padding (4 columns, then 1, 2 and 2) and the pools' stride (3) follow the public
+re-implementation of Tsinganos, Cornelis, Cornelis, Jansen and Skodras (PhyCS 2018), the only sizes for which the map
+ends as one value. 84,853 parameters for 10 electrodes, 15 samples and 53 classes.
+
+Deviations: weights start from Glorot's normal distribution, as Tsinganos states for his network (not found for
+Atzori's). Where a window leaves more than one position (Delsys, or a longer window) the logits are the mean over the
+positions, our choice. The Delsys input at 200 Hz is our choice too.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from myograph.models import MODELS
+from myograph.models._parts import Image, MeanOverMap, glorot, need_size, one_of, stack
+
+
+@MODELS.register
+def atzori(
+    n_channels: int,
+    n_classes: int,
+    n_samples: int,
+    *,
+    last_kernel: int = 5,
+    pool: str = "mean",
+    dropout: float = 0.0,
+) -> nn.Module:
+    """Atzori 2016: any number of channels, 9 samples or more; `last_kernel` is the length of block 4's kernel (odd)."""
+    need_size("atzori", n_channels >= 1 and n_samples >= 9, n_channels, n_samples, "any channels and 9 samples or more")
+    one_of("pool", pool, ("mean", "max"))
+    one_of("last_kernel", last_kernel, range(1, 32, 2))
+    shrink = nn.AvgPool2d if pool == "mean" else nn.MaxPool2d
+
+    def block(inputs: int, planes: int, kernel: tuple[int, int], padding: tuple[int, int]) -> nn.Sequential:
+        conv = nn.Conv2d(inputs, planes, kernel, padding=padding)
+        return nn.Sequential(conv, nn.ReLU(), *([nn.Dropout(dropout)] if dropout else []))
+
+    return glorot(
+        stack(
+            image=Image(n_channels, n_samples, time_first=True),
+            block1=block(1, 32, (1, n_channels), (0, 4)),
+            block2=block(32, 32, (3, 3), (1, 1)),
+            pool2=shrink(3),
+            block3=block(32, 64, (5, 5), (2, 2)),
+            pool3=shrink(3),
+            block4=block(64, 64, (last_kernel, 1), (last_kernel // 2, 0)),
+            head=nn.Conv2d(64, n_classes, 1),
+            mean=MeanOverMap(),
+        )
+    )
+
+
+@MODELS.register
+def atzori_delsys(n_channels: int, n_classes: int, n_samples: int) -> nn.Module:
+    """Atzori 2016 for Delsys electrodes: block 4's kernel is 9 x 1; meant for 12 electrodes x 30 samples (200 Hz)."""
+    return atzori(n_channels, n_classes, n_samples, last_kernel=9)
+
+
+@MODELS.register
+def tsinganos(n_channels: int, n_classes: int, n_samples: int, *, dropout: float = 0.15) -> nn.Module:
+    """Tsinganos 2018: Atzori's network with max pools and dropout (after each of the four ReLUs: our choice)."""
+    return atzori(n_channels, n_classes, n_samples, pool="max", dropout=dropout)
