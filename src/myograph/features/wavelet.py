@@ -9,7 +9,7 @@ import numpy as np
 import pywt
 
 from myograph.errors import ConfigError
-from myograph.features._base import check_count, feature
+from myograph.features._base import centred, check_count, feature, ratio
 
 FLOOR = 1e-10  # LibEMG's, added to every energy before its logarithm
 
@@ -28,8 +28,73 @@ def mdwt(x, *, wavelet="db7", level=3):
 
 
 def default_level(rate_hz: float) -> int:
-    """Levels of the multi-scale wavelet features: floor(log2(rate / 2) - 1), 7 at 1 kHz, and at least 1."""
+    """Levels of the multi-scale wavelet features: floor(log2(rate_hz / 2) - 1), 7 at 1 kHz, and at least 1."""
     return max(1, math.floor(math.log2(rate_hz / 2) - 1))
+
+
+def _subbands(p, c):
+    return 1 + (default_level(p["rate_hz"]) if p["level"] is None else p["level"])
+
+
+@feature("WENG", outputs=_subbands, shortest=2)
+def weng(x, *, rate_hz, wavelet="sym8", level=None):
+    """Wavelet energy: ln(1e-10 + sum_u w_j(u)^2) of each subband j.
+
+    Subbands of this set (WENG, WV, WWL, WENT) are the approximation, then the details from the coarsest to the finest.
+    level None takes floor(log2(rate_hz / 2) - 1), 7 at 1 kHz, which a window may be too short for: coefficients then
+    also describe its mirrored borders (PyWavelets' "symmetric"), as published.
+
+    Shape: (..., time) -> (..., level + 1).
+
+    Source: Khushaba, Kodagoda, Lal & Dissanayake 2011, IEEE Trans. Biomed. Eng. 58(1); as in LibEMG 2.0.3.
+    """
+    return _each_subband("WENG", x, rate_hz, wavelet, level, lambda e: np.log(e.sum(-1) + FLOOR))
+
+
+@feature("WV", outputs=_subbands, shortest=2)
+def wv(x, *, rate_hz, wavelet="sym8", level=None):
+    """Wavelet variance: ln(1e-10 + variance over u of w_j(u)^2) of each subband j (see WENG).
+
+    Shape: (..., time) -> (..., level + 1).
+
+    Source: as WENG.
+    """
+    return _each_subband("WV", x, rate_hz, wavelet, level, lambda e: np.log(np.square(centred(e)).mean(-1) + FLOOR))
+
+
+@feature("WWL", outputs=_subbands, shortest=2)
+def wwl(x, *, rate_hz, wavelet="sym8", level=None):
+    """Wavelet waveform length: ln(1e-10 + sum_u |w_j(u+1)^2 - w_j(u)^2|) of each subband j (see WENG).
+
+    Shape: (..., time) -> (..., level + 1).
+
+    Source: as WENG.
+    """
+    return _each_subband("WWL", x, rate_hz, wavelet, level, lambda e: np.log(np.abs(np.diff(e)).sum(-1) + FLOOR))
+
+
+@feature("WENT", outputs=_subbands, shortest=2)
+def went(x, *, rate_hz, wavelet="sym8", level=None):
+    """Wavelet entropy: -sum_u p_u ln p_u with p_u = w_j(u)^2 / sum_v w_j(v)^2 of each subband j (see WENG).
+
+    Shape: (..., time) -> (..., level + 1), nats; a subband without energy gives 0.
+
+    Source: as WENG.
+
+    Deviation: LibEMG 2.0.3 gives NaN as soon as one coefficient is 0; 0 ln 0 is 0.
+    """
+
+    def entropy(e):
+        p = ratio(e, e.sum(-1, keepdims=True))
+        return -(p * np.log(np.where(p > 0, p, 1.0))).sum(-1)
+
+    return _each_subband("WENT", x, rate_hz, wavelet, level, entropy)
+
+
+def _each_subband(name, x, rate_hz, wavelet, level, reduce):
+    """`reduce` of the squared coefficients of every subband, stacked: (..., level + 1)."""
+    level = default_level(rate_hz) if level is None else check_count(name, "level", level)
+    return np.stack([reduce(np.square(w)) for w in _decompose(name, x, wavelet, level)], axis=-1)
 
 
 def _decompose(name, x, wavelet, level):

@@ -1,0 +1,153 @@
+"""Features of one periodogram a window.
+
+All of them use P_k = |X_k|^2 / N^2 of the window as it is, zero-padded to the next power of two n, over the bins
+k = 0 .. n/2 - 1 at f_k = k rate_hz / n: offset included, Nyquist's bin not, as in LibEMG 2.0.3.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from myograph.errors import ConfigError
+from myograph.features._base import check_level, feature, ratio
+
+
+def fft_length(n_samples: int) -> int:
+    """The power of two that a window of `n_samples` is padded to."""
+    return 1 << (n_samples - 1).bit_length()
+
+
+def power_spectrum(x: np.ndarray) -> np.ndarray:
+    """P_k (see above). Shape: (..., time) -> (..., n/2), in the squared unit of x."""
+    n = fft_length(x.shape[-1])
+    spectrum = np.fft.rfft(x, n, axis=-1)[..., : n // 2] / x.shape[-1]
+    return np.square(spectrum.real) + np.square(spectrum.imag)
+
+
+def bin_frequencies(n_samples: int, rate_hz: float) -> np.ndarray:
+    """f_k in Hz, (n/2,)."""
+    n = fft_length(n_samples)
+    return np.arange(n // 2) * (rate_hz / n)
+
+
+@feature("MNF", shortest=2)
+def mnf(x, *, rate_hz):
+    """Mean frequency: sum f_k P_k / sum P_k.
+
+    Shape: (..., time) -> (...,), Hz; zeros and constants that fill a power of two give 0.
+
+    Source: Stulen & De Luca 1981, IEEE Trans. Biomed. Eng. 28(7); Oskoei & Hu 2008, IEEE Trans. Biomed. Eng. 55(8).
+    """
+    p = power_spectrum(x)
+    return ratio((p * bin_frequencies(x.shape[-1], rate_hz)).sum(-1), p.sum(-1))
+
+
+@feature("MDF", shortest=2)
+def mdf(x, *, rate_hz):
+    """Median frequency: f_k of the first bin with sum_(j<=k) P_j > (sum P_j) / 2.
+
+    Shape: (..., time) -> (...,), Hz, a multiple of rate_hz / n; zeros give 0.
+
+    Source: Stulen & De Luca 1981, IEEE Trans. Biomed. Eng. 28(7).
+
+    Deviation: LibEMG 2.0.3 fails on zeros.
+    """
+    running = np.cumsum(power_spectrum(x), axis=-1)
+    above = running > running[..., -1:] / 2
+    return above.argmax(-1) * (rate_hz / fft_length(x.shape[-1]))
+
+
+@feature("PKF", shortest=2)
+def pkf(x, *, rate_hz):
+    """Peak frequency: f_k of the largest P_k, the lowest where several are.
+
+    Shape: (..., time) -> (...,), Hz; zeros give 0.
+
+    Source: Phinyomark et al. 2012, Expert Syst. Appl. 39(8).
+    """
+    return power_spectrum(x).argmax(-1) * (rate_hz / fft_length(x.shape[-1]))
+
+
+@feature("MNP", shortest=2)
+def mnp(x):
+    """Mean power: (2/n) sum P_k.
+
+    Shape: (..., time) -> (...,), in the squared unit of x.
+
+    Source: Phinyomark et al. 2012, Expert Syst. Appl. 39(8).
+    """
+    return power_spectrum(x).mean(-1)
+
+
+@feature("TTP", shortest=2)
+def ttp(x):
+    """Total power: sum P_k.
+
+    Shape: (..., time) -> (...,), in the squared unit of x.
+
+    Source: Phinyomark et al. 2012, Expert Syst. Appl. 39(8), there also the spectral moment of order 0.
+    """
+    return power_spectrum(x).sum(-1)
+
+
+@feature("SM", shortest=2)
+def sm(x, *, rate_hz, order=2):
+    """Spectral moment: sum f_k^order P_k.
+
+    Shape: (..., time) -> (...,), Hz^order times the squared unit of x; order is 2 by default.
+
+    Source: Phinyomark et al. 2012, Expert Syst. Appl. 39(8), SM1 to SM3.
+    """
+    order = check_level("SM", "order", order)
+    return (power_spectrum(x) * bin_frequencies(x.shape[-1], rate_hz) ** order).sum(-1)
+
+
+@feature("VCF", shortest=2)
+def vcf(x, *, rate_hz):
+    """Variance of the central frequency: sum (f_k - MNF)^2 P_k / sum P_k.
+
+    Shape: (..., time) -> (...,), Hz^2; zeros give 0.
+
+    Source: Phinyomark et al. 2012, Expert Syst. Appl. 39(8).
+
+    Deviation: written there as SM2/SM0 - (SM1/SM0)^2, the same but for cancellation.
+    """
+    p, f = power_spectrum(x), bin_frequencies(x.shape[-1], rate_hz)
+    total = p.sum(-1)
+    mean = ratio((p * f).sum(-1), total)
+    return ratio((p * np.square(f - mean[..., None])).sum(-1), total)
+
+
+BAND_EDGES_HZ = (20.0, 92.0, 163.0, 235.0, 305.0, 378.0, 450.0)
+
+
+def _bands(p, c):
+    return sum(edge < p["rate_hz"] / 2 for edge in BAND_EDGES_HZ[1:])
+
+
+@feature("DFTR", outputs=_bands, shortest=2)
+def dftr(x, *, rate_hz):
+    """Discrete Fourier transform representation: mean amplitude in frequency bands, to the power 2/3.
+
+    (mean of sqrt(P_k) over the bins of a band)^(2/3) for the bands between 20, 92, 163, 235, 305, 378 and 450 Hz,
+    lower edge included, upper not; bands that reach beyond rate_hz / 2 are left out.
+
+    Shape: (..., time) -> (..., bands), 6 bands from 900 Hz on, 1 at 200 Hz; ConfigError up to 184 Hz, where none fits.
+
+    Source: He, Zhang, Sheng, Li & Zhu 2015, IEEE J. Biomed. Health Inform. 19(3); bands as in LibEMG 2.0.3.
+
+    Deviation: LibEMG 2.0.3 leaves out bins that lie on an edge, and gives NaN for a band without bins, when windows are
+    short; here windows are padded until every band has one.
+    """
+    n_bands = _bands({"rate_hz": rate_hz}, 1)
+    if n_bands == 0:
+        raise ConfigError(f"DFTR: its lowest band ends at 92 Hz, above half the rate of {rate_hz} Hz; leave it out")
+    n = x.shape[-1]
+    length = max(fft_length(n), fft_length(int(np.ceil(rate_hz / np.diff(BAND_EDGES_HZ).min()))))
+    amplitude = np.abs(np.fft.rfft(x, length, axis=-1)[..., : length // 2]) / n
+    f = np.arange(length // 2) * (rate_hz / length)
+    edges = BAND_EDGES_HZ[: n_bands + 1]
+    bands = [amplitude[..., (f >= low) & (f < high)].mean(-1) for low, high in itertools.pairwise(edges)]
+    return np.stack(bands, axis=-1) ** (2 / 3)
