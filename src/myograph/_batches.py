@@ -1,0 +1,251 @@
+"""Windows as batches picked by index: gathered once where they fit, else from memory-mapped views batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from myograph.errors import ConfigError, ShapeError, SignalError
+from myograph.windows import Windows
+
+NORMALISE = ("channel", "global", "window", "window_channel", "window_minmax", "none")
+GATHER_BYTES = 1 << 30  # a float32 set up to this size is gathered once on a CPU; on a GPU, half of its free memory
+
+
+def as_source(X: Any) -> Windows | np.ndarray:
+    """`X` as a Windows or a (window, channel, time) array; (window, channel) frames become windows of one sample.
+
+    Raises
+    ------
+    ShapeError : other axes, or no window.
+    SignalError : not numbers, or NaN or infinite samples in an array (a Recording checks its own).
+    """
+    if isinstance(X, Windows):
+        if not len(X):
+            raise ShapeError("there are no windows: X is empty; does the split or the selection leave any?")
+        return X
+    if isinstance(X, torch.Tensor):
+        X = X.detach().cpu().numpy()
+    X = np.asarray(X)
+    if X.dtype.kind not in "iufb":
+        raise SignalError(f"windows hold numbers, got an array of dtype {X.dtype}")
+    if X.ndim == 2:
+        X = X[:, :, None]
+    if X.ndim != 3 or 0 in X.shape:
+        raise ShapeError(f"X is a Windows or a (window, channel, time) array, got shape {X.shape}; use x[None] for one")
+    with np.errstate(over="ignore", invalid="ignore"):
+        if X.dtype.kind == "f" and not np.isfinite(X.sum(dtype=np.float64)) and not np.isfinite(X).all():
+            bad = int(np.argwhere(~np.isfinite(X))[0, 0])
+            raise SignalError(f"X holds NaN or infinite samples, the first in window {bad}; repair or leave it out")
+    return X
+
+
+def gather(source: Windows | np.ndarray, rows: Any = None) -> np.ndarray:
+    """(window, channel, time) float32 array of the given rows (all if None)."""
+    if isinstance(source, Windows):
+        return source.batch(rows).astype(np.float32, copy=False)
+    return np.ascontiguousarray(source if rows is None else source[rows], dtype=np.float32)
+
+
+def pick_device(device: str | torch.device) -> torch.device:
+    """ "auto" is the GPU where there is one, else the CPU; any other name is torch's own."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise ConfigError(f"device is 'auto', 'cpu', 'cuda' or torch's name of one, got {device!r}") from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"device={str(device)!r}, but torch sees no GPU here; use device='auto' or 'cpu'")
+    return chosen
+
+
+class Normalise(nn.Module):
+    """The network's first step: raw windows (window, channel, time) to the scale that it was trained on.
+
+    "channel" and "global" subtract a mean and divide by a standard deviation learnt on train windows (one per channel,
+    or one for all, which keeps the channels' relative size); "window" z-scores each window over all of its channels
+    and samples, "window_channel" each channel of each window, "window_minmax" maps each window to [0, 1] (Tsinganos
+    et al. 2018); "none" leaves samples alone. A constant channel stays at 0.
+    """
+
+    mean: torch.Tensor
+    gain: torch.Tensor
+
+    def __init__(self, kind: str, n_channels: int):
+        super().__init__()
+        if kind not in NORMALISE:
+            raise ConfigError(f"normalise is one of {', '.join(NORMALISE)}, got {kind!r}")
+        self.kind = kind
+        self.register_buffer("mean", torch.zeros(n_channels, 1))
+        self.register_buffer("gain", torch.ones(n_channels, 1))
+
+    @torch.no_grad()
+    def learn(self, source: Windows | np.ndarray, rows: np.ndarray, size: int = 4096) -> Normalise:
+        """Take mean and standard deviation from the given rows; nothing to learn for the per-window kinds."""
+        if self.kind not in ("channel", "global"):
+            return self
+        axes = (0, 2) if self.kind == "channel" else (0, 1, 2)
+        count, mean, squares = 0, np.zeros(1), np.zeros(1)
+        for first in range(0, len(rows), size):
+            x = gather(source, rows[first : first + size]).astype(np.float64)
+            n = x.size // (x.shape[1] if self.kind == "channel" else 1)
+            m = x.mean(axes)
+            s = np.square(x - (m[:, None] if self.kind == "channel" else m)).sum(axes)
+            step = m - mean
+            squares = squares + s + step**2 * count * n / (count + n)
+            mean = mean + step * n / (count + n)
+            count += n
+        deviation = np.sqrt(squares / count)
+        self.mean.copy_(torch.as_tensor(mean).reshape(-1, 1).expand_as(self.mean))
+        gain = np.where(deviation > 0, 1 / np.where(deviation > 0, deviation, 1), 1.0)
+        self.gain.copy_(torch.as_tensor(gain).reshape(-1, 1).expand_as(self.gain))
+        return self
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.kind == "none":
+            return x
+        if self.kind in ("channel", "global"):
+            return (x - self.mean) * self.gain
+        if self.kind == "window_minmax":
+            low, high = x.amin((1, 2), keepdim=True), x.amax((1, 2), keepdim=True)
+            return (x - low) / (high - low).clamp_min(1e-12)
+        axes = (1, 2) if self.kind == "window" else (2,)
+        centred = x - x.mean(axes, keepdim=True)
+        return centred / centred.square().mean(axes, keepdim=True).sqrt().clamp_min(1e-12)
+
+
+class Batches:
+    """Normalised float32 windows on a device, taken by index, with their targets.
+
+    Parameters
+    ----------
+    source : a Windows or a (window, channel, time) array.
+    rows : positions in `source` that take part; batches are picked by position in `rows`.
+    targets : (len(rows), ...) tensor, or None.
+    normalise : applied once where the set is gathered, else to each batch.
+    """
+
+    def __init__(
+        self,
+        source: Windows | np.ndarray,
+        rows: np.ndarray,
+        targets: torch.Tensor | None,
+        normalise: nn.Module,
+        device: torch.device,
+        gather_bytes: int | None = None,
+    ):
+        self.source, self.rows, self.device, self.normalise = source, rows, device, normalise
+        self.targets = None if targets is None else targets.to(device)
+        self.data: torch.Tensor | None = None
+        _, channels, samples = source.shape
+        if 4 * len(rows) * channels * samples <= _room(device, gather_bytes):
+            data = torch.empty((len(rows), channels, samples), dtype=torch.float32, device=device)
+            with torch.no_grad():
+                for first in range(0, len(rows), 4096):
+                    x = torch.from_numpy(gather(source, rows[first : first + 4096]))
+                    data[first : first + 4096] = normalise(x.to(device))
+            self.data = data
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def _host(self, positions: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(gather(self.source, self.rows[positions.numpy()]))
+
+    def take(self, parts: list[torch.Tensor]) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
+        """(x, targets) for each tensor of positions in turn; where not gathered, one batch is read ahead."""
+        if self.data is not None:
+            for positions in parts:
+                positions = positions.to(self.device, non_blocking=True)
+                yield self.data.index_select(0, positions), self._target(positions)
+            return
+        with ThreadPoolExecutor(1) as reader:
+            ahead = reader.submit(self._host, parts[0]) if parts else None
+            for i, positions in enumerate(parts):
+                assert ahead is not None
+                x = ahead.result()
+                ahead = reader.submit(self._host, parts[i + 1]) if i + 1 < len(parts) else None
+                with torch.no_grad():
+                    x = self.normalise(x.to(self.device, non_blocking=True))
+                yield x, self._target(positions.to(self.device))
+
+    def _target(self, positions: torch.Tensor) -> torch.Tensor | None:
+        return None if self.targets is None else self.targets.index_select(0, positions)
+
+
+def _room(device: torch.device, gather_bytes: int | None) -> int:
+    if gather_bytes is not None:
+        return gather_bytes
+    return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else GATHER_BYTES
+
+
+def split_by_repetition(
+    source: Windows | np.ndarray,
+    y: np.ndarray,
+    validation: float | tuple[int, ...],
+    groups: Any,
+    seed: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(train, validation) rows: whole repetitions of each subject and session, never single windows.
+
+    Parameters
+    ----------
+    validation : fraction of the repetitions of each (subject, session), at least one; or the repetitions' numbers.
+    groups : (window,) repetition of each row where `source` is an array; None takes the Windows' own table.
+
+    Raises
+    ------
+    ConfigError : nothing says which windows form a repetition, or there are too few repetitions to spare one.
+    """
+    from myograph.audit import overlapping
+
+    rng = np.random.default_rng(seed)
+    if groups is not None:
+        groups = np.asarray(groups)
+        if groups.shape != (len(y),):
+            raise ShapeError(f"groups names the repetition of each of the {len(y)} windows, got shape {groups.shape}")
+        unit, repetition = np.zeros(len(y), int), np.unique(groups, return_inverse=True)[1]
+        named = groups
+    elif isinstance(source, Windows):
+        table = source.table
+        unit = table.groupby(["subject", "session"], sort=False, observed=True).ngroup().to_numpy()
+        named = repetition = table["repetition"].to_numpy()
+    else:
+        raise ConfigError(
+            f"validation={validation!r} is cut out of train by repetition, and an array does not say which windows "
+            "belong to one; pass a Windows, or fit(X, y, groups=repetition_of_each_window), or validation=None"
+        )
+    held = np.zeros(len(y), bool)
+    if isinstance(validation, (tuple, list)):
+        held = np.isin(named, validation)
+    else:
+        if not 0 < validation < 1:
+            raise ConfigError(f"validation is a fraction between 0 and 1, or repetition numbers; got {validation!r}")
+        code = np.unique(y, return_inverse=True)[1] if y.ndim == 1 else np.zeros(len(y), int)
+        for u in np.unique(unit):
+            inside = unit == u
+            present = np.unique(repetition[inside])
+            wanted = min(max(1, round(validation * len(present))), len(present) - 1)
+            for r in rng.permutation(present):
+                if wanted <= 0:
+                    break
+                some = inside & (repetition == r)
+                # No class may lose its last training repetition in this subject and session.
+                if np.isin(code[some], code[inside & ~held & ~some]).all():
+                    held |= some
+                    wanted -= 1
+    train, valid = np.flatnonzero(~held), np.flatnonzero(held)
+    if isinstance(source, Windows) and len(train) and len(valid):
+        train = train[~overlapping(source.table, train, valid)]
+    if not len(train) or not len(valid):
+        raise ConfigError(
+            f"validation={validation!r} leaves {len(train)} train and {len(valid)} validation windows: a repetition can "
+            "be spared only where every class of that subject and session has another; record more, or validation=None"
+        )
+    return train, valid

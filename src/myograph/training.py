@@ -1,0 +1,641 @@
+"""`NeuralClassifier` and `NeuralRegressor`: any network as a scikit-learn estimator over windows.
+
+The loop beneath is `_loop.Trainer` (which says why it is not skorch's), batches come by index from `_batches.Batches`.
+Where cores are shared with other processes, set `OMP_WAIT_POLICY=PASSIVE` before torch is imported: OpenMP's spinning
+threads made a contended two-thread training step up to 20 times slower.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.exceptions import NotFittedError
+from torch import nn
+
+from myograph import _weights
+from myograph._batches import Batches, Normalise, as_source, gather, pick_device, split_by_repetition
+from myograph._build import build_model, load_matching
+from myograph._history import Progress, plot_history
+from myograph._loop import (
+    CrossEntropy,
+    Objective,
+    Plan,
+    Trainer,
+    balanced_order,
+    channels_last,
+    denormals_flushed,
+    seeded,
+)
+from myograph.errors import ConfigError, ShapeError
+from myograph.windows import Windows
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+_PLAN = [f.name for f in dataclasses.fields(Plan)]
+
+
+class _NeuralEstimator(BaseEstimator):
+    """What classifier and regressor share: model building, fitting, files, history."""
+
+    _counts = False
+    model: Any
+    model_options: Mapping[str, Any] | None
+    normalise: str
+    validation: float | tuple[int, ...] | None
+    augment: Sequence[Any]
+    augment_copies: int
+    pretrained: Any
+    pretrain: Any
+    device: str
+    checkpoint: str | os.PathLike[str] | None
+    distributed: bool
+    verbose: int
+    seed: int
+
+    # What the subclasses say: targets as a tensor, the loss, and how many outputs the model has.
+    def _learn_targets(self, y: np.ndarray, train: np.ndarray) -> tuple[torch.Tensor, int]:
+        raise TypeError(f"{type(self).__name__} is no estimator of its own")
+
+    def _objective(self, targets: torch.Tensor, device: torch.device) -> Objective:
+        return Objective()
+
+    def _order(self, targets: torch.Tensor) -> Callable[..., Any] | None:
+        return None
+
+    def fit(self, X: Any, y: Any = None, groups: Any = None) -> Any:
+        """Train from scratch (or from `pretrained`).
+
+        Parameters
+        ----------
+        X : a Windows, or a (window, channel, time) array in the unit that predictions will come in.
+        y : (window,) targets; None takes the Windows' own labels.
+        groups : (window,) repetition of each row of an array, where `validation` needs one.
+
+        Raises
+        ------
+        ShapeError, SignalError : windows that no network can take, or that this one cannot.
+        ConfigError : parameters that do not fit, or a checkpoint that another run wrote.
+        """
+        source, y = as_source(X), self._check_targets(X, y)
+        device, accelerator = self._place()
+        if self.validation is None:
+            train, valid = np.arange(len(y)), np.array([], int)
+        else:
+            train, valid = split_by_repetition(source, y, self.validation, groups, self.seed)
+        with denormals_flushed(), seeded(self.seed, device):
+            trainer, targets = self._begin(source, y, train, device, accelerator)
+            batches = Batches(source, train, targets[train], self.normalise_, device)
+            held = Batches(source, valid, targets[valid], self.normalise_, device) if len(valid) else None
+            if self.pretrain is not None:
+                self.pretrain(self.module_, batches, self.seed)
+            if accelerator is not None:
+                torch.manual_seed(self.seed + 1000 * (accelerator.process_index + 1))
+            identity = self._resume(trainer, source, y) if self.checkpoint is not None else None
+            self._drive(trainer, batches, held, identity)
+        self._finish(trainer)
+        return self
+
+    def partial_fit(self, X: Any, y: Any = None, classes: Any = None) -> Any:
+        """One more epoch over these windows at the constant `lr`; the first call sets model and normalisation.
+
+        classes : every label that may ever come (classifier, first call only); by default those in `y`.
+        """
+        source, y = as_source(X), self._check_targets(X, y)
+        device, _ = self._place()
+        with denormals_flushed():
+            if not hasattr(self, "module_"):
+                with seeded(self.seed, device):
+                    if classes is not None:
+                        self.classes_ = np.unique(np.asarray(classes))
+                    trainer, targets = self._begin(source, y, np.arange(len(y)), device, None, classes is not None)
+                    trainer.plan = dataclasses.replace(trainer.plan, schedule="constant", schedule_options=None)
+            else:
+                self._check_windows(source)
+                targets = self._encode_targets(y)
+                trainer = getattr(self, "_trainer", None)
+                if trainer is None:
+                    plan = dataclasses.replace(self._plan(), schedule="constant", schedule_options=None, ema=None)
+                    trainer = Trainer(self.module_, plan, Objective(), device, self._augmentation(source))
+                    trainer.history = list(self._rows)
+                    trainer.epoch = len(trainer.history)
+            trainer.plan = dataclasses.replace(trainer.plan, epochs=trainer.epoch + 1)
+            trainer.objective, trainer.order = self._objective(targets, device), self._order(targets)
+            with seeded(self.seed + trainer.epoch, device):
+                batches = Batches(source, np.arange(len(y)), targets, self.normalise_, device)
+                for _ in trainer.run(batches):
+                    pass
+        self._finish(trainer)
+        self._trainer = trainer
+        return self
+
+    def _begin(
+        self,
+        source: Windows | np.ndarray,
+        y: np.ndarray,
+        train: np.ndarray,
+        device: torch.device,
+        accelerator: Any,
+        known: bool = False,
+    ) -> tuple[Trainer, torch.Tensor]:
+        """Targets, normalisation, module and trainer, all learnt from train rows alone."""
+        plan = self._plan()
+        targets, n_outputs = (self._encode_targets(y), len(self.classes_)) if known else self._learn_targets(y, train)
+        _, channels, samples = source.shape
+        self.n_channels_, self.n_samples_ = int(channels), int(samples)
+        self.rate_hz_ = float(source.rate_hz) if isinstance(source, Windows) else None
+        self.normalise_ = Normalise(self.normalise, channels).learn(source, train).to(device)
+        self.layout_ = _common_layout(source)
+        self.module_ = channels_last(self._build(n_outputs))
+        if self.pretrained is not None:
+            self.pretrained_names_ = load_matching(self.module_, self.pretrained)
+        self.module_.to(device)
+        augment = self._augmentation(source)
+        if augment is None and plan.augment_copies:
+            raise ConfigError(f"augment_copies={plan.augment_copies} makes augmented copies, but augment names nothing")
+        objective, order = self._objective(targets[train], device), self._order(targets[train])
+        return Trainer(self.module_, plan, objective, device, augment, order, accelerator), targets
+
+    def _drive(self, trainer: Trainer, batches: Batches, held: Batches | None, identity: str | None) -> None:
+        main = trainer.accelerator is None or trainer.accelerator.is_main_process
+        with Progress(trainer.plan.epochs, trainer.epoch, enabled=bool(self.verbose) and main) as progress:
+            for row in trainer.run(batches, held):
+                progress.show(row)
+                if identity is not None and main:
+                    tensors, values = trainer.state()
+                    _weights.write(self.checkpoint, "checkpoint", tensors, values | {"identity": identity})
+
+    def _finish(self, trainer: Trainer) -> None:
+        self.module_ = trainer.result()
+        self._rows = [dict(r) for r in trainer.history]
+        self.best_epoch_ = trainer.best_epoch if trainer.best_state is not None else trainer.epoch
+
+    def _resume(self, trainer: Trainer, source: Windows | np.ndarray, y: np.ndarray) -> str:
+        """The identity of this run; where its checkpoint exists, the trainer is put to where that was written."""
+        left_out = ("verbose", "checkpoint", "device")
+        params = {k: v for k, v in self.get_params(deep=False).items() if k not in left_out}
+        if isinstance(params.get("pretrained"), Mapping):
+            params["pretrained"] = _weights._digest(params["pretrained"], "pretrained", "")
+        digest = hashlib.sha256(json.dumps(_weights.encode(params, "parameter")).encode())
+        digest.update(str(y.tolist()).encode())
+        if isinstance(source, Windows):
+            columns = source.table[["recording", "start", "stop", "channel", "repetition"]]
+            digest.update(np.ascontiguousarray(columns.to_numpy(np.int64)))
+            digest.update("".join(r.content_hash for r in source.recordings).encode())
+        else:
+            digest.update(np.ascontiguousarray(source))
+        identity = digest.hexdigest()
+        if Path(self.checkpoint).exists():
+            tensors, values = _weights.read(self.checkpoint, "checkpoint")
+            if values.pop("identity") != identity:
+                raise ConfigError(
+                    f"the checkpoint {self.checkpoint} was written by a run with other parameters or other data; delete "
+                    "it to start anew, or give this run a path of its own"
+                )
+            trainer.restore(tensors, values)
+        return identity
+
+    def _build(self, n_outputs: int) -> nn.Module:
+        shape = (self.n_channels_, n_outputs, self.n_samples_)
+        return build_model(self.model, self.model_options, *shape, self.rate_hz_, self.layout_)
+
+    def _plan(self) -> Plan:
+        return Plan(**{name: getattr(self, name) for name in _PLAN if hasattr(self, name)})
+
+    def _place(self) -> tuple[torch.device, Any]:
+        if not self.distributed:
+            return pick_device(self.device), None
+        from myograph.distributed import accelerator
+
+        shared = accelerator(self.device)
+        return shared.device, shared
+
+    def _augmentation(self, source: Windows | np.ndarray) -> Callable[..., Any] | None:
+        if not self.augment:
+            return None
+        from myograph.augment import compose
+
+        return compose(
+            self.augment,
+            layout=_common_layout(source),
+            rate_hz=self.rate_hz_,
+            n_classes=len(self.classes_) if self._counts else None,
+            copies=self.augment_copies,
+        )
+
+    def _check_targets(self, X: Any, y: Any) -> np.ndarray:
+        if y is None:
+            if not isinstance(X, Windows):
+                raise ShapeError("y is missing: only a Windows brings its own labels, give fit(X, y)")
+            y = X.y
+        y = np.asarray(y)
+        if len(y) != len(X):
+            raise ShapeError(f"X has {len(X)} windows and y {len(y)} targets; they go together row by row")
+        return y
+
+    def _encode_targets(self, y: np.ndarray) -> torch.Tensor:
+        raise NotImplementedError
+
+    def _check_windows(self, source: Windows | np.ndarray) -> None:
+        if tuple(source.shape[1:]) != (self.n_channels_, self.n_samples_):
+            raise ShapeError(
+                f"this network was fitted on windows of {self.n_channels_} channels x {self.n_samples_} samples, got "
+                f"{source.shape[1]} x {source.shape[2]}; cut and select channels as for fitting"
+            )
+        if isinstance(source, Windows) and self.rate_hz_ and source.rate_hz != self.rate_hz_:
+            raise ShapeError(f"this network was fitted at {self.rate_hz_:g} Hz, got {source.rate_hz:g} Hz; resample")
+
+    @torch.inference_mode()
+    def _outputs(self, X: Any, size: int = 1024) -> torch.Tensor:
+        """(window, output) float32 on the CPU."""
+        if not hasattr(self, "module_"):
+            raise NotFittedError(f"this {type(self).__name__} is not fitted yet; call fit(X, y) or load(path)")
+        source = as_source(X)
+        self._check_windows(source)
+        device, parts = self.normalise_.mean.device, []
+        for first in range(0, len(source), size):
+            rows = slice(first, first + size)
+            x = torch.from_numpy(gather(source, rows)).to(device)
+            parts.append(self.module_(self.normalise_(x)).float().cpu())
+        return torch.cat(parts)
+
+    @property
+    def network_(self) -> nn.Module:
+        """Normalisation and model in one module: raw windows (window, channel, time) to outputs, as for export."""
+        if not hasattr(self, "module_"):
+            raise NotFittedError(f"this {type(self).__name__} is not fitted yet; call fit(X, y) or load(path)")
+        return nn.Sequential(self.normalise_, self.module_).eval()
+
+    @property
+    def history_(self) -> pd.DataFrame:
+        """One row an epoch: epoch, train_loss, train_accuracy, valid_loss, valid_accuracy (as they apply), lr, seconds."""
+        import pandas as pd
+
+        if not hasattr(self, "_rows"):
+            raise AttributeError("there is no history before fit")
+        return pd.DataFrame(self._rows)
+
+    def plot_history(self, path: str | os.PathLike[str] | None = None) -> go.Figure:
+        """Loss and accuracy by epoch; with `path`, also written as one self-contained HTML file."""
+        return plot_history(self.history_, self.best_epoch_, path)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write weights, normalisation, parameters and labels as one safetensors file with a JSON header.
+
+        Raises
+        ------
+        ConfigError : a parameter (such as a lambda for `model`) that another process could not find again.
+        """
+        tensors = {f"network.{k}": v for k, v in self.network_.state_dict().items()}
+        params = self.get_params(deep=False)
+        if isinstance(params.get("pretrained"), Mapping):
+            params["pretrained"] = None  # its weights have become this network's
+        values = {
+            "class": type(self).__name__,
+            "params": {k: _weights.encode(v, k) for k, v in params.items()},
+            "fitted": {k: _weights.encode(v, k) for k, v in self._fitted().items()},
+        }
+        return _weights.write(path, "network", tensors, values)
+
+    def _fitted(self) -> dict[str, Any]:
+        names = ("n_channels_", "n_samples_", "rate_hz_", "layout_", "best_epoch_", "_rows")
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], device: str = "auto") -> Any:
+        """The fitted estimator that `save` wrote, on `device`. A model given as a class is imported by its path.
+
+        Raises
+        ------
+        DataError : no such file, damaged, or written by something else.
+        """
+        tensors, values = _weights.read(path, "network")
+        if values["class"] != cls.__name__:
+            raise ConfigError(f"{path} holds a {values['class']}, not a {cls.__name__}; use {values['class']}.load")
+        new = cls(**{k: _weights.decode(v) for k, v in values["params"].items()})
+        new.set_params(device=device)
+        for name, value in values["fitted"].items():
+            setattr(new, name, _weights.decode(value))
+        place = pick_device(device)
+        new.normalise_ = Normalise(new.normalise, new.n_channels_)
+        with seeded(new.seed, torch.device("cpu")):
+            new.module_ = new._build(new._n_outputs())
+        new.network_.load_state_dict({k.removeprefix("network."): v for k, v in tensors.items()})
+        new.normalise_.to(place).eval()
+        new.module_ = channels_last(new.module_).to(place).eval()
+        return new
+
+    def _n_outputs(self) -> int:
+        raise NotImplementedError
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in super().__getstate__().items() if k != "_trainer"}
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "module_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        tags.non_deterministic = False
+        return tags
+
+
+class NeuralClassifier(ClassifierMixin, _NeuralEstimator):
+    """Any network of `MODELS`, or one of yours, as a scikit-learn classifier over windows.
+
+    Parameters
+    ----------
+    model : name, class or function; called with `n_channels`, `n_classes`, `n_samples` (and `rate_hz`, `layout` where
+        its signature names them) plus `model_options`, it makes a module from (batch, channel, time) to logits.
+    epochs, batch_size, lr : as they say; `lr` is the highest that the schedule reaches.
+    optimizer, optimizer_options : "adamw", "adam", "sgd" (momentum 0.9), "rmsprop", "nadam", "adagrad", or a class.
+    schedule, schedule_options : "constant"; "cosine" (period in epochs, final as a fraction of lr); "step" (every or
+        milestones in epochs, factor); "onecycle" (rise, start, final); "plateau" (factor, wait in epochs). All take
+        warmup, in epochs.
+    weight_decay : of weights; norms and biases never decay.
+    layers : {pattern: how} by parameter name (a prefix or a glob): 0 freezes, a number scales `lr`, {"lr": …,
+        "weight_decay": …} sets them.
+    label_smoothing, class_weight, sampling : `class_weight` is None, "balanced" or {label: weight}; sampling="balanced"
+        draws every class equally often.
+    clip_norm : the largest norm of the gradient.
+    precision : "float32", "bf16" (autocast), or "auto": bf16 on a GPU, float32 on a CPU, where bf16 is slower.
+    ema : decay of averaged weights, which then validate and predict; None for none.
+    validation : fraction of the repetitions of each subject and session, or their numbers, held out of train; None for
+        none. Arrays need `fit(..., groups=)`. Never random windows.
+    patience, monitor, restore_best : stop after so many epochs without a better validation "loss" or "accuracy"; keep
+        the best epoch's weights.
+    normalise : "channel", "global", "window", "window_channel", "window_minmax" or "none"; statistics are learnt on
+        train rows alone and are part of the fitted network.
+    augment : sequence of augmentations for train batches, after normalisation: a name, (name, strength), or f(x, rng);
+        see `myograph.augment`.
+    augment_copies : 0 augments each batch in place; k adds k augmented copies of the set to the originals.
+    pretrained : a saved file's path or a state dictionary; entries of the same name and shape are copied, a head for
+        other classes starts anew.
+    pretrain : f(module, batches, seed) run before training, such as `myograph.transfer.LayerwiseAutoencoder`.
+    seed : decides everything random; same seed, data, machine and thread count give identical weights on a CPU.
+    device : "auto" is the GPU where there is one.
+    checkpoint : file written after every epoch; where it exists, `fit` goes on from it and ends in the weights of an
+        uninterrupted run.
+    distributed : share each batch among the processes that `accelerate launch` started.
+    verbose : 1 shows a progress bar.
+
+    Attributes
+    ----------
+    classes_, module_, network_ (normalisation and module), history_, best_epoch_, n_channels_, n_samples_, rate_hz_.
+    """
+
+    _counts = True
+
+    def __init__(
+        self,
+        model: Any = "atzori",
+        model_options: Mapping[str, Any] | None = None,
+        epochs: int = 50,
+        batch_size: int = 256,
+        lr: float = 1e-3,
+        optimizer: str | type = "adamw",
+        optimizer_options: Mapping[str, Any] | None = None,
+        schedule: str = "cosine",
+        schedule_options: Mapping[str, Any] | None = None,
+        weight_decay: float = 1e-2,
+        layers: Mapping[str, Any] | None = None,
+        label_smoothing: float = 0.0,
+        class_weight: str | Mapping[Any, float] | None = None,
+        sampling: str | None = None,
+        clip_norm: float | None = None,
+        precision: str = "float32",
+        ema: float | None = None,
+        validation: float | tuple[int, ...] | None = None,
+        patience: int | None = None,
+        monitor: str = "loss",
+        restore_best: bool = True,
+        normalise: str = "channel",
+        augment: Sequence[Any] = (),
+        augment_copies: int = 0,
+        pretrained: Any = None,
+        pretrain: Callable[..., Any] | None = None,
+        seed: int = 0,
+        device: str = "auto",
+        checkpoint: str | os.PathLike[str] | None = None,
+        distributed: bool = False,
+        verbose: int = 0,
+    ):
+        self.model = model
+        self.model_options = model_options
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.optimizer = optimizer
+        self.optimizer_options = optimizer_options
+        self.schedule = schedule
+        self.schedule_options = schedule_options
+        self.weight_decay = weight_decay
+        self.layers = layers
+        self.label_smoothing = label_smoothing
+        self.class_weight = class_weight
+        self.sampling = sampling
+        self.clip_norm = clip_norm
+        self.precision = precision
+        self.ema = ema
+        self.validation = validation
+        self.patience = patience
+        self.monitor = monitor
+        self.restore_best = restore_best
+        self.normalise = normalise
+        self.augment = augment
+        self.augment_copies = augment_copies
+        self.pretrained = pretrained
+        self.pretrain = pretrain
+        self.seed = seed
+        self.device = device
+        self.checkpoint = checkpoint
+        self.distributed = distributed
+        self.verbose = verbose
+
+    def _learn_targets(self, y: np.ndarray, train: np.ndarray) -> tuple[torch.Tensor, int]:
+        if y.ndim != 1:
+            raise ShapeError(f"y holds one label a window, got shape {y.shape}")
+        if y.dtype.kind == "f" and not np.equal(y, np.floor(y)).all():
+            raise ShapeError("y holds fractions, so it is no label; NeuralRegressor learns numbers")
+        self.classes_ = np.unique(y)
+        if len(self.classes_) < 2:
+            raise ShapeError(f"y holds the one class {self.classes_[0]!r}; a classifier needs at least two")
+        return self._encode_targets(y), len(self.classes_)
+
+    def _encode_targets(self, y: np.ndarray) -> torch.Tensor:
+        codes = np.minimum(np.searchsorted(self.classes_, y), len(self.classes_) - 1)
+        unknown = self.classes_[codes] != y
+        if unknown.any():
+            raise ShapeError(
+                f"y holds the label {y[unknown][0]!r}, which was not among the classes of the first call; name all with "
+                "partial_fit(X, y, classes=...)"
+            )
+        return torch.from_numpy(codes.astype(np.int64))
+
+    def _objective(self, targets: torch.Tensor, device: torch.device) -> Objective:
+        weight = None
+        k = len(self.classes_)
+        if isinstance(self.class_weight, Mapping):
+            if unknown := set(self.class_weight) - set(self.classes_.tolist()):
+                raise ConfigError(f"class_weight names {unknown}, which are no classes; there are {self.classes_}")
+            weight = torch.tensor([float(self.class_weight.get(c, 1.0)) for c in self.classes_.tolist()])
+        elif self.class_weight == "balanced":
+            counts = torch.bincount(targets, minlength=k).clamp_min(1)
+            weight = len(targets) / (k * counts.float())
+        elif self.class_weight is not None:
+            raise ConfigError(f"class_weight is None, 'balanced' or {{label: weight}}, got {self.class_weight!r}")
+        return CrossEntropy(None if weight is None else weight.to(device), self.label_smoothing)
+
+    def _order(self, targets: torch.Tensor) -> Callable[..., Any] | None:
+        if self.sampling not in (None, "balanced"):
+            raise ConfigError(f"sampling is None or 'balanced', got {self.sampling!r}")
+        return balanced_order(targets) if self.sampling == "balanced" else None
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """(window, class) probabilities, columns in the order of `classes_`."""
+        return torch.softmax(self._outputs(X), 1).numpy()
+
+    def predict(self, X: Any) -> np.ndarray:
+        """(window,) labels."""
+        return self.classes_[self._outputs(X).argmax(1).numpy()]
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Share of windows whose label is right; `y` None takes the Windows' own labels."""
+        return super().score(X, self._check_targets(X, y), sample_weight)
+
+    def _fitted(self) -> dict[str, Any]:
+        return super()._fitted() | {"classes_": self.classes_}
+
+    def _n_outputs(self) -> int:
+        return len(self.classes_)
+
+
+class NeuralRegressor(RegressorMixin, _NeuralEstimator):
+    """A network that predicts numbers: the parameters of `NeuralClassifier`, less those about classes.
+
+    Parameters
+    ----------
+    loss : "mse" or "huber", over targets standardised by train's mean and standard deviation where `scale_targets`.
+    model : as in `NeuralClassifier`; its `n_classes` is the number of target columns.
+    """
+
+    def __init__(
+        self,
+        model: Any = "atzori",
+        model_options: Mapping[str, Any] | None = None,
+        epochs: int = 50,
+        batch_size: int = 256,
+        lr: float = 1e-3,
+        optimizer: str | type = "adamw",
+        optimizer_options: Mapping[str, Any] | None = None,
+        schedule: str = "cosine",
+        schedule_options: Mapping[str, Any] | None = None,
+        weight_decay: float = 1e-2,
+        layers: Mapping[str, Any] | None = None,
+        loss: str = "mse",
+        scale_targets: bool = True,
+        clip_norm: float | None = None,
+        precision: str = "float32",
+        ema: float | None = None,
+        validation: float | tuple[int, ...] | None = None,
+        patience: int | None = None,
+        restore_best: bool = True,
+        normalise: str = "channel",
+        augment: Sequence[Any] = (),
+        augment_copies: int = 0,
+        pretrained: Any = None,
+        pretrain: Callable[..., Any] | None = None,
+        seed: int = 0,
+        device: str = "auto",
+        checkpoint: str | os.PathLike[str] | None = None,
+        distributed: bool = False,
+        verbose: int = 0,
+    ):
+        self.model = model
+        self.model_options = model_options
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.optimizer = optimizer
+        self.optimizer_options = optimizer_options
+        self.schedule = schedule
+        self.schedule_options = schedule_options
+        self.weight_decay = weight_decay
+        self.layers = layers
+        self.loss = loss
+        self.scale_targets = scale_targets
+        self.clip_norm = clip_norm
+        self.precision = precision
+        self.ema = ema
+        self.validation = validation
+        self.patience = patience
+        self.restore_best = restore_best
+        self.normalise = normalise
+        self.augment = augment
+        self.augment_copies = augment_copies
+        self.pretrained = pretrained
+        self.pretrain = pretrain
+        self.seed = seed
+        self.device = device
+        self.checkpoint = checkpoint
+        self.distributed = distributed
+        self.verbose = verbose
+
+    def _learn_targets(self, y: np.ndarray, train: np.ndarray) -> tuple[torch.Tensor, int]:
+        if y.dtype.kind not in "iufb" or y.ndim > 2:
+            raise ShapeError(f"y holds one number or one row of numbers a window, got {y.dtype} of shape {y.shape}")
+        self.flat_targets_ = y.ndim == 1
+        numbers = y.reshape(len(y), -1).astype(np.float64)
+        deviation = numbers[train].std(0)
+        scale = self.scale_targets
+        self.target_mean_ = numbers[train].mean(0) if scale else np.zeros(numbers.shape[1])
+        self.target_scale_ = np.where(deviation > 0, deviation, 1.0) if scale else np.ones(numbers.shape[1])
+        return self._encode_targets(y), numbers.shape[1]
+
+    def _encode_targets(self, y: np.ndarray) -> torch.Tensor:
+        numbers = y.reshape(len(y), -1).astype(np.float64)
+        if not np.isfinite(numbers).all():
+            raise ShapeError("y holds NaN or infinite targets; leave those windows out")
+        return torch.from_numpy(((numbers - self.target_mean_) / self.target_scale_).astype(np.float32))
+
+    def _objective(self, targets: torch.Tensor, device: torch.device) -> Objective:
+        if self.loss not in ("mse", "huber"):
+            raise ConfigError(f"loss is 'mse' or 'huber', got {self.loss!r}")
+        return Objective() if self.loss == "mse" else Huber()
+
+    def predict(self, X: Any) -> np.ndarray:
+        """(window,) or (window, target) numbers in the targets' own unit."""
+        numbers = self._outputs(X).double().numpy() * self.target_scale_ + self.target_mean_
+        return numbers[:, 0] if self.flat_targets_ else numbers
+
+    def _fitted(self) -> dict[str, Any]:
+        names = ("flat_targets_", "target_mean_", "target_scale_")
+        return super()._fitted() | {name: getattr(self, name) for name in names}
+
+    def _n_outputs(self) -> int:
+        return len(self.target_mean_)
+
+
+class Huber(Objective):
+    """Squared error up to one standard deviation, absolute beyond."""
+
+    def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return nn.functional.smooth_l1_loss(output, target)
+
+
+def _common_layout(source: Windows | np.ndarray) -> Any:
+    """The electrode layout that all recordings share, or None."""
+    layouts = {r.layout for r in source.recordings} if isinstance(source, Windows) else set()
+    return layouts.pop() if len(layouts) == 1 else None
