@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ATTEMPTS = 3
 TIMEOUT_S = 60.0
 CHUNK = 1 << 20
+PIECE = 1 << 14  # what an interruption loses at most
 TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 ARCHIVES = (".zip", *TAR_ENDINGS)
 
@@ -163,7 +164,7 @@ class _Resuming:
             validator = tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified")
             self.note.write_text(json.dumps({"url": url, "validator": validator, "total": total}))
             with open(self.part, "ab" if resumes else "wb") as out:
-                for chunk in answer.iter_content(CHUNK):
+                for chunk in answer.iter_content(PIECE):
                     out.write(chunk)
                     have += len(chunk)
                     if self.progress:

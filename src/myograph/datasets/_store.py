@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LAYOUT_VERSION = 1
 INDEX = "index.json"
+ATTEMPTS = 3
 
 
 def source(dataset: Dataset, data: Path) -> Path | list[Path] | None:
@@ -62,15 +63,18 @@ def decoded(dataset: Dataset, folder: Path, subjects: list[str], cache: Path, pr
         key = _digest([subject, _fingerprint(dataset, folder, subject)])[:24]
         place = home / key
         found = _open(place)
-        if found is None:
+        for _ in range(ATTEMPTS):
+            if found is not None:
+                break
             progress(f"reading {dataset.name}, subject {subject}", done, len(subjects))
             _write(place, list(dataset.read(folder, [subject])), f"{dataset.name}, subject {subject}")
+            # Another process may have found the old copy damaged too, and removed this new one: then write again.
             found = _open(place)
-            if found is None:
-                raise DataError(
-                    f"{dataset.name}, subject {subject}: what was just written to {place} does not read back; "
-                    "is the disk full or failing? Set MYOGRAPH_CACHE to another folder"
-                )
+        if found is None:
+            raise DataError(
+                f"{dataset.name}, subject {subject}: what was just written to {place} does not read back; "
+                "is the disk failing? Set MYOGRAPH_CACHE to another folder"
+            )
         recordings += found
     progress(f"{dataset.name} is ready", len(subjects), len(subjects))
     return recordings

@@ -85,5 +85,5 @@ class ThreeDC(OneFileATrial):
                 for trial in trials:
                     trial.path.parent.mkdir(parents=True, exist_ok=True)
                     loud = 20 + 100 * (np.arange(10) == trial.label % 10)
-                    samples = np.rint(rng.normal(size=(600, 10)) * loud).astype(int)
+                    samples = np.rint(rng.normal(size=(400, 10)) * loud).astype(int)
                     np.savetxt(trial.path, samples, fmt="%d", delimiter=",")

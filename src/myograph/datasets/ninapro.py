@@ -1,0 +1,539 @@
+"""The NinaPro databases 1-8 and 10, read by one reader from one table of facts.
+
+Sources: Atzori et al. 2014, doi:10.1038/sdata.2014.53 (DB1-3); Pizzolato et al. 2017,
+doi:10.1371/journal.pone.0186132 (DB4, 5); Palermo et al. 2017, doi:10.1109/ICORR.2017.8009405 (DB6); Krasoulis et al.
+2017, doi:10.1186/s12984-017-0284-4 (DB7); Krasoulis et al. 2019, doi:10.3389/fnins.2019.00891 (DB8); Cognolato et al.
+2020, doi:10.1038/s41597-020-0380-3 (DB10); and the databases' own pages at ninapro.hevs.ch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from myograph.datasets import DATASETS, Dataset, RemoteFile, natural
+from myograph.datasets._matlab import read_matlab, write_matlab
+from myograph.errors import ConfigError, DataError
+from myograph.protocols import CrossSession, KFoldRepetitions, Protocol, WithinSubject
+from myograph.quality import Finding
+from myograph.recording import Layout, Recording, Unit
+
+SITE = "https://ninapro.hevs.ch/files"
+
+# The exercises of Atzori et al. 2014 by their letters; the databases number them differently.
+MOVEMENTS = {
+    "A": [
+        "index flexion",
+        "index extension",
+        "middle flexion",
+        "middle extension",
+        "ring flexion",
+        "ring extension",
+        "little finger flexion",
+        "little finger extension",
+        "thumb adduction",
+        "thumb abduction",
+        "thumb flexion",
+        "thumb extension",
+    ],
+    "B": [
+        "thumb up",
+        "index and middle extension, others flexed",
+        "ring and little flexion, others extended",
+        "thumb opposing base of little finger",
+        "abduction of all fingers",
+        "fist",
+        "pointing index",
+        "adduction of extended fingers",
+        "wrist supination, axis middle finger",
+        "wrist pronation, axis middle finger",
+        "wrist supination, axis little finger",
+        "wrist pronation, axis little finger",
+        "wrist flexion",
+        "wrist extension",
+        "wrist radial deviation",
+        "wrist ulnar deviation",
+        "wrist extension with closed hand",
+    ],
+    "C": [
+        "large diameter grasp",
+        "small diameter grasp",
+        "fixed hook grasp",
+        "index finger extension grasp",
+        "medium wrap",
+        "ring grasp",
+        "prismatic four fingers grasp",
+        "stick grasp",
+        "writing tripod grasp",
+        "power sphere grasp",
+        "three finger sphere grasp",
+        "precision sphere grasp",
+        "tripod grasp",
+        "prismatic pinch grasp",
+        "tip pinch grasp",
+        "quadpod grasp",
+        "lateral grasp",
+        "parallel extension grasp",
+        "extension type grasp",
+        "power disk grasp",
+        "open a bottle with a tripod grasp",
+        "turn a screw",
+        "cut something",
+    ],
+    "D": [f"force pattern {i}" for i in range(1, 10)],
+}
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """The movements of one exercise.
+
+    names : of movement 1, 2, …, without rest.
+    codes : how the file's label track numbers them when it restarts with the exercise.
+    first_code : the number of the first movement when the track counts on from exercise to exercise.
+    """
+
+    names: tuple[str, ...]
+    codes: tuple[int, ...]
+    first_code: int
+
+
+def _exercises(letters: str) -> dict[int, Exercise]:
+    table, first = {}, 1
+    for number, letter in enumerate(letters, 1):
+        names = tuple(f"{letter}{i} {name}" for i, name in enumerate(MOVEMENTS[letter], 1))
+        table[number] = Exercise(names, tuple(range(1, len(names) + 1)), first)
+        first += len(names)
+    return table
+
+
+def _other(codes: Iterable[int], what: str) -> dict[int, Exercise]:
+    codes = tuple(codes)
+    return {1: Exercise(tuple(f"{what} {c}" for c in codes), codes, 1)}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of one database.
+
+    columns : accepted counts of columns in `emg`.
+    empty : columns, from 0, that carry no electrode and are left out where they are all zero.
+    exercises : by their number in the file name.
+    counts_on : in the published files labels count on from exercise to exercise (the reader sees which it is; this
+        settles a file that leaves both open).
+    pattern : of file names, with the groups subject and, where there are such, exercise and session.
+    labels, repetitions : key of the label and repetition tracks; "re" before it is the relabelled one.
+    to_uv : factor to µV where the scale is known, else 0 and the unit is "adc".
+    """
+
+    title: str
+    citation: str
+    doi: str
+    columns: tuple[int, ...]
+    rate_hz: float
+    exercises: dict[int, Exercise]
+    n_repetitions: int
+    protocol: Protocol
+    files: tuple[RemoteFile, ...] = ()
+    homepage: str = ""
+    counts_on: bool = False
+    empty: tuple[int, ...] = ()
+    pattern: str = r"S(?P<subject>\d+)_(?:E(?P<exercise>\d+)_A(?P<session>\d+)|A(?P<session2>\d+)_E(?P<exercise2>\d+))"
+    example: str = "S{subject}_E{exercise}_A{session}.mat"
+    sessions: tuple[str, ...] = ("1",)
+    labels: str = "stimulus"
+    repetitions: str = "repetition"
+    to_uv: float = 0.0
+    layout: Layout | None = field(default=None, compare=False)
+
+
+def _remote(pattern: str, *ranges: Iterable) -> tuple[RemoteFile, ...]:
+    names = [pattern.format(*values) for values in product(*ranges)]
+    return tuple(RemoteFile(name.rsplit("/", 1)[1], (f"{SITE}/{name}",)) for name in names)
+
+
+TRIGNO = Layout.ring(8, n_extra=4)
+ATZORI = (
+    "Atzori et al., Electromyography data for non-invasive naturally-controlled robotic hand prostheses, Sci Data 2014"
+)
+PIZZOLATO = "Pizzolato et al., Comparison of six electromyography acquisition setups on hand movement classification tasks, PLoS ONE 2017"
+HALF = WithinSubject(test_repetitions=(2, 5))
+
+FACTS = {
+    "ninapro_db1": Facts(
+        title="NinaPro DB1: 27 people x 52 movements x 10 repetitions, 10 channels @ 100 Hz, RMS envelope",
+        citation=ATZORI,
+        doi="10.1038/sdata.2014.53",
+        columns=(10,),
+        rate_hz=100.0,
+        exercises=_exercises("ABC"),
+        n_repetitions=10,
+        protocol=WithinSubject(test_repetitions=(2, 5, 7)),
+        files=_remote("DB1/Preprocessed/s{}.zip", range(1, 28)),
+        # "adc": an Otto Bock electrode gives an amplified, rectified and smoothed voltage: its volts are not skin volts.
+        example="S{subject}_A{session}_E{exercise}.mat",
+        layout=Layout.ring(8, n_extra=2),
+    ),
+    "ninapro_db2": Facts(
+        title="NinaPro DB2: 40 people x 49 movements x 6 repetitions, 12 channels @ 2000 Hz",
+        citation=ATZORI,
+        doi="10.1038/sdata.2014.53",
+        columns=(12,),
+        rate_hz=2000.0,
+        exercises=_exercises("BCD"),
+        n_repetitions=6,
+        protocol=HALF,
+        files=_remote("DB2_Preproc/DB2_s{}.zip", range(1, 41)),
+        counts_on=True,
+        to_uv=1e6,
+        layout=TRIGNO,
+    ),
+    "ninapro_db3": Facts(
+        title="NinaPro DB3: 11 amputees x 49 movements x 6 repetitions, 12 channels (two people: 10) @ 2000 Hz",
+        citation=ATZORI,
+        doi="10.1038/sdata.2014.53",
+        columns=(12, 10),
+        rate_hz=2000.0,
+        exercises=_exercises("BCD"),
+        n_repetitions=6,
+        protocol=HALF,
+        files=_remote("db3_Preproc/s{}_0.zip", range(1, 12)),
+        counts_on=True,
+        to_uv=1e6,
+        layout=TRIGNO,
+    ),
+    "ninapro_db4": Facts(
+        title="NinaPro DB4: 10 people x 52 movements x 6 repetitions, 12 channels @ 2000 Hz",
+        citation=PIZZOLATO,
+        doi="10.1371/journal.pone.0186132",
+        columns=(12,),
+        rate_hz=2000.0,
+        exercises=_exercises("ABC"),
+        n_repetitions=6,
+        protocol=HALF,
+        files=_remote("DB4_Preproc/s{}.zip", range(1, 11)),
+        layout=TRIGNO,
+    ),
+    "ninapro_db5": Facts(
+        title="NinaPro DB5: 10 people x 52 movements x 6 repetitions, two Myo armbands, 16 channels @ 200 Hz",
+        citation=PIZZOLATO,
+        doi="10.1371/journal.pone.0186132",
+        columns=(16,),
+        rate_hz=200.0,
+        exercises=_exercises("ABC"),
+        n_repetitions=6,
+        protocol=HALF,
+        files=_remote("DB5_Preproc/s{}.zip", range(1, 11)),
+        layout=Layout.ring(8, n_rings=2),
+    ),
+    "ninapro_db6": Facts(
+        title="NinaPro DB6: 10 people x 7 grasps x 12 repetitions, twice a day for 5 days, 14 channels @ 2000 Hz",
+        citation="Palermo et al., Repeatability of grasp recognition for robotic hand prosthesis control based on sEMG data, ICORR 2017",
+        doi="10.1109/ICORR.2017.8009405",
+        columns=(16, 14),
+        empty=(8, 9),
+        rate_hz=2000.0,
+        exercises=_other((1, 3, 4, 6, 9, 10, 11), "grasp"),
+        n_repetitions=12,
+        protocol=CrossSession(),
+        files=_remote("DB6_Preproc/DB6_s{}_{}.zip", range(1, 11), ("a", "b")),
+        pattern=r"S(?P<subject>\d+)_(?P<session>D\d+_T\d+)",
+        example="S{subject}_{session}.mat",
+        sessions=tuple(f"D{day}_T{time}" for day in range(1, 6) for time in (1, 2)),
+        to_uv=1e6,
+        layout=Layout.ring(8, n_extra=6),
+    ),
+    "ninapro_db7": Facts(
+        title="NinaPro DB7: 20 people and 2 amputees x 40 movements x 6 repetitions, 12 channels @ 2000 Hz",
+        citation="Krasoulis et al., Improved prosthetic hand control with concurrent use of myoelectric and inertial measurements, JNER 2017",
+        doi="10.1186/s12984-017-0284-4",
+        columns=(12,),
+        rate_hz=2000.0,
+        exercises=_exercises("BC"),
+        n_repetitions=6,
+        protocol=HALF,
+        files=_remote("DB7_Preproc/Subject_{}.zip", range(1, 23)),
+        counts_on=True,
+        layout=TRIGNO,
+    ),
+    "ninapro_db8": Facts(
+        title="NinaPro DB8: 10 people and 2 amputees x 9 finger movements, 3 sessions, 16 channels @ 2000 Hz",
+        citation="Krasoulis et al., Effect of user practice on prosthetic finger control with an intuitive myoelectric decoder, Front Neurosci 2019",
+        doi="10.3389/fnins.2019.00891",
+        columns=(16,),
+        rate_hz=2000.0,
+        exercises=_other(range(1, 10), "movement"),
+        n_repetitions=10,
+        protocol=CrossSession(train_sessions=("1", "2"), test_sessions=("3",)),
+        files=_remote("DB8/S{}_E1_A{}.mat", range(1, 13), range(1, 4)),
+        sessions=("1", "2", "3"),
+    ),
+    "ninapro_db10": Facts(
+        title="NinaPro DB10 (MeganePro 1): 30 people and 15 amputees x 10 grasps, 12 channels @ 1926 Hz",
+        citation="Cognolato et al., Gaze, visual, myoelectric, and inertial data of grasps for intelligent prosthetics, Sci Data 2020",
+        doi="10.1038/s41597-020-0380-3",
+        columns=(12,),
+        rate_hz=1926.0,
+        exercises=_other(range(1, 11), "grasp"),
+        n_repetitions=4,
+        protocol=KFoldRepetitions(4),
+        homepage="https://doi.org/10.7910/DVN/1Z3IOM",
+        pattern=r"S(?P<subject>\d+)_ex(?P<exercise>1)",
+        example="S0{subject}0_ex{exercise}.mat",
+        labels="grasp",
+        repetitions="objectrepetition",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Ninapro(Dataset):
+    """One Recording an exercise and session: exercises of one donning are one session, and rest is one class in all.
+
+    exercises : numbers as in the file names; None reads every exercise whose file is there.
+    label_track : "restimulus", whose borders were moved to where the muscles were active (Gijsberts et al. 2014,
+        doi:10.1109/TNSRE.2014.2303394), or "stimulus", the cue.
+    repetition_track : "rerepetition" or "repetition"; None takes the one that goes with `label_track`.
+
+    Movements are named after the exercises A to D of the paper ("A1 index flexion"), so that the same movement has the
+    same name in every database. Rest takes the number of the repetition before it (before the first: the one after),
+    because the databases leave it 0 or let it run on. A movement's samples without a repetition are unlabelled, as
+    are those that DB10 marks as unreliable. The `exercise` stored in a file is not used: DB5's is wrong.
+    """
+
+    exercises: tuple[int, ...] | None = None
+    label_track: Literal["restimulus", "stimulus"] = "restimulus"
+    repetition_track: Literal["rerepetition", "repetition"] | None = None
+
+    facts: ClassVar[Facts]
+    licence = "free for research; cite the paper named (terms at ninapro.hevs.ch)"
+    rest = "rest"
+
+    def __post_init__(self) -> None:
+        if self.label_track not in ("restimulus", "stimulus"):
+            raise ConfigError(f"label_track is 'restimulus' or 'stimulus', got {self.label_track!r}")
+        if self.repetition_track not in ("rerepetition", "repetition", None):
+            raise ConfigError(
+                f"repetition_track is 'rerepetition', 'repetition' or None for the one that goes with label_track, "
+                f"got {self.repetition_track!r}"
+            )
+        if self.exercises is not None:
+            given = (self.exercises,) if isinstance(self.exercises, int) else tuple(int(e) for e in self.exercises)
+            unknown = [e for e in given if e not in self.facts.exercises]
+            if unknown or not given:
+                known = ", ".join(map(str, self.facts.exercises))
+                raise ConfigError(f"{self.name} has exercises {known}, got {self.exercises}")
+            object.__setattr__(self, "exercises", given)
+
+    def _files(self, folder: Path) -> dict[str, list[tuple[str, int, Path]]]:
+        """For each subject: (session, exercise, path), in order."""
+        found: dict[str, list[tuple[str, int, Path]]] = {}
+        seen: dict[tuple[str, str, int], Path] = {}
+        for path in sorted(Path(folder).rglob("*.mat")):
+            match = re.fullmatch(self.facts.pattern + r"\.mat", path.name, re.IGNORECASE)
+            if match is None:
+                continue
+            group = match.groupdict()
+            exercise = int(group.get("exercise") or group.get("exercise2") or 1)
+            session = group.get("session") or group.get("session2") or "1"
+            if self.exercises is not None and exercise not in self.exercises:
+                continue
+            key = (str(int(group["subject"])), session.upper(), exercise)
+            if key in seen:
+                raise DataError(
+                    f"{self.name}: {seen[key]} and {path} are both exercise {exercise}, session {session} of subject "
+                    f"{key[0]}; keep one of them"
+                )
+            seen[key] = path
+            found.setdefault(key[0], []).append((session.upper(), exercise, path))
+        if not found:
+            example = self.facts.example.format(subject=1, session=self.facts.sessions[0], exercise=1)
+            which = f" for exercises {', '.join(map(str, self.exercises))}" if self.exercises else ""
+            raise DataError(f"{self.name}: {folder} holds no files such as {example}{which}; unpack the database there")
+        return {s: sorted(found[s], key=lambda f: (natural(f[0]), f[1])) for s in sorted(found, key=natural)}
+
+    def subjects(self, folder: Path) -> list[str]:
+        return list(self._files(folder))
+
+    def sources(self, folder: Path, subject: str) -> list[Path]:
+        return [path for _, _, path in self._files(folder)[subject]]
+
+    def read(self, folder: Path, subjects: Iterable[str] | None = None) -> Iterator[Recording]:
+        files = self._files(folder)
+        for subject in files if subjects is None else subjects:
+            for session, exercise, path in files[subject]:
+                yield self._recording(subject, session, exercise, path)
+
+    def examine(self, folder: Path, subject: str) -> Iterator[Recording | Finding]:
+        files = self._files(folder)[subject]
+        present = {(s, e) for s, e, _ in files}
+        wanted = self.exercises or self.facts.exercises
+        missing = [f"{e} of session {s}" for s in self.facts.sessions for e in wanted if (s, e) not in present]
+        if missing:
+            yield Finding(
+                "warning",
+                f"{self.name}, subject {subject}",
+                f"there is no file of exercise {', '.join(missing)}",
+                "fetch them if you need them; the others can be used without",
+            )
+        for session, exercise, path in files:
+            try:
+                recording = self._recording(subject, session, exercise, path)
+            except DataError as error:
+                what, _, advice = str(error).partition("; ")
+                yield Finding("error", str(path), what, advice)
+                continue
+            names = self.facts.exercises[exercise].names
+            lacking = [n for i, n in enumerate(names, 1) if not (recording.label == i).any()]
+            if lacking:
+                yield Finding(
+                    "warning",
+                    str(path),
+                    f"{len(lacking)} of {len(names)} movements never occur: {', '.join(lacking[:5])}",
+                    "leave the subject out where a comparison needs every movement",
+                )
+            yield recording
+
+    def _recording(self, subject: str, session: str, exercise: int, path: Path) -> Recording:
+        facts = self.facts
+        relabelled = self.label_track == "restimulus"
+        renumbered = relabelled if self.repetition_track is None else self.repetition_track == "rerepetition"
+        keys = ("emg", "re" * relabelled + facts.labels, "re" * renumbered + facts.repetitions)
+        emg, code, repetition = read_matlab(path, keys)
+        code, repetition = code.ravel().astype(np.int32), repetition.ravel().astype(np.int32)
+        if emg.ndim != 2 or emg.shape[1] not in facts.columns or len(emg) != len(code) or len(emg) != len(repetition):
+            raise DataError(
+                f"{path} holds emg {emg.shape}, {keys[1]} {code.shape} and {keys[2]} {repetition.shape} where emg of "
+                f"(time, {' or '.join(map(str, facts.columns))}) and tracks as long were expected; is it a file of "
+                f"{self.name}? Download it again"
+            )
+        emg = self._without_empty(emg, path)
+        label = self._labels(code, exercise, path)
+        label[(repetition < 0) | ((repetition == 0) & (label > 0))] = -1
+        bad = ~np.isfinite(emg).all(axis=1)
+        if bad.any():
+            raise DataError(
+                f"{path} holds NaN or infinite values in {int(bad.sum())} samples, the first at {int(np.argmax(bad))}; "
+                "download it again, or leave the subject out"
+            )
+        signal = np.ascontiguousarray(emg.T, dtype=np.float32)
+        if facts.to_uv:
+            signal *= np.float32(facts.to_uv)
+        unit: Unit = "uV" if facts.to_uv else "adc"
+        return Recording(
+            signal,
+            facts.rate_hz,
+            label,
+            subject=subject,
+            repetition=spread_to_rest(label, repetition),
+            session=session,
+            unit=unit,
+            label_names=("rest", *facts.exercises[exercise].names),
+            layout=facts.layout if facts.layout is not None and len(facts.layout) == len(signal) else None,
+            name=f"{self.name}, subject {subject}, session {session}, exercise {exercise}",
+        )
+
+    def _without_empty(self, emg: np.ndarray, path: Path) -> np.ndarray:
+        empty = self.facts.empty
+        if not empty or emg.shape[1] != max(self.facts.columns):
+            return emg
+        if emg[:, empty].any():
+            raise DataError(
+                f"{path} has signal in the columns {', '.join(map(str, empty))}, which this database leaves empty; "
+                "is it a file of another release? Read it with the generic folder reader"
+            )
+        return np.delete(emg, empty, axis=1)
+
+    def _labels(self, code: np.ndarray, exercise: int, path: Path) -> np.ndarray:
+        """(time,) 0 for rest, then 1, 2, … in the order of the exercise's names."""
+        known = self.facts.exercises[exercise]
+        restarted, counted_on = known.codes, tuple(known.first_code + i for i in range(len(known.codes)))
+        used = set(np.unique(code[code != 0]).tolist())
+        fitting = [
+            c for c in ((counted_on, restarted) if self.facts.counts_on else (restarted, counted_on)) if used <= set(c)
+        ]
+        if not fitting:
+            raise DataError(
+                f"{path} has labels {', '.join(map(str, sorted(used)))} where exercise {exercise} of {self.name} has "
+                f"{restarted[0]} to {restarted[-1]} or {counted_on[0]} to {counted_on[-1]}; is it named as it should be?"
+            )
+        table = np.zeros(max(fitting[0]) + 1, np.int32)
+        table[list(fitting[0])] = np.arange(1, len(fitting[0]) + 1)
+        return table[code]
+
+    def write_miniature(self, folder: Path, rng: np.random.Generator) -> None:
+        facts = self.facts
+        for subject in (1, 2):
+            for session in facts.sessions[:4]:
+                for number, exercise in facts.exercises.items():
+                    name = facts.example.format(subject=subject, session=session, exercise=number)
+                    n = len(exercise.codes)
+                    codes = range(exercise.first_code, exercise.first_code + n) if facts.counts_on else exercise.codes
+                    some = [codes[i] for i in sorted({0, 1, 2, n - 1})]
+                    write_matlab(folder / f"s{subject}" / name, _miniature(facts, some, number, rng))
+
+
+def _miniature(facts: Facts, codes: list[int], number: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Variables of one file: of each movement every repetition, each followed by as much rest."""
+    n = max(round(0.3 * facts.rate_hz), 30)
+    move = np.repeat(np.array(codes), facts.n_repetitions)
+    turn = np.tile(np.arange(1, facts.n_repetitions + 1), len(codes))
+    rest = np.zeros_like(move)
+    stimulus = np.repeat(np.stack([rest, move], 1).ravel(), n)
+    repetition = np.repeat(np.stack([rest, turn], 1).ravel(), n)
+    stimulus, repetition = (
+        np.concatenate([t, np.zeros(n, t.dtype)])[:, None].astype(np.uint8) for t in (stimulus, repetition)
+    )
+    lag = n // 5  # people move after the cue
+    restimulus, rerepetition = np.roll(stimulus, lag, axis=0), np.roll(repetition, lag, axis=0)
+    columns = facts.columns[0]
+    loud = 1 + 5 * (np.arange(columns) == restimulus % columns) * (restimulus > 0)
+    emg = rng.normal(size=(len(stimulus), columns)) * loud * (1e-5 if facts.to_uv else 1.0)
+    emg[:, list(facts.empty)] = 0
+    return {
+        "emg": emg.astype(np.float32),
+        facts.labels: stimulus,
+        facts.repetitions: repetition,
+        f"re{facts.labels}": restimulus,
+        f"re{facts.repetitions}": rerepetition,
+        "subject": np.array([[1]], np.uint8),
+        "exercise": np.array([[number]], np.uint8),
+    }
+
+
+def spread_to_rest(label: np.ndarray, repetition: np.ndarray) -> np.ndarray:
+    """(time,) repetitions in which rest (label 0) has the number of the movement before it; rest at the very start
+    has that of the movement after it."""
+    numbers = repetition.copy()
+    moving, resting = np.flatnonzero(label > 0), np.flatnonzero(label == 0)
+    if len(moving):
+        before = np.searchsorted(moving, resting) - 1
+        numbers[resting] = repetition[moving[np.maximum(before, 0)]]
+    return numbers
+
+
+def _register(name: str, facts: Facts) -> None:
+    body = {
+        "__doc__": f"{facts.title}. {Ninapro.__doc__}",
+        "__module__": __name__,
+        "name": name,
+        "facts": facts,
+        "title": facts.title,
+        "citation": facts.citation,
+        "doi": facts.doi,
+        "homepage": facts.homepage
+        or f"https://ninapro.hevs.ch/instructions/{name.removeprefix('ninapro_').upper()}.html",
+        "files": facts.files,
+        "protocol": facts.protocol,
+    }
+    DATASETS.register(dataclass(frozen=True)(type(name.title().replace("_", ""), (Ninapro,), body)))
+
+
+for _name, _facts in FACTS.items():
+    _register(_name, _facts)
