@@ -36,7 +36,7 @@ def iav(x):
 
     Shape: (..., time) -> (...,), in the unit of x (times samples).
 
-    Source: Phinyomark, Phukpattaranont & Limsakul 2012, Expert Syst. Appl. 39(8), Eq. 1.
+    Source: Phinyomark, Phukpattaranont & Limsakul 2012, Expert Syst. Appl. 39(8).
     """
     return np.abs(x).sum(-1)
 
@@ -71,7 +71,7 @@ def ssi(x):
 
     Shape: (..., time) -> (...,), in the squared unit of x.
 
-    Source: Phinyomark et al. 2012, Expert Syst. Appl. 39(8), Eq. 4; LibEMG 2.0.3 calls it ISD, integral square
+    Source: Phinyomark et al. 2012, Expert Syst. Appl. 39(8); LibEMG 2.0.3 calls it ISD, integral square
     descriptor.
     """
     return np.square(x).sum(-1)
@@ -107,7 +107,7 @@ def dasdv(x):
 
     Shape: (..., time) -> (...,), in the unit of x.
 
-    Source: Kim, Choi, Moon & Mun 2011, Med. Eng. Phys. 33(7); Phinyomark et al. 2012.
+    Source: Kim, Choi, Moon & Mun 2011, Curr. Appl. Phys. 11(3); Phinyomark et al. 2012.
     """
     return np.sqrt(np.square(np.diff(x)).mean(-1))
 
@@ -136,7 +136,7 @@ def mdiff(x):
 
 @feature("MZP", shortest=2)
 def mzp(x):
-    """Multiplier of zero crossings and peaks, after its definition the root of MDIFF: sqrt((1/N) sum dx_i^2).
+    """Multiplication of power and peaks: sqrt((1/N) sum (x_(i+1) - x_i)^2), the root of MDIFF.
 
     Shape: (..., time) -> (...,), in the unit of x.
 
@@ -341,7 +341,7 @@ def cor(x):
 
 @feature("PAP", shortest=3)
 def pap(x):
-    """Peak-aligned power: sqrt(sum x_i^2) sqrt(sum dx_i^2) / sqrt(sum ddx_i^2).
+    """Peak average power: sqrt(sum x_i^2) sqrt(sum dx_i^2) / sqrt(sum ddx_i^2).
 
     Shape: (..., time) -> (...,), in the unit of x; 0 where the second difference vanishes.
 

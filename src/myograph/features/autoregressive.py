@@ -60,7 +60,7 @@ def cc(x, *, order=4, method="burg"):
 
     Source: Atal 1974, J. Acoust. Soc. Am. 55(6); Kang et al. 1995, IEEE Trans. Biomed. Eng. 42(8).
 
-    Deviation: LibEMG 2.0.3 (as Phinyomark et al. 2012, Eq. 32) has a_n in place of a_l in the sum, and at order 2 leaves
+    Deviation: LibEMG 2.0.3 has a_n in place of a_l in the sum, and at order 2 leaves
     the second coefficient 0.
     """
     a = ar(x, order=order, method=method)

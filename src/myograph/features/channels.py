@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from myograph.errors import ConfigError, ShapeError
@@ -26,7 +28,7 @@ def rmsphasor(x):
 
     Shape: (..., channel, time) -> (..., C (C - 1)).
 
-    Source: Onay & Mert 2020, Biomed. Signal Process. Control 59:101915; as in LibEMG 2.0.3.
+    Source: Onay & Mert 2020, Biomed. Signal Process. Control 59; as in LibEMG 2.0.3.
 
     Deviation: LibEMG 2.0.3 holds the phasors in single precision, and gives -inf or NaN where two of them coincide.
     """
@@ -101,10 +103,12 @@ def shrunk_covariance(x: np.ndarray, shrinkage: float) -> np.ndarray:
     return (1 - shrinkage) * c + shrinkage * level[..., None, None] * np.eye(c.shape[-1])
 
 
-def symmetric_function(matrix: np.ndarray, function) -> np.ndarray:
-    """`function` of the eigenvalues of symmetric matrices (..., c, c), eigenvalues floored at EPS."""
+def symmetric_function(
+    matrix: np.ndarray, function: Callable[[np.ndarray], np.ndarray], floor: float = EPS
+) -> np.ndarray:
+    """`function` of the eigenvalues, taken as `floor` at least, of symmetric matrices (..., c, c)."""
     values, vectors = np.linalg.eigh(matrix)
-    return (vectors * function(np.maximum(values, EPS))[..., None, :]) @ vectors.swapaxes(-1, -2)
+    return (vectors * function(np.maximum(values, floor))[..., None, :]) @ vectors.swapaxes(-1, -2)
 
 
 def symmetric_log(matrix: np.ndarray) -> np.ndarray:

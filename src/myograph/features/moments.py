@@ -61,9 +61,9 @@ def m0(x):
     Shape: (..., time) -> (...,), without unit.
 
     Source: Al-Timemy, Khushaba, Bugmann & Escudero 2016, IEEE Trans. Neural Syst. Rehabil. Eng. 24(6); Khushaba et
-    al. 2016, Neural Networks 55; the normalisations as in LibEMG 2.0.3.
+    al. 2014, Neural Networks 55; the normalisations as in LibEMG 2.0.3.
 
-    Deviation: the papers normalise R_0 like R_2; there the sum of squares is not divided.
+    Deviation: N - 1 divides outside the root in R_0 and inside it in R_2 and R_4, as in LibEMG 2.0.3.
     """
     return _orientation(x, lambda s: _roots(s, 0)[0])
 
@@ -108,7 +108,7 @@ def sparsi(x):
 
     Source: as M0.
 
-    Deviation: the papers print the reciprocal, whose logarithm differs in sign alone; LibEMG 2.0.3 is followed.
+    Deviation: the papers print the reciprocal, whose logarithm differs in sign alone: the orientation is the same.
     """
 
     def value(s):

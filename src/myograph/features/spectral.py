@@ -134,7 +134,7 @@ def dftr(x, *, rate_hz):
     (mean of sqrt(P_k) over the bins of a band)^(2/3) for the bands between 20, 92, 163, 235, 305, 378 and 450 Hz,
     lower edge included, upper not; bands that reach beyond rate_hz / 2 are left out.
 
-    Shape: (..., time) -> (..., bands), 6 bands from 900 Hz on, 1 at 200 Hz; ConfigError up to 184 Hz, where none fits.
+    Shape: (..., time) -> (..., bands), 6 bands above 900 Hz, 1 at 200 Hz; ConfigError up to 184 Hz, where none fits.
 
     Source: He, Zhang, Sheng, Li & Zhu 2015, IEEE J. Biomed. Health Inform. 19(3); bands as in LibEMG 2.0.3.
 
