@@ -8,20 +8,26 @@ from typing import Any
 __version__ = "0.1.0"
 
 # What a user meets first; each is imported when it is first asked for, so that `import myograph` stays light.
-_HOMES = {
-    "errors": ("LeakageError", "MyographError"),
-    "protocols": (
-        "CrossSession",
-        "KFoldRepetitions",
-        "LeakyShuffledWindows",
-        "LeaveOneSubjectOut",
-        "PooledSubjects",
-        "WithinSubject",
-    ),
-    "recording": ("Layout", "Recording"),
-    "windows": ("Windowing", "Windows"),
+_HOME_OF = {
+    "CrossSession": "protocols",
+    "Features": "estimators",
+    "KFoldRepetitions": "protocols",
+    "Layout": "recording",
+    "LeakageError": "errors",
+    "LeakyShuffledWindows": "protocols",
+    "LeaveOneSubjectOut": "protocols",
+    "MyographError": "errors",
+    "NeuralClassifier": "training",
+    "PooledSubjects": "protocols",
+    "Recipe": "recipes",
+    "Recording": "recording",
+    "Scores": "results",
+    "Windowing": "windows",
+    "Windows": "windows",
+    "WithinSubject": "protocols",
+    "evaluate": "evaluation",
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+__all__ = ["__version__", *_HOME_OF]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
@@ -31,4 +37,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(["__version__", *_HOME_OF])
+    return sorted(__all__)

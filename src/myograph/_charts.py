@@ -139,3 +139,36 @@ def _open(width: float, height: float, kind: str, natural: bool = False) -> str:
 
 def _short(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def lines(figure: dict[str, Any]) -> str:
+    """A line chart: `series` name -> values, one for each `x`; `y` names the axis."""
+    width, height, left, right, top, bottom = 760, 300, 56, 170, 14, 40
+    values = [v for series in figure["series"].values() for v in series if v is not None]
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    pad = (high - low) * 0.08 or 0.05
+    low, high = low - pad, high + pad
+    n = max(len(figure["x"]), 2)
+    px = lambda i: left + (width - left - right) * i / (n - 1)  # noqa: E731
+    py = lambda v: top + (height - top - bottom) * (high - v) / (high - low)  # noqa: E731
+    parts = [_open(width, height, "lines")]
+    for tick in np.linspace(low + pad, high - pad, 5):
+        parts.append(f'<line class="grid" x1="{left}" x2="{width - right}" y1="{py(tick):.1f}" y2="{py(tick):.1f}"/>')
+        parts.append(f'<text class="tick" x="{left - 6}" y="{py(tick) + 4:.1f}" text-anchor="end">{tick:.3g}</text>')
+    every = max(len(figure["x"]) // 10, 1)
+    for i, name in enumerate(figure["x"]):
+        if i % every == 0:
+            parts.append(
+                f'<text class="tick" x="{px(i):.1f}" y="{height - 20}" text-anchor="middle">{escape(str(name))}</text>'
+            )
+    for k, (name, series) in enumerate(figure["series"].items()):
+        points = [(px(i), py(v), v) for i, v in enumerate(series) if v is not None]
+        path = "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b, _ in points) if points else ""
+        parts.append(f'<path class="series s{k % 6}" d="{path}"/>')
+        if len(points) <= 40:
+            for a, b, v in points:
+                parts.append(f'<circle class="p{k % 6}" cx="{a:.1f}" cy="{b:.1f}" r="3.5" {tip(f"{name}: {v:.3g}")}/>')
+        parts.append(f'<circle class="p{k % 6}" cx="{width - right + 18}" cy="{top + 12 + 20 * k}" r="5"/>')
+        parts.append(f'<text x="{width - right + 30}" y="{top + 16 + 20 * k}">{escape(_short(str(name), 22))}</text>')
+    parts.append(f'<text class="tick" x="{left}" y="{height - 4}">{escape(figure["y"])}</text>')
+    return "".join([*parts, "</svg>"])

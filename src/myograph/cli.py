@@ -101,6 +101,72 @@ def report(
 
 
 @app.command()
+def reproduce(
+    name: Annotated[str | None, typer.Argument(help="A published system; see --list.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every published system, and one page of all.")] = False,
+    listing: Annotated[bool, typer.Option("--list", help="List the published systems.")] = False,
+    full: Annotated[bool, typer.Option("--full/--quick", help="As published, or the small simulated cohort.")] = False,
+    dataset: Annotated[str | None, typer.Option(help="Run on this data set instead.")] = None,
+    seeds: Annotated[int, typer.Option(help="Seeds to average over.")] = 1,
+    jobs: Annotated[int, typer.Option(help="Folds at work at once; -1 is one a core.")] = -1,
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the results [default: runs/reproduce-…]")
+    ] = None,
+    docs: Annotated[
+        bool, typer.Option("--docs", help="Write docs/reproductions.md from the results stored in it.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a published system whole: the paper's figure, ours, and the honest one where the paper's leaks."""
+    from myograph import reproduction as rep
+
+    if listing or not (name or everything or docs):
+        _print_rows([{"name": n, "what": _first_line(rep.REPRODUCTIONS[n])} for n in rep.REPRODUCTIONS], as_json)
+        return
+    if docs:
+        stored = [rep.load_result(path) for path in sorted(Path("docs/results").glob("*.json"))]
+        rep.write_markdown(stored, Path("docs/reproductions.md"))
+        out.print("wrote docs/reproductions.md from", ", ".join(f"{r['name']} ({r['kind']})" for r in stored))
+        return
+    results = []
+    for each in rep.REPRODUCTIONS if everything else [name]:
+        place = folder / str(each) if folder and everything else folder
+        with progress_bar() as say:
+            results.append(rep.reproduce(str(each), not full, dataset, seeds, place, jobs, say))
+        if not as_json:
+            show_reproduction(results[-1])
+    if everything:
+        page = (folder or Path("runs")) / "reproductions.html"
+        rep.write_page(results, page)
+        results_page = str(page)
+    else:
+        results_page = results[0]["report"]
+    if as_json:
+        print(json.dumps(results if everything else results[0], indent=1))
+    else:
+        out.print(f"\nreport  [bold]{results_page}[/bold]", soft_wrap=True)
+
+
+def show_reproduction(result: dict[str, Any]) -> None:
+    """A reproduction's rows as a table."""
+    from myograph.reproduction import shown
+
+    table = Table("setting", "paper", "ours", "honest", "n", title=result["title"])
+    for row in result["rows"]:
+        paper = row["published"] or {}
+        ours = shown(row["ours"], row["unit"])
+        table.add_row(
+            f"{row['section']}: {row['setting']}" if row["section"] else row["setting"],
+            f"{paper['value']}" if paper else "",
+            f"[bold red]LEAKY[/bold red] {ours}" if row["leaky"] else ours,
+            f"[green]{shown(row['honest_summary'], row['unit'])}[/green]" if row["honest_summary"] else "",
+            f"{row['ours']['n']} {row['over']}",
+        )
+    out.print(table)
+    out.print("ran on:", "; ".join(dict.fromkeys(row["data"] for row in result["rows"])), highlight=False)
+
+
+@app.command()
 def methods(as_json: Json = False) -> None:
     """List the methods: classical ones, then every network of the model zoo."""
     from myograph.methods import METHODS

@@ -21,6 +21,7 @@ from sklearn.base import BaseEstimator, clone
 
 from myograph.audit import Audit, audit
 from myograph.errors import ConfigError, ResultsError
+from myograph.filters import apply_all
 from myograph.metrics import score
 from myograph.protocols import Fold, KFoldRepetitions, Protocol
 from myograph.recipes import Recipe
@@ -124,9 +125,7 @@ def prepare(recipe: Recipe, recordings: Sequence[Recording], say: Report | None 
     for i, recording in enumerate(recordings):
         if say and recipe.filters:
             say("filtering", i, len(recordings))
-        for step in recipe.filters:
-            recording = step.apply(recording)
-        filtered.append(recording)
+        filtered.append(apply_all(recipe.filters, recording))
     if say:
         say("cutting windows", 0, 1)
     windows = settle_rest(Windows.cut(filtered, recipe.windowing), recipe.rest, rest_label(recipe), recipe.seed)

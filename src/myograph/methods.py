@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from sklearn.base import BaseEstimator
+import numpy as np
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import GridSearchCV
@@ -14,6 +15,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from myograph._registry import Factory, Registry
 from myograph.estimators import Features
@@ -51,26 +53,57 @@ class Methods(Registry):
 METHODS = Methods("method", "myograph.methods")
 
 
-def _pipeline(classifier: BaseEstimator, features: Sequence[str], feature_options: dict[str, Any] | None) -> Pipeline:
+class LogScale(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+    """Compress each column to sign(x) log(1 + |x| / (floor * mean |x|)), the mean learnt on the training rows.
+
+    Amplitudes of muscles that are at rest and at work differ by a factor of a hundred and their spread grows with
+    them; on a logarithmic scale both become alike, which a linear method needs. Whatever the unit, the result is the
+    same.
+
+    floor : share of the mean below which the scale turns linear, so that silence is no outlier.
+    """
+
+    def __init__(self, floor: float = 0.1):
+        self.floor = floor
+
+    def fit(self, X: np.ndarray, y: Any = None) -> LogScale:
+        X = validate_data(self, X, dtype=np.float64)
+        mean = np.abs(X).mean(axis=0)
+        self.scale_ = np.where(mean > 0, self.floor * mean, 1.0)
+        return self
+
+    def transform(self, X: np.ndarray) -> np.ndarray:
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        return np.sign(X) * np.log1p(np.abs(X) / self.scale_)
+
+
+def _pipeline(
+    classifier: BaseEstimator, features: Sequence[str], log: bool, feature_options: dict[str, Any] | None
+) -> Pipeline:
     names = [features] if isinstance(features, str) else list(features)
-    extract = Features(names, **(feature_options or {}))
-    return Pipeline([("features", extract), ("scale", StandardScaler()), ("classify", classifier)])
+    steps: list[tuple[str, Any]] = [("features", Features(names, **(feature_options or {})))]
+    if log:
+        steps.append(("log", LogScale()))
+    return Pipeline([*steps, ("scale", StandardScaler()), ("classify", classifier)])
 
 
 @METHODS.register
 def lda(
     features: Sequence[str] = TIME_DOMAIN,
     shrinkage: str | float | None = "auto",
+    log: bool = True,
     feature_options: dict[str, Any] | None = None,
 ) -> Pipeline:
-    """Linear discriminant analysis with Ledoit-Wolf shrinkage on z-scored features.
+    """Linear discriminant analysis with Ledoit-Wolf shrinkage on z-scored (and by default log-scaled) features.
 
     features : names or groups of the feature registry.
     shrinkage : "auto", a number from 0 to 1, or None.
+    log : put features on a logarithmic scale first, see `LogScale`.
     feature_options : further arguments of `Features`.
     """
     classifier = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage)
-    return _pipeline(classifier, features, feature_options)
+    return _pipeline(classifier, features, log, feature_options)
 
 
 @METHODS.register
@@ -79,15 +112,16 @@ def svm(
     C: float = 10.0,
     gamma: str | float = "scale",
     search: bool = False,
+    log: bool = True,
     feature_options: dict[str, Any] | None = None,
     seed: int = 0,
 ) -> BaseEstimator:
-    """Support vector machine with an RBF kernel on z-scored features.
+    """Support vector machine with an RBF kernel on z-scored (and by default log-scaled) features.
 
     search : choose C and gamma on the training windows alone, cross-validated by repetition (Atzori et al. 2014),
         instead of using those given.
     """
-    pipeline = _pipeline(SVC(C=C, gamma=gamma), features, feature_options)
+    pipeline = _pipeline(SVC(C=C, gamma=gamma), features, log, feature_options)
     if not search:
         return pipeline
     grid = {"classify__C": [1.0, 10.0, 100.0], "classify__gamma": ["scale", 0.001, 0.01]}
@@ -99,14 +133,15 @@ def knn(
     features: Sequence[str] = TIME_DOMAIN,
     k: int = 5,
     search: bool = False,
+    log: bool = True,
     feature_options: dict[str, Any] | None = None,
     seed: int = 0,
 ) -> BaseEstimator:
-    """k nearest neighbours on z-scored features.
+    """k nearest neighbours on z-scored (and by default log-scaled) features.
 
     search : choose k on the training windows alone, cross-validated by repetition, instead of using the one given.
     """
-    pipeline = _pipeline(KNeighborsClassifier(n_neighbors=k), features, feature_options)
+    pipeline = _pipeline(KNeighborsClassifier(n_neighbors=k), features, log, feature_options)
     if not search:
         return pipeline
     grid = {"classify__n_neighbors": [1, 3, 5, 9, 15]}
@@ -117,8 +152,9 @@ def knn(
 def random_forest(
     features: Sequence[str] = TIME_DOMAIN,
     n_trees: int = 100,
+    log: bool = True,
     feature_options: dict[str, Any] | None = None,
     seed: int = 0,
 ) -> Pipeline:
     """Random forest; `n_trees` trees of full depth."""
-    return _pipeline(RandomForestClassifier(n_trees, random_state=seed), features, feature_options)
+    return _pipeline(RandomForestClassifier(n_trees, random_state=seed), features, log, feature_options)

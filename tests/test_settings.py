@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import pytest
+
+from myograph import LeaveOneSubjectOut, Windowing, WithinSubject
+from myograph.errors import ConfigError, ProtocolError, UnknownNameError
+from myograph.filters import BandPass
+from myograph.recipes import Recipe
+from myograph.settings import change, parse
+
+BASE = Recipe(name="base", dataset="simulated")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("3", 3),
+        ("2.5", 2.5),
+        ("2,5,7", (2, 5, 7)),
+        ("MAV,WL", ("MAV", "WL")),
+        ("(2, 5)", (2, 5)),
+        ("true", True),
+        ("None", None),
+        ("'3'", "3"),
+        ("E1 rest", "E1 rest"),
+        ("WithinSubject(test_repetitions=(1, 2))", WithinSubject((1, 2))),
+        ("[BandPass(20, 90)]", (BandPass(20, 90),)),
+    ],
+)
+def test_values_are_read_as_one_would(text, value):
+    assert parse(text) == value
+
+
+def test_settings_reach_every_part_of_a_recipe():
+    changed = change(
+        BASE,
+        [
+            "seed=4",
+            "windowing.length_ms=150",
+            "protocol.test_repetitions=2,5,7",
+            "method.features=MAV,WL",
+            "dataset.exercises=1,2",
+            "filters=BandPass(20, 90)",
+            "subjects=1,2",
+        ],
+    )
+    assert changed.seed == 4
+    assert changed.windowing == Windowing(150, 50)
+    assert changed.protocol == WithinSubject((2, 5, 7))
+    assert dict(changed.method_options) == {"features": ("MAV", "WL")}
+    assert dict(changed.dataset_options) == {"exercises": (1, 2)}
+    assert changed.filters == (BandPass(20, 90),)
+    assert changed.subjects == ("1", "2")
+    assert BASE.seed == 0
+
+
+def test_one_repetition_is_still_a_tuple():
+    assert change(BASE, ["protocol.test_repetitions=3"]).protocol == WithinSubject((3,))
+
+
+def test_a_protocol_by_name():
+    assert change(BASE, ["protocol=LeaveOneSubjectOut"]).protocol == LeaveOneSubjectOut()
+    changed = change(BASE, ["protocol=LeaveOneSubjectOut", "protocol.calibration=0.2"])
+    assert changed.protocol == LeaveOneSubjectOut(0.2)
+
+
+@pytest.mark.parametrize(
+    ("setting", "error", "message"),
+    [
+        ("sead=3", UnknownNameError, "Did you mean 'seed'"),
+        ("windowing.lenght_ms=3", UnknownNameError, "Did you mean 'length_ms'"),
+        ("protocol=LeaveOneSubjectIn", UnknownNameError, "Did you mean 'LeaveOneSubjectOut'"),
+        ("protocol=WithinSubject(test_repetition=(1,))", UnknownNameError, "Did you mean 'test_repetitions'"),
+        ("protocol.test_repetitions=()", ProtocolError, "at least one to test"),
+        ("seed", ConfigError, "a setting is key=value"),
+        ("seed=many", ConfigError, "seed is a number"),
+        ("seed.x=1", ConfigError, "has no settings inside it"),
+        ("rest=perhaps", ConfigError, "'drop', 'keep' or 'balance'"),
+    ],
+)
+def test_settings_that_do_not_fit_are_told(setting, error, message):
+    with pytest.raises(error, match=message):
+        change(BASE, [setting])
+
+
+def test_nothing_else_is_evaluated():
+    assert parse("__import__('os').getcwd()") == "__import__('os').getcwd()"
+    with pytest.raises(UnknownNameError, match="no protocol, windowing or filter named 'open'"):
+        parse("open('/etc/passwd')")
