@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from scipy import signal as sps
+
+from myograph.recording import Recording, run_starts
+
 Level = Literal["error", "warning", "note"]
+
+# Our choices, set so that the raw sEMG sets that we know stay silent unless something is wrong.
+MAINS_SHARE = 0.05  # of a channel's power in mains lines
+CLIPPED_SHARE = 1e-4  # of a channel's samples at a rail
+FLAT_S = 1.0  # a stretch without any change
+WEAK_RATIO = 0.02  # of the other channels' spread
+COPY_CORRELATION = 0.98
+PLAUSIBLE_PEAK_UV = (3.0, 20_000.0)
 
 
 @dataclass(frozen=True)
@@ -19,3 +33,242 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.level}: {self.where}: {self.what}; {self.advice}"
+
+
+def inspect(recording: Recording) -> list[Finding]:
+    """What is wrong with a recording's samples, errors first; an empty list if nothing was found.
+
+    Looks for flat and nearly dead channels, clipping, copied or bridged channels, channels in the wrong place of a
+    grid, mains hum (50 and 60 Hz with harmonics), offsets, rectified signals, and amplitudes that no muscle has in
+    the unit declared. All thresholds are our choice.
+    """
+    if recording.n_samples < 2:
+        return [Finding("error", recording.name, f"{recording.n_samples} samples", "leave the recording out")]
+    spread = np.array([channel.std(dtype=np.float64) for channel in recording.signal])
+    mean = np.array([channel.mean(dtype=np.float64) for channel in recording.signal])
+    live = spread > 1e-9 * np.abs(mean)
+    found = [*_flat(recording, spread, live)]
+    if live.any():
+        found += _clipped(recording, mean, spread, live)
+        found += _copies(recording, live)
+        found += _misplaced(recording, live)
+        found += _mains(recording, live)
+        found += _offset(recording, mean, spread, live)
+        found += _unit(recording, mean, live)
+    return sorted(found, key=lambda f: ("error", "warning", "note").index(f.level))
+
+
+def _where(recording: Recording, channels: Iterable[int]) -> str:
+    channels = [int(c) for c in channels]
+    if len(channels) == recording.n_channels > 1:
+        return f"{recording.name}, all channels"
+    named = ", ".join(map(str, channels[:8])) + (", …" if len(channels) > 8 else "")
+    return f"{recording.name}, channel{'s' if len(channels) > 1 else ''} {named}"
+
+
+def _flat(recording: Recording, spread: np.ndarray, live: np.ndarray) -> Iterator[Finding]:
+    dead = np.flatnonzero(~live)
+    if len(dead):
+        yield Finding("error", _where(recording, dead), "no signal at all", "leave these channels out")
+    for channel in np.flatnonzero(live):
+        others = np.delete(spread, channel)[np.delete(live, channel)]
+        if len(others) >= 3 and spread[channel] < WEAK_RATIO * np.median(others):
+            yield Finding(
+                "warning",
+                _where(recording, [channel]),
+                f"{spread[channel] / np.median(others):.1%} of the other channels' amplitude",
+                "the electrode may be off the skin or its gain wrong: leave the channel out or scale it",
+            )
+        x = recording.signal[channel]
+        starts = run_starts(x)
+        lengths = np.diff(np.append(starts, len(x)))
+        if x.min() >= 0:
+            lengths[x[starts] < x.mean()] = 1  # the floor of an envelope at rest
+        longest = int(np.argmax(lengths))
+        if lengths[longest] >= FLAT_S * recording.rate_hz:
+            yield Finding(
+                "warning",
+                _where(recording, [channel]),
+                f"no change for {lengths[longest] / recording.rate_hz:.1f} s from {starts[longest] / recording.rate_hz:.1f} s on",
+                "samples were lost or the sensor went silent: leave that stretch unlabelled",
+            )
+
+
+def _clipped(recording: Recording, mean: np.ndarray, spread: np.ndarray, live: np.ndarray) -> Iterator[Finding]:
+    shares = np.zeros(recording.n_channels)
+    for channel in np.flatnonzero(live):
+        x = recording.signal[channel]
+        for rail in (x.min(), x.max()):
+            if abs(rail - mean[channel]) < 1.5 * spread[channel]:
+                continue  # the floor of an envelope, or a square wave of a few counts
+            # A peak touches its top once; a rail holds the samples that would have gone beyond it.
+            at = x == rail
+            inside = np.abs(x[~at] - rail)
+            beside = np.count_nonzero(inside == inside.min())
+            if at.sum() >= 10 and at.sum() > 3 * beside:
+                shares[channel] += at.mean()
+    clipped = np.flatnonzero(shares > CLIPPED_SHARE)
+    if len(clipped):
+        yield Finding(
+            "warning",
+            _where(recording, clipped),
+            f"up to {shares.max():.2%} of the samples are clipped at the end of the range",
+            "lower the gain; amplitudes of strong contractions are too small in these channels",
+        )
+
+
+def _correlation(recording: Recording, channels: np.ndarray, common_average: bool) -> np.ndarray:
+    """(channel, channel) correlations of the differenced signal, over at most about 100 000 samples."""
+    n, block = recording.n_samples, 5000
+    step = max(block, n * block // 100_000)
+    pieces = []
+    for start in range(0, n, step):
+        piece = recording.signal[channels, start : start + block].astype(np.float64)
+        if common_average:
+            piece = piece - piece.mean(axis=0)
+        pieces.append(np.diff(piece, axis=1))
+    x = np.concatenate(pieces, axis=1)
+    x -= x.mean(axis=1, keepdims=True)
+    norm = np.linalg.norm(x, axis=1)
+    x /= np.where(norm > 0, norm, 1)[:, None]
+    return x @ x.T
+
+
+def _copies(recording: Recording, live: np.ndarray) -> Iterator[Finding]:
+    channels = np.flatnonzero(live)
+    r = _correlation(recording, channels, common_average=False)
+    for i, j in zip(*np.nonzero(np.triu(np.abs(r) > COPY_CORRELATION, 1))):
+        a, b = int(channels[i]), int(channels[j])
+        if np.array_equal(recording.signal[a], recording.signal[b]):
+            yield Finding(
+                "error",
+                _where(recording, [a, b]),
+                "both hold the same samples",
+                "the file or its reader repeats a channel: correct it, or leave one out",
+            )
+        else:
+            yield Finding(
+                "warning",
+                _where(recording, [a, b]),
+                f"correlation {r[i, j]:+.3f}",
+                "electrodes bridged by gel or sweat, or a channel copied: leave one out",
+            )
+
+
+def _misplaced(recording: Recording, live: np.ndarray) -> Iterator[Finding]:
+    """On a grid an electrode resembles its neighbours; one that resembles another place's is plugged in there."""
+    layout = recording.layout
+    if layout is None or min(layout.shape) < 3:
+        return
+    channels = np.flatnonzero(live & (np.array(layout.row) >= 0))
+    if len(channels) < 9:
+        return
+    r = _correlation(recording, channels, common_average=True)
+    np.fill_diagonal(r, 0)
+    row, column = np.array(layout.row)[channels], np.array(layout.column)[channels]
+    across = np.abs(column[:, None] - column)
+    if layout.wraps:
+        across = np.minimum(across, layout.shape[1] - across)
+    distance = np.maximum(np.abs(row[:, None] - row), across)
+    beside = (distance == 1).astype(float)
+    # likeness[i, p]: how channel i correlates with the neighbours of the place of channel p, itself left out.
+    count = beside.sum(axis=1) - beside
+    likeness = (r @ beside) / np.maximum(count, 1)
+    own = np.diag(likeness)
+    far = np.where((distance > 2) & (count > 0), likeness, -np.inf)
+    best = far.argmax(axis=1)
+    best_likeness = far.max(axis=1)
+    # A channel between two misplaced ones keeps most of its neighbours; the misplaced ones lose all of theirs.
+    wrong = (best_likeness > 0.2) & (own < 0.4 * best_likeness)
+    for i in np.flatnonzero(wrong):
+        j = best[i]
+        if wrong[j] and best[j] == i and j < i:
+            continue
+        swapped = wrong[j] and best[j] == i
+        yield Finding(
+            "warning",
+            _where(recording, channels[[i, j]] if swapped else channels[[i]]),
+            "the two seem swapped: each resembles the other's neighbours"
+            if swapped
+            else f"resembles the neighbours of channel {channels[j]} ({best_likeness[i]:.2f}), not its own ({own[i]:.2f})",
+            "check the layout and the order of channels in the reader",
+        )
+
+
+def _mains(recording: Recording, live: np.ndarray) -> Iterator[Finding]:
+    rate = recording.rate_hz
+    per = round(2 * rate)  # lines half a hertz wide
+    if recording.n_samples < 2 * per:
+        return
+    share: dict[float, np.ndarray] = {}
+    for mains_hz in (50.0, 60.0):
+        if mains_hz + 8 > rate / 2:
+            continue
+        share[mains_hz] = np.zeros(recording.n_channels)
+        for channel in np.flatnonzero(live):
+            x = recording.signal[channel].astype(np.float64)
+            frequency, density = sps.welch(x, rate, nperseg=per, detrend="linear", average="median")
+            lines = 0.0
+            for k in range(1, int((rate / 2 - 8) // mains_hz) + 1):
+                away = np.abs(frequency - k * mains_hz)
+                floor = np.median(density[(away > 3) & (away < 8)])
+                line = density[away <= 1.5]
+                if line.max() > 10 * floor:
+                    lines += (line - floor).sum()
+                elif k == 1:
+                    break
+            share[mains_hz][channel] = lines / max(density[frequency >= 10].sum(), np.finfo(float).tiny)
+    if not share:
+        return
+    mains_hz = max(share, key=lambda f: share[f].max())
+    loud = np.flatnonzero(share[mains_hz] > MAINS_SHARE)
+    if len(loud):
+        yield Finding(
+            "warning",
+            _where(recording, loud),
+            f"{mains_hz:g} Hz mains and harmonics make up to {share[mains_hz].max():.0%} of the power",
+            f"filter with MainsComb({mains_hz:g}) or Notch({mains_hz:g}), and check the reference electrode",
+        )
+
+
+def _offset(recording: Recording, mean: np.ndarray, spread: np.ndarray, live: np.ndarray) -> Iterator[Finding]:
+    if all(recording.signal[c].min() >= 0 for c in np.flatnonzero(live)) and (mean < 3 * spread)[live].any():
+        yield Finding(
+            "note",
+            _where(recording, np.flatnonzero(live)),
+            "never below zero: rectified or an envelope already",
+            "do not use zero crossings, slope signs or spectra of it, nor a band-pass",
+        )
+        return
+    shifted = np.flatnonzero(live & (np.abs(mean) > 3 * spread))
+    if len(shifted):
+        yield Finding(
+            "note" if recording.unit == "adc" else "warning",
+            _where(recording, shifted),
+            f"a constant offset of up to {np.abs(mean[shifted]).max():.4g} {recording.unit}",
+            "filter with HighPass(20.0) or BandPass(): amplitude features would measure the offset",
+        )
+
+
+def _unit(recording: Recording, mean: np.ndarray, live: np.ndarray) -> Iterator[Finding]:
+    if recording.unit != "uV":
+        return
+    peaks = [
+        np.percentile(np.abs(recording.signal[c].astype(np.float64) - mean[c]), 99.9) for c in np.flatnonzero(live)
+    ]
+    peak = float(np.median(peaks))
+    low, high = PLAUSIBLE_PEAK_UV
+    if low <= peak <= high:
+        return
+    if peak > high:
+        guess = "ADC counts? Declare unit='adc', or multiply by the amplifier's scale in the reader"
+    elif peak < low / 300:
+        guess = "volts? Multiply by 1e6 in the reader"
+    else:
+        guess = "millivolts? Multiply by 1e3 in the reader"
+    yield Finding(
+        "warning",
+        recording.name,
+        f"peaks of {peak:.3g} uV, where surface EMG has {low:g} to {high:g} uV",
+        guess,
+    )
