@@ -1,0 +1,263 @@
+"""Augmentations: functions of (x, strength, rng) on whole batches, each window drawing its own changes.
+
+`x` is (window, channel, time), a torch tensor on any device or a NumPy array, and comes back as a new one of its kind;
+`rng` is a `torch.Generator` on the tensor's device, or a `numpy.random.Generator`. In training they see windows after
+normalisation: `NeuralClassifier(augment=["noise", ("scale", 0.3)])`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from myograph.errors import ConfigError, ShapeError, unknown_name
+from myograph.recording import Layout
+
+AUGMENTATIONS: dict[str, tuple[Callable[..., Any], float]] = {}
+
+
+def _augmentation(name: str, strength: float) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register under a name with a default strength; NumPy arrays go in and out as tensors."""
+
+    def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def on_either(x: Any, *args: Any, **kwargs: Any) -> Any:
+            if x.ndim != 3:
+                raise ShapeError(f"augmentations take (window, channel, time) batches, got shape {tuple(x.shape)}")
+            if isinstance(x, torch.Tensor):
+                return function(x, *args, **kwargs)
+            result = function(torch.from_numpy(np.ascontiguousarray(x)), *args, **kwargs)
+            return tuple(r.numpy() for r in result) if isinstance(result, tuple) else result.numpy()
+
+        AUGMENTATIONS[name] = (on_either, strength)
+        return on_either
+
+    return wrap
+
+
+@_augmentation("noise", 25.0)
+def gaussian_noise(x: Any, strength: float, rng: Any) -> Any:
+    """White Gaussian noise at a signal-to-noise ratio of `strength` dB.
+
+    The signal's power is the mean square of each channel of each window.
+    Source: Atzori et al. 2016, doi:10.3389/fnbot.2016.00009 (train set doubled by a noisy copy); 25 dB as in
+    Tsinganos et al. 2018, doi:10.5220/0006960201070114.
+    """
+    level = x.square().mean(2, keepdim=True).sqrt() * 10 ** (-strength / 20)
+    return x + level * _normal(rng, x.shape, x)
+
+
+@_augmentation("scale", 0.2)
+def scale_amplitude(x: Any, strength: float, rng: Any) -> Any:
+    """Each channel of each window times a gain drawn evenly from [1 - strength, 1 + strength]: contact and effort."""
+    return x * (1 + strength * (2 * _uniform(rng, (*x.shape[:2], 1), x) - 1))
+
+
+@_augmentation("shift_electrodes", 1)
+def shift_electrodes(x: Any, strength: float, rng: Any, layout: Layout | None = None) -> Any:
+    """Electrodes displaced by up to `strength` whole positions, as when an armband is put on turned.
+
+    Where the layout wraps, every ring rolls by the same number of columns; on a grid rows and columns move and the
+    border repeats. Electrodes off the pattern stay. Without a layout the channels are one ring in order.
+    """
+    layout = Layout.ring(x.shape[1]) if layout is None else layout
+    if len(layout) != x.shape[1]:
+        raise ShapeError(f"the layout places {len(layout)} electrodes, the windows have {x.shape[1]} channels")
+    table = torch.from_numpy(_displaced(layout, int(strength))).to(x.device)
+    which = _integers(rng, len(table), (len(x),), x)
+    return x[torch.arange(len(x), device=x.device)[:, None], table[which]]
+
+
+@functools.lru_cache(maxsize=32)
+def _displaced(layout: Layout, most: int) -> np.ndarray:
+    """(displacement, channel) the channel that each one reads from, over all displacements of at most `most`."""
+    image = layout.index()
+    rows, columns = image.shape
+    steps = range(-most, most + 1)
+    table = []
+    for down in (0,) if layout.wraps else steps:
+        for right in steps:
+            source = np.arange(len(layout))
+            for channel, (r, c) in enumerate(zip(layout.row, layout.column)):
+                if r >= 0:
+                    other = (c + right) % columns if layout.wraps else min(max(c + right, 0), columns - 1)
+                    found = image[min(max(r + down, 0), rows - 1), other]
+                    source[channel] = found if found >= 0 else channel
+            table.append(source)
+    return np.array(table)
+
+
+@_augmentation("channel_dropout", 0.1)
+def channel_dropout(x: Any, strength: float, rng: Any) -> Any:
+    """Each channel of each window is silent (0) with probability `strength`; a window never loses all of them."""
+    keep = _uniform(rng, (*x.shape[:2], 1), x) >= strength
+    keep = keep | ~keep.any(1, keepdim=True)
+    return x * keep
+
+
+@_augmentation("time_shift", 0.1)
+def time_shift(x: Any, strength: float, rng: Any) -> Any:
+    """Each window shifted by up to `strength` of its length either way; what is missing is mirrored at the edge."""
+    samples = x.shape[2]
+    most = round(strength * samples)
+    shift = _integers(rng, 2 * most + 1, (len(x), 1), x) - most
+    at = torch.arange(samples, device=x.device) - shift
+    period = max(2 * (samples - 1), 1)
+    at = at.remainder(period)
+    at = torch.where(at >= samples, period - at, at)
+    return x.gather(2, at[:, None].expand_as(x))
+
+
+@_augmentation("time_mask", 0.2)
+def time_mask(x: Any, strength: float, rng: Any) -> Any:
+    """One stretch of each window is silent (0) in all channels, its length drawn evenly up to `strength` of the window.
+
+    Source: SpecAugment, Park et al. 2019, doi:10.21437/Interspeech.2019-2680, on samples instead of frames.
+    """
+    samples = x.shape[2]
+    length = (_uniform(rng, (len(x), 1, 1), x) * (strength * samples + 1)).floor()
+    start = (_uniform(rng, (len(x), 1, 1), x) * (samples - length + 1)).floor()
+    at = torch.arange(samples, device=x.device)
+    return x * ((at < start) | (at >= start + length))
+
+
+@_augmentation("mains", 0.2)
+def mains(x: Any, strength: float, rng: Any, rate_hz: float | None = None, mains_hz: float = 50.0) -> Any:
+    """Mains interference: a sine of random phase, in every channel of a window at once.
+
+    Its effective value in each channel is drawn evenly up to `strength` times the channel's own.
+    """
+    rate_hz = _known_rate(rate_hz, "mains")
+    phase = 2 * math.pi * _uniform(rng, (len(x), 1, 1), x)
+    time = torch.arange(x.shape[2], device=x.device) / rate_hz
+    level = strength * _uniform(rng, (*x.shape[:2], 1), x) * x.square().mean(2, keepdim=True).sqrt()
+    return x + math.sqrt(2) * level * torch.sin(2 * math.pi * mains_hz * time + phase)
+
+
+@_augmentation("baseline", 0.3)
+def baseline_wander(x: Any, strength: float, rng: Any, rate_hz: float | None = None, highest_hz: float = 2.0) -> Any:
+    """Slow drift: in each channel a sine of its own frequency (up to `highest_hz`, our choice) and phase.
+
+    Its amplitude is drawn evenly up to `strength` times the effective value of the channel.
+    """
+    rate_hz = _known_rate(rate_hz, "baseline")
+    shape = (*x.shape[:2], 1)
+    frequency, phase = highest_hz * _uniform(rng, shape, x), 2 * math.pi * _uniform(rng, shape, x)
+    time = torch.arange(x.shape[2], device=x.device) / rate_hz
+    level = strength * _uniform(rng, shape, x) * x.square().mean(2, keepdim=True).sqrt()
+    return x + level * torch.sin(2 * math.pi * frequency * time + phase)
+
+
+@_augmentation("mixup", 0.2)
+def mixup(x: Any, strength: float, rng: Any, y: Any = None, n_classes: int | None = None) -> Any:
+    """(x, soft labels): each window mixed with another of the batch, the share drawn from Beta(strength, strength).
+
+    y : (window,) class indices, or (window, class) soft labels. Returns labels of shape (window, class).
+    Source: Zhang et al. 2018, arXiv:1710.09412.
+    """
+    y = torch.as_tensor(y, device=x.device)
+    if y.ndim == 1:
+        y = torch.nn.functional.one_hot(y.long(), n_classes or -1)
+    y = y.to(x.dtype)
+    # Torch draws no Beta from a generator of one's own; NumPy does, seeded by it.
+    draw = rng if isinstance(rng, np.random.Generator) else np.random.default_rng(int(_integers(rng, 2**31, (1,), x)))
+    share = torch.from_numpy(draw.beta(strength, strength, (len(x), 1))).to(x)
+    partner = torch.argsort(_uniform(rng, (len(x),), x))
+    return share[:, :, None] * x + (1 - share[:, :, None]) * x[partner], share * y + (1 - share) * y[partner]
+
+
+def compose(
+    augmentations: Sequence[Any],
+    layout: Layout | None = None,
+    rate_hz: float | None = None,
+    n_classes: int | None = None,
+    copies: int = 0,
+) -> Callable[[torch.Tensor, Any, torch.Generator], tuple[torch.Tensor, Any]]:
+    """f(x, target, generator) -> (x, target) that applies each in turn, in float32.
+
+    Parameters
+    ----------
+    augmentations : names, (name, strength), (name, strength, options) or functions f(x, rng) -> x.
+    layout, rate_hz, n_classes : given to those that ask for them.
+    copies : how many augmented copies join the originals; mixup has no place there.
+
+    Raises
+    ------
+    UnknownNameError : a name that is none. ConfigError : an entry of another form, or mixup where it cannot work.
+    """
+    if isinstance(augmentations, str):
+        augmentations = (augmentations,)
+    context = {"layout": layout, "rate_hz": rate_hz}
+    steps: list[Callable[..., Any]] = []
+    mixing: float | None = None
+    for entry in augmentations:
+        if callable(entry):
+            steps.append(entry)
+            continue
+        name, *rest = (entry,) if isinstance(entry, str) else tuple(entry)
+        if name not in AUGMENTATIONS:
+            raise unknown_name("augmentation", name, AUGMENTATIONS)
+        function, default = AUGMENTATIONS[name]
+        if len(rest) > 2 or (len(rest) == 2 and not isinstance(rest[1], Mapping)):
+            raise ConfigError(
+                f"an augmentation is a name, (name, strength) or (name, strength, options), got {entry!r}"
+            )
+        strength = default if not rest else rest[0]
+        known = inspect.signature(function).parameters
+        options = {k: v for k, v in context.items() if k in known} | dict(rest[1] if len(rest) == 2 else {})
+        for option in options:
+            if option not in known:
+                raise unknown_name(f"option of augmentation {name!r}", option, list(known)[3:])
+        if name == "mixup":
+            if n_classes is None or copies:
+                raise ConfigError("mixup makes soft labels: use it for classification, with augment_copies=0")
+            mixing = strength
+        else:
+            if "rate_hz" in known:
+                _known_rate(options["rate_hz"], name)
+            steps.append(functools.partial(_apply, function, strength, options))
+
+    def augment(x: torch.Tensor, target: Any, generator: torch.Generator) -> tuple[torch.Tensor, Any]:
+        for step in steps:
+            x = step(x, generator)
+        if mixing is not None:
+            x, target = mixup(x, mixing, generator, target, n_classes)
+        return x, target
+
+    return augment
+
+
+def _apply(function: Callable[..., Any], strength: float, options: Mapping[str, Any], x: Any, rng: Any) -> Any:
+    return function(x, strength, rng, **options)
+
+
+def _known_rate(rate_hz: float | None, name: str) -> float:
+    if rate_hz is None:
+        raise ConfigError(
+            f"augmentation {name!r} needs rate_hz: fit on Windows, or give (name, strength, {{'rate_hz': …}})"
+        )
+    return rate_hz
+
+
+def _uniform(rng: Any, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+    if isinstance(rng, np.random.Generator):
+        return torch.from_numpy(rng.random(shape)).to(like)
+    return torch.rand(shape, generator=rng, device=like.device, dtype=like.dtype)
+
+
+def _normal(rng: Any, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+    if isinstance(rng, np.random.Generator):
+        return torch.from_numpy(rng.standard_normal(tuple(shape))).to(like)
+    return torch.randn(shape, generator=rng, device=like.device, dtype=like.dtype)
+
+
+def _integers(rng: Any, below: int, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+    if isinstance(rng, np.random.Generator):
+        return torch.from_numpy(rng.integers(below, size=shape)).to(like.device)
+    return torch.randint(below, shape, generator=rng, device=like.device)
