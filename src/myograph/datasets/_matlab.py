@@ -56,9 +56,9 @@ def _names(path: Path) -> list[str]:
         return []
 
 
-def write_matlab(path: Path, variables: Mapping[str, np.ndarray]) -> None:
-    """Write a version 5 file, compressed as MATLAB does."""
+def write_matlab(path: Path, variables: Mapping[str, np.ndarray], compress: bool = True) -> None:
+    """Write a version 5 file, compressed as MATLAB does by default."""
     from scipy.io import savemat
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    savemat(path, dict(variables), do_compression=True)
+    savemat(path, dict(variables), do_compression=compress)

@@ -14,7 +14,7 @@ import numpy as np
 from myograph.datasets import Dataset, natural, stop_at_errors
 from myograph.errors import DataError
 from myograph.quality import Finding
-from myograph.recording import Layout, Recording
+from myograph.recording import Layout, Recording, Unit
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class OneFileATrial(Dataset):
     rate_hz: ClassVar[float]
     n_channels: ClassVar[int]
     label_names: ClassVar[tuple[str, ...]]
+    unit: ClassVar[Unit] = "adc"
     layout: ClassVar[Layout | None] = None
 
     def people(self, folder: Path) -> dict[str, Path]:
@@ -65,7 +66,13 @@ class OneFileATrial(Dataset):
                     yield recording
 
     def examine(self, folder: Path, subject: str) -> Iterator[Recording | Finding]:
-        for session, trials in self.trials(self.people(Path(folder))[subject]).items():
+        try:
+            sessions = self.trials(self.people(Path(folder))[subject])
+        except DataError as error:  # where a file of the data set's own says which trials there are
+            what, _, advice = str(error).partition("; ")
+            yield Finding("error", f"{self.name}, subject {subject}", what, advice)
+            return
+        for session, trials in sessions.items():
             findings: list[Finding] = []
             recording = self._session(subject, session, trials, findings.append)
             yield from findings
@@ -105,7 +112,7 @@ class OneFileATrial(Dataset):
             subject=subject,
             repetition=np.repeat(np.array([t.repetition for t in kept], np.int32), lengths),
             session=session,
-            unit="adc",
+            unit=self.unit,
             label_names=self.label_names,
             layout=self.layout,
             name=f"{self.name}, subject {subject}, session {session}",
@@ -117,6 +124,8 @@ class OneFileATrial(Dataset):
             signal = self.parse(path)
         except FileNotFoundError:
             raise DataError(f"this file is missing; {again}, or leave the subject out") from None
+        except DataError:
+            raise
         except (OSError, ValueError) as error:
             raise DataError(f"this file is cut short or damaged: {error}; {again}") from error
         if signal.shape[0] != self.n_channels or not signal.shape[1]:

@@ -1,0 +1,127 @@
+"""CapgMyo: finger and hand gestures under an 8 x 16 grid around the forearm, 128 channels at 1 kHz."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from myograph.datasets import DATASETS, natural
+from myograph.datasets._matlab import read_matlab, write_matlab
+from myograph.datasets._trials import OneFileATrial, Trial
+from myograph.errors import ConfigError, DataError
+from myograph.protocols import KFoldRepetitions
+from myograph.recording import Layout
+from myograph.windows import Windowing
+
+FILE = re.compile(r"(\d{3})-(\d{3})-(\d{3})\.mat")
+HAND = (
+    "thumb up",
+    "extension of index and middle, flexion of the others",
+    "flexion of ring and little finger, extension of the others",
+    "thumb opposing base of little finger",
+    "abduction of all fingers",
+    "fingers flexed together in fist",
+    "pointing index",
+    "adduction of extended fingers",
+)
+GESTURES = {"a": HAND, "b": HAND, "c": tuple(f"finger movement {i}" for i in range(1, 13))}
+
+
+@DATASETS.register
+@dataclass(frozen=True)
+class CapgMyo(OneFileATrial):
+    """Ten trials of each gesture, each the middle second of a held gesture; the preprocessed files.
+
+    database : "a" (18 people, 8 gestures), "b" (10 people on two days) or "c" (10 people, 12 finger movements).
+
+    Layout: `{subject:03d}-{gesture:03d}-{trial:03d}.mat` with `data` (1000, 128), in folders whose names begin with
+    dba, dbb or dbc where more than one database is there. In DB-b the numbers 2n-1 and 2n are the sessions 1 and 2 of
+    person n (our reading of the numbering). Gestures 100 and 101 of DB-a, maximal contractions, are left out. Channels
+    run along the arm first: 16 columns of 8 (Geng et al. 2016, doi:10.1038/srep36571, use 16 x 8 images). The files'
+    values lie in [-1, 1]; what they are in µV we could not verify, so the unit is "normalised".
+    """
+
+    database: Literal["a", "b", "c"] = "a"
+
+    name = "capgmyo"
+    title = "CapgMyo: 23 people, 8 or 12 gestures x 10 trials, 128 channels (8 x 16) @ 1000 Hz"
+    licence = "unknown; cite the paper"
+    citation = "Du et al., Surface EMG-Based Inter-Session Gesture Recognition Enhanced by Deep Domain Adaptation, Sensors 2017"
+    doi = "10.3390/s17030458"
+    homepage = "http://zju-capg.org/research_en_electro_capgmyo.html"
+    rest = None
+    protocol = KFoldRepetitions(n_splits=2, within="session")
+    windowing = Windowing(length_ms=150, step_ms=50)
+    rate_hz = 1000.0
+    n_channels = 128
+    unit = "normalised"
+    layout = Layout(tuple(i % 8 for i in range(128)), tuple(i // 8 for i in range(128)), wraps=True)
+
+    def __post_init__(self) -> None:
+        if self.database not in GESTURES:
+            raise ConfigError(f"database is 'a', 'b' or 'c', got {self.database!r}")
+
+    @property
+    def label_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        return GESTURES[self.database]
+
+    def _numbers(self, folder: Path) -> dict[int, dict[tuple[int, int], Path]]:
+        """For each subject number of the files: path of (gesture, trial)."""
+        paths = [p for p in Path(folder).rglob("*.mat") if FILE.fullmatch(p.name)]
+        parts = {p: [q.lower() for q in p.relative_to(folder).parts[:-1]] for p in paths}
+        if any(q.startswith(("dba", "dbb", "dbc")) for names in parts.values() for q in names):
+            paths = [p for p in paths if any(q.startswith(f"db{self.database}") for q in parts[p])]
+        found: dict[int, dict[tuple[int, int], Path]] = {}
+        for path in paths:
+            number, gesture, trial = map(int, path.stem.split("-"))
+            if 1 <= gesture <= len(self.label_names):
+                found.setdefault(number, {})[gesture, trial] = path
+        if not found:
+            raise DataError(
+                f"capgmyo: {folder} holds no files of DB-{self.database} such as 001-001-001.mat; unpack them there, in "
+                f"a folder db{self.database}"
+            )
+        return found
+
+    def _person(self, number: int) -> tuple[str, str]:
+        return (str((number + 1) // 2), str(2 - number % 2)) if self.database == "b" else (str(number), "1")
+
+    def people(self, folder: Path) -> dict[str, Path]:
+        # A person's files need not share a folder, so the "home" is the whole one and its name says who is meant.
+        return {
+            name: Path(folder) / name
+            for name in sorted({self._person(n)[0] for n in self._numbers(folder)}, key=natural)
+        }
+
+    def trials(self, home: Path) -> dict[str, list[Trial]]:
+        sessions = {}
+        for number, files in sorted(self._numbers(home.parent).items()):
+            person, session = self._person(number)
+            if person == home.name:
+                sessions[session] = [
+                    Trial(files[key], key[0] - 1, key[1]) for key in sorted(files, key=lambda k: (k[1], k[0]))
+                ]
+        return sessions
+
+    def parse(self, path: Path) -> np.ndarray:
+        (data,) = read_matlab(path, ("data",))
+        return np.ascontiguousarray(data.T, dtype=np.float32)
+
+    def write_miniature(self, folder: Path, rng: np.random.Generator) -> None:
+        for database, names in GESTURES.items():
+            for number in range(1, 5) if database == "b" else (1, 2):
+                for gesture in range(1, len(names) + 1):
+                    loud = 0.01 + 0.1 * (np.arange(128) // 8 == gesture)
+                    for trial in range(1, 5 if database == "a" else 3):
+                        path = folder / f"db{database}" / f"{number:03d}-{gesture:03d}-{trial:03d}.mat"
+                        samples = np.clip(rng.normal(size=(180, 128)) * loud, -1, 1).round(3)
+                        numbers = {"subject": number, "gesture": gesture, "trial": trial}
+                        write_matlab(
+                            path,
+                            {"data": samples.astype(np.float32), **{k: np.array([[v]]) for k, v in numbers.items()}},
+                            compress=False,
+                        )

@@ -1,0 +1,84 @@
+"""Any folder of Delsys EMGworks CSV exports: the EMG signals of each file, unlabelled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from myograph.datasets import DATASETS, Dataset, natural
+from myograph.datasets._emgworks import is_export, read_emgworks, write_emgworks
+from myograph.errors import ConfigError, DataError
+from myograph.protocols import KFoldRepetitions
+from myograph.quality import Finding
+from myograph.recording import Recording
+
+
+@DATASETS.register
+@dataclass(frozen=True)
+class DelsysCsv(Dataset):
+    """A Recording a file, its subject the file's name without the ending; every sample is unlabelled (-1).
+
+    path : your folder; None looks for `delsys_csv` in the data folder.
+
+    Only EMG signals are read, at their own rate and in µV, cut to the length of the shortest; accelerometers and
+    gyroscopes, which are slower, are left out. To give labels, describe the folder to the data set `folder` instead.
+    """
+
+    path: str | None = None
+
+    name = "delsys_csv"
+    title = "Delsys EMGworks CSV exports: EMG of each file, unlabelled"
+    licence = "your own; the sample of the emgio project is BSD-3-Clause"
+    citation = "none; state the sensors (Delsys Trigno) and the software (EMGworks)"
+    homepage = "the EMGworks software, from which recordings are exported as CSV"
+    rest = None
+    protocol = KFoldRepetitions()
+
+    def __post_init__(self) -> None:
+        if self.path is not None and not isinstance(self.path, (str, Path)):
+            raise ConfigError(f"path is a folder, got {self.path!r}")
+
+    def own_folder(self) -> Path | None:
+        return None if self.path is None else Path(self.path).expanduser()
+
+    def _files(self, folder: Path) -> dict[str, Path]:
+        found: dict[str, Path] = {}
+        for path in sorted(p for p in Path(folder).rglob("*.csv") if is_export(p)):
+            if path.stem in found:
+                raise DataError(f"delsys_csv: {found[path.stem]} and {path} have one name; rename one of them")
+            found[path.stem] = path
+        if not found:
+            raise DataError(
+                f"delsys_csv: {folder} holds no EMGworks exports (.csv whose first line begins 'Label: '); export the "
+                "recordings as CSV there"
+            )
+        return {name: found[name] for name in sorted(found, key=natural)}
+
+    def subjects(self, folder: Path) -> list[str]:
+        return list(self._files(folder))
+
+    def sources(self, folder: Path, subject: str) -> list[Path]:
+        return [self._files(folder)[subject]]
+
+    def read(self, folder: Path, subjects: Iterable[str] | None = None) -> Iterator[Recording]:
+        files = self._files(folder)
+        for subject in files if subjects is None else subjects:
+            export = read_emgworks(files[subject])
+            label = np.full(export.signal.shape[1], -1, np.int32)
+            yield Recording(export.signal, export.rate_hz, label, subject=subject, name=f"delsys_csv, {subject}")
+
+    def examine(self, folder: Path, subject: str) -> Iterator[Recording | Finding]:
+        try:
+            yield from self.read(folder, [subject])
+        except DataError as error:
+            what, _, advice = str(error).partition("; ")
+            yield Finding("error", str(self._files(folder)[subject]), what, advice)
+
+    def write_miniature(self, folder: Path, rng: np.random.Generator) -> None:
+        for subject in (1, 2):
+            active = np.tile(np.repeat([0, 1], [1500, 1000]), 2)
+            emg = rng.normal(size=(2, len(active))) * np.where(active, 80.0, 4.0)
+            write_emgworks(folder / f"recording {subject}.csv", emg, 1259.259, sensor="Mini sensor")

@@ -1,0 +1,179 @@
+"""flexemg: four gestures under a flexible 16 x 4 grid around the forearm, put on anew, 64 channels at 1 kHz."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from myograph.datasets import DATASETS, Dataset, RemoteFile, natural
+from myograph.datasets._matlab import read_matlab, write_matlab
+from myograph.errors import ConfigError, DataError
+from myograph.protocols import CrossSession
+from myograph.quality import Finding
+from myograph.recording import Layout, Recording
+from myograph.windows import Windowing
+
+RATE_HZ = 1000.0
+N_CHANNELS = 64
+NAMES = ("Rest", "Fist", "Raise", "Lower", "Open")
+
+
+@DATASETS.register
+@dataclass(frozen=True)
+class FlexEmg(Dataset):
+    """A Recording a file: 5 s of rest, then each gesture for 5 s in the order that the file states; a file is a repetition.
+
+    trim : share of each rest or gesture that is unlabelled at either end, where the hand still moves or moves already.
+
+    Layout: `data/{subject}-{session}/{subject}-{trial}.mat`, sessions named as in the folder ("Session1Train"), with
+    `raw` (time, 96), of which columns 0-63 are electrodes, and `p` (names, order and durations in ms, and `lsbmV`);
+    `arraymap.mat` places the channels on the grid. µV = (raw - mean of the channel over the file) x lsbmV x 1000: the
+    mean is an offset of the converter, and taking it looks ahead within the file. What follows the last gesture is
+    unlabelled.
+    """
+
+    trim: float = 0.2
+
+    name = "flexemg"
+    title = "flexemg: 3 people x 5 sessions, 4 gestures and rest, 64 channels (16 x 4) @ 1000 Hz"
+    licence = "GPL-3.0 (data and programs)"
+    citation = (
+        "Moin et al., An EMG Gesture Recognition System with Flexible High-Density Sensors and Brain-Inspired "
+        "High-Dimensional Classifier, IEEE ISCAS 2018"
+    )
+    homepage = "https://github.com/a-moin/flexemg"
+    files = (RemoteFile("flexemg.zip", ("https://github.com/a-moin/flexemg/archive/refs/heads/master.zip",)),)
+    rest = "Rest"
+    protocol = CrossSession()
+    windowing = Windowing(length_ms=250, step_ms=50)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.trim < 0.5:
+            raise ConfigError(f"trim is a share from 0 up to, not including, 0.5, got {self.trim}")
+
+    def _files(self, folder: Path) -> dict[str, list[tuple[str, int, Path]]]:
+        found: dict[str, list[tuple[str, int, Path]]] = {}
+        for path in Path(folder).rglob("*.mat"):
+            home = re.fullmatch(r"(\d+)-(.+)", path.parent.name)
+            trial = re.fullmatch(r"(\d+)-(\d+)\.mat", path.name)
+            if home and trial and home[1] == trial[1]:
+                found.setdefault(str(int(home[1])), []).append((home[2], int(trial[2]), path))
+        if not found:
+            raise DataError(
+                f"flexemg: {folder} holds no files such as 001-Session1Train/001-001.mat; unpack the data set there"
+            )
+        return {
+            # Session1Train comes before Session1Test.
+            s: sorted(found[s], key=lambda f: (natural(f[0].replace("Train", "")), f[1]))
+            for s in sorted(found, key=natural)
+        }
+
+    def subjects(self, folder: Path) -> list[str]:
+        return list(self._files(folder))
+
+    def sources(self, folder: Path, subject: str) -> list[Path]:
+        return [self._map(folder), *(path for _, _, path in self._files(folder)[subject])]
+
+    def read(self, folder: Path, subjects: Iterable[str] | None = None) -> Iterator[Recording]:
+        files = self._files(folder)
+        layout = _layout(self._map(folder))
+        for subject in files if subjects is None else subjects:
+            for session, trial, path in files[subject]:
+                yield self._recording(subject, session, trial, path, layout)
+
+    def examine(self, folder: Path, subject: str) -> Iterator[Recording | Finding]:
+        layout = None
+        try:
+            layout = _layout(self._map(folder))
+        except DataError as error:
+            what, _, advice = str(error).partition("; ")
+            yield Finding("error", str(folder), what, advice)
+        for session, trial, path in self._files(folder)[subject]:
+            try:
+                yield self._recording(subject, session, trial, path, layout)
+            except DataError as error:
+                what, _, advice = str(error).partition("; ")
+                yield Finding("error", str(path), what, advice)
+
+    def _map(self, folder: Path) -> Path:
+        found = sorted(Path(folder).rglob("arraymap.mat"))
+        if not found:
+            raise DataError(f"flexemg: {folder} holds no arraymap.mat, which places the channels; copy it there")
+        return found[0]
+
+    def _recording(self, subject: str, session: str, trial: int, path: Path, layout: Layout | None) -> Recording:
+        raw, p = read_matlab(path, ("raw", "p"))
+        if raw.ndim != 2 or raw.shape[1] < N_CHANNELS or not len(raw):
+            raise DataError(f"{path}: raw is (time, {N_CHANNELS} or more), got {raw.shape}; copy or download it again")
+        try:
+            facts = {key: p[key].ravel()[0] for key in ("labelnames", "sequence", "timegest", "timerest", "lsbmV")}
+            words = [str(np.ravel(w)[0]) for w in np.ravel(facts["labelnames"])]
+            order = [words[i - 1] for i in np.ravel(facts["sequence"]).astype(int)]
+            rest, gesture = (round(float(np.ravel(facts[k])[0]) * RATE_HZ / 1000) for k in ("timerest", "timegest"))
+            codes = [0, *(NAMES.index(word) for word in order)]
+            microvolts = float(np.ravel(facts["lsbmV"])[0]) * 1000
+        except (ValueError, KeyError, IndexError, TypeError) as error:
+            raise DataError(
+                f"{path}: 'p' does not say order and durations of the gestures {NAMES[1:]} ({error}); "
+                "copy or download it again"
+            ) from error
+        edges = np.cumsum([0, rest, *[gesture] * len(order)])
+        if edges[-1] > len(raw):
+            raise DataError(
+                f"{path} holds {len(raw)} samples, its gestures take {edges[-1]}; copy or download it again"
+            )
+        label = np.full(len(raw), -1, np.int32)
+        for code, start, stop in zip(codes, edges, edges[1:]):
+            cut = round(self.trim * (stop - start))
+            label[start + cut : stop - cut] = code
+        counts = raw[:, :N_CHANNELS].T.astype(np.float64)
+        return Recording(
+            ((counts - counts.mean(axis=1, keepdims=True)) * microvolts).astype(np.float32),
+            RATE_HZ,
+            label,
+            subject=subject,
+            repetition=np.full(len(raw), trial, np.int32),
+            session=session,
+            unit="uV",
+            label_names=NAMES,
+            layout=layout,
+            name=f"flexemg, subject {subject}, {session}, trial {trial}",
+        )
+
+    def write_miniature(self, folder: Path, rng: np.random.Generator) -> None:
+        root = folder / "flexemg-master"
+        # Each half of the array has its own connector, one wired the other way round.
+        upper = np.arange(32).reshape(8, 4)[::-1] + 1
+        write_matlab(root / "arraymap.mat", {"arraymap": np.vstack([upper, 65 - upper[::-1]]).astype(np.uint8)})
+        duration = 450
+        for subject in (1, 2):
+            for session in ("Session1Train", "Session1Test"):
+                for trial in range(1, 5):
+                    order = rng.permutation(4) + 1
+                    active = np.repeat(np.concatenate([[0], order, [0]]), duration)[:, None]
+                    loud = 3 + 20 * (np.arange(96) // 16 == active - 1) * (active > 0)
+                    raw = np.rint(9500 + rng.normal(size=loud.shape) * loud).astype(np.uint16)
+                    names = np.array(NAMES[1:], object)[None]
+                    p = {
+                        "lsbmV": 100 / 2**15,
+                        "labelnames": names,
+                        "numlabels": 4,
+                        "sequence": order.astype(np.uint8)[None],
+                        "reps": 1,
+                        "timegest": duration,
+                        "timerest": duration,
+                    }
+                    path = root / "data" / f"{subject:03d}-{session}" / f"{subject:03d}-{trial:03d}.mat"
+                    write_matlab(path, {"raw": raw, "p": p})
+
+
+def _layout(path: Path) -> Layout:
+    (grid,) = read_matlab(path, ("arraymap",))
+    if sorted(np.ravel(grid).tolist()) != list(range(1, N_CHANNELS + 1)):
+        raise DataError(f"{path}: 'arraymap' places each of {N_CHANNELS} channels once; copy or download it again")
+    place = np.argsort(grid.ravel())
+    return Layout(tuple((place // grid.shape[1]).tolist()), tuple((place % grid.shape[1]).tolist()))

@@ -1,0 +1,88 @@
+"""ICE Lab HD-sEMG: three 8 x 8 grids on the forearm, 192 channels at 2560 Hz, one person."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from myograph.datasets import DATASETS, natural
+from myograph.datasets._matlab import read_matlab, write_matlab
+from myograph.datasets._trials import OneFileATrial, Trial
+from myograph.errors import DataError
+from myograph.protocols import KFoldRepetitions
+from myograph.recording import Layout
+from myograph.windows import Windowing
+
+FILE = re.compile(r"(\d{3})-(\d{3})-(\d{3})\.mat")
+N_CHANNELS = 192
+
+
+@DATASETS.register
+@dataclass(frozen=True)
+class IceLab(OneFileATrial):
+    """Gestures held for about 5 s, each repetition in a file of its own.
+
+    Layout: `{subject:03d}-{gesture:03d}-{repetition:03d}.mat` with `Data` (or `data`), (time, 192); some files have a
+    193rd column, which is left out. Channels fill 8 rows x 24 columns row by row, as in the authors' images. Their
+    description lists 7 gestures and their programs read 8, in an order that is stated differently in different places,
+    so labels are called by the file's number. The scale is not stated: "adc".
+    """
+
+    name = "ice_lab"
+    title = "ICE Lab HD-sEMG: 1 person, 8 gestures x 5 repetitions or more, 192 channels (8 x 24) @ 2560 Hz"
+    licence = "unknown"
+    citation = "MIC Laboratory, CNN-HD-sEMG-Classifier (description of the ICE Lab data set)"
+    homepage = "https://github.com/MIC-Laboratory/CNN-HD-sEMG-Classifier"
+    rest = None
+    protocol = KFoldRepetitions()
+    windowing = Windowing(length_ms=150, step_ms=50)
+    rate_hz = 2560.0
+    n_channels = N_CHANNELS
+    layout = Layout.grid(8, 24, spacing_mm=10.0)
+    label_names = tuple(f"gesture {i}" for i in range(1, 9))
+
+    def _files(self, folder: Path) -> dict[str, list[Trial]]:
+        found: dict[str, list[Trial]] = {}
+        for path in Path(folder).rglob("*.mat"):
+            match = FILE.fullmatch(path.name)
+            if match and 1 <= int(match[2]) <= len(self.label_names):
+                found.setdefault(str(int(match[1])), []).append(Trial(path, int(match[2]) - 1, int(match[3])))
+        if not found:
+            raise DataError(f"ice_lab: {folder} holds no files such as 001-001-001.mat; put the data set's files there")
+        return {
+            subject: sorted(found[subject], key=lambda t: (t.repetition, t.label))
+            for subject in sorted(found, key=natural)
+        }
+
+    def people(self, folder: Path) -> dict[str, Path]:
+        return {subject: Path(folder) / subject for subject in self._files(folder)}
+
+    def trials(self, home: Path) -> dict[str, list[Trial]]:
+        return {"1": self._files(home.parent)[home.name]}
+
+    def parse(self, path: Path) -> np.ndarray:
+        try:
+            (data,) = read_matlab(path, ("Data",))
+        except DataError as error:
+            if "lacks" not in str(error):
+                raise
+            (data,) = read_matlab(path, ("data",))
+        if data.ndim == 2 and data.shape[1] == N_CHANNELS + 1:
+            data = data[:, :N_CHANNELS]
+        return np.ascontiguousarray(data.T, dtype=np.float32)
+
+    def write_miniature(self, folder: Path, rng: np.random.Generator) -> None:
+        for subject in (1, 2):
+            for label in range(len(self.label_names)):
+                loud = 5 + 50 * (np.arange(N_CHANNELS) % 24 // 3 == label)
+                for repetition in range(1, 6):
+                    samples = np.rint(rng.normal(size=(420, N_CHANNELS)) * loud)
+                    if repetition == 5:
+                        samples = np.c_[samples, np.arange(420)]
+                    path = folder / f"{subject:03d}-{label + 1:03d}-{repetition:03d}.mat"
+                    write_matlab(
+                        path, {"Data" if repetition % 2 else "data": samples.astype(np.float32)}, compress=False
+                    )

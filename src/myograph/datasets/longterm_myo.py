@@ -1,0 +1,111 @@
+"""Long-term Myo: 22 forearm motions on 30 days, the armband put on at three places, 8 channels at 200 Hz."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from myograph.datasets import DATASETS, natural
+from myograph.datasets._trials import OneFileATrial, Trial, find_folders
+from myograph.errors import DataError
+from myograph.protocols import CrossSession
+from myograph.quality import Finding
+from myograph.recording import Layout, Recording
+from myograph.windows import Windowing
+
+N_TRIALS = 4
+# Where the armband sat on day 1, 2, …: neutral, or turned inwards or outwards.
+POSITIONS = tuple({"N": "neutral", "I": "inner", "O": "outer"}[p] for p in "NIONIIOONNONNOOIIINOOIOIINNINO")
+
+
+@DATASETS.register
+@dataclass(frozen=True)
+class LongtermMyo(OneFileATrial):
+    """A session a day, `day01` … `day30`; 4 trials of 22 motions, each 1.5 s of a held motion without its onset.
+
+    Layout: `sub{s}/day{d}/D{d}M{motion}T{trial}.csv`, a row a sample, no header, counts divided by the full scale. Days
+    whose folder is not there are left out. A recording's name tells where the armband sat on that day. Rest is one of
+    the 22 motions of the published scores, so `rest` is None.
+    """
+
+    name = "longterm_myo"
+    title = "Long-term Myo: 5 people x 30 days x 22 motions x 4 trials, 8 channels @ 200 Hz"
+    licence = "Apache-2.0"
+    citation = (
+        "Kanoga, Kanemura, Asoh, Are armband sEMG devices dense enough for long-term use? Sensor placement shifts cause "
+        "significant reduction in recognition accuracy, Biomed Signal Process Control 2020"
+    )
+    homepage = "https://www.sciencedirect.com/science/article/pii/S1746809420301373"
+    rest = None
+    protocol = CrossSession(train_sessions=("day01",))
+    windowing = Windowing(length_ms=250, step_ms=50)
+    rate_hz = 200.0
+    n_channels = 8
+    unit = "normalised"
+    layout = Layout.ring(8)
+    label_names = (
+        "rest",
+        "wrist flexion",
+        "wrist extension",
+        "radial deviation",
+        "ulnar deviation",
+        "pronation",
+        "supination",
+        "hand close",
+        *(
+            f"{motion}, {posture}"
+            for posture in ("pronated", "supinated", "hand closed")
+            for motion in ("wrist flexion", "wrist extension", "radial deviation", "ulnar deviation")
+        ),
+        "pronation, hand closed",
+        "supination, hand closed",
+    )
+
+    def people(self, folder: Path) -> dict[str, Path]:
+        found = find_folders(folder, r"sub\d+")
+        if not found:
+            raise DataError(f"longterm_myo: {folder} holds no folder named sub1, sub2, …; unpack the data set there")
+        return {name.removeprefix("sub"): path for name, path in found.items()}
+
+    def trials(self, home: Path) -> dict[str, list[Trial]]:
+        days = sorted(find_folders(home, r"day\d+").items(), key=lambda item: natural(item[0]))
+        if not days:
+            raise DataError(f"longterm_myo: {home} holds no folder named day1, day2, …; unpack the data set there")
+        sessions = {}
+        for name, place in days:
+            day = int(name.removeprefix("day"))
+            sessions[f"day{day:02d}"] = [
+                Trial(place / f"D{day}M{label + 1}T{trial}.csv", label, trial)
+                for trial in range(1, N_TRIALS + 1)
+                for label in range(len(self.label_names))
+            ]
+        return sessions
+
+    def parse(self, path: Path) -> np.ndarray:
+        import pandas as pd
+
+        return np.ascontiguousarray(pd.read_csv(path, header=None, dtype=np.float32).to_numpy().T)
+
+    def _session(
+        self, subject: str, session: str, trials: list[Trial], report: Callable[[Finding], None]
+    ) -> Recording | None:
+        recording = super()._session(subject, session, trials, report)
+        day = int(session.removeprefix("day"))
+        if recording is None or not 1 <= day <= len(POSITIONS):
+            return recording
+        return replace(recording, name=f"{recording.name} ({POSITIONS[day - 1]} position)")
+
+    def write_miniature(self, folder: Path, rng: np.random.Generator) -> None:
+        root = folder / "Wearable_Sensor_Long-term_sEMG_Dataset-main" / "data"
+        for subject in (1, 2):
+            for day in (1, 2):
+                place = root / f"sub{subject}" / f"day{day}"
+                place.mkdir(parents=True, exist_ok=True)
+                for motion in range(1, len(self.label_names) + 1):
+                    loud = 0.02 + 0.2 * (np.arange(8) == motion % 8) + 0.1 * (np.arange(8) == motion // 8)
+                    for trial in range(1, N_TRIALS + 1):
+                        samples = rng.normal(size=(100, 8)) * loud
+                        np.savetxt(place / f"D{day}M{motion}T{trial}.csv", samples, fmt="%.5g", delimiter=",")

@@ -1,0 +1,120 @@
+"""PLUX biceps: one electrode pair over the biceps, OpenSignals HDF5 files, 1 kHz, without labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from myograph.datasets import DATASETS, Dataset, natural
+from myograph.errors import DataError
+from myograph.protocols import KFoldRepetitions
+from myograph.quality import Finding
+from myograph.recording import Recording
+
+SUPPLY_V = 3.0
+GAIN = 1000.0
+
+
+@DATASETS.register
+@dataclass(frozen=True)
+class PluxBiceps(Dataset):
+    """Each file is a subject of its own (who was recorded is not stated); every sample is unlabelled (-1).
+
+    Meant for detectors of bursts: `emg_bursts` holds 9 contractions in 28.5 s, `emg_fatigue` 30 in 127 s.
+    Layout: OpenSignals HDF5, `{device}/raw/channel_{k}` with (time, 1) counts; resolution in bits and rate are
+    attributes of the device. µV = (counts / 2^bits - 1/2) x 3 V / 1000 x 10^6, the sensor's transfer function.
+    """
+
+    name = "plux_biceps"
+    title = "PLUX biceps: cyclic contractions of the biceps, 2 recordings, 1 channel @ 1000 Hz, unlabelled"
+    licence = "MIT"
+    citation = "biosignalsnotebooks, PLUX wireless biosignals (signal samples emg_bursts and emg_fatigue)"
+    homepage = "https://github.com/pluxbiosignals/biosignalsnotebooks"
+    rest = None
+    protocol = KFoldRepetitions()
+
+    def _files(self, folder: Path) -> dict[str, Path]:
+        found = {p.stem: p for p in Path(folder).rglob("*.h5")}
+        if not found:
+            raise DataError(f"plux_biceps: {folder} holds no OpenSignals .h5 files; put them there")
+        return {name: found[name] for name in sorted(found, key=natural)}
+
+    def subjects(self, folder: Path) -> list[str]:
+        return list(self._files(folder))
+
+    def sources(self, folder: Path, subject: str) -> list[Path]:
+        return [self._files(folder)[subject]]
+
+    def read(self, folder: Path, subjects: Iterable[str] | None = None) -> Iterator[Recording]:
+        files = self._files(folder)
+        for subject in files if subjects is None else subjects:
+            yield read_opensignals(files[subject], subject)
+
+    def examine(self, folder: Path, subject: str) -> Iterator[Recording | Finding]:
+        path = self._files(folder)[subject]
+        try:
+            recording = read_opensignals(path, subject)
+        except DataError as error:
+            what, _, advice = str(error).partition("; ")
+            yield Finding("error", str(path), what, advice)
+            return
+        yield recording
+
+    def write_miniature(self, folder: Path, rng: np.random.Generator) -> None:
+        import h5py
+
+        place = folder / "plux_biceps"
+        place.mkdir(parents=True, exist_ok=True)
+        for file, device, channel, bits in (
+            ("emg_bursts", "00:07:80:3B:46:61", 3, 16),
+            ("emg_fatigue", "00:07:80:4C:01:B1", 2, 12),
+        ):
+            active = np.tile(np.repeat([0, 1], [2000, 1000]), 4)
+            volts = rng.normal(size=len(active)) * np.where(active, 300e-6, 5e-6)
+            counts = np.clip(np.rint((volts * GAIN / SUPPLY_V + 0.5) * 2**bits), 0, 2**bits - 1).astype(np.uint16)
+            with h5py.File(place / f"{file}.h5", "w") as out:
+                group = out.create_group(device)
+                group.attrs.update(
+                    {"sampling rate": 1000, "resolution": np.array([bits]), "channels": np.array([channel])}
+                )
+                track = group.create_dataset(f"raw/channel_{channel}", data=counts[:, None])
+                track.attrs["sensor"] = "EMG"
+                group.create_dataset("raw/nSeq", data=(np.arange(len(counts)) % 16).astype(np.uint16)[:, None])
+
+
+def read_opensignals(path: Path, subject: str) -> Recording:
+    """The EMG channels of an OpenSignals HDF5 file of one device in µV, all unlabelled.
+
+    Raises DataError for a file that is damaged, not of this format, or without an EMG channel.
+    """
+    import h5py
+
+    again = "copy or download it again"
+    try:
+        with h5py.File(path, "r") as file:
+            devices = [g for g in file.values() if "raw" in g]
+            if len(devices) != 1:
+                raise DataError(f"{path} holds {len(devices)} devices, one with a group 'raw' was expected; {again}")
+            device = devices[0]
+            rate_hz = float(device.attrs["sampling rate"])
+            numbers = np.atleast_1d(device.attrs["channels"]).tolist()
+            bits = dict(zip(numbers, np.broadcast_to(device.attrs["resolution"], len(numbers)).tolist()))
+            tracks = []
+            for number in numbers:
+                track = device[f"raw/channel_{number}"]
+                sensor = track.attrs.get("sensor", "EMG")
+                sensor = sensor.decode() if isinstance(sensor, bytes) else str(sensor)
+                if sensor.upper().endswith("EMG"):
+                    share = np.asarray(track, np.float64).ravel() / 2.0 ** bits[number] - 0.5
+                    tracks.append(share * SUPPLY_V / GAIN * 1e6)
+    except DataError:
+        raise
+    except (OSError, KeyError, ValueError, RuntimeError, AttributeError, TypeError) as error:
+        raise DataError(f"{path} is cut short, damaged or not an OpenSignals file: {error}; {again}") from error
+    if not tracks or not tracks[0].size:
+        raise DataError(f"{path} holds no samples of an EMG sensor; {again}")
+    signal = np.stack(tracks).astype(np.float32)
+    return Recording(signal, rate_hz, np.full(signal.shape[1], -1), subject=subject, name=f"plux_biceps, {subject}")
