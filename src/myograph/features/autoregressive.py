@@ -24,7 +24,7 @@ def ar(x, *, order=4, method="burg"):
     of the biased autocorrelation by Levinson's recursion. The mean is not removed.
 
     Shape: (..., time) -> (..., order), without unit. Once the prediction error is zero (zeros, a constant), the
-    remaining reflection coefficients are 0.
+    remaining reflection coefficients are 0. `order` is 1 at least and less than the number of samples.
 
     Source: Burg 1975, Maximum Entropy Spectral Analysis; Graupe & Cline 1975, IEEE Trans. Syst. Man Cybern. 5(2). Burg
     and the signs as in LibEMG 2.0.3 (and MATLAB's arburg).
@@ -41,6 +41,8 @@ def ar(x, *, order=4, method="burg"):
 def ar9(x, *, order=9, method="burg"):
     """Autoregressive coefficients of order 9, the AR of the COMB set.
 
+    order and method are AR's.
+
     Shape: (..., time) -> (..., order), without unit.
 
     Source: as AR.
@@ -54,14 +56,15 @@ def ar9(x, *, order=9, method="burg"):
 def cc(x, *, order=4, method="burg"):
     """Cepstral coefficients c_1 .. c_order of the autoregressive model: ln(1 / A(z)) = sum_n c_n z^-n.
 
-    c_1 = -a_1, c_n = -a_n - sum_(l=1)^(n-1) (1 - l/n) a_l c_(n-l), with AR's coefficients a.
+    c_1 = -a_1, c_n = -a_n - sum_(l=1)^(n-1) (1 - l/n) a_l c_(n-l), with the coefficients a that AR gives at
+    this order and method.
 
     Shape: (..., time) -> (..., order), without unit.
 
     Source: Atal 1974, J. Acoust. Soc. Am. 55(6); Kang et al. 1995, IEEE Trans. Biomed. Eng. 42(8).
 
-    Deviation: LibEMG 2.0.3 has a_n in place of a_l in the sum, and at order 2 leaves
-    the second coefficient 0.
+    Deviation: LibEMG 2.0.3 has a_n in place of a_l in the sum and leaves out a term of it; at order 2 its second
+    coefficient is 0.
     """
     a = ar(x, order=order, method=method)
     c = np.zeros_like(a)

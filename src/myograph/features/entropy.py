@@ -45,8 +45,8 @@ def sampen(x, *, dim=2, tolerance=0.3):
 def mse(x, *, scales=5, dim=2, tolerance=0.3):
     """Multiscale entropy: the sample entropy of the means of 1, 2, .. `scales` consecutive samples.
 
-    Every scale s uses the means of floor(N / s) stretches that do not overlap, and the same r, `tolerance` times the
-    standard deviation of the window at scale 1.
+    Every scale s uses the means of floor(N / s) stretches that do not overlap, templates of `dim` and dim + 1 of them,
+    and the same r, `tolerance` times the standard deviation of the window at scale 1.
 
     Shape: (..., time) -> (..., scales), nats; see SAMPEN for windows without matches.
 

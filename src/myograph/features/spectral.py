@@ -147,7 +147,6 @@ def dftr(x, *, rate_hz):
     n = x.shape[-1]
     length = max(fft_length(n), fft_length(int(np.ceil(rate_hz / np.diff(BAND_EDGES_HZ).min()))))
     amplitude = np.abs(np.fft.rfft(x, length, axis=-1)[..., : length // 2]) / n
-    f = np.arange(length // 2) * (rate_hz / length)
-    edges = BAND_EDGES_HZ[: n_bands + 1]
-    bands = [amplitude[..., (f >= low) & (f < high)].mean(-1) for low, high in itertools.pairwise(edges)]
+    first = np.ceil(np.array(BAND_EDGES_HZ[: n_bands + 1]) * (length / rate_hz)).astype(int)
+    bands = [amplitude[..., low:high].mean(-1) for low, high in itertools.pairwise(first)]
     return np.stack(bands, axis=-1) ** (2 / 3)

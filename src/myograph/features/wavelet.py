@@ -18,7 +18,9 @@ FLOOR = 1e-10  # LibEMG's, added to every energy before its logarithm
 def mdwt(x, *, wavelet="db7", level=3):
     """Marginals of the discrete wavelet transform: sum_u |d_j(u)| for j = 1 (finest) .. level.
 
-    Shape: (..., time) -> (..., level), in the unit of x. Borders are mirrored (PyWavelets' "symmetric").
+    wavelet is the name of a discrete wavelet of PyWavelets; borders are mirrored (its mode "symmetric").
+
+    Shape: (..., time) -> (..., level), in the unit of x.
 
     Source: Lucas, Gaufriau, Pascual, Doncarli & Farina 2008, Biomed. Signal Process. Control 3(2); db7 at 3 levels as
     in Atzori et al. 2014, Sci. Data 1:140053.
@@ -40,8 +42,8 @@ def _subbands(p, c):
 def weng(x, *, rate_hz, wavelet="sym8", level=None):
     """Wavelet energy: ln(1e-10 + sum_u w_j(u)^2) of each subband j.
 
-    Subbands of this set (WENG, WV, WWL, WENT) are the approximation, then the details from the coarsest to the finest.
-    level None takes floor(log2(rate_hz / 2) - 1), 7 at 1 kHz, which a window may be too short for: coefficients then
+    Subbands of this set (WENG, WV, WWL, WENT) are the approximation, then the details from the coarsest to the finest, of
+    the orthogonal `wavelet`, sym8 by default. level None takes floor(log2(rate_hz / 2) - 1), 7 at 1 kHz, which a window may be too short for: coefficients then
     also describe its mirrored borders (PyWavelets' "symmetric"), as published.
 
     Shape: (..., time) -> (..., level + 1).
@@ -53,7 +55,9 @@ def weng(x, *, rate_hz, wavelet="sym8", level=None):
 
 @feature("WV", outputs=_subbands, shortest=2)
 def wv(x, *, rate_hz, wavelet="sym8", level=None):
-    """Wavelet variance: ln(1e-10 + variance over u of w_j(u)^2) of each subband j (see WENG).
+    """Wavelet variance: ln(1e-10 + variance over u of w_j(u)^2) of each subband j.
+
+    Subbands, wavelet and level are WENG's.
 
     Shape: (..., time) -> (..., level + 1).
 
@@ -64,7 +68,9 @@ def wv(x, *, rate_hz, wavelet="sym8", level=None):
 
 @feature("WWL", outputs=_subbands, shortest=2)
 def wwl(x, *, rate_hz, wavelet="sym8", level=None):
-    """Wavelet waveform length: ln(1e-10 + sum_u |w_j(u+1)^2 - w_j(u)^2|) of each subband j (see WENG).
+    """Wavelet waveform length: ln(1e-10 + sum_u |w_j(u+1)^2 - w_j(u)^2|) of each subband j.
+
+    Subbands, wavelet and level are WENG's.
 
     Shape: (..., time) -> (..., level + 1).
 
@@ -75,7 +81,9 @@ def wwl(x, *, rate_hz, wavelet="sym8", level=None):
 
 @feature("WENT", outputs=_subbands, shortest=2)
 def went(x, *, rate_hz, wavelet="sym8", level=None):
-    """Wavelet entropy: -sum_u p_u ln p_u with p_u = w_j(u)^2 / sum_v w_j(v)^2 of each subband j (see WENG).
+    """Wavelet entropy: -sum_u p_u ln p_u with p_u = w_j(u)^2 / sum_v w_j(v)^2 of each subband j.
+
+    Subbands, wavelet and level are WENG's.
 
     Shape: (..., time) -> (..., level + 1), nats; a subband without energy gives 0.
 
