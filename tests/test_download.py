@@ -169,6 +169,13 @@ def test_the_next_mirror_is_tried(server: Server, tmp_path: Path) -> None:
     assert [p for p, _ in server.asked] == ["/missing", "/damaged", "/good"]
 
 
+def test_a_mirror_goes_on_where_the_first_source_stopped(server: Server, tmp_path: Path) -> None:
+    server.cuts = 3
+    urls = (server.url("good"), server.url("mirror"))
+    assert retrieve(RemoteFile("a.bin", urls, SHA), tmp_path).read_bytes() == BODY
+    assert offset(server.ranges("mirror")[0]) > len(BODY) * 3 / 4
+
+
 def test_every_source_is_named_when_none_gives_the_file(server: Server, tmp_path: Path) -> None:
     nobody = "http://127.0.0.1:9/a.bin"
     with pytest.raises(DownloadError) as caught:

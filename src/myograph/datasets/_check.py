@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from myograph.errors import MyographError
-from myograph.quality import Finding
+from myograph.quality import Finding, inspect
 from myograph.recording import Recording
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def check(dataset: Dataset, folder: Path, progress: Progress | None = None) -> l
         if progress:
             progress(f"checking {dataset.name}, subject {subject}", done, len(subjects))
         for item in dataset.examine(folder, subject):
-            findings += [item] if isinstance(item, Finding) else [*repetitions(item), *signals(item)]
+            findings += [item] if isinstance(item, Finding) else [*repetitions(item), *inspect(item)]
     return findings
 
 
@@ -49,11 +49,3 @@ def repetitions(recording: Recording) -> list[Finding]:
                 )
             )
     return findings
-
-
-def signals(recording: Recording) -> list[Finding]:
-    """What the samples show: dead and clipped channels, mains."""
-    from myograph import quality
-
-    inspect = getattr(quality, "inspect", None)
-    return list(inspect(recording)) if inspect is not None else []

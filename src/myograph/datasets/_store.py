@@ -57,11 +57,11 @@ def find(dataset: Dataset, data: Path, cache: Path) -> Path:
 
 def decoded(dataset: Dataset, folder: Path, subjects: list[str], cache: Path, progress: Progress) -> list[Recording]:
     """The subjects' recordings out of the decoded copy, after decoding those that are not in it yet."""
-    home = cache / "decoded" / dataset.name / _digest(_options(dataset))[:16]
+    home = cache / "decoded" / dataset.name / _digest([_options(dataset), str(folder)])[:16]
     recordings: list[Recording] = []
     for done, subject in enumerate(subjects):
-        key = _digest([subject, _fingerprint(dataset, folder, subject)])[:24]
-        place = home / key
+        state = [LAYOUT_VERSION, dataset.version, _fingerprint(dataset, folder, subject)]
+        place = home / f"{_digest(subject)[:16]}-{_digest(state)[:16]}"
         found = _open(place)
         for _ in range(ATTEMPTS):
             if found is not None:
@@ -80,9 +80,9 @@ def decoded(dataset: Dataset, folder: Path, subjects: list[str], cache: Path, pr
     return recordings
 
 
-def _options(dataset: Dataset) -> list[Any]:
+def _options(dataset: Dataset) -> dict[str, str]:
     named = asdict(dataset) if is_dataclass(dataset) else {}  # type: ignore[arg-type]
-    return [LAYOUT_VERSION, dataset.name, dataset.version, {k: repr(v) for k, v in sorted(named.items())}]
+    return {k: repr(v) for k, v in sorted(named.items())}
 
 
 def _fingerprint(dataset: Dataset, folder: Path, subject: str) -> list[Any]:
@@ -90,7 +90,7 @@ def _fingerprint(dataset: Dataset, folder: Path, subject: str) -> list[Any]:
     if not dataset.needs_files:
         return []
     stats = [(p, p.stat()) for p in dataset.sources(folder, subject)]
-    return [str(folder), *((p.relative_to(folder).as_posix(), s.st_size, s.st_mtime_ns) for p, s in stats)]
+    return [(p.relative_to(folder).as_posix(), s.st_size, s.st_mtime_ns) for p, s in stats]
 
 
 def _digest(value: Any) -> str:
@@ -126,6 +126,9 @@ def _write(place: Path, recordings: list[Recording], what: str) -> None:
         except OSError:
             if not place.exists():
                 raise
+        for old in place.parent.glob(f"{place.name.split('-')[0]}-*"):
+            if old != place:  # of the same subject's files as they were before
+                shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise DataError(
             f"{what}: the decoded copy cannot be written to {place.parent}: {error}; free some space there or set "

@@ -37,7 +37,7 @@ class MyoArmband(OneFileATrial):
     part: Literal["evaluation", "pretraining", "all"] = "evaluation"
 
     name = "myoarmband"
-    title = "MyoArmband: 19 people to pre-train on, 17 to evaluate on, 7 held gestures, 8 channels @ 200 Hz"
+    title = "MyoArmband: people to pre-train on and people to evaluate on, 7 held gestures, 8 channels @ 200 Hz"
     licence = "GPL-3.0 (code and data)"
     citation = "Côté-Allard et al., Deep Learning for Electromyographic Hand Gesture Signal Classification Using Transfer Learning, IEEE TNSRE 2019"
     doi = "10.1109/TNSRE.2019.2896269"
