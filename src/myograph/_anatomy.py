@@ -17,7 +17,7 @@ class Muscle(NamedTuple):
     """One muscle, or one compartment that is driven on its own.
 
     angle_deg, depth_mm : centre, around the limb and below the surface of the muscle layer (the fat is on top of it).
-    radius_mm : of the area in which its motor units lie.
+    radius_mm : half the thickness of the area in which its motor units lie.
     end_plate_mm : where its innervation zone is along the limb, from the electrodes' centre, distal positive.
     up_mm, down_mm : from the innervation zone to the tendons, distal and proximal.
     n_units : motor units that are simulated.
@@ -42,30 +42,30 @@ def _m(
 
 
 FOREARM = (
-    _m("BR", 65, 5, 5, -15, 90, 60, 20, 700),  # brachioradialis
-    _m("PT", 36, 9, 4, -25, 45, 35, 16, 500),  # pronator teres
-    _m("FCR", 18, 6, 4, -20, 60, 45, 20, 500),  # flexor carpi radialis
-    _m("PL", -4, 4, 3, -22, 50, 40, 12, 250),  # palmaris longus
-    _m("FDS2", -18, 13, 3.5, 5, 55, 50, 16, 350),  # flexor digitorum superficialis, digits 2 to 5
-    _m("FDS3", -27, 10, 3.5, -18, 60, 45, 16, 400),
-    _m("FDS4", -40, 9, 3.5, -12, 60, 45, 16, 350),
-    _m("FDS5", -52, 11, 3, 8, 50, 45, 14, 250),
-    _m("FCU", -80, 5, 5, -15, 65, 45, 20, 600),  # flexor carpi ulnaris
-    _m("FDP2", -36, 19, 4, -5, 60, 50, 14, 400),  # flexor digitorum profundus
-    _m("FDP3", -52, 18, 4, -8, 60, 50, 14, 400),
-    _m("FDP45", -72, 15, 4, -10, 60, 50, 16, 400),
-    _m("FPL", 28, 18, 4, 18, 45, 40, 14, 300),  # flexor pollicis longus
-    _m("ECRL", 94, 5, 4, -30, 55, 40, 18, 500),  # extensor carpi radialis longus, brevis
-    _m("ECRB", 116, 7, 4, -10, 55, 40, 18, 500),
-    _m("EDC2", 136, 8, 3, 0, 50, 40, 14, 250),  # extensor digitorum; 5 with digiti minimi
-    _m("EDC3", 146, 5, 3, -15, 55, 45, 14, 300),
-    _m("EDC4", 159, 5, 3, -10, 55, 45, 14, 300),
-    _m("EDC5", 171, 6, 3, -5, 50, 45, 14, 250),
-    _m("ECU", -166, 5, 4, -10, 60, 45, 18, 450),  # extensor carpi ulnaris
-    _m("APL", 128, 15, 3.5, 15, 45, 35, 12, 300),  # abductor pollicis longus and extensor brevis
-    _m("EPL", 158, 14, 3, 20, 40, 35, 12, 250),  # extensor pollicis longus
-    _m("EIP", 174, 15, 3, 25, 40, 35, 10, 200),  # extensor indicis
-    _m("SUP", 106, 16, 4, -20, 25, 25, 14, 350),  # supinator
+    _m("BR", 65, 7, 5, -30, 90, 60, 30, 1050),  # brachioradialis
+    _m("PT", 36, 11, 4, -40, 45, 35, 24, 750),  # pronator teres
+    _m("FCR", 18, 8, 4, -35, 60, 45, 30, 750),  # flexor carpi radialis
+    _m("PL", -4, 6, 3, -37, 50, 40, 18, 375),  # palmaris longus
+    _m("FDS2", -18, 15, 3.5, -10, 55, 50, 24, 525),  # flexor digitorum superficialis, digits 2 to 5
+    _m("FDS3", -27, 12, 3.5, -33, 60, 45, 24, 600),
+    _m("FDS4", -40, 11, 3.5, -27, 60, 45, 24, 525),
+    _m("FDS5", -52, 13, 3, -7, 50, 45, 21, 375),
+    _m("FCU", -80, 7, 5, -30, 65, 45, 30, 900),  # flexor carpi ulnaris
+    _m("FDP2", -36, 21, 4, -20, 60, 50, 21, 600),  # flexor digitorum profundus
+    _m("FDP3", -52, 20, 4, -23, 60, 50, 21, 600),
+    _m("FDP45", -72, 17, 4, -25, 60, 50, 24, 600),
+    _m("FPL", 28, 20, 4, 3, 45, 40, 21, 450),  # flexor pollicis longus
+    _m("ECRL", 94, 7, 4, -45, 55, 40, 27, 750),  # extensor carpi radialis longus, brevis
+    _m("ECRB", 116, 9, 4, -25, 55, 40, 27, 750),
+    _m("EDC2", 136, 10, 3, -15, 50, 40, 21, 375),  # extensor digitorum; 5 with digiti minimi
+    _m("EDC3", 146, 7, 3, -30, 55, 45, 21, 450),
+    _m("EDC4", 159, 7, 3, -25, 55, 45, 21, 450),
+    _m("EDC5", 171, 8, 3, -20, 50, 45, 21, 375),
+    _m("ECU", -166, 7, 4, -25, 60, 45, 27, 675),  # extensor carpi ulnaris
+    _m("APL", 128, 17, 3.5, 0, 45, 35, 18, 450),  # abductor pollicis longus and extensor brevis
+    _m("EPL", 158, 16, 3, 5, 40, 35, 18, 375),  # extensor pollicis longus
+    _m("EIP", 174, 17, 3, 10, 40, 35, 15, 300),  # extensor indicis
+    _m("SUP", 106, 18, 4, -35, 25, 25, 21, 525),  # supinator
 )
 
 BICEPS = _m("biceps", 0, 9, 8, 12, 65, 65, 60, 900)

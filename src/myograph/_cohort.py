@@ -20,19 +20,21 @@ PERSON, DAY, ATTEMPT, NOISE = range(4)  # first part of a generator's key
 LIMB_RADIUS_MM, LIMB_RADIUS_SD = 40.0, 3.5
 FAT_MM, FAT_SPREAD = 3.0, 0.4  # median, and sd of the logarithm
 VELOCITY_M_S, VELOCITY_SD = 4.0, 0.25
-MUSCLE_ANGLE_SD_DEG, MUSCLE_DEPTH_SD_MM, MUSCLE_SIZE_SPREAD, END_PLATE_SD_MM = 7.0, 1.5, 0.25, 7.0
-STYLE_SPREAD = 0.45  # of how strongly a person uses each muscle in each gesture
+MUSCLE_ANGLE_SD_DEG, MUSCLE_DEPTH_SD_MM, MUSCLE_SIZE_SPREAD, END_PLATE_SD_MM = 4.0, 1.5, 0.25, 5.0
+STYLE_SPREAD = 0.3  # of how strongly a person uses each muscle in each gesture
 STYLE_LEAK = 0.06  # excitation of muscles that the gesture does not need
+HABIT, HABIT_SPREAD = 0.15, 0.4  # excitation that goes with every movement, stabilising wrist and elbow
 EFFORT, EFFORT_SPREAD = 0.36, 0.25
-RING_ANGLE_SD_DEG = 6.0
+RING_ANGLE_SD_DEG = 4.0
 # days
-ROTATION_SD_DEG, SHIFT_SD_MM = 5.0, 5.0
-GAIN_SPREAD = 0.12  # electrode-skin contact, each channel
-STYLE_DAY_SPREAD = 0.15
-NOISE_SPREAD = 0.3
+ROTATION_SD_DEG, SHIFT_SD_MM = 3.0, 3.0
+GAIN_SPREAD = 0.08  # electrode-skin contact, each channel
+STYLE_DAY_SPREAD = 0.08
+NOISE_SPREAD = 0.1  # baseline noise, each channel
 # attempts
-ATTEMPT_SPREAD, ATTEMPT_EFFORT_SPREAD = 0.22, 0.2
-DRIFT_SPREAD = 0.16  # step of the random walk from one repetition to the next
+ATTEMPT_SPREAD, ATTEMPT_EFFORT_SPREAD = 0.28, 0.2
+DRIFT_SPREAD = 0.07  # step of the random walk from one repetition to the next
+TREND_SPREAD = 0.07  # a person's own way of easing into a movement, each repetition, the same in every session
 POSTURE_ROTATION_SD_DEG, POSTURE_SHIFT_SD_MM = 2.5, 3.0  # skin over muscle, each gesture
 ATTEMPT_ROTATION_SD_DEG, ATTEMPT_SHIFT_SD_MM = 0.7, 1.0
 FATIGUE_PER_REPETITION = 0.008  # slowing of conduction
@@ -56,7 +58,8 @@ class Keys:
 class Person:
     """One subject's forearm: limb, motor units, habits and where the electrodes go.
 
-    style : (gesture, muscle) logarithm of the factor on the textbook activation. leak : (gesture, muscle).
+    style : (gesture, muscle) logarithm of the factor on the textbook activation. leak : (gesture, muscle)
+    excitation beyond it. habit : (muscle,) co-contraction in whatever the person does.
     """
 
     limb: Limb
@@ -64,6 +67,7 @@ class Person:
     effort: float
     style: np.ndarray
     leak: np.ndarray
+    habit: np.ndarray
     rotation_rad: float
 
     @classmethod
@@ -80,7 +84,8 @@ class Person:
             units=units,
             effort=EFFORT * float(np.exp(EFFORT_SPREAD * rng.standard_normal())),
             style=STYLE_SPREAD * rng.standard_normal(shape),
-            leak=STYLE_LEAK * rng.random(shape) ** 2 * 3,
+            leak=STYLE_LEAK * rng.exponential(size=shape),
+            habit=HABIT * np.exp(HABIT_SPREAD * rng.standard_normal(len(FOREARM))),
             rotation_rad=float(np.deg2rad(RING_ANGLE_SD_DEG * rng.standard_normal())),
         )
 
@@ -129,17 +134,18 @@ class Attempt:
         posture = keys.rng(PERSON, subject, 1 + g)
         rotation = POSTURE_ROTATION_SD_DEG * posture.standard_normal()
         shift = POSTURE_SHIFT_SD_MM * posture.standard_normal()
+        trend = TREND_SPREAD * (n - 1) * posture.standard_normal(len(FOREARM))
         walk = keys.rng(ATTEMPT, subject, session, g)
         steps = walk.standard_normal((n, len(FOREARM) + 2))[1:].sum(axis=0) if n > 1 else np.zeros(len(FOREARM) + 2)
         rng = keys.rng(ATTEMPT, subject, session, g, n)
         log_factor = (
             person.style[g]
             + day.style[g]
-            + scale * (DRIFT_SPREAD * steps[2:] + ATTEMPT_SPREAD * rng.standard_normal(len(FOREARM)))
+            + scale * (trend + DRIFT_SPREAD * steps[2:] + ATTEMPT_SPREAD * rng.standard_normal(len(FOREARM)))
         )
         effort = person.effort * np.exp(scale * ATTEMPT_EFFORT_SPREAD * rng.standard_normal())
         co_contraction = scale * CO_CONTRACTION * rng.random()
-        plateau = effort * (base + person.leak[g]) * np.exp(log_factor) + co_contraction
+        plateau = effort * (base + person.leak[g] + person.habit) * np.exp(log_factor) + co_contraction
         return cls(
             plateau=np.clip(plateau, 0.0, 1.0),
             rotation_rad=float(

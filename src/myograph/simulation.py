@@ -46,12 +46,13 @@ MUSCLE_S_PER_M, MUSCLE_ANISOTROPY = 0.1, 5.0
 FAT_S_PER_M = 0.05
 INTRACELLULAR_S_PER_M = 1.01  # Andreassen & Rosenfalck 1981
 # Our choice, within the range of textbooks
-FIBRE_RADIUS_MM = 0.025
+FIBRE_RADIUS_MM = 0.03
 FIBRES_RANGE = 15.0  # largest over smallest unit of a pool
-TERRITORY_MM = 2.5
+TERRITORY_MM = 4.0
+FLATNESS = 3.0  # of a muscle's cross-section: width around the limb over thickness
 END_PLATE_SPREAD_MM = 2.5
 VELOCITY_SPREAD = 0.12  # from the smallest to the largest unit, as a fraction (larger units conduct faster)
-SHALLOWEST_MM = 2.0
+SHALLOWEST_MM = 4.0
 MAX_RATE_HZ = 60.0  # room for discharges of one unit
 
 
@@ -134,20 +135,20 @@ class MotorUnits:
         """A pool for one muscle: thresholds are fixed by its size, places and velocities are drawn."""
         n = muscle.n_units
         rank = np.arange(1, n + 1) / n
-        distance = muscle.radius_mm * np.sqrt(rng.random(n))
+        # Evenly over an ellipse: muscles lie flat around the limb.
+        out = np.sqrt(rng.random(n))
         around = 2 * np.pi * rng.random(n)
         centre = limb.radius_mm - limb.fat_mm - muscle.depth_mm
-        angle = np.deg2rad(muscle.angle_deg)
-        x = centre * np.cos(angle) + distance * np.cos(around)
-        y = centre * np.sin(angle) + distance * np.sin(around)
+        radius = centre + muscle.radius_mm * out * np.cos(around)
+        sideways = FLATNESS * muscle.radius_mm * out * np.sin(around)
         surface = limb.radius_mm - limb.fat_mm - SHALLOWEST_MM
         return cls(
             muscle=np.full(n, row),
             threshold=LAST_THRESHOLD * THRESHOLD_RANGE ** (rank - 1),
             peak_rate_hz=PEAK_RATE_FIRST_HZ - (PEAK_RATE_FIRST_HZ - PEAK_RATE_LAST_HZ) * THRESHOLD_RANGE ** (rank - 1),
             fibres=muscle.fibres * FIBRES_RANGE ** (rank - 1) * np.exp(0.2 * rng.standard_normal(n)),
-            angle_rad=np.arctan2(y, x),
-            radius_mm=np.minimum(np.hypot(x, y), surface),
+            angle_rad=np.deg2rad(muscle.angle_deg) + sideways / centre,
+            radius_mm=np.minimum(radius, surface),
             end_plate_mm=muscle.end_plate_mm + 3.0 * rng.standard_normal(n),
             up_mm=np.maximum(muscle.up_mm + 4.0 * rng.standard_normal(n), 10.0),
             down_mm=np.maximum(muscle.down_mm + 4.0 * rng.standard_normal(n), 10.0),
