@@ -196,6 +196,7 @@ def split_by_repetition(
 
     Parameters
     ----------
+    y : (window,) labels; of each class some repetition stays in train. The same number throughout where there are none.
     validation : fraction of the repetitions of each (subject, session), at least one; or the repetitions' numbers.
     groups : (window,) repetition of each row where `source` is an array; None takes the Windows' own table.
 

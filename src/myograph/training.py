@@ -92,7 +92,8 @@ class _NeuralEstimator(BaseEstimator):
         if self.validation is None:
             train, valid = np.arange(len(y)), np.array([], int)
         else:
-            train, valid = split_by_repetition(source, y, self.validation, groups, self.seed)
+            labels = y if self._counts else np.zeros(len(y), int)
+            train, valid = split_by_repetition(source, labels, self.validation, groups, self.seed)
         with denormals_flushed(), seeded(self.seed, device):
             trainer, targets = self._begin(source, y, train, device, accelerator)
             batches = Batches(source, train, targets[train], self.normalise_, device)
@@ -509,7 +510,8 @@ class NeuralClassifier(ClassifierMixin, _NeuralEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """(window,) labels."""
-        return self.classes_[self._outputs(X).argmax(1).numpy()]
+        codes = self._outputs(X).argmax(1).numpy()
+        return self.classes_[codes]
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Share of windows whose label is right; `y` None takes the Windows' own labels."""
@@ -617,7 +619,8 @@ class NeuralRegressor(RegressorMixin, _NeuralEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """(window,) or (window, target) numbers in the targets' own unit."""
-        numbers = self._outputs(X).double().numpy() * self.target_scale_ + self.target_mean_
+        numbers = self._outputs(X).double().numpy()
+        numbers = numbers * self.target_scale_ + self.target_mean_
         return numbers[:, 0] if self.flat_targets_ else numbers
 
     def _fitted(self) -> dict[str, Any]:

@@ -1,0 +1,685 @@
+"""The networks' estimator: scikit-learn's contract, honest validation, exact resume, files, determinism."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from torch import nn
+
+from myograph import KFoldRepetitions, Recording, Windowing, Windows
+from myograph._batches import GATHER_BYTES, Batches, Normalise, split_by_repetition
+from myograph._loop import Objective, Plan, Trainer, balanced_order, batches_of, lr_factor, make_optimizer
+from myograph.errors import ConfigError, DataError, ShapeError, SignalError, UnknownNameError
+from myograph.training import NeuralClassifier, NeuralRegressor
+
+
+class Net(nn.Module):
+    """A 2-D convolution, batch norm, dropout: what resume and channels-last can go wrong on."""
+
+    def __init__(self, n_channels, n_classes, n_samples, width=8):
+        super().__init__()
+        self.conv = nn.Conv2d(1, width, (1, 5), padding=(0, 2))
+        self.norm = nn.BatchNorm2d(width, momentum=0.5)
+        self.drop = nn.Dropout(0.1)
+        self.head = nn.Linear(width * n_channels, n_classes)
+
+    def forward(self, x):
+        h = torch.relu(self.norm(self.conv(x[:, None]))).mean(-1)
+        return self.head(self.drop(h.flatten(1)))
+
+
+class Recurrent(nn.Module):
+    def __init__(self, n_channels, n_classes, n_samples):
+        super().__init__()
+        self.lstm = nn.LSTM(n_channels, 6, batch_first=True)
+        self.head = nn.Linear(6, n_classes)
+
+    def forward(self, x):
+        return self.head(self.lstm(x.transpose(1, 2))[0][:, -1])
+
+
+def toy(labels=("a", "b", "z"), per=60, seed=0):
+    """(X, y, groups): the label is the amplitude; six repetitions a label."""
+    rng = np.random.default_rng(seed)
+    y = np.repeat(np.array(labels), per)
+    size = 2.0 ** np.repeat(np.arange(len(labels)), per)
+    X = (rng.normal(size=(len(y), 4, 24)) * 40 * size[:, None, None]).astype(np.float32)
+    return X, y, np.tile(np.repeat(np.arange(6), per // 6), len(labels))
+
+
+def toy_windows(subjects=2, repetitions=5, seed=0):
+    rng = np.random.default_rng(seed)
+    recordings = []
+    for s in range(subjects):
+        label = np.tile(np.repeat([0, 1, 2], 120), repetitions)
+        repetition = np.repeat(np.arange(1, repetitions + 1), 360)
+        signal = rng.normal(size=(4, len(label))) * (10 + 30 * label)
+        recordings.append(
+            Recording(
+                signal.astype(np.float32), 1000.0, label, f"s{s}", repetition, label_names=("rest", "fist", "open")
+            )
+        )
+    return Windows.cut(recordings, Windowing(length_ms=24, step_ms=12))
+
+
+def small(**changes):
+    return NeuralClassifier(**{"model": Net, "epochs": 4, "batch_size": 32, "lr": 1e-2, "device": "cpu", **changes})
+
+
+def weights(estimator):
+    return {k: v.clone() for k, v in estimator.network_.state_dict().items()}
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+# scikit-learn's contract
+
+
+def test_learns_and_answers_in_the_labels_it_was_given():
+    X, y, _ = toy()
+    fitted = small(epochs=20).fit(X, y)
+    assert fitted.score(X, y) > 0.95
+    assert fitted.classes_.tolist() == ["a", "b", "z"]
+    proba = fitted.predict_proba(X[:7])
+    assert proba.shape == (7, 3)
+    assert np.allclose(proba.sum(1), 1, atol=1e-5)
+    assert (fitted.classes_[proba.argmax(1)] == fitted.predict(X[:7])).all()
+
+
+@pytest.mark.parametrize("labels", [(3, 17, -4), ("fist", "open"), (True, False), (2.0, 5.0, 9.0)])
+def test_any_labels(labels):
+    X, y, _ = toy(labels)
+    assert set(small(epochs=1).fit(X, y).predict(X).tolist()) <= set(labels)
+
+
+def test_parameters_are_explicit_and_clone_is_unfitted():
+    given_params = {"lr": 0.02, "augment": (("noise", 25.0),), "layers": {"conv": 0}}
+    a = small(**given_params)
+    b = clone(a)
+    assert {k: b.get_params()[k] for k in given_params} == given_params
+    with pytest.raises(NotFittedError, match="not fitted"):
+        b.predict(toy()[0])
+    with pytest.raises(NotFittedError):
+        b.network_  # noqa: B018
+
+
+def test_refitting_starts_anew_and_parameters_stay_as_given():
+    X, y, _ = toy()
+    a = small()
+    before = dict(a.get_params())
+    first = weights(a.fit(X, y))
+    assert same(first, weights(a.fit(X, y)))
+    assert a.get_params() == before
+
+
+def test_in_pipeline_grid_search_and_cross_validation():
+    w = toy_windows()
+    scores = cross_validate(small(epochs=20), w, w.y, cv=KFoldRepetitions(n_splits=3))
+    assert scores["test_score"].min() > 0.6
+    X, y, _ = toy()
+    pipe = make_pipeline(FunctionTransformer(np.abs), small())
+    search = GridSearchCV(pipe, {"neuralclassifier__lr": [1e-2, 1e-3]}, cv=2).fit(X, y)
+    assert search.best_params_["neuralclassifier__lr"] in (1e-2, 1e-3)
+    assert search.predict(X).shape == y.shape
+
+
+def test_windows_and_their_array_train_alike():
+    w = toy_windows()
+    from_windows, from_array = small().fit(w), small().fit(np.asarray(w), w.y)
+    assert same(weights(from_windows), weights(from_array))
+    assert np.array_equal(from_windows.predict(w), from_array.predict(np.asarray(w)))
+    assert from_windows.rate_hz_ == 1000.0
+    assert from_windows.score(w) == from_windows.score(w, w.y)
+
+
+def test_partial_fit_learns_epoch_by_epoch_with_all_classes_named():
+    X, y, _ = toy()
+    a = small()
+    a.partial_fit(X[y != "z"], y[y != "z"], classes=["a", "b", "z"])
+    for _ in range(15):
+        a.partial_fit(X, y)
+    assert a.score(X, y) > 0.85
+    assert len(a.history_) == 16
+    with pytest.raises(ShapeError, match="'q'"):
+        a.partial_fit(X, np.full(len(X), "q"))
+
+
+def test_partial_fit_goes_on_after_fit():
+    X, y, _ = toy()
+    a = small(epochs=15).fit(X, y)
+    before = a.score(X, y)
+    a.partial_fit(X, y)
+    assert a.score(X, y) > before - 0.1
+    assert a.history_["epoch"].tolist() == list(range(1, 17))
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "error", "says"),
+    [
+        (np.zeros((6, 4, 24)), np.zeros(6), ShapeError, "at least two"),
+        (np.zeros((6, 4, 24)), np.arange(5), ShapeError, "6 windows and y 5"),
+        (np.zeros((6, 4, 24, 2)), np.arange(6), ShapeError, r"\(window, channel, time\)"),
+        (np.full((6, 4, 24), np.nan), np.arange(6) % 2, SignalError, "first in window 0"),
+        (np.zeros((6, 4, 24)), None, ShapeError, "y is missing"),
+        (np.zeros((6, 4, 24)), np.linspace(0, 1, 6), ShapeError, "NeuralRegressor"),
+        (np.full((6, 4, 24), "x"), np.arange(6) % 2, SignalError, "numbers"),
+        (np.zeros((0, 4, 24)), np.arange(0), ShapeError, "got shape"),
+    ],
+)
+def test_unusable_data_is_explained(X, y, error, says):
+    with pytest.raises(error, match=says):
+        small().fit(X, y)
+
+
+def test_windows_of_another_shape_or_rate_are_refused():
+    X, y, _ = toy()
+    a = small(epochs=1).fit(X, y)
+    with pytest.raises(ShapeError, match="fitted on windows of 4 channels x 24 samples, got 4 x 20"):
+        a.predict(X[:, :, :20])
+    w = toy_windows()
+    b = small(epochs=1).fit(w)
+    slower = Windows.cut(
+        [Recording(r.signal, 500.0, r.label, r.subject, r.repetition) for r in w.recordings], Windowing(48, 24)
+    )
+    with pytest.raises(ShapeError, match="fitted at 1000 Hz, got 500 Hz"):
+        b.predict(slower)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "says"),
+    [
+        ({"model": "atzory"}, UnknownNameError, "Did you mean 'atzori'"),
+        ({"model": Net, "model_options": {"wide": 3}}, ConfigError, "wide"),
+        ({"model": nn.Linear(2, 2)}, ConfigError, "pass its class"),
+        ({"optimizer": "lion"}, ConfigError, "adamw"),
+        ({"optimizer_options": {"beta": 1}}, ConfigError, "beta"),
+        ({"schedule": "cosin"}, ConfigError, "cosine"),
+        ({"schedule_options": {"every": 3}}, ConfigError, "period"),
+        ({"epochs": 0}, ConfigError, "epochs"),
+        ({"layers": {"stem": 0}}, ConfigError, "stem"),
+        ({"layers": {"*": 0}}, ConfigError, "freezes every"),
+        ({"normalise": "zscore"}, ConfigError, "window_minmax"),
+        ({"class_weight": {"q": 2.0}}, ConfigError, "q"),
+        ({"sampling": "equal"}, ConfigError, "balanced"),
+        ({"validation": 0.2}, ConfigError, "groups="),
+        ({"device": "cuda:99"} if not torch.cuda.is_available() else {"device": "tpu"}, ConfigError, "device"),
+        ({"augment_copies": 1}, ConfigError, "augment names nothing"),
+        ({"ema": 1.5}, ConfigError, "between 0 and 1"),
+    ],
+)
+def test_unusable_parameters_are_explained(changes, error, says):
+    X, y, _ = toy()
+    with pytest.raises(error, match=says):
+        small(**changes).fit(X, y)
+
+
+# Validation by repetition
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    subjects=st.integers(1, 3),
+    repetitions=st.integers(2, 7),
+    fraction=st.sampled_from([0.1, 0.25, 0.5, 0.9]),
+    seed=st.integers(0, 5),
+)
+def test_validation_is_whole_repetitions(subjects, repetitions, fraction, seed):
+    w = toy_windows(subjects, repetitions)
+    train, valid = split_by_repetition(w, w.y, fraction, None, seed)
+    assert sorted([*train, *valid]) == list(range(len(w)))
+    key = lambda rows: set(zip(w.table["subject"].astype(str).iloc[rows], w.table["repetition"].iloc[rows]))  # noqa: E731
+    assert not key(train) & key(valid)
+    expected = min(max(1, round(fraction * repetitions)), repetitions - 1)
+    assert len(key(valid)) == subjects * expected
+    assert set(w.y[train]) == set(w.y)
+
+
+def test_validation_drops_train_windows_that_reach_into_it():
+    recording = toy_windows(1).recordings[0]
+    w = Windows.cut(recording, Windowing(length_ms=24, step_ms=6, label_rule="majority"))
+    train, valid = split_by_repetition(w, w.y, (2,), None, 0)
+    a, b = w.table.iloc[train], w.table.iloc[valid]
+    assert set(b["repetition"]) == {2}
+    assert len(train) + len(valid) < len(w)
+    overlap = (a["start"].to_numpy()[:, None] < b["stop"].to_numpy()) & (
+        b["start"].to_numpy() < a["stop"].to_numpy()[:, None]
+    )
+    assert not overlap.any()
+
+
+def test_validation_never_takes_a_class_s_only_repetition():
+    X, y, groups = toy()
+    groups = np.where(y == "a", 0, groups)  # class a was recorded once
+    train, _ = split_by_repetition(X, y, 0.9, groups, 0)
+    assert set(y[train]) == {"a", "b", "z"}
+    with pytest.raises(ConfigError, match="record more"):
+        split_by_repetition(X, y, 0.5, np.zeros(len(y)), 0)
+
+
+def test_labels_without_information_stay_at_chance_in_validation():
+    X, _, groups = toy(per=120)
+    y = np.random.default_rng(0).permutation(np.repeat(["a", "b", "z"], 120))
+    history = small(epochs=30, validation=0.34).fit(X, y, groups=groups).history_
+    assert history["train_accuracy"].iloc[-1] > history["valid_accuracy"].iloc[-1] + 0.05
+    assert history["valid_accuracy"].iloc[-1] < 0.5
+
+
+def test_patience_stops_and_best_epoch_is_restored():
+    X, y, groups = toy()
+    a = small(epochs=200, validation=0.34, patience=3, lr=0.05, schedule="constant").fit(X, y, groups=groups)
+    history = a.history_
+    assert len(history) < 200
+    best = int(history["valid_loss"].idxmin())
+    assert a.best_epoch_ == history["epoch"][best]
+    assert len(history) == best + 1 + 3
+    _, valid = split_by_repetition(X, y, 0.34, groups, 0)
+    proba = a.predict_proba(X[valid])[np.arange(len(valid)), np.searchsorted(a.classes_, y[valid])]
+    assert -np.log(proba).mean() == pytest.approx(history["valid_loss"][best], rel=1e-4)
+
+
+def test_normalisation_learns_from_train_rows_alone():
+    X, y, groups = toy()
+    held = np.isin(groups, [4])
+    X[held] *= 1000
+    a = small(epochs=1, validation=(4,)).fit(X, y, groups=groups)
+    assert a.normalise_.mean[:, 0].numpy() == pytest.approx(X[~held].mean((0, 2)), rel=1e-3, abs=1e-3)
+    assert 1 / a.normalise_.gain[:, 0].numpy() == pytest.approx(X[~held].astype(float).std((0, 2)), rel=1e-5)
+
+
+# Normalisation
+
+
+@settings(max_examples=25, deadline=None)
+@given(offset=st.sampled_from([0.0, 1e4, -3e3]), size=st.integers(1, 40), seed=st.integers(0, 3))
+def test_channel_statistics_merge_without_cancellation(offset, size, seed):
+    x = np.random.default_rng(seed).normal(offset, 2.0, (37, 3, 11)).astype(np.float32)
+    learnt = Normalise("channel", 3).learn(x, np.arange(37), size)
+    assert learnt.mean[:, 0].numpy() == pytest.approx(x.astype(float).mean((0, 2)), rel=1e-6, abs=1e-5)
+    assert 1 / learnt.gain[:, 0].numpy() == pytest.approx(x.astype(float).std((0, 2)), rel=1e-5)
+
+
+def test_each_normalisation_by_its_definition():
+    x = torch.from_numpy(np.random.default_rng(0).normal(3, 2, (5, 4, 30)).astype(np.float32))
+    x[2, 1] = 7.0  # a constant channel
+    rows = np.arange(5)
+    done = {k: Normalise(k, 4).learn(x.numpy(), rows)(x) for k in ("channel", "global", "window", "window_channel")}
+    assert done["channel"].mean((0, 2)).abs().max() < 1e-5
+    assert done["global"].mean().abs() < 1e-5
+    assert done["global"].std() == pytest.approx(1, abs=0.01)
+    assert done["window"].mean((1, 2)).abs().max() < 1e-5
+    assert done["window_channel"][2, 1].abs().max() == 0
+    assert done["window_channel"][0].std(1, correction=0).numpy() == pytest.approx(1, abs=1e-4)
+    ranged = Normalise("window_minmax", 4)(x)
+    assert ranged.amin((1, 2)).tolist() == [0] * 5
+    assert ranged.amax((1, 2)).tolist() == pytest.approx([1] * 5)
+    assert torch.equal(Normalise("none", 4)(x), x)
+
+
+# Determinism, resume
+
+
+def test_same_seed_same_weights_and_the_global_generators_are_untouched():
+    X, y, _ = toy()
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    a = small(augment=["noise", "scale"], ema=0.99).fit(X, y)
+    assert torch.equal(torch.rand(3), expected)
+    b = small(augment=["noise", "scale"], ema=0.99).fit(X, y)
+    c = small(augment=["noise", "scale"], ema=0.99, seed=1).fit(X, y)
+    assert same(weights(a), weights(b))
+    assert not same(weights(a), weights(c))
+
+
+RESUMED = {
+    "adamw, ema": {"ema": 0.9, "augment": ["noise"]},
+    "sgd, plateau": {"optimizer": "sgd", "schedule": "plateau", "schedule_options": {"wait": 1}, "lr": 0.1},
+    "validation": {"validation": 0.34, "sampling": "balanced", "schedule": "onecycle"},
+    "recurrent": {"model": Recurrent, "optimizer": "rmsprop", "clip_norm": 1.0},
+}
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("which", RESUMED)
+def test_a_killed_run_resumes_to_the_same_weights(which, tmp_path, monkeypatch):
+    X, y, groups = toy()
+    changes = {"epochs": 6, **RESUMED[which]}
+    whole = small(**changes).fit(X, y, groups=groups)
+    path = tmp_path / "run.safetensors"
+    run = Trainer.run
+
+    def killed(self, *args):
+        for row in run(self, *args):
+            if row["epoch"] == 4:
+                raise Killed  # epoch 4 is trained, not written: it must be trained again
+            yield row
+
+    monkeypatch.setattr(Trainer, "run", killed)
+    with pytest.raises(Killed):
+        small(**changes, checkpoint=path).fit(X, y, groups=groups)
+    monkeypatch.undo()
+    resumed = small(**changes, checkpoint=path).fit(X, y, groups=groups)
+    assert same(weights(whole), weights(resumed))
+    assert resumed.history_.drop(columns="seconds").equals(whole.history_.drop(columns="seconds"))
+    again = small(**changes, checkpoint=path).fit(X, y, groups=groups)  # finished: nothing left to train
+    assert same(weights(whole), weights(again))
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    X, y, _ = toy()
+    path = tmp_path / "run.safetensors"
+    small(epochs=1, checkpoint=path).fit(X, y)
+    with pytest.raises(ConfigError, match="other parameters or other data"):
+        small(epochs=1, lr=0.5, checkpoint=path).fit(X, y)
+    with pytest.raises(ConfigError, match="other parameters or other data"):
+        small(epochs=1, checkpoint=path).fit(X * 2, y)
+    assert [p.name for p in tmp_path.iterdir()] == ["run.safetensors"]
+
+
+# Files
+
+
+@pytest.mark.parametrize("labels", [("a", "ü", "z"), (1, 5, 9), (2.0, 3.0, 4.0)])
+def test_saved_network_predicts_the_same_in_another_process(labels, tmp_path):
+    X, y, groups = toy(labels)
+    a = small(validation=0.34, class_weight={labels[0]: 2.0}, augment=(("noise", 20.0),)).fit(X, y, groups=groups)
+    path = a.save(tmp_path / "net.safetensors")
+    b = NeuralClassifier.load(path, device="cpu")
+    assert np.array_equal(a.predict_proba(X), b.predict_proba(X))
+    assert b.classes_.dtype == a.classes_.dtype
+    assert b.get_params() == a.get_params()
+    assert b.history_.equals(a.history_)
+    b.partial_fit(X, y)
+    if labels[0] == 1:
+        np.save(tmp_path / "x.npy", X)
+        code = (
+            "import numpy as np; from myograph.training import NeuralClassifier as C;"
+            f"np.save({str(tmp_path / 'p.npy')!r}, C.load({str(path)!r}, 'cpu').predict_proba(np.load({str(tmp_path / 'x.npy')!r})))"
+        )
+        here = Path(__file__).parent
+        subprocess.run(
+            [sys.executable, "-c", code],
+            check=True,
+            cwd=here,
+            env={**__import__("os").environ, "PYTHONPATH": str(here)},
+        )
+        assert np.array_equal(np.load(tmp_path / "p.npy"), a.predict_proba(X))
+
+
+def test_file_is_safetensors_with_a_json_header(tmp_path):
+    from safetensors import safe_open
+
+    X, y, _ = toy()
+    path = small(epochs=1).fit(X, y).save(tmp_path / "net.safetensors")
+    with safe_open(path, "pt") as file:
+        header = json.loads(file.metadata()["values"])
+    assert header["params"]["model"] == {"$import": f"{Net.__module__}:Net"}
+    assert header["fitted"]["n_channels_"] == 4
+
+
+def test_damaged_and_foreign_files_are_refused(tmp_path):
+    from safetensors.torch import save_file
+
+    X, y, _ = toy()
+    a = small(epochs=1).fit(X, y)
+    path = a.save(tmp_path / "net.safetensors")
+    content = path.read_bytes()
+    bad = tmp_path / "bad.safetensors"
+    with pytest.raises(DataError, match="no file"):
+        NeuralClassifier.load(tmp_path / "missing")
+    bad.write_bytes(content[:-40])
+    with pytest.raises(DataError, match="no readable"):
+        NeuralClassifier.load(bad)
+    flipped = bytearray(content)
+    flipped[-20] ^= 1
+    bad.write_bytes(flipped)
+    with pytest.raises(DataError, match="SHA-256"):
+        NeuralClassifier.load(bad)
+    save_file({"a": torch.zeros(2)}, bad)
+    with pytest.raises(DataError, match="did not write"):
+        NeuralClassifier.load(bad)
+    small(epochs=1, checkpoint=tmp_path / "c").fit(X, y)
+    with pytest.raises(DataError, match="holds a checkpoint"):
+        NeuralClassifier.load(tmp_path / "c")
+    with pytest.raises(ConfigError, match="NeuralClassifier"):
+        NeuralRegressor.load(path)
+
+
+def test_an_unimportable_model_cannot_be_saved(tmp_path):
+    X, y, _ = toy()
+    a = small(model=lambda **shape: Net(**shape), epochs=1).fit(X, y)
+    with pytest.raises(ConfigError, match="no lambda"):
+        a.save(tmp_path / "net.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+# The loop's parts, against torch's own
+
+
+def optimizer_lrs(scheduler_of, epochs, steps=1):
+    p = nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([p], lr=1.0)
+    scheduler = scheduler_of(optimizer)
+    out = []
+    for _ in range(epochs * steps):
+        out.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return out
+
+
+def test_schedules_agree_with_torch():
+    from torch.optim import lr_scheduler as S
+
+    n = 20
+    cases = {
+        "cosine": ({}, lambda o: S.CosineAnnealingLR(o, n)),
+        "period": ({"period": 5}, lambda o: S.CosineAnnealingLR(o, 5)),
+        "step": ({"every": 4, "factor": 0.5}, lambda o: S.StepLR(o, 4, 0.5)),
+        "milestones": ({"milestones": (3, 9)}, lambda o: S.MultiStepLR(o, [3, 9], 0.1)),
+    }
+    for name, (options, scheduler) in cases.items():
+        schedule = name if name in ("cosine", "step") else {"period": "cosine", "milestones": "step"}[name]
+        plan = Plan(epochs=n, schedule=schedule, schedule_options=options)
+        ours = [lr_factor(plan, e, e / n) for e in range(n)]
+        assert ours == pytest.approx(optimizer_lrs(scheduler, n), abs=1e-6), name
+    one = Plan(epochs=n, schedule="onecycle")
+    ours = [lr_factor(one, 0, i / 1000) for i in range(1000)]
+    assert max(ours) == pytest.approx(1.0)
+    assert ours[0] == pytest.approx(0.04)
+    assert np.argmax(ours) == 300
+    warm = Plan(epochs=10, schedule="constant", schedule_options={"warmup": 2})
+    assert lr_factor(warm, 1, 0.1) == pytest.approx(0.5, abs=1e-3)
+    assert lr_factor(warm, 3, 0.3) == 1.0
+
+
+def test_plateau_lowers_the_rate_only_when_nothing_improves():
+    X, y, _ = toy()
+    a = small(schedule="plateau", schedule_options={"wait": 1, "factor": 0.5}, epochs=12, lr=0.3, normalise="none").fit(
+        X, y
+    )
+    rate, best = 0.3, np.inf
+    for _, row in a.history_.iterrows():
+        assert row["lr"] == pytest.approx(rate)
+        if row["train_loss"] >= best:
+            rate /= 2
+        best = min(best, row["train_loss"])
+    assert rate < 0.3
+
+
+def test_weight_decay_spares_norms_and_biases():
+    net = Net(4, 3, 24)
+    groups = make_optimizer(
+        net, Plan(weight_decay=0.1, layers={"head": {"lr": 0.5, "weight_decay": 0.2}, "conv": 0.1})
+    ).param_groups
+    names = {id(p): n for n, p in net.named_parameters()}
+    how = {names[id(p)]: (g["lr"], g["weight_decay"]) for g in groups for p in g["params"]}
+    assert how == {
+        "conv.weight": (pytest.approx(1e-4), 0.1),
+        "conv.bias": (pytest.approx(1e-4), 0.0),
+        "norm.weight": (1e-3, 0.0),
+        "norm.bias": (1e-3, 0.0),
+        "head.weight": (0.5, 0.2),
+        "head.bias": (0.5, 0.0),
+    }
+
+
+def test_frozen_layers_do_not_move_nor_do_their_statistics():
+    X, y, _ = toy()
+    start = small(epochs=1).fit(X, y)
+    state = start.module_.state_dict()
+    a = small(pretrained=state, layers={"conv": 0, "norm": 0}).fit(X[::-1].copy() * 3, y)
+    after = a.module_.state_dict()
+    for name in state:
+        assert torch.equal(state[name], after[name]) == (not name.startswith("head")), name
+
+
+def test_ema_is_the_average_it_says():
+    X, _, _ = toy()
+    net = Net(4, 3, 24)
+    plan = Plan(epochs=3, batch_size=180, ema=0.5, schedule="constant")
+    trainer = Trainer(net, plan, Objective(), torch.device("cpu"))
+    batches = Batches(X, np.arange(len(X)), torch.randn(len(X), 3), Normalise("channel", 4), torch.device("cpu"))
+    mean = net.head.weight.detach().clone()
+    for row in trainer.run(batches):
+        decay = min(0.5, (1 + row["epoch"]) / (10 + row["epoch"]))
+        mean = decay * mean + (1 - decay) * net.head.weight.detach()
+    assert torch.allclose(trainer.result().head.weight, mean, atol=1e-7)
+
+
+def test_balanced_class_weights_are_scikit_learn_s():
+    from sklearn.utils.class_weight import compute_class_weight
+
+    codes = np.repeat([0, 1, 2], [50, 5, 20])
+    a = small(class_weight="balanced")
+    a.classes_ = np.array(["a", "b", "z"])
+    weight = a._objective(torch.from_numpy(codes), torch.device("cpu")).weight
+    assert weight.numpy() == pytest.approx(compute_class_weight("balanced", classes=np.arange(3), y=codes))
+    a.set_params(class_weight={"b": 4.0})
+    assert a._objective(torch.from_numpy(codes), torch.device("cpu")).weight.tolist() == [1, 4, 1]
+
+
+def test_balanced_sampling_draws_every_class_and_row_equally():
+    codes = torch.from_numpy(np.repeat([0, 1, 2], [500, 5, 200]))
+    drawn = torch.cat([balanced_order(codes)(torch.Generator().manual_seed(s)) for s in range(40)])
+    counts = torch.bincount(codes[drawn]).numpy()
+    assert stats.chisquare(counts).pvalue > 0.001
+    assert stats.chisquare(torch.bincount(drawn, minlength=705)[500:505].numpy()).pvalue > 0.001
+
+
+def test_batch_norm_never_sees_a_batch_of_one():
+    assert [len(p) for p in batches_of(torch.arange(65), 32)] == [32, 33]
+    assert [len(p) for p in batches_of(torch.arange(64), 32)] == [32, 32]
+    X, y, _ = toy()
+    small(epochs=1).fit(X[27:92], y[27:92])
+
+
+def test_mixup_and_copies_train():
+    X, y, _ = toy()
+    a = small(epochs=25, augment=["mixup"], label_smoothing=0.1).fit(X, y)
+    b = small(epochs=12, augment=["noise"], augment_copies=1).fit(X, y)
+    assert a.score(X, y) > 0.9
+    assert b.score(X, y) > 0.9
+
+
+def test_copies_double_the_epoch_and_leave_originals_alone(monkeypatch):
+    X, y, _ = toy()
+    seen = []
+    monkeypatch.setattr(
+        Net,
+        "forward",
+        lambda self, x: (
+            (seen.append(x.clone()) if self.training else None) or self.head(self.conv(x[:, None]).mean(-1).flatten(1))
+        ),
+    )
+    small(epochs=1, normalise="none", augment=[("noise", 0.0)], augment_copies=1).fit(X, y)
+    x = torch.cat(seen)
+    assert len(x) == 2 * len(X)
+    originals = {row.numpy().tobytes() for row in x} & {row.tobytes() for row in X}
+    assert len(originals) == len(X)
+
+
+def test_lazy_batches_equal_gathered_ones():
+    w = toy_windows()
+    rows, cpu = np.arange(0, len(w), 3), torch.device("cpu")
+    normalise = Normalise("channel", 4).learn(w, rows)
+    targets = torch.arange(len(rows))
+    parts = [torch.tensor([5, 2, 9]), torch.tensor([0, 1])]
+    both = [Batches(w, rows, targets, normalise, cpu, gather_bytes=b) for b in (0, GATHER_BYTES)]
+    assert both[0].data is None
+    assert both[1].data is not None
+    for (xa, ya), (xb, yb) in zip(both[0].take(parts), both[1].take(parts)):
+        assert torch.equal(xa, xb)
+        assert torch.equal(ya, yb)
+
+
+def test_history_is_a_table_and_a_plot(tmp_path):
+    X, y, groups = toy()
+    a = small(epochs=3, validation=0.34).fit(X, y, groups=groups)
+    columns = ["epoch", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "lr", "seconds"]
+    assert a.history_.columns.tolist() == columns
+    figure = a.plot_history(tmp_path / "h.html")
+    assert [t.name for t in figure.data] == ["train", "valid", "train", "valid"]
+    assert list(figure.data[1].y) == a.history_["valid_loss"].tolist()
+    assert "plotly" in (tmp_path / "h.html").read_text(encoding="utf8")[:5000].lower()
+    with pytest.raises(ConfigError, match="html"):
+        a.plot_history(tmp_path / "h.pdf")
+
+
+def test_progress_bar_shows_loss_and_accuracy(capsys):
+    X, y, groups = toy()
+    small(epochs=2, validation=0.34, verbose=1).fit(X, y, groups=groups)
+    assert "valid loss" in capsys.readouterr().out
+
+
+def test_denormals_are_flushed_only_while_training():
+    X, y, _ = toy()
+    tiny = torch.tensor([1e-30])
+    seen = []
+
+    class Watch(Net):
+        def forward(self, x):
+            seen.append((tiny * 1e-10).item())
+            return super().forward(x)
+
+    small(model=Watch, epochs=1).fit(X, y)
+    assert set(seen[1:]) == {0.0}
+    assert (tiny * 1e-10).item() > 0
+
+
+# The regressor
+
+
+def test_regressor_predicts_in_the_targets_unit(tmp_path):
+    X, _, groups = toy(per=120)
+    y = 1000 + 50 * X.std((1, 2))
+    a = NeuralRegressor(Net, epochs=40, batch_size=32, lr=1e-2, validation=0.34, device="cpu").fit(X, y, groups=groups)
+    assert a.score(X, y) > 0.9
+    assert a.predict(X).shape == y.shape
+    b = NeuralRegressor.load(a.save(tmp_path / "r"), device="cpu")
+    assert np.array_equal(a.predict(X), b.predict(X))
+    two = NeuralRegressor(Net, epochs=2, loss="huber", device="cpu").fit(X, np.stack([y, -y], 1))
+    assert two.predict(X).shape == (len(X), 2)
+    with pytest.raises(NotFittedError):
+        clone(a).predict(X)
+    with pytest.raises(ShapeError, match="number"):
+        clone(a).fit(X, np.full(len(X), "a"), groups=groups)
