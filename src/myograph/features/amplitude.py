@@ -295,7 +295,7 @@ def skew(x):
     Source: the moment coefficient (Fisher-Pearson), biased, as scipy.stats.skew.
     """
     z = _standard(x)
-    return (z**3).mean(-1)
+    return (z * z * z).mean(-1)
 
 
 @feature("KURT")
@@ -307,7 +307,7 @@ def kurt(x):
     Source: Pearson's moment coefficient, biased, as scipy.stats.kurtosis(fisher=False).
     """
     z = _standard(x)
-    return (z**4).mean(-1)
+    return np.square(z * z).mean(-1)
 
 
 def _standard(x):
