@@ -23,8 +23,9 @@ def bars(
     kind: str = "",
 ) -> str:
     """Horizontal bars from 0 to 1, one a name, with an optional second series as dots and a line at the mean."""
-    row, left, right, top = 24, 150, 52, 8
-    width, inner = 720, 720 - left - right
+    row, left, right, top = 24, 142, 48, 8
+    width = 480
+    inner = width - left - right
     height = top + row * len(names) + 22
     x = lambda v: left + inner * min(max(v, 0.0), 1.0)  # noqa: E731
     parts = [_open(width, height, "bars")]
@@ -50,7 +51,7 @@ def bars(
 def matrix(counts: np.ndarray, labels: Sequence[str]) -> str:
     """A confusion matrix, rows normalised: true labels down, predictions across."""
     n = len(labels)
-    cell = 34 if n <= 14 else max(12, 480 // n)
+    cell = 42 if n <= 14 else max(12, 560 // n)
     left = 20 + 7 * max((len(_short(name, 22)) for name in labels), default=0)
     side = cell * n
     width, height = left + side + 8, side + left + 8
@@ -88,7 +89,7 @@ def signals(glimpse: dict[str, Any]) -> str:
     """A stretch of the recording, channel under channel, with the windows below it, coloured by label."""
     low, high = np.array(glimpse["low"][:8]), np.array(glimpse["high"][:8])
     n, points = low.shape
-    left, lane, width = 44, 44, 960
+    left, lane, width = 44, 46, 960
     lanes = lane * n
     # Overlapping windows are laid on as many lanes as it takes for each to be seen.
     tracks: list[float] = []

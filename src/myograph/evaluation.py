@@ -73,7 +73,8 @@ def evaluate(
     if folder is None and root is not None:
         folder = Path(root) / f"{recipe.name}-{identity[:10]}"
     with nullcontext() if folder is None else only_run_in(folder, identity):
-        parts = _run_folds(estimator, windows, folds, folder, jobs, say)
+        groups = streams(folds, recipe.protocol.sequential)
+        parts = _run_folds(estimator, windows, folds, groups, folder, jobs, say)
         predictions = pd.concat([p.drop(columns="seconds") for p in parts], ignore_index=True)
         seconds = [float(p["seconds"].iloc[0]) for p in parts]
         info = {
@@ -188,14 +189,30 @@ def make_method(recipe: Recipe) -> BaseEstimator:
     return METHODS.create(recipe.method, **options)
 
 
-def predict_fold(estimator: BaseEstimator, windows: Windows, fold: Fold) -> pd.DataFrame:
-    """Fit on the fold's train rows, predict its test rows: a row a test window."""
+def predict_stream(estimator: BaseEstimator, windows: Windows, folds: Sequence[Fold]) -> list[pd.DataFrame]:
+    """Fit on the train rows that these folds share, then predict each fold's test rows in turn: a table a fold, a row
+    a window. Between folds an estimator with `adapt` learns from the windows just scored, without their labels."""
     started = time.perf_counter()
-    train, test = windows[fold.train], windows[fold.test]
+    train = windows[folds[0].train]
     y = train.y
     if len(np.unique(y)) < 2:
-        raise ConfigError(f"{fold.name}: the train windows have one label ({y[0]}), so nothing can be learnt from them")
+        raise ConfigError(f"{folds[0].name}: the train windows have one label ({y[0]}), so nothing can be learnt")
     model: Any = clone(estimator).fit(train, y)
+    tables = []
+    for i, fold in enumerate(folds):
+        test = windows[fold.test]
+        table = _predict(model, test)
+        table.insert(0, "fold", fold.name)
+        table.insert(1, "row", fold.test)
+        if i + 1 < len(folds) and hasattr(model, "adapt"):
+            model.adapt(test.without_labels())
+        table["seconds"] = time.perf_counter() - started
+        started = time.perf_counter()
+        tables.append(table)
+    return tables
+
+
+def _predict(model: Any, test: Windows) -> pd.DataFrame:
     confidence = np.full(len(test), np.nan)
     if hasattr(model, "predict_proba"):
         proba = model.predict_proba(test)
@@ -205,35 +222,52 @@ def predict_fold(estimator: BaseEstimator, windows: Windows, fold: Fold) -> pd.D
         predicted = model.predict(test)
     table = test.table[["recording", "start", "stop", "subject", "session", "repetition"]].copy()
     table[["subject", "session"]] = table[["subject", "session"]].astype(str)
-    table.insert(0, "fold", fold.name)
-    table.insert(1, "row", fold.test)
     table["y_true"], table["y_pred"], table["confidence"] = test.y, np.asarray(predicted, str), confidence
-    table["seconds"] = time.perf_counter() - started
     return table
 
 
+def streams(folds: Sequence[Fold], sequential: bool) -> list[list[int]]:
+    """Positions of the folds that are fitted as one: each alone, or neighbours that share their train rows."""
+    groups: list[list[int]] = []
+    for i, fold in enumerate(folds):
+        if sequential and groups and np.array_equal(folds[groups[-1][0]].train, fold.train):
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return groups
+
+
 def _run_folds(
-    estimator: BaseEstimator, windows: Windows, folds: list[Fold], folder: Path | None, jobs: int, say: Report
+    estimator: BaseEstimator,
+    windows: Windows,
+    folds: list[Fold],
+    groups: list[list[int]],
+    folder: Path | None,
+    jobs: int,
+    say: Report,
 ) -> list[pd.DataFrame]:
     parts: dict[int, pd.DataFrame] = {}
     if folder is not None:
         parts = {i: part for i in range(len(folds)) if (part := _stored(_fold_file(folder, i))) is not None}
-    todo = [i for i in range(len(folds)) if i not in parts]
+    todo = [group for group in groups if any(i not in parts for i in group)]
     say("folds", len(parts), len(folds))
     jobs = min(os.cpu_count() or 1 if jobs < 0 else max(jobs, 1), max(len(todo), 1))
     work = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")(
-        joblib.delayed(_one_fold)(i, estimator, windows, folds[i]) for i in todo
+        joblib.delayed(_one_stream)(group, estimator, windows, [folds[i] for i in group]) for group in todo
     )
-    for i, part in work:
-        if folder is not None:
-            write_atomically(_fold_file(folder, i), lambda path, part=part: part.to_parquet(path, index=False))
-        parts[i] = part
+    for group, tables in work:
+        for i, part in zip(group, tables):
+            if folder is not None:
+                write_atomically(_fold_file(folder, i), lambda path, part=part: part.to_parquet(path, index=False))
+            parts[i] = part
         say("folds", len(parts), len(folds))
     return [parts[i] for i in range(len(folds))]
 
 
-def _one_fold(i: int, estimator: BaseEstimator, windows: Windows, fold: Fold) -> tuple[int, pd.DataFrame]:
-    return i, predict_fold(estimator, windows, fold)
+def _one_stream(
+    group: list[int], estimator: BaseEstimator, windows: Windows, folds: list[Fold]
+) -> tuple[list[int], list[pd.DataFrame]]:
+    return group, predict_stream(estimator, windows, folds)
 
 
 def _fold_file(folder: Path, i: int) -> Path:
@@ -273,7 +307,7 @@ def _fold_table(
     return pd.DataFrame(rows)
 
 
-def glimpse(windows: Windows, seconds: float = 4.0, points: int = 600) -> dict[str, Any]:
+def glimpse(windows: Windows, seconds: float = 8.0, points: int = 900) -> dict[str, Any]:
     """A stretch of the first windows' recording, thinned to an envelope of minima and maxima, for the report."""
     first = windows.table.iloc[0]
     recording = windows.recordings[first["recording"]]

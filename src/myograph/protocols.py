@@ -28,10 +28,16 @@ class Fold:
 
 
 class Protocol:
-    """Base of all protocols: give `_folds(table)`; `split`, `get_n_splits` and purging come with it."""
+    """Base of all protocols: give `_folds(table)`; `split`, `get_n_splits` and purging come with it.
+
+    disjoint : what else than samples and repetitions train and test never share: "subject", "session".
+    leaky : it shares samples, and says so.
+    sequential : folds with the same train rows are steps of one stream: fitted once, adapted after each.
+    """
 
     disjoint: ClassVar[tuple[str, ...]] = ()
     leaky: ClassVar[bool] = False
+    sequential: ClassVar[bool] = False
 
     def _folds(self, table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         """Yield (name, train mask, test mask)."""
@@ -243,6 +249,43 @@ class CrossSession(Protocol):
                     f"{'session ' + ', '.join(missing) if missing else 'at least one to train and one to test'}"
                 )
             yield f"subject {subject}", rows & np.isin(session, train), rows & np.isin(session, test)
+
+
+@dataclass(frozen=True)
+class SessionStream(Protocol):
+    """Train on a subject's first sessions, then score the others one by one, in order of appearance; an estimator
+    with `adapt` learns from each, unlabelled, after its score has been taken (Zhai et al. 2017).
+
+    by : "session", or "repetition" where repetitions stand for sessions, as in that paper.
+    n_initial : how many of the first train.
+    """
+
+    by: str = "session"
+    n_initial: int = 1
+    sequential: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.by not in ("session", "repetition") or self.n_initial < 1:
+            raise ProtocolError(
+                f"by is 'session' or 'repetition' and n_initial at least 1, got {self.by!r} and {self.n_initial}"
+            )
+
+    @property
+    def disjoint(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("session",) if self.by == "session" else ()
+
+    def _folds(self, table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        column = table[self.by].astype(str).to_numpy() if self.by == "session" else table[self.by].to_numpy()
+        for subject, rows in _groups(table, "subject"):
+            steps = list(dict.fromkeys(column[rows].tolist())) if self.by == "session" else np.unique(column[rows])
+            if len(steps) <= self.n_initial:
+                raise ProtocolError(
+                    f"subject {subject} has {len(steps)} {self.by}s, SessionStream needs more than {self.n_initial}; "
+                    "lower n_initial or leave the subject out"
+                )
+            train = rows & np.isin(column, steps[: self.n_initial])
+            for step in steps[self.n_initial :]:
+                yield f"subject {subject}, {self.by} {step}", train, rows & (column == step)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any
 from myograph.errors import ConfigError, unknown_name
 from myograph.recipes import Recipe
 
+WORDS = {"true": True, "false": False, "none": None}
 # `dataset.x` and `method.x` reach the options of a data set or a method given by name.
 OPTIONS_OF = {"dataset": "dataset_options", "method": "method_options"}
 
@@ -41,7 +42,7 @@ def parse(text: str) -> Any:
         pass
     if "," in text:
         return tuple(parse(part.strip()) for part in text.split(",") if part.strip())
-    return {"true": True, "false": False, "none": None}.get(text.lower(), text)
+    return text
 
 
 def constructors() -> dict[str, type]:
@@ -70,7 +71,7 @@ def _value(node: ast.AST) -> Any:
     if isinstance(node, (ast.Tuple, ast.List)):
         return tuple(_value(e) for e in node.elts)
     if isinstance(node, ast.Name):
-        return node.id
+        return WORDS.get(node.id.lower(), node.id)
     return ast.literal_eval(node)
 
 

@@ -298,6 +298,11 @@ class Windows:
             keep &= self.table[column].isin(values).to_numpy()
         return self[keep]
 
+    def without_labels(self) -> Windows:
+        """The same windows with nothing known of their labels, for methods that adapt."""
+        unknown = pd.Categorical.from_codes(np.zeros(len(self), np.int8), ["unknown"])
+        return Windows(self.recordings, self.table.assign(label=unknown))
+
     def split_channels(self) -> Windows:
         """One row for every channel of every window, each of shape (1, time); rows of one window stay together."""
         n = self.n_channels
