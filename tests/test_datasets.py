@@ -245,6 +245,26 @@ def test_options_have_copies_of_their_own(own: Path) -> None:
     assert len({r.subject for r in load("myoarmband", part="all")}) == 3
 
 
+def test_an_option_that_changes_a_subject_changes_what_is_kept(own: Path) -> None:
+    folder = miniature("ninapro_db5", own)
+    for track in ("restimulus", "stimulus", "restimulus"):
+        direct = list(DATASETS.create("ninapro_db5", label_track=track).read(folder, ["1"]))
+        assert same(load("ninapro_db5", subjects=1, label_track=track), direct)
+
+
+def test_each_file_lands_at_its_gesture_and_repetition(own: Path) -> None:
+    raw = np.fromfile(next(miniature("myoarmband", own).rglob("EvaluationDataset/Male0/Test1/classe_16.dat")), "<i2")
+    r = next(r for r in load("myoarmband") if (r.subject, r.session) == ("Male0", "Test1"))
+    here = (r.label == 2) & (r.repetition == 3)  # 16 = 2 * 7 + 2
+    np.testing.assert_array_equal(r.signal[:, here].T.ravel(), raw)
+    assert r.label_names[2] == "wrist flexion"
+    text = next(miniature("3dc", own).rglob("Participant2/train/EMG/3dc_EMG_gesture_1_10.txt")).read_text()
+    r = next(r for r in load("3dc") if (r.subject, r.session) == ("2", "train"))
+    here = (r.label == 10) & (r.repetition == 2)  # the second of 0, 1, 2, 3
+    np.testing.assert_array_equal(r.signal[:, here].T, [[int(v) for v in row.split(",")] for row in text.split()])
+    assert r.label_names[10] == "pinch grip"
+
+
 def test_progress_is_told(own: Path) -> None:
     miniature("3dc", own)
     said: list[tuple[str, int, int]] = []
