@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import signal as sps
 
 from myograph.recording import Recording, run_starts
 
@@ -196,6 +195,8 @@ def _misplaced(recording: Recording, live: np.ndarray) -> Iterator[Finding]:
 
 
 def _mains(recording: Recording, live: np.ndarray) -> Iterator[Finding]:
+    from scipy import signal as sps  # slower to import than six recordings are to load, and readers import Finding
+
     rate = recording.rate_hz
     per = round(2 * rate)  # lines half a hertz wide
     if recording.n_samples < 2 * per:
