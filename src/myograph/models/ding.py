@@ -1,0 +1,147 @@
+"""The parallel multi-scale networks of Ding, Yang, Tian, Li, Li and Li (2018, Sustainability 10:1865).
+
+Input: 12 electrodes x 200 samples (100 ms at 2 kHz), as an image of one plane. Every convolution has 40 planes, stride
+1, no padding, batch normalisation and ReLU. C-B1PB2, the proposed network, runs two blocks side by side:
+
+    block 1                          12 x 200    block 2                          12 x 200
+    1 x 13, max pool 1 x 2           12 x 94     1 x 57                           12 x 144
+    1 x 13, max pool 1 x 2           12 x 41     1 x 57                           12 x 88
+    1 x 13                           12 x 29     1 x 57                           12 x 32
+    h4 x 13                           7 x 17     h4 x 13                           7 x 20
+    h5 x 13                           1 x 5      h5 x 13                           1 x 8
+
+Their 40 x 5 + 40 x 8 = 520 values go to 260, 130 and the classes, with dropout 0.5 after the first two. 940,417
+parameters for 17 classes.
+
+Facts and choices: the paper gives the kernels' lengths and the classifier's input (520), from which it follows that the
+pools have stride 2, that there is no padding, and that h4 + h5 = 13; h4 = 6 and h5 = 7 are our choice (any split has
+the same count), and so are the ReLUs. Of the variants only the purpose is known; their layers are our choice:
+
+    c_2b1   block 1 twice                                                  400
+    c_2b2   block 2 twice                                                  640
+    c_sk2   block 1 twice with small kernels, 1 x 3, in its first three layers     1760
+    c_sk    the same with 3 x 3: electrodes mix from the first layer               1760
+    c_dk    C-B1PB2 with 3 x 13 and 3 x 57 in the first three layers                520
+
+Where a kernel spans 3 electrodes in the first three layers (c_sk, c_dk) h4 and h5 shrink so that the height still ends
+at 1.
+
+Other sizes: heights h4 and h5 follow from the number of channels (half each); a window must be long enough for the
+blocks (C-B1PB2: 193 samples for block 2).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from myograph.models import MODELS
+from myograph.models._parts import Image, floor_sizes, need_size, one_of
+
+Layer = tuple[int, int, int]
+"""(electrodes spanned, kernel length, pool length or 1) of one of a block's first three layers."""
+
+_B1: list[Layer] = [(1, 13, 2), (1, 13, 2), (1, 13, 1)]
+_B2: list[Layer] = [(1, 57, 1), (1, 57, 1), (1, 57, 1)]
+_SMALL: list[Layer] = [(1, 3, 2), (1, 3, 2), (1, 3, 1)]
+
+
+def _wide(block: list[Layer]) -> list[Layer]:
+    return [(3, length, pool) for _, length, pool in block]
+
+
+BLOCKS = {
+    "c_b1pb2": (_B1, _B2),
+    "c_2b1": (_B1, _B1),
+    "c_2b2": (_B2, _B2),
+    "c_sk2": (_SMALL, _SMALL),
+    "c_sk": (_wide(_SMALL), _wide(_SMALL)),
+    "c_dk": (_wide(_B1), _wide(_B2)),
+}
+PLANES = 40
+LAST = 13  # length of the two kernels that mix the electrodes
+
+
+def _length(block: list[Layer], n_samples: int) -> int:
+    steps = [step for _, kernel, pool in block for step in ((kernel, 1, 0), (pool, pool, 0))]
+    return floor_sizes(n_samples, *steps, (LAST, 1, 0), (LAST, 1, 0))
+
+
+def _height(block: list[Layer], n_channels: int) -> int:
+    return n_channels - sum(span - 1 for span, _, _ in block)
+
+
+def _block(layers: list[Layer], n_channels: int) -> nn.Sequential:
+    height = _height(layers, n_channels)
+    h4 = (height + 1) // 2
+    kernels = [*layers, (h4, LAST, 1), (height - h4 + 1, LAST, 1)]
+    parts: list[nn.Module] = []
+    for i, (span, kernel, pool) in enumerate(kernels):
+        parts += [nn.Conv2d(PLANES if i else 1, PLANES, (span, kernel)), nn.BatchNorm2d(PLANES), nn.ReLU()]
+        if pool > 1:
+            parts.append(nn.MaxPool2d((1, pool)))
+    return nn.Sequential(*parts, nn.Flatten())
+
+
+class Ding(nn.Module):
+    """Two blocks side by side and a classifier of three layers; see `ding`."""
+
+    def __init__(self, n_channels: int, n_classes: int, n_samples: int, variant: str, dropout: float):
+        super().__init__()
+        first, second = BLOCKS[variant]
+        width = PLANES * (_length(first, n_samples) + _length(second, n_samples))
+        self.image = Image(n_channels, n_samples)
+        self.block1, self.block2 = _block(first, n_channels), _block(second, n_channels)
+        self.hidden1, self.hidden2 = nn.Linear(width, 260), nn.Linear(260, 130)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(130, n_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.image(x)
+        x = torch.cat([self.block1(x), self.block2(x)], 1)
+        x = self.dropout(self.hidden1(x).relu())
+        return self.head(self.dropout(self.hidden2(x).relu()))
+
+
+@MODELS.register
+def ding(
+    n_channels: int, n_classes: int, n_samples: int, *, variant: str = "c_b1pb2", dropout: float = 0.5
+) -> nn.Module:
+    """Ding 2018: C-B1PB2, or another `variant` of c_2b1, c_2b2, c_sk2, c_sk, c_dk; made for 12 x 200."""
+    one_of("variant", variant, BLOCKS)
+    blocks = BLOCKS[variant]
+    channels = max(n_channels - _height(b, n_channels) for b in blocks) + 1
+    samples = next(n for n in range(1, 1000) if min(_length(b, n) for b in blocks))
+    expected = f"at least {channels} channels and {samples} samples in its variant {variant} (12 x 200 in the paper)"
+    need_size("ding", n_channels >= channels and n_samples >= samples, n_channels, n_samples, expected)
+    return Ding(n_channels, n_classes, n_samples, variant, dropout)
+
+
+@MODELS.register
+def ding_2b1(n_channels: int, n_classes: int, n_samples: int) -> nn.Module:
+    """Ding 2018, C-2B1: block 1 twice, 400 values to the classifier."""
+    return ding(n_channels, n_classes, n_samples, variant="c_2b1")
+
+
+@MODELS.register
+def ding_2b2(n_channels: int, n_classes: int, n_samples: int) -> nn.Module:
+    """Ding 2018, C-2B2: block 2 twice, 640 values to the classifier."""
+    return ding(n_channels, n_classes, n_samples, variant="c_2b2")
+
+
+@MODELS.register
+def ding_sk(n_channels: int, n_classes: int, n_samples: int) -> nn.Module:
+    """Ding 2018, C-SK: small kernels that mix electrodes from the first layer (layers: our choice)."""
+    return ding(n_channels, n_classes, n_samples, variant="c_sk")
+
+
+@MODELS.register
+def ding_sk2(n_channels: int, n_classes: int, n_samples: int) -> nn.Module:
+    """Ding 2018, C-SK2: small kernels along time (layers: our choice)."""
+    return ding(n_channels, n_classes, n_samples, variant="c_sk2")
+
+
+@MODELS.register
+def ding_dk(n_channels: int, n_classes: int, n_samples: int) -> nn.Module:
+    """Ding 2018, C-DK: C-B1PB2 with kernels that span three electrodes (layers: our choice)."""
+    return ding(n_channels, n_classes, n_samples, variant="c_dk")

@@ -1,0 +1,137 @@
+"""The network of Geng et al. (2016, Sci. Rep. 6:36571) on instantaneous images, and the hybrid of Hu et al. (2018).
+
+Input: one sample of an electrode grid as an image, (batch, row * column, 1); more samples become more planes of the
+first layer (our choice). The grid is said by `grid` or the electrode layout, else it is the divisors of the number of
+channels nearest to a square.
+
+    batch normalisation of the image
+    2 x convolution 3 x 3 to 64
+    2 x locally connected 1 x 1 to 64 (weights of its own at each position), the second with dropout
+    linear to 512 (dropout), 512 (dropout), 128, each with batch normalisation and ReLU, as all layers above
+    linear to the classes
+
+Dropout 0.5 follows layers 4 to 6.
+
+`cnn_rnn` (Hu, Wong, Wei, Du, Kankanhalli and Geng 2018, PLoS ONE 13:e0206049): the window is cut into equal segments, an
+image network of the kind above reads each, an LSTM of 512 the results in order, attention weighs its states, and a
+linear layer classifies. The paper's abstract gives this chain; the sizes of the LSTM and of the attention, the number
+of segments (5) and a segment's samples as the planes of its image are our choice.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from myograph.models import MODELS
+from myograph.models._parts import need_size, stack
+from myograph.models.mobilenet import Grid, grid_of
+
+
+class LocallyConnected(nn.Module):
+    """A 1 x 1 convolution whose weights differ from position to position: (batch, inputs, row, column) to planes."""
+
+    def __init__(self, inputs: int, planes: int, rows: int, columns: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(rows * columns, inputs, planes))
+        self.bias = nn.Parameter(torch.zeros(rows * columns, 1, planes))
+        nn.init.normal_(self.weight, std=(2 / inputs) ** 0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        by_position = x.flatten(2).permute(2, 0, 1)
+        return (by_position @ self.weight + self.bias).permute(1, 2, 0).unflatten(2, x.shape[2:])
+
+
+def _body(rows: int, columns: int, planes: int, dropout: float) -> nn.Sequential:
+    """Images (batch, planes, rows, columns) to (batch, 128)."""
+
+    def image(layer: nn.Module, *more: nn.Module) -> nn.Sequential:
+        return nn.Sequential(layer, nn.BatchNorm2d(64), nn.ReLU(), *more)
+
+    def linear(inputs: int, outputs: int, *more: nn.Module) -> nn.Sequential:
+        return nn.Sequential(nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(), *more)
+
+    return stack(
+        norm=nn.BatchNorm2d(planes),
+        conv1=image(nn.Conv2d(planes, 64, 3, padding=1)),
+        conv2=image(nn.Conv2d(64, 64, 3, padding=1)),
+        local1=image(LocallyConnected(64, 64, rows, columns)),
+        local2=image(LocallyConnected(64, 64, rows, columns), nn.Dropout(dropout)),
+        flatten=nn.Flatten(),
+        linear1=linear(64 * rows * columns, 512, nn.Dropout(dropout)),
+        linear2=linear(512, 512, nn.Dropout(dropout)),
+        linear3=linear(512, 128),
+    )
+
+
+@MODELS.register
+def gengnet(
+    n_channels: int,
+    n_classes: int,
+    n_samples: int,
+    *,
+    grid: tuple[int, int] | None = None,
+    dropout: float = 0.5,
+    layout: Any = None,
+) -> nn.Module:
+    """Geng 2016: any grid; made for one sample of it."""
+    need_size("gengnet", n_channels >= 1 and n_samples >= 1, n_channels, n_samples, "any grid and number of samples")
+    rows, columns = grid_of("gengnet", n_channels, grid, layout)
+    return stack(
+        grid=Grid(rows, columns, n_samples),
+        body=_body(rows, columns, n_samples, dropout),
+        head=nn.Linear(128, n_classes),
+    )
+
+
+class Attention(nn.Module):
+    """Weighs the steps of a sequence by a learnt question: (batch, step, size) to (batch, size) (Yang et al. 2016)."""
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.key = nn.Linear(size, size, bias=False)
+        self.question = nn.Linear(size, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.question(self.key(x).tanh()).softmax(1) * x).sum(1)
+
+
+class CnnRnn(nn.Module):
+    """Images of segments, an LSTM over them, attention; see `cnn_rnn`."""
+
+    def __init__(self, grid: Grid, n_classes: int, segments: int, hidden: int, dropout: float):
+        super().__init__()
+        self.grid, self.segments = grid, segments
+        self.body = _body(grid.rows, grid.columns, grid.n_samples // segments, dropout)
+        self.lstm = nn.LSTM(128, hidden, batch_first=True)
+        self.dropout = nn.Dropout(dropout)
+        self.attention = Attention(hidden)
+        self.head = nn.Linear(hidden, n_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        images = self.grid(x)
+        length = images.shape[1] // self.segments
+        images = images[:, images.shape[1] - self.segments * length :].unflatten(1, (self.segments, length))
+        states = self.lstm(self.body(images.flatten(0, 1)).unflatten(0, (-1, self.segments)))[0]
+        return self.head(self.attention(self.dropout(states)))
+
+
+@MODELS.register
+def cnn_rnn(
+    n_channels: int,
+    n_classes: int,
+    n_samples: int,
+    *,
+    segments: int = 5,
+    hidden: int = 512,
+    dropout: float = 0.5,
+    grid: tuple[int, int] | None = None,
+    layout: Any = None,
+) -> nn.Module:
+    """Hu 2018: any grid, at least `segments` samples (the first n_samples mod segments are not read)."""
+    ok = n_channels >= 1 and n_samples >= segments >= 1
+    need_size("cnn_rnn", ok, n_channels, n_samples, f"any grid and at least {segments} samples, one a segment")
+    rows, columns = grid_of("cnn_rnn", n_channels, grid, layout)
+    return CnnRnn(Grid(rows, columns, n_samples), n_classes, segments, hidden, dropout)

@@ -1,0 +1,122 @@
+"""MobileNetV2 for one instant of a high-density grid (public code of the CNN-HD-sEMG-Classifier, MIC Laboratory).
+
+Input: the samples of a grid as planes of one image: (batch, row * column, time) to (batch, time, row, column), channels
+in row-major order. One sample of 8 x 24 electrodes, (batch, 192, 1), is the published input; more samples become more
+planes of the first layer, our choice.
+
+    convolution 3 x 3 to 32                                             8 x 24
+    blocks (expansion, planes, repeats, stride):
+        (1, 16, 1, 1) (t, 24, 2, 1)                                     8 x 24
+        (t, 32, 3, 2)                                                   4 x 12
+        (t, 64, 4, 2) (t, 96, 3, 1)                                     2 x 6
+        (t, 160, 3, 2) (t, 320, 1, 1)                                   1 x 3
+    convolution 1 x 1 to 1280, flatten (no pooling), linear             3840 to the classes
+
+A block is 1 x 1 to t times its inputs, 3 x 3 by plane, 1 x 1 to its planes, each with batch normalisation; every block
+of stride 1 adds its input, through a 1 x 1 convolution with batch normalisation where the planes change (unlike the
+torchvision network; Sandler et al. 2018 for the idea). ReLU throughout. `width` w does not scale the planes but the
+expansion, t = int(6 w): 2,314,264 parameters for w = 1, 1,711,960 for 0.7, 1,109,656 for 0.4 and 808,504 for 0.2, with 8
+classes.
+"""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+
+from myograph.errors import ConfigError, ShapeError
+from myograph.models import MODELS
+from myograph.models._parts import Expect
+
+STAGES = ((0, 16, 1, 1), (1, 24, 2, 1), (1, 32, 3, 2), (1, 64, 4, 2), (1, 96, 3, 1), (1, 160, 3, 2), (1, 320, 1, 1))
+"""(1 where the expansion is t, 0 where it is 1; planes; repeats; stride of the first)."""
+
+
+class Grid(Expect):
+    """Windows of a grid as images: (batch, row * column, time) to (batch, time, row, column)."""
+
+    def __init__(self, rows: int, columns: int, n_samples: int):
+        super().__init__(rows * columns, n_samples)
+        self.rows, self.columns = rows, columns
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).transpose(1, 2).unflatten(2, (self.rows, self.columns))
+
+
+def grid_of(model: str, n_channels: int, grid: tuple[int, int] | None, layout: object) -> tuple[int, int]:
+    """Rows and columns: those given, those of the electrode layout, or those nearest to a square."""
+    if grid is None:
+        image = getattr(layout, "index", lambda: None)()
+        if image is not None and (image.ravel() == range(n_channels)).all():
+            grid = image.shape
+        else:
+            rows = next(r for r in range(math.isqrt(n_channels), 0, -1) if n_channels % r == 0)
+            grid = (rows, n_channels // rows)
+    if len(grid) != 2 or min(grid) < 1:
+        raise ConfigError(f"grid is (rows, columns), got {grid!r}")
+    if grid[0] * grid[1] != n_channels:
+        raise ShapeError(
+            f"{model} got {n_channels} channels for a grid of {grid[0]} x {grid[1]} = {grid[0] * grid[1]} electrodes; "
+            "give grid=(rows, columns) that holds them all"
+        )
+    return int(grid[0]), int(grid[1])
+
+
+def _norm(inputs: int, planes: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    conv = nn.Conv2d(inputs, planes, kernel, stride, kernel // 2, groups=groups, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(planes))
+
+
+class InvertedResidual(nn.Module):
+    """Expand, filter each plane, project; added to the input where the stride is 1."""
+
+    def __init__(self, inputs: int, planes: int, expansion: int, stride: int):
+        super().__init__()
+        inner = inputs * expansion
+        self.body = nn.Sequential(
+            _norm(inputs, inner, 1),
+            nn.ReLU(),
+            _norm(inner, inner, 3, stride, inner),
+            nn.ReLU(),
+            _norm(inner, planes, 1),
+        )
+        self.short = None if stride > 1 else nn.Identity() if inputs == planes else _norm(inputs, planes, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x) if self.short is None else self.body(x) + self.short(x)
+
+
+@MODELS.register
+def mobilenet_v2(
+    n_channels: int,
+    n_classes: int,
+    n_samples: int,
+    *,
+    width: float = 1.0,
+    grid: tuple[int, int] | None = None,
+    layout: object = None,
+) -> nn.Module:
+    """MobileNetV2: any grid; `width` sets the expansion int(6 width), `grid` is (rows, columns).
+
+    Without `grid` the electrode layout says it (where channels are numbered row by row), else the divisors of
+    `n_channels` nearest to a square; give (8, 24) for the published input.
+    """
+    expansion = int(6 * width + 1e-9)
+    if not 1 <= expansion <= 12:
+        raise ConfigError(f"width is between 1/6 and 2 (published: 1, 0.7, 0.4, 0.2), got {width!r}")
+    if n_channels < 1 or n_samples < 1:
+        raise ShapeError(f"mobilenet_v2 got windows of {n_channels} channels x {n_samples} samples; it takes any grid")
+    rows, columns = grid_of("mobilenet_v2", n_channels, grid, layout)
+    layers: list[nn.Module] = [_norm(n_samples, 32, 3), nn.ReLU()]
+    inputs = 32
+    for expands, planes, repeats, first in STAGES:
+        for i in range(repeats):
+            stride = first if i == 0 else 1
+            layers.append(InvertedResidual(inputs, planes, expansion if expands else 1, stride))
+            rows, columns = (rows - 1) // stride + 1, (columns - 1) // stride + 1
+            inputs = planes
+    net = nn.Sequential(Grid(*grid_of("mobilenet_v2", n_channels, grid, layout), n_samples), *layers)
+    net.append(_norm(320, 1280, 1)).append(nn.ReLU()).append(nn.Flatten())
+    net.add_module("head", nn.Linear(1280 * rows * columns, n_classes))
+    return net

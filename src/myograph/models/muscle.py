@@ -1,0 +1,107 @@
+"""The muscle classifiers of Velasquez Rendon et al. (DSP 2023): a CNN-LSTM, and its two halves alone.
+
+Input: 500 samples of one channel (0.5 s at 1 kHz), 4 muscles. Layer by layer, with the parameters of the published
+(Keras) summary:
+
+    convolution 5 to 32, same length; LeakyReLU, max pool 2, dropout     250 x 32       192
+    convolution 7 to 64, same length; LeakyReLU, max pool 2, dropout     125 x 64    14,400
+    linear to 50 at each step; LeakyReLU, dropout                        125 x 50     3,250
+    LSTM of 30, last state                                                     30     9,720
+    linear to 15, LeakyReLU; linear to the classes                              4       529
+
+28,091 in all; torch's LSTM has a second bias of the same effect, 120 parameters more. The CNN alone (26,111) has a
+linear layer to 15 at each step instead of the LSTM, and its head reads all steps; the LSTM alone (10,349, + 120) reads
+the samples through a linear layer to 50.
+
+Not found and our choice: dropout 0.2 and slope 0.3 of the LeakyReLUs (Keras's default). Several channels enter the
+first layer together, also our choice.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from myograph.models import MODELS
+from myograph.models._parts import Expect, need_size
+
+SLOPE = 0.3
+
+
+class Steps(Expect):
+    """The samples as a sequence: (batch, channel, time) to (batch, time, channel)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).transpose(1, 2)
+
+
+class _Convolutions(Expect):
+    """Two convolutions and a linear layer at each step: (batch, channel, time) to (batch, time // 4, 50)."""
+
+    def __init__(self, n_channels: int, n_samples: int, dropout: float):
+        super().__init__(n_channels, n_samples)
+        self.conv1 = nn.Conv2d(n_channels, 32, (1, 5), padding="same")
+        self.conv2 = nn.Conv2d(32, 64, (1, 7), padding="same")
+        self.pool = nn.MaxPool2d((1, 2))
+        self.each = nn.Linear(64, 50)
+        self.leaky, self.dropout = nn.LeakyReLU(SLOPE), nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = super().forward(x)[:, :, None]
+        for conv in (self.conv1, self.conv2):
+            x = self.dropout(self.pool(self.leaky(conv(x))))
+        return self.dropout(self.leaky(self.each(x[:, :, 0].transpose(1, 2))))
+
+
+class _LastState(nn.Module):
+    """LSTM of 30 and a linear layer to 15: (batch, step, 50) to (batch, 15)."""
+
+    def __init__(self, dropout: float):
+        super().__init__()
+        self.lstm = nn.LSTM(50, 30, batch_first=True)
+        self.hidden = nn.Linear(30, 15)
+        self.leaky, self.dropout = nn.LeakyReLU(SLOPE), nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dropout(self.leaky(self.hidden(self.lstm(x)[0][:, -1])))
+
+
+class MuscleNet(nn.Module):
+    """`body` makes features out of windows, `head` logits out of them."""
+
+    def __init__(self, body: nn.Module, n_features: int, n_classes: int):
+        super().__init__()
+        self.body, self.head = body, nn.Linear(n_features, n_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x))
+
+
+@MODELS.register
+def muscle_cnn_lstm(n_channels: int, n_classes: int, n_samples: int, *, dropout: float = 0.2) -> nn.Module:
+    """The hybrid: any number of channels, 4 samples or more; made for 1 x 500."""
+    _need("muscle_cnn_lstm", n_channels, n_samples, 4)
+    body = nn.Sequential(_Convolutions(n_channels, n_samples, dropout), _LastState(0.0))
+    return MuscleNet(body, 15, n_classes)
+
+
+@MODELS.register
+def muscle_cnn(n_channels: int, n_classes: int, n_samples: int, *, dropout: float = 0.2) -> nn.Module:
+    """The CNN alone: any number of channels, 4 samples or more; made for 1 x 500."""
+    _need("muscle_cnn", n_channels, n_samples, 4)
+    each = (nn.Linear(50, 15), nn.LeakyReLU(SLOPE), nn.Dropout(dropout), nn.Flatten())
+    body = nn.Sequential(_Convolutions(n_channels, n_samples, dropout), *each)
+    return MuscleNet(body, n_samples // 2 // 2 * 15, n_classes)
+
+
+@MODELS.register
+def muscle_lstm(n_channels: int, n_classes: int, n_samples: int, *, dropout: float = 0.2) -> nn.Module:
+    """The LSTM alone: any window; made for 1 x 500."""
+    _need("muscle_lstm", n_channels, n_samples, 1)
+    each = (nn.Linear(n_channels, 50), nn.LeakyReLU(SLOPE), nn.Dropout(dropout))
+    body = nn.Sequential(Steps(n_channels, n_samples), *each, _LastState(dropout))
+    return MuscleNet(body, 15, n_classes)
+
+
+def _need(name: str, n_channels: int, n_samples: int, least: int) -> None:
+    ok = n_channels >= 1 and n_samples >= least
+    need_size(name, ok, n_channels, n_samples, f"any channels and {least} samples or more (1 x 500 in the paper)")
