@@ -129,6 +129,8 @@ def get(dataset: str | Dataset, **options: Any) -> Dataset:
     Raises UnknownNameError, with the nearest names, for a name or an option that is not known.
     """
     if isinstance(dataset, str):
+        if dataset.endswith(".toml"):  # a description of the user's own folder
+            return DATASETS.create("folder", **{"path": dataset, **options})
         return DATASETS.create(dataset, **options)
     try:
         return replace(dataset, **options) if options else dataset  # type: ignore[type-var]

@@ -115,6 +115,8 @@ def baseline(dataset: str, method: str = "lda", **options: Any) -> Recipe:
     """The recipe of a data set that has none of its own: its usual protocol and windows, and a method by name."""
     from myograph.datasets import DATASETS
 
+    if dataset.endswith(".toml"):  # a description of the user's own folder
+        dataset, options = "folder", {"path": dataset, **options}
     usual = DATASETS.create(dataset, **options)
     return Recipe(
         name=f"{dataset}-{method}",

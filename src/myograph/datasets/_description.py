@@ -1,0 +1,193 @@
+"""`dataset.toml`: a few lines that say what a user's own files hold, checked key by key."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from myograph.errors import ConfigError, DataError
+
+UNITS = {"uV": 1.0, "mV": 1e3, "V": 1e6, "adc": 1.0, "normalised": 1.0}
+FACTS = ("subject", "session", "label", "repetition")
+ORIENTATIONS = ("time, channel", "channel, time")
+# What each key may hold, and how an error says it. A bool is an int to Python, hence the exact types.
+KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "files": ((str,), 'text such as "{subject}/{session}/g{label}_r{repetition}.csv"'),
+    "rate_hz": ((int, float), "a number of samples a second"),
+    "unit": ((str,), f"one of {', '.join(UNITS)}"),
+    "scale": ((int, float), "a number"),
+    "channels": ((list, str), 'column names or numbers from 1: ["emg1", "emg2"], [1, 2] or "1-8"'),
+    "signal": ((str,), "the name of the variable that holds the samples"),
+    "orientation": ((str,), f"one of {', '.join(map(repr, ORIENTATIONS))}"),
+    "subject": ((str, int), "the name or number of a column, or the name of a variable"),
+    "session": ((str, int), "the name or number of a column, or the name of a variable"),
+    "label": ((str, int, bool), "the name or number of a column, the name of a variable, or false for none"),
+    "repetition": ((str, int), "the name or number of a column, or the name of a variable"),
+    "labels": ((dict,), 'a table such as [labels] with lines 1 = "fist"'),
+    "rest": ((str, int), "the label that means rest"),
+    "delimiter": ((str,), "the text between two columns"),
+    "decimal": ((str,), '"." or ","'),
+    "skip_rows": ((int,), "a number of rows before the samples or their column names"),
+    "ignore": ((list,), 'patterns of files to leave out: ["notes/*.csv"]'),
+}
+
+
+@dataclass(frozen=True)
+class Description:
+    """What `dataset.toml` says. A fact (subject, session, label, repetition) is None where file names give it."""
+
+    files: str
+    rate_hz: float | None = None
+    unit: str | None = None
+    scale: float = 1.0
+    channels: tuple[str | int, ...] | None = None
+    signal: str | None = None
+    orientation: str = ORIENTATIONS[0]
+    subject: str | int | None = None
+    session: str | int | None = None
+    label: str | int | bool | None = None
+    repetition: str | int | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    rest: str | None = None
+    delimiter: str | None = None
+    decimal: str = "."
+    skip_rows: int = 0
+    ignore: tuple[str, ...] = ()
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """Matches a file's path below the folder; its groups are the facts that the path gives."""
+        return _pattern(self.files)
+
+    def ignores(self, path: str) -> bool:
+        return any(_pattern(p).fullmatch(path) for p in self.ignore)
+
+
+def word(value: Any) -> str:
+    """A label or name as text: 3, 3.0, "3" and "03" are one, and NaN or nothing is ""."""
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", errors="replace")
+    if isinstance(value, str):
+        text = value.strip()
+        return str(int(text)) if re.fullmatch(r"\d+", text) else text
+    number = float(value)
+    if number != number:
+        return ""
+    return str(int(number)) if number == int(number) else str(number)
+
+
+def describe(path: Path) -> Description:
+    """Read and check a description.
+
+    Raises
+    ------
+    DataError : there is no such file.
+    ConfigError : it is not TOML, or a key is unknown, missing, of the wrong type or at odds with another.
+    """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib  # pyright: ignore[reportMissingImports]
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(
+            f"there is no {path}; write one that describes the recordings (docs/your-own-data.md has examples)"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path} is not TOML: {error}; text goes in quotes, a key and its value on one line"
+        ) from error
+    for key, value in given.items():
+        _check(path, key, value)
+    if "files" not in given:
+        raise ConfigError(f"{path} lacks 'files', {KINDS['files'][1]}; it says which files to read and what names mean")
+    known = {f.name for f in fields(Description)}
+    values = {k: v for k, v in given.items() if k in known}
+    values["channels"] = _channels(path, given.get("channels"))
+    values["ignore"] = tuple(given.get("ignore", ()))
+    values["labels"] = {word(k): v for k, v in given.get("labels", {}).items()}
+    values["rest"] = word(given["rest"]) if "rest" in given else None
+    description = Description(**values)
+    _agree(path, description)
+    return description
+
+
+def _check(path: Path, key: str, value: Any) -> None:
+    if key not in KINDS:
+        near = difflib.get_close_matches(key, KINDS, n=3, cutoff=0.5)
+        hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+        raise ConfigError(f"{path}: unknown key {key!r}.{hint} Known: {', '.join(KINDS)}")
+    types, expected = KINDS[key]
+    chosen = {
+        "unit": tuple(UNITS),
+        "orientation": ORIENTATIONS,
+        "decimal": (".", ","),
+    }.get(key)
+    fits = type(value) in types and (chosen is None or value in chosen)
+    if key == "label" and value is True:
+        fits = False
+    if key in ("rate_hz", "scale") and fits:
+        fits = value > 0 if key == "rate_hz" else value != 0
+    if key == "skip_rows" and fits:
+        fits = value >= 0
+    if key == "labels" and fits:
+        fits = all(isinstance(v, str) for v in value.values())
+    if not fits:
+        raise ConfigError(f"{path}: {key} is {expected}, got {value!r}")
+
+
+def _channels(path: Path, given: list[Any] | str | None) -> tuple[str | int, ...] | None:
+    if given is None:
+        return None
+    if isinstance(given, str):
+        span = re.fullmatch(r"\s*(\d+)\s*-\s*(\d+)\s*", given)
+        given = list(range(int(span[1]), int(span[2]) + 1)) if span else [given]
+    if not given or any(type(c) not in (str, int) or c == 0 for c in given) or len(set(given)) != len(given):
+        raise ConfigError(f"{path}: channels is {KINDS['channels'][1]}, each once, got {given!r}")
+    return tuple(given)
+
+
+def _agree(path: Path, description: Description) -> None:
+    named = set(re.findall(r"{(\w*)}", description.files))
+    odd = named - set(FACTS)
+    if odd:
+        raise ConfigError(
+            f"{path}: files has {{{min(odd)}}}, file names give {', '.join(f'{{{f}}}' for f in FACTS)}; "
+            "use * for a part that means nothing"
+        )
+    for fact in FACTS:
+        if fact in named and getattr(description, fact) is not None:
+            raise ConfigError(f"{path}: {fact} is given twice, by {{{fact}}} in files and by {fact} = …; remove one")
+    if "label" not in named and description.label is None:
+        raise ConfigError(
+            f"{path} does not say where labels are: put {{label}} into files, or label = with the name of a column or "
+            "variable, or label = false if there are none"
+        )
+    if description.rest is not None and description.labels and description.rest not in description.labels:
+        raise ConfigError(
+            f"{path}: rest is {description.rest!r}, which is not one of the [labels] {', '.join(description.labels)}"
+        )
+    names = [v for k, v in description.labels.items() if k != description.rest]
+    if len(set(names)) != len(names):
+        raise ConfigError(f"{path}: [labels] gives one name to two labels: {', '.join(names)}; name each differently")
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    parts, seen = [], set()
+    for piece in re.split(r"({\w*}|\*)", text):
+        fact = piece[1:-1] if piece.startswith("{") else None
+        if piece == "*":
+            parts.append("[^/]*")
+        elif fact is None:
+            parts.append(re.escape(piece))
+        elif fact in seen:
+            parts.append(f"(?P={fact})")
+        else:
+            seen.add(fact)
+            parts.append(rf"(?P<{fact}>\d+)" if fact == "repetition" else f"(?P<{fact}>[^/]+?)")
+    return re.compile("".join(parts))
