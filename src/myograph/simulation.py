@@ -13,9 +13,9 @@ The chain, and where each part comes from:
   it sums to zero at every instant and the potentials of generation and extinction, which do not travel, come out.
 - **Volume conductor**: anisotropic muscle (5 times better along the fibres) under an isotropic fat layer, insulated by
   air (conductivities of Farina & Merletti 2001). A current I at depth d below a fat layer h gives at the skin
-  I / (2 pi sigma) * gain / sqrt(z^2 + a rho^2), a = (b / (d + h))^2, b = sqrt(5) d + h. Without fat this is the exact
-  solution for a half-space; with fat it is a closed form whose widths add up as the layers' do (tests compare it
-  with the exact two-layer solution in the Fourier domain). Depth and fat thus attenuate and low-pass.
+  I / (2 pi sigma) / sqrt(z^2 + a rho^2), a = (b / (d + h))^2, b = sqrt(5) d + h. Without fat this is the exact
+  solution for a half-space; with fat it is a closed form whose widths add up as the layers' do, within 7 % of the
+  exact two-layer solution (a test computes that one in the Fourier domain). Depth and fat thus attenuate and low-pass.
 - **Electrodes**: two poles along the limb, on rings or grids around it.
 
 Simplifications: bones, skin, the electrodes' own area and the limb's curvature as seen by the current are left out
@@ -43,7 +43,7 @@ RATE_GAIN_HZ = THRESHOLD_RANGE + PEAK_RATE_LAST_HZ - LOWEST_RATE_HZ  # from rest
 LAST_THRESHOLD = THRESHOLD_RANGE / RATE_GAIN_HZ
 # Farina & Merletti 2001
 MUSCLE_S_PER_M, MUSCLE_ANISOTROPY = 0.1, 5.0
-FAT_S_PER_M = 0.05
+FAT_S_PER_M = 0.05  # of the exact solution; the closed form does not depend on it
 INTRACELLULAR_S_PER_M = 1.01  # Andreassen & Rosenfalck 1981
 # Our choice, within the range of textbooks
 FIBRE_RADIUS_MM = 0.03
@@ -172,16 +172,6 @@ def membrane_mv(u_mm: np.ndarray) -> np.ndarray:
     return 96.0 * u**3 * np.exp(-u)
 
 
-def fat_gain(depth_mm: np.ndarray, fat_mm: float) -> np.ndarray:
-    """How much a badly conducting fat layer raises the potential above it, beside the added distance.
-
-    The gain is 2 / (1 + sigma_fat / sigma_muscle) for a layer much thicker than the source is deep, 1 without fat.
-    The way between is our fit to the exact solution.
-    """
-    thick = 2 / (1 + FAT_S_PER_M / MUSCLE_S_PER_M)
-    return 1 + (thick - 1) * fat_mm / (fat_mm + 0.5 * np.asarray(depth_mm))
-
-
 def potentials(
     units: MotorUnits, electrodes: Electrodes, limb: Limb, rate_hz: float, velocity_factor: float = 1.0
 ) -> np.ndarray:
@@ -197,7 +187,7 @@ def potentials(
     stretch = ((np.sqrt(MUSCLE_ANISOTROPY) * depth + limb.fat_mm) / (depth + limb.fat_mm)) ** 2
     step = 1000.0 * units.velocity_m_s * velocity_factor / rate_hz
     constant_mm2 = INTRACELLULAR_S_PER_M * FIBRE_RADIUS_MM**2 / (2 * MUSCLE_S_PER_M)
-    scale_uv = 1000.0 * constant_mm2 * units.fibres * fat_gain(depth, limb.fat_mm)
+    scale_uv = 1000.0 * constant_mm2 * units.fibres
     wave = scale_uv[:, None] * _wave(step)
     taps = wave.shape[1]
     steps = int(np.ceil(np.max(np.maximum(units.up_mm, units.down_mm) / step, initial=1.0)))
