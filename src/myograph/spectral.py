@@ -1,0 +1,380 @@
+"""Spectral images of windows: spectrograms, wavelet images, and principal components per channel.
+
+Each is computed from its window's samples alone, so it serves live windows as it does recorded ones. What is learnt
+(percentiles, components) is learnt in `fit`, from the rows given there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import scipy.fft
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy import signal as sps
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from myograph.errors import ConfigError, ShapeError
+from myograph.recording import check_finite
+from myograph.windows import Windows
+
+BATCH = 512  # windows at a time
+CACHED = 1 << 17  # values transformed at a time: they stay in the processor's second-level cache
+
+# Where Zhai et al. 2017, figure 1B, put the principal components by rank.
+PLACEMENT = np.array(
+    [
+        [22, 10, 11, 12, 23],
+        [21, 9, 2, 3, 13],
+        [20, 8, 1, 4, 14],
+        [19, 7, 6, 5, 15],
+        [25, 18, 17, 16, 24],
+    ]
+)
+# Peak (in radians a scale) and logarithm of the gain of each analytic wavelet; Torrence and Compo 1998, table 1.
+WAVELETS = {
+    "morlet": (6.0, lambda u: -((u - 6) ** 2) / 2),
+    "paul": (4.0, lambda u: 4 * np.log(u / 4) + 4 - u),
+    "ricker": (np.sqrt(2), lambda u: np.log(u**2 / 2) + 1 - u**2 / 2),
+}
+
+
+def power_spectrogram(
+    x: np.ndarray, segment: int, hop: int, window: str = "hamming", n_bins: int | None = None
+) -> np.ndarray:
+    """Power of overlapping segments.
+
+    x: (..., time), float32 or float64; returns (..., frequency, frame) in x's unit squared and x's dtype. Frames are
+    `segment` samples long, `hop` apart, whole segments only; bin k is at k rate / segment Hz, the first `n_bins` are
+    kept. |X|^2 over the window's sum squared: a sine of amplitude A on a bin gives A^2 / 4, as SciPy's `stft` squared.
+    """
+    x = np.asarray(x)
+    if x.dtype not in (np.float32, np.float64):
+        x = x.astype(np.float32)
+    if not 1 <= segment <= x.shape[-1] or hop < 1:
+        raise ShapeError(
+            f"segments of {segment} samples every {hop} do not fit windows of {x.shape[-1]} samples; lengthen the "
+            "windows or shorten the segments"
+        )
+    available = segment // 2 + 1
+    n_bins = available if n_bins is None else min(n_bins, available)
+    taper = sps.get_window(window, segment)
+    taper = (taper / taper.sum()).astype(x.dtype)
+    lead = x.shape[:-1]
+    rows = x.reshape(-1, x.shape[-1])
+    segments = sliding_window_view(rows, segment, axis=-1)[:, ::hop]
+    n_frames = segments.shape[1]
+    power = np.empty((len(rows), n_frames, n_bins), x.dtype)
+    step = max(1, CACHED // (n_frames * segment))
+    for i in range(0, len(rows), step):
+        spectrum = scipy.fft.rfft(segments[i : i + step] * taper, axis=-1, overwrite_x=True)[..., :n_bins]
+        out = power[i : i + step]
+        np.multiply(spectrum.real, spectrum.real, out=out)
+        out += spectrum.imag * spectrum.imag
+    return power.reshape(*lead, n_frames, n_bins).swapaxes(-1, -2)
+
+
+def wavelet_amplitude(
+    x: np.ndarray, rate_hz: float, frequencies_hz: Sequence[float], wavelet: str = "morlet"
+) -> np.ndarray:
+    """Amplitude of the analytic wavelet transform.
+
+    x: (..., time); returns (..., frequency, time) in x's unit and dtype. Each wavelet is scaled to pass its own
+    frequency with gain 1, so a sine of amplitude A gives A. Beyond the window there are zeros.
+    Source: Torrence and Compo 1998, doi:10.1175/1520-0477(1998)079<0061:APGTWA>2.0.CO;2. Deviation: gain 1 instead of
+    unit energy, and the real Ricker (Mexican hat) wavelet is taken in its analytic form, whose modulus is smooth.
+    """
+    if wavelet not in WAVELETS:
+        raise ConfigError(f"wavelet is one of {', '.join(WAVELETS)}, got {wavelet!r}")
+    x = np.asarray(x)
+    if x.dtype not in (np.float32, np.float64):
+        x = x.astype(np.float32)
+    n = x.shape[-1]
+    frequencies = np.asarray(frequencies_hz, float)
+    if (frequencies <= 0).any() or (frequencies >= rate_hz / 2).any():
+        raise ConfigError(
+            f"wavelet frequencies lie above 0 and below half the rate ({rate_hz / 2:g} Hz): {frequencies}"
+        )
+    # The slowest wavelet of the three has died away after a window or after six of its periods.
+    size = scipy.fft.next_fast_len(n + min(n, int(np.ceil(6 * rate_hz / frequencies.min()))))
+    peak, log_gain = WAVELETS[wavelet]
+    positive = np.arange(1, (size + 1) // 2)
+    gain = np.zeros((len(frequencies), size), x.dtype)
+    gain[:, positive] = 2 * np.exp(log_gain(peak * positive * rate_hz / size / frequencies[:, None]))
+    spectrum = scipy.fft.fft(x, size, axis=-1)
+    return np.abs(scipy.fft.ifft(spectrum[..., None, :] * gain, axis=-1)[..., :n])
+
+
+def _check(X: Any) -> Any:
+    if isinstance(X, Windows):
+        return X
+    X = np.asarray(X)
+    if X.ndim != 3:
+        raise ShapeError(f"windows are (window, channel, time), got shape {X.shape}; use x[None] for one window")
+    return X if X.dtype in (np.float32, np.float64) else X.astype(np.float32)
+
+
+def _gather(X: Any, rows: Any) -> np.ndarray:
+    batch = X.batch(rows) if isinstance(X, Windows) else X[rows]
+    check_finite(batch.reshape(len(batch), -1), "windows")
+    return batch
+
+
+class _Images(TransformerMixin, BaseEstimator):
+    """Images of windows, clipped at percentiles learnt per channel and scaled to [0, 1].
+
+    Percentiles come from at most `sample` windows, evenly spaced over those given; up to that many they are exact.
+    """
+
+    def _image(self, x: np.ndarray, rate_hz: float) -> np.ndarray:
+        """(window, channel, frequency, frame) of (window, channel, time)."""
+        raise NotImplementedError
+
+    def fit(self, X: Any, y: Any = None) -> _Images:
+        """Learn each channel's percentiles from windows: `Windows` or a (window, channel, time) array.
+
+        Raises
+        ------
+        ShapeError : other axes, no window, or windows too short.
+        ConfigError : an array without `rate_hz`, or settings that do not fit the rate.
+        """
+        X = _check(X)
+        rate = X.rate_hz if self.rate_hz is None and isinstance(X, Windows) else self.rate_hz
+        if rate is None:
+            raise ConfigError(f"an array does not say its rate: {type(self).__name__}(rate_hz=...)")
+        low, high = self.percentiles
+        if not 0 <= low < high <= 100:
+            raise ConfigError(f"percentiles are two rising numbers from 0 to 100, got {self.percentiles}")
+        if len(X) == 0:
+            raise ShapeError("there are no windows to learn percentiles from")
+        rows = np.unique(np.linspace(0, len(X) - 1, min(len(X), self.sample)).round().astype(int))
+        parts = [self._image(_gather(X, rows[i : i + BATCH]), rate) for i in range(0, len(rows), BATCH)]
+        values = [np.concatenate([p[:, c].ravel() for p in parts]) for c in range(X.shape[1])]
+        self.low_, self.high_ = np.array([np.percentile(v, (low, high)) for v in values], np.float64).T
+        self.rate_hz_, self.n_channels_, self.n_samples_ = float(rate), X.shape[1], X.shape[2]
+        self.image_shape_ = parts[0].shape[2:]
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """(window, channel, frequency, frame) images from 0 to 1, in the windows' dtype.
+
+        Raises
+        ------
+        NotFittedError : `fit` comes first.
+        ShapeError : windows of other channels or another length than those of `fit`.
+        """
+        check_is_fitted(self)
+        X = _check(X)
+        if len(X) and X.shape[1:] != (self.n_channels_, self.n_samples_):
+            raise ShapeError(
+                f"{type(self).__name__} learnt from windows of (channel, time) {(self.n_channels_, self.n_samples_)}, "
+                f"got {X.shape[1:]}; cut them alike"
+            )
+        if isinstance(X, Windows) and len(X) and self.rate_hz is None and X.rate_hz != self.rate_hz_:
+            raise ConfigError(f"learnt at {self.rate_hz_:g} Hz, got windows of {X.rate_hz:g} Hz; resample them")
+        out = np.empty((len(X), self.n_channels_, *self.image_shape_), X.dtype)
+        low = self.low_[:, None, None].astype(X.dtype)
+        span = self.high_ - self.low_
+        scale = np.where(span > 0, 1 / np.where(span > 0, span, 1), 0)[:, None, None].astype(X.dtype)
+        for i in range(0, len(X), BATCH):
+            image = self._image(_gather(X, slice(i, i + BATCH)), self.rate_hz_)
+            np.clip((image - low) * scale, 0, 1, out=out[i : i + BATCH])
+        return out
+
+
+class Spectrogram(_Images):
+    """Power spectrograms as in Zhai et al. 2017, doi:10.3389/fnins.2017.00379.
+
+    The defaults are the paper's: 256-point Hamming segments, 184 points of overlap, the first 95 bins, each channel
+    clipped at its 1st and 99th percentile and scaled to [0, 1]; 400 samples at 2 kHz give 95 x 3. Our choice where the
+    paper is silent: power, not magnitude; percentiles learnt in `fit` alone.
+
+    Parameters
+    ----------
+    rate_hz : of the windows; None takes it from `Windows`.
+    segment_ms, hop_ms : length of a segment, and from one to the next; rounded to samples.
+    highest_hz : bins above are left out.
+    window : name of a SciPy window.
+    percentiles : where each channel is clipped; (0, 100) keeps all.
+    sample : learn percentiles from at most this many windows.
+    """
+
+    def __init__(
+        self,
+        rate_hz: float | None = None,
+        segment_ms: float = 128.0,
+        hop_ms: float = 36.0,
+        highest_hz: float = 735.0,
+        window: str = "hamming",
+        percentiles: tuple[float, float] = (1.0, 99.0),
+        sample: int = 5000,
+    ):
+        self.rate_hz = rate_hz
+        self.segment_ms = segment_ms
+        self.hop_ms = hop_ms
+        self.highest_hz = highest_hz
+        self.window = window
+        self.percentiles = percentiles
+        self.sample = sample
+
+    def _image(self, x: np.ndarray, rate_hz: float) -> np.ndarray:
+        segment, hop = round(self.segment_ms * rate_hz / 1000), round(self.hop_ms * rate_hz / 1000)
+        n_bins = int(self.highest_hz * segment / rate_hz + 1e-9) + 1
+        return power_spectrogram(x, segment, hop, self.window, n_bins)
+
+
+class LogSpectrogram(Spectrogram):
+    """The same in decibels: 10 log10 of the power, then clipped and scaled per channel. Power 0 counts as the least
+    that the dtype holds."""
+
+    def _image(self, x: np.ndarray, rate_hz: float) -> np.ndarray:
+        power = super()._image(x, rate_hz)
+        return 10 * np.log10(np.maximum(power, np.finfo(power.dtype).tiny))
+
+
+class WaveletImages(_Images):
+    """Wavelet amplitudes at several frequencies, averaged over frames; one set of rows for each wavelet.
+
+    transform gives (window, channel, wavelet x frequency, frame): the rows of the first wavelet, lowest frequency
+    first, then those of the next.
+
+    Parameters
+    ----------
+    rate_hz : of the windows; None takes it from `Windows`.
+    wavelets : of "morlet" (fine in frequency), "paul" (fine in time), "ricker" (Mexican hat).
+    lowest_hz, highest_hz, n_frequencies : logarithmically spaced; the highest is kept below 45 % of the rate.
+    n_frames : parts of equal length that a window's amplitudes are averaged over.
+    percentiles, sample : as in `Spectrogram`.
+    """
+
+    def __init__(
+        self,
+        rate_hz: float | None = None,
+        wavelets: tuple[str, ...] = ("morlet", "ricker"),
+        lowest_hz: float = 20.0,
+        highest_hz: float = 450.0,
+        n_frequencies: int = 16,
+        n_frames: int = 8,
+        percentiles: tuple[float, float] = (1.0, 99.0),
+        sample: int = 2000,
+    ):
+        self.rate_hz = rate_hz
+        self.wavelets = wavelets
+        self.lowest_hz = lowest_hz
+        self.highest_hz = highest_hz
+        self.n_frequencies = n_frequencies
+        self.n_frames = n_frames
+        self.percentiles = percentiles
+        self.sample = sample
+
+    def frequencies(self, rate_hz: float) -> np.ndarray:
+        """(frequency,) in Hz, rising."""
+        highest = min(self.highest_hz, 0.45 * rate_hz)
+        if not 0 < self.lowest_hz < highest:
+            raise ConfigError(
+                f"lowest_hz lies above 0 and below {highest:g} Hz at {rate_hz:g} Hz, got {self.lowest_hz}"
+            )
+        return np.geomspace(self.lowest_hz, highest, self.n_frequencies)
+
+    def _image(self, x: np.ndarray, rate_hz: float) -> np.ndarray:
+        n = x.shape[-1]
+        if not 1 <= self.n_frames <= n:
+            raise ShapeError(f"{self.n_frames} frames do not fit windows of {n} samples; lower n_frames")
+        frequencies = self.frequencies(rate_hz)
+        edges = np.linspace(0, n, self.n_frames + 1).round().astype(int)
+        image = np.empty((*x.shape[:2], len(self.wavelets), len(frequencies), self.n_frames), x.dtype)
+        for k, wavelet in enumerate(self.wavelets):
+            step = max(1, 8 * CACHED // (x.shape[1] * len(frequencies) * n))
+            for i in range(0, len(x), step):
+                amplitude = wavelet_amplitude(x[i : i + step], rate_hz, frequencies, wavelet)
+                image[i : i + step, :, k] = np.add.reduceat(amplitude, edges[:-1], axis=-1) / np.diff(edges)
+        return image.reshape(*x.shape[:2], -1, self.n_frames)
+
+
+class ChannelPCA(TransformerMixin, BaseEstimator):
+    """Principal component scores of each channel on its own.
+
+    Parameters
+    ----------
+    n_components : scores a channel.
+    placement : "spiral" lays 25 scores out as Zhai et al. 2017 do (figure 1B), the first in the middle, giving
+        (window, channel, 5, 5); "flat" gives (window, channel x n_components), channel by channel.
+
+    Each component's sign makes its largest loading positive.
+    """
+
+    def __init__(self, n_components: int = 25, placement: Literal["spiral", "flat"] = "spiral"):
+        self.n_components = n_components
+        self.placement = placement
+
+    def fit(self, X: Any, y: Any = None) -> ChannelPCA:
+        """Learn components from (window, channel, ...) images, or from `Windows`; memory stays at (channel, d, d).
+
+        Raises
+        ------
+        ConfigError : an unknown placement, or a number of components that it or the data do not have.
+        ShapeError : fewer than two windows, or no channel axis.
+        """
+        if self.placement not in ("spiral", "flat"):
+            raise ConfigError(f"placement is 'spiral' or 'flat', got {self.placement!r}")
+        if self.placement == "spiral" and self.n_components != PLACEMENT.size:
+            raise ConfigError(
+                f"the spiral has {PLACEMENT.size} places, got n_components={self.n_components}; use 'flat'"
+            )
+        shape = X.shape
+        if len(shape) < 3 or shape[0] < 2:
+            raise ShapeError(f"ChannelPCA learns from at least two (window, channel, ...) images, got shape {shape}")
+        n, n_channels, d = shape[0], shape[1], int(np.prod(shape[2:]))
+        if not 1 <= self.n_components <= min(n, d):
+            raise ConfigError(
+                f"{n} windows of {d} values a channel have at most {min(n, d)} components, got {self.n_components}"
+            )
+        # Shifted by a first mean, so that sums of squares do not cancel.
+        shift = next(self._rows(X)).mean(axis=1, keepdims=True)
+        total, gram = np.zeros((n_channels, d)), np.zeros((n_channels, d, d))
+        for rows in self._rows(X):
+            rows = rows - shift
+            total += rows.sum(axis=1)
+            gram += rows.swapaxes(1, 2) @ rows
+        mean = total / n
+        covariance = (gram - n * mean[:, :, None] * mean[:, None, :]) / (n - 1)
+        variance, vectors = np.linalg.eigh(covariance)
+        vectors = vectors[:, :, ::-1][:, :, : self.n_components]
+        largest = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=1)[:, None], axis=1)
+        self.mean_ = mean + shift[:, 0]
+        self.components_ = (vectors * np.sign(largest)).swapaxes(1, 2)
+        self.explained_variance_ = np.maximum(variance[:, ::-1][:, : self.n_components], 0)
+        self.n_channels_, self.image_shape_ = n_channels, tuple(shape[2:])
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """(window, channel, 5, 5) or (window, channel x n_components) scores, in the images' dtype.
+
+        Raises
+        ------
+        NotFittedError : `fit` comes first.
+        ShapeError : images of another shape than those of `fit`.
+        """
+        check_is_fitted(self)
+        if tuple(X.shape[1:]) != (self.n_channels_, *self.image_shape_):
+            raise ShapeError(
+                f"ChannelPCA learnt from images (channel, ...) of shape {(self.n_channels_, *self.image_shape_)}, got "
+                f"{tuple(X.shape[1:])}"
+            )
+        scores = np.empty((len(X), self.n_channels_, self.n_components), X.dtype)
+        weights = self.components_.swapaxes(1, 2)
+        at = 0
+        for rows in self._rows(X):
+            scores[at : at + rows.shape[1]] = ((rows - self.mean_[:, None]) @ weights).swapaxes(0, 1)
+            at += rows.shape[1]
+        return scores[..., PLACEMENT - 1] if self.placement == "spiral" else scores.reshape(len(X), -1)
+
+    @staticmethod
+    def _rows(X: Any) -> Iterator[np.ndarray]:
+        """(channel, window, value) float64, a batch at a time."""
+        for i in range(0, len(X), BATCH):
+            batch = X.batch(slice(i, i + BATCH)) if isinstance(X, Windows) else np.asarray(X[i : i + BATCH])
+            check_finite(batch.reshape(len(batch), -1), "images")
+            yield batch.reshape(*batch.shape[:2], -1).swapaxes(0, 1).astype(np.float64)
