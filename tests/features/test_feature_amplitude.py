@@ -191,3 +191,8 @@ def test_histogram_sigma_is_the_window_s_own_or_the_caller_s():
     np.testing.assert_array_equal(np.flatnonzero(FEATURES["HIST"](np.zeros(5))), [10])
     with pytest.raises(ConfigError, match="sigma is finite and not negative"):
         FEATURES["HIST"](R, sigma=-1.0)
+
+
+def test_modified_means_at_the_quarters_of_a_window_of_four():
+    assert FEATURES["MMAV1"](np.ones(4)) == (1 + 1 + 1 + 0.5) / 4  # i = 1 and i = 3 lie on the quarters, inside
+    assert FEATURES["MMAV2"](np.ones(4)) == (1 + 1 + 1 + 0) / 4
