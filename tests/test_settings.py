@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from myograph import LeaveOneSubjectOut, Windowing, WithinSubject
+from myograph import LeakyShuffledWindows, LeaveOneSubjectOut, Windowing, WithinSubject
 from myograph.errors import ConfigError, ProtocolError, UnknownNameError
 from myograph.filters import BandPass
 from myograph.recipes import Recipe
@@ -62,6 +62,11 @@ def test_a_protocol_by_name():
     assert change(BASE, ["protocol=LeaveOneSubjectOut"]).protocol == LeaveOneSubjectOut()
     changed = change(BASE, ["protocol=LeaveOneSubjectOut", "protocol.calibration=0.2"])
     assert changed.protocol == LeaveOneSubjectOut(0.2)
+
+
+def test_a_leaky_protocol_keeps_the_one_it_replaces_as_its_honest_counterpart():
+    changed = change(BASE, ["protocol=LeakyShuffledWindows", "protocol.seed=3"])
+    assert changed.protocol == LeakyShuffledWindows(seed=3, honest=BASE.protocol)
 
 
 @pytest.mark.parametrize(

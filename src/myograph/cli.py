@@ -35,6 +35,7 @@ app.add_typer(datasets_app, name="datasets")
 app.add_typer(features_app, name="features")
 app.add_typer(models_app, name="models")
 
+INTERRUPTED = 130
 out = Console()
 err = Console(stderr=True)
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
@@ -278,9 +279,20 @@ def datasets_check(name: str, as_json: Json = False) -> None:
 @features_app.command("list")
 def features_list(as_json: Json = False) -> None:
     """Every feature: name, outputs for one channel, source; then the named groups."""
-    from myograph.features import feature_table
+    from myograph.features import FEATURES, GROUPS
 
-    _print_rows(feature_table(), as_json)
+    rows = []
+    for name in FEATURES:
+        entry = FEATURES[name]
+        lines = [line.strip() for line in (entry.function.__doc__ or "").split("\n")]
+        tagged = lambda tag: next((t[len(tag) :].strip() for t in lines if t.startswith(tag)), "")  # noqa: E731, B023
+        rows.append({"name": entry.name, "what": lines[0], "shape": tagged("Shape:"), "source": tagged("Source:")})
+    groups = [{"group": name, "features": ", ".join(members)} for name, members in GROUPS.items()]
+    if as_json:
+        print(json.dumps({"features": rows, "groups": groups}, indent=1))
+        return
+    _print_rows(rows, False)
+    _print_rows(groups, False)
 
 
 @models_app.command("list")
@@ -408,13 +420,15 @@ def main() -> None:
     """Run the command line: a named error is one message and exit status 1, an interrupt 130."""
     try:
         code = app(standalone_mode=False)
+        if code == INTERRUPTED:  # typer's own answer to Ctrl-C
+            raise KeyboardInterrupt
         sys.exit(code if isinstance(code, int) else 0)
     except MyographError as error:
         _say_error(str(error))
         sys.exit(1)
     except (KeyboardInterrupt, typer.Abort):
         err.print("interrupted; finished folds are kept: start the same command again to go on")
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except Exception as error:
         if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "exit_code"):
             _usage(error)
@@ -436,3 +450,7 @@ def _usage(error: Any) -> None:
 def _say_error(message: str) -> None:
     err.print("[bold red]error[/bold red]", end=" ")
     err.print(message, markup=False, highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -118,6 +118,8 @@ def _replace(target: Any, name: str, old: Any, value: Any, key: str) -> Any:
         raise ConfigError(f"{key} is a number (now {old!r}), got {value!r}")
     if name == "protocol" and not hasattr(value, "folds"):
         raise ConfigError(f"{key} is a protocol such as WithinSubject, got {value!r}; see myograph.protocols")
+    if name == "protocol" and value.leaky and value.honest is None:
+        value = dataclasses.replace(value, honest=old)  # what would have run stands beside it
     try:
         return dataclasses.replace(target, **{name: value})
     except TypeError as error:

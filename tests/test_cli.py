@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from myograph import cli
+from myograph.datasets import DATASETS
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A data folder with a miniature of 3DC in its own format."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "3dc").mkdir()
+    DATASETS.create("3dc").write_miniature(folder / "3dc", np.random.default_rng(0))
+    return folder
+
+
+@pytest.fixture
+def call(data, monkeypatch, capsys, tmp_path):
+    """Run the command line in this process: (exit status, stdout, stderr)."""
+    monkeypatch.setenv("MYOGRAPH_DATA", str(data))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["myograph", *words])
+        for console, stream in ((cli.out, sys.stdout), (cli.err, sys.stderr)):
+            console.file = stream
+            console.width = 200
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        found = capsys.readouterr()
+        return int(stop.value.code or 0), found.out, found.err
+
+    return run
+
+
+def test_json_is_one_object_and_nothing_else(call, tmp_path):
+    status, out, _ = call("run", "--dataset", "3dc", "--jobs", "1", "--out", str(tmp_path / "run"), "--json")
+    assert status == 0
+    found = json.loads(out)
+    assert found["protocol"] == "CrossSession"
+    assert found["leaky"] is False
+    assert found["audit"]["passed"] is True
+    assert found["n_windows"] > 0
+    assert found["run"] == str(tmp_path / "run")
+    assert set(found["metrics"]["accuracy"]) == {"mean", "std", "low", "high", "n"}
+    assert len(found["subjects"]) == len(found["folds"]) == 2
+    assert found["wall_s"] > 0
+    assert found["peak_memory_bytes"] > 1e6
+    assert os.path.getsize(found["report"]) > 10_000
+
+
+def test_a_run_shows_its_table_its_audit_and_its_report_and_can_be_shown_again(call, tmp_path):
+    status, out, _ = call("run", "--dataset", "3dc", "--jobs", "1", "--out", str(tmp_path / "run"))
+    assert status == 0
+    assert "audit passed" in out
+    assert "Accuracy" in out
+    assert str(tmp_path / "run" / "report.html") in out
+    again = call("report", str(tmp_path / "run"))[1]
+    assert "audit passed" in again
+    assert json.loads(call("report", str(tmp_path / "run"), "--json")[1])["recipe"] == "3dc-lda"
+
+
+def test_a_leaky_run_says_so_in_every_place(call, tmp_path):
+    words = ["--set", "protocol=LeakyShuffledWindows", "--jobs", "1", "--out", str(tmp_path / "run")]
+    status, out, _ = call("run", "--dataset", "3dc", *words)
+    assert status == 0
+    assert "LEAKY" in out
+    assert "honest (CrossSession)" in out
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "LEAKY: train and test share samples" in page
+    assert "Audit passed" not in page
+    found = json.loads(call("report", str(tmp_path / "run"), "--json")[1])
+    assert found["leaky"] is True
+    assert found["audit"]["passed"] is False
+    assert found["honest"]["leaky"] is False
+
+
+def test_subjects_seed_method_and_settings_reach_the_run(call, tmp_path):
+    words = ["--subjects", "2", "--method", "knn", "--set", "method.k=3", "--set", "windowing.step_ms=100"]
+    _, out, _ = call("run", "--dataset", "3dc", *words, "--seed", "5", "--jobs", "1", "--json")
+    found = json.loads(out)
+    assert [s["subject"] for s in found["subjects"]] == ["2"]
+    assert found["method"] == "knn"
+    assert found["seed"] == 5
+    stored = json.loads((tmp_path / found["run"] / "run.json").read_text())
+    assert stored["settings"]["method_options"] == {"k": 3}
+    assert stored["settings"]["windowing"]["step_ms"] == 100
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("run", "--dataset", "3cd"), "no data set named '3cd'. Did you mean '3dc'"),
+        (("run", "--dataset", "3dc", "--method", "ldaa"), "Did you mean 'lda'"),
+        (("run", "demoo"), "Did you mean 'demo'"),
+        (("run", "--dataset", "3dc", "--subjects", "99"), "no subject of 3dc named '99'"),
+        (("run", "--dataset", "3dc", "--set", "windowing.lenght_ms=3"), "Did you mean 'length_ms'"),
+        (("run", "--dataset", "myoarmband"), "myograph datasets fetch myoarmband"),
+        (("rum",), "Did you mean 'run'"),
+        (("datasets", "info", "ninapro_db11"), "Did you mean 'ninapro_db1"),
+        (("report", "nowhere"), "holds no run"),
+    ],
+)
+def test_errors_are_one_message_with_advice(call, words, message):
+    status, out, err = call(*words)
+    assert status in (1, 2)
+    assert message in err.replace("\n", " ")
+    assert "Traceback" not in err
+    assert out == ""
+
+
+def test_an_interrupt_says_how_to_go_on(call, monkeypatch):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("myograph.evaluation.evaluate", interrupted)
+    status, _, err = call("run", "--dataset", "3dc")
+    assert status == 130
+    assert "start the same command again to go on" in err
+
+
+def test_listings(call):
+    names = {row["name"] for row in json.loads(call("datasets", "list", "--json")[1])}
+    assert {"3dc", "myoarmband", "ninapro_db1", "simulated"} <= names
+    assert {"lda", "svm", "knn", "random_forest", "atzori"} <= {
+        r["name"] for r in json.loads(call("methods", "--json")[1])
+    }
+    assert "demo" in {r["name"] for r in json.loads(call("recipes", "--json")[1])}
+    assert "MAV" in call("features", "list")[1]
+    assert json.loads(call("datasets", "info", "3dc", "--json")[1])["here"] is True
+
+
+def test_check_finds_what_is_missing_and_what_is_whole(call, data):
+    status, out, _ = call("datasets", "check", "3dc", "--json")
+    assert status == 0
+    assert not [f for f in json.loads(out)["findings"] if f["level"] == "error"]
+    victim = sorted((data / "3dc").rglob("*.txt"))[0]
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[: len(whole) // 2].rsplit(b",", 1)[0])
+    try:
+        status, out, _ = call("datasets", "check", "3dc", "--json")
+        assert status == 1
+        assert victim.name in out
+    finally:
+        victim.write_bytes(whole)
+
+
+@pytest.mark.slow
+def test_the_installed_command_starts(data):
+    found = subprocess.run([sys.executable, "-m", "myograph.cli", "--help"], capture_output=True, text=True)
+    assert found.returncode == 0
+    assert "datasets" in found.stdout
