@@ -21,7 +21,7 @@ from myograph.recording import check_finite
 from myograph.windows import Windows
 
 BATCH = 512  # windows at a time
-CACHED = 1 << 17  # values transformed at a time: they stay in the processor's second-level cache
+CACHED = 1 << 16  # values transformed at a time: they stay in the processor's second-level cache
 
 # Where Zhai et al. 2017, figure 1B, put the principal components by rank.
 PLACEMENT = np.array(
@@ -68,11 +68,13 @@ def power_spectrogram(
     n_frames = segments.shape[1]
     power = np.empty((len(rows), n_frames, n_bins), x.dtype)
     step = max(1, CACHED // (n_frames * segment))
+    tapered = np.empty((min(step, len(rows)), n_frames, segment), x.dtype)
     for i in range(0, len(rows), step):
-        spectrum = scipy.fft.rfft(segments[i : i + step] * taper, axis=-1, overwrite_x=True)[..., :n_bins]
-        out = power[i : i + step]
-        np.multiply(spectrum.real, spectrum.real, out=out)
-        out += spectrum.imag * spectrum.imag
+        some = segments[i : i + step]
+        spectrum = scipy.fft.rfft(np.multiply(some, taper, out=tapered[: len(some)]), axis=-1)
+        parts = spectrum.view(x.dtype)  # real and imaginary in turn
+        np.multiply(parts, parts, out=parts)
+        np.add(parts[..., 0 : 2 * n_bins : 2], parts[..., 1 : 2 * n_bins : 2], out=power[i : i + step])
     return power.reshape(*lead, n_frames, n_bins).swapaxes(-1, -2)
 
 
@@ -286,7 +288,7 @@ class WaveletImages(_Images):
         edges = np.linspace(0, n, self.n_frames + 1).round().astype(int)
         image = np.empty((*x.shape[:2], len(self.wavelets), len(frequencies), self.n_frames), x.dtype)
         for k, wavelet in enumerate(self.wavelets):
-            step = max(1, 8 * CACHED // (x.shape[1] * len(frequencies) * n))
+            step = max(1, 16 * CACHED // (x.shape[1] * len(frequencies) * n))
             for i in range(0, len(x), step):
                 amplitude = wavelet_amplitude(x[i : i + step], rate_hz, frequencies, wavelet)
                 image[i : i + step, :, k] = np.add.reduceat(amplitude, edges[:-1], axis=-1) / np.diff(edges)
