@@ -12,7 +12,7 @@ import numpy as np
 from myograph.datasets import DATASETS, Dataset, natural
 from myograph.datasets._matlab import read_matlab, write_matlab
 from myograph.datasets._trials import find_folders
-from myograph.errors import DataError
+from myograph.errors import DataError, MyographError
 from myograph.protocols import KFoldRepetitions
 from myograph.quality import Finding
 from myograph.recording import Layout, Recording
@@ -91,7 +91,7 @@ class CslHdemg(Dataset):
         for session, gesture, path in files:
             try:
                 yield self._recording(subject, session, gesture, path)
-            except DataError as error:
+            except MyographError as error:
                 what, _, advice = str(error).partition("; ")
                 yield Finding("error", str(path), what, advice)
 

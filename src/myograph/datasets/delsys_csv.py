@@ -10,7 +10,7 @@ import numpy as np
 
 from myograph.datasets import DATASETS, Dataset, natural
 from myograph.datasets._emgworks import is_export, read_emgworks, write_emgworks
-from myograph.errors import ConfigError, DataError
+from myograph.errors import ConfigError, DataError, MyographError
 from myograph.protocols import KFoldRepetitions
 from myograph.quality import Finding
 from myograph.recording import Recording
@@ -73,7 +73,7 @@ class DelsysCsv(Dataset):
     def examine(self, folder: Path, subject: str) -> Iterator[Recording | Finding]:
         try:
             yield from self.read(folder, [subject])
-        except DataError as error:
+        except MyographError as error:
             what, _, advice = str(error).partition("; ")
             yield Finding("error", str(self._files(folder)[subject]), what, advice)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from myograph.datasets import DATASETS, Dataset, RemoteFile, natural
 from myograph.datasets._matlab import read_matlab, write_matlab
-from myograph.errors import ConfigError, DataError
+from myograph.errors import ConfigError, DataError, MyographError
 from myograph.protocols import CrossSession
 from myograph.quality import Finding
 from myograph.recording import Layout, Recording
@@ -89,13 +89,13 @@ class FlexEmg(Dataset):
         layout = None
         try:
             layout = _layout(self._map(folder))
-        except DataError as error:
+        except MyographError as error:
             what, _, advice = str(error).partition("; ")
             yield Finding("error", str(folder), what, advice)
         for session, trial, path in self._files(folder)[subject]:
             try:
                 yield self._recording(subject, session, trial, path, layout)
-            except DataError as error:
+            except MyographError as error:
                 what, _, advice = str(error).partition("; ")
                 yield Finding("error", str(path), what, advice)
 

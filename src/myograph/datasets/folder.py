@@ -11,7 +11,7 @@ import numpy as np
 from myograph.datasets import DATASETS, Dataset, natural
 from myograph.datasets._description import FACTS, Description, describe, word
 from myograph.datasets._tables import ENDINGS, Table, channels, read_table
-from myograph.errors import ConfigError, DataError, unknown_name
+from myograph.errors import ConfigError, DataError, MyographError, unknown_name
 from myograph.protocols import KFoldRepetitions
 from myograph.quality import Finding
 from myograph.recording import Recording, run_starts
@@ -139,7 +139,7 @@ class Folder(Dataset):
                 continue
             try:
                 pieces += [p for p in self._pieces(path, facts, files, description) if p.subject == subject]
-            except (DataError, ConfigError) as error:
+            except MyographError as error:
                 what, _, advice = str(error).partition("; ")
                 yield Finding("error", str(path), what, advice)
         yield from _recordings(pieces, description)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from myograph.datasets import DATASETS, Dataset, natural
-from myograph.errors import DataError
+from myograph.errors import DataError, MyographError
 from myograph.protocols import KFoldRepetitions
 from myograph.quality import Finding
 from myograph.recording import Recording
@@ -57,7 +57,7 @@ class PluxBiceps(Dataset):
         path = self._files(folder)[subject]
         try:
             recording = read_opensignals(path, subject)
-        except DataError as error:
+        except MyographError as error:
             what, _, advice = str(error).partition("; ")
             yield Finding("error", str(path), what, advice)
             return

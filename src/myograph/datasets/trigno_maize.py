@@ -12,7 +12,7 @@ import numpy as np
 from myograph.datasets import DATASETS, Dataset, natural
 from myograph.datasets._emgworks import read_emgworks, write_emgworks
 from myograph.datasets._matlab import read_matlab, write_matlab
-from myograph.errors import DataError
+from myograph.errors import DataError, MyographError
 from myograph.protocols import LeaveOneSubjectOut
 from myograph.quality import Finding
 from myograph.recording import Layout, Recording, Unit
@@ -85,7 +85,7 @@ class TrignoMaize(Dataset):
         for muscle, path in files:
             try:
                 yield self._recording(subject, muscle, path)
-            except DataError as error:
+            except MyographError as error:
                 what, _, advice = str(error).partition("; ")
                 yield Finding("error", str(path), what, advice)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from myograph.datasets import DATASETS, Dataset, RemoteFile, natural
 from myograph.datasets._matlab import read_matlab, write_matlab
-from myograph.errors import ConfigError, DataError
+from myograph.errors import ConfigError, DataError, MyographError
 from myograph.protocols import CrossSession
 from myograph.quality import Finding
 from myograph.recording import Recording
@@ -95,7 +95,7 @@ class UniboInail(Dataset):
         for day, posture, path in self._files(folder)[subject]:
             try:
                 yield self._recording(subject, f"day{day} posture{posture}", path)
-            except DataError as error:
+            except MyographError as error:
                 what, _, advice = str(error).partition("; ")
                 yield Finding("error", str(path), what, advice)
 

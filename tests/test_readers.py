@@ -1,0 +1,425 @@
+"""Readers of single data sets: samples, labels and repetitions recomputed from the files by a second route."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from scipy.io import loadmat, savemat
+
+from myograph import Recording
+from myograph.datasets import DATASETS, load
+from myograph.errors import ConfigError, DataError
+
+NAMES = (
+    "capgmyo",
+    "csl_hdemg",
+    "delsys_csv",
+    "electrode_shift",
+    "flexemg",
+    "ice_lab",
+    "longterm_myo",
+    "plux_biceps",
+    "trigno_maize",
+    "unibo_inail",
+)
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a data set's miniature, written when first asked for. Not to be changed."""
+    home = tmp_path_factory.mktemp("shelf")
+
+    def folder(name: str) -> Path:
+        place = home / name
+        if not place.exists():
+            place.mkdir()
+            DATASETS.create(name).write_miniature(place, np.random.default_rng(7))
+        return place
+
+    return folder
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Callable[[str], Path]:
+    """A miniature that the test may damage."""
+
+    def folder(name: str) -> Path:
+        DATASETS.create(name).write_miniature(tmp_path, np.random.default_rng(7))
+        return tmp_path
+
+    return folder
+
+
+def read(name: str, folder: Path, subject: str, **options: object) -> list[Recording]:
+    return list(DATASETS.create(name, **options).read(folder, [subject]))
+
+
+def one(recording: Recording, label: str, repetition: int) -> np.ndarray:
+    """(channel, time) samples of one label and repetition."""
+    code = recording.label_names.index(label)
+    return recording.signal[:, (recording.label == code) & (recording.repetition == repetition)]
+
+
+def by_csv_module(path: Path) -> np.ndarray:
+    with open(path, newline="") as file:
+        return np.array([[float(c) for c in row] for row in csv.reader(file)])
+
+
+def test_longterm_myo(shelf: Callable[[str], Path]) -> None:
+    first, second = read("longterm_myo", shelf("longterm_myo"), "2")
+    assert (first.session, second.session, first.unit, first.rate_hz) == ("day01", "day02", "normalised", 200.0)
+    assert "neutral" in first.name
+    assert "inner" in second.name
+    path = next(shelf("longterm_myo").rglob("sub2/day2/D2M17T3.csv"))
+    np.testing.assert_allclose(one(second, "wrist flexion, hand closed", 3), by_csv_module(path).T, rtol=1e-6)
+    assert Counter(second.repetition.tolist()) == dict.fromkeys((1, 2, 3, 4), 22 * 100)
+    assert len(second.label_names) == 22
+
+
+def test_electrode_shift_takes_classes_from_the_json_alone(own: Callable[[str], Path]) -> None:
+    folder = own("electrode_shift")
+    place = next(folder.rglob("subject1/trial_2"))
+    facts = json.loads((place / "metadata.json").read_text())
+    for key, entry in facts.items():
+        if key.endswith("R_1_C_3.csv"):
+            entry["class_name"] = "Wrist_Flexion"
+        elif key.endswith("R_1_C_4.csv"):
+            entry["class_name"] = "Wrist_Extension"
+    (place / "metadata.json").write_text(json.dumps(facts))
+    recordings = read("electrode_shift", folder, "1")
+    assert [r.session for r in recordings] == ["training", "trial_1", "trial_2", "trial_3", "trial_4"]
+    assert [len(np.unique(r.repetition)) for r in recordings] == [5, 2, 2, 2, 2]
+    np.testing.assert_array_equal(one(recordings[2], "wrist flexion", 2), by_csv_module(place / "R_1_C_3.csv").T)
+    np.testing.assert_array_equal(one(recordings[2], "wrist extension", 1), by_csv_module(place / "R_0_C_3.csv").T)
+    (place / "metadata.json").unlink()
+    with pytest.raises(DataError, match="only it says which class a file is; copy"):
+        read("electrode_shift", folder, "1")
+    assert [f.level for f in DATASETS.create("electrode_shift").check(folder)] == ["error"]
+
+
+def test_unibo_inail(shelf: Callable[[str], Path]) -> None:
+    folder = shelf("unibo_inail")
+    raw = loadmat(next(folder.rglob("user_2_day_1_posture_1.mat")))
+    first, second = read("unibo_inail", folder, "2")
+    assert (first.session, second.session) == ("day1 posture1", "day2 posture1")
+    np.testing.assert_array_equal(first.signal, raw["emg"].T)
+    np.testing.assert_array_equal(first.label, raw["relabel"][:, 0] - 1)
+    np.testing.assert_array_equal(
+        read("unibo_inail", folder, "2", label_track="label")[0].label, raw["label"][:, 0] - 1
+    )
+    counter = raw["gestureCounter"][:, 0]
+    np.testing.assert_array_equal(first.repetition[counter > 0], counter[counter > 0])
+    assert set(first.repetition[counter == 0]) == {1}
+    # Trimmed by 50 samples on each side: 300 cued, 200 left, 6 times over.
+    assert Counter(first.label.tolist())[1] == 6 * 200
+    with pytest.raises(DataError, match="no files of postures 3"):
+        DATASETS.create("unibo_inail", postures=3).subjects(folder)
+    with pytest.raises(ConfigError, match="label_track is 'relabel' or 'label'"):
+        DATASETS.create("unibo_inail", label_track="stimulus")
+
+
+def test_flexemg(shelf: Callable[[str], Path]) -> None:
+    folder = shelf("flexemg")
+    recordings = read("flexemg", folder, "1")
+    assert list(dict.fromkeys(r.session for r in recordings)) == ["Session1Train", "Session1Test"]
+    file = loadmat(next(folder.rglob("001-Session1Train/001-003.mat")), squeeze_me=True)
+    recording = recordings[2]
+    assert set(recording.repetition) == {3}
+    raw = file["raw"][:, :64].astype(float)
+    expected = (raw - raw.mean(axis=0)) * float(file["p"]["lsbmV"]) * 1000
+    np.testing.assert_allclose(recording.signal, expected.T, rtol=1e-4, atol=1e-3)
+    # 450 samples each of rest and four gestures, 90 of them (20 %) unlabelled on either side; then a tail.
+    order = ["Rest", *(file["p"]["labelnames"].item()[i - 1] for i in file["p"]["sequence"].item())]
+    for i, name in enumerate(order):
+        part = recording.label[i * 450 : (i + 1) * 450]
+        assert (part[:90] == -1).all()
+        assert {recording.label_names[c] for c in part[90:360]} == {name}
+        assert (part[360:] == -1).all()
+    assert (recording.label[5 * 450 :] == -1).all()
+    assert (read("flexemg", folder, "1", trim=0.0)[2].label[: 5 * 450] >= 0).all()
+    grid = loadmat(next(folder.rglob("arraymap.mat")))["arraymap"]
+    np.testing.assert_array_equal(recording.layout.index(), grid.astype(int) - 1)
+
+
+def test_plux_biceps(shelf: Callable[[str], Path]) -> None:
+    folder = shelf("plux_biceps")
+    (recording,) = read("plux_biceps", folder, "emg_fatigue")
+    with h5py.File(next(folder.rglob("emg_fatigue.h5"))) as file:
+        counts = file["00:07:80:4C:01:B1/raw/channel_2"][:, 0].astype(float)
+    # 12 bits over 3 V at a gain of 1000: half of the counts is no voltage, one count 3 mV / 4096 = 0.7324 µV.
+    np.testing.assert_allclose(recording.signal[0], (counts - 2048) * 0.732421875, rtol=1e-5, atol=1e-4)
+    assert set(recording.label) == {-1}
+    assert recording.rate_hz == 1000
+
+
+def test_delsys_csv(own: Callable[[str], Path]) -> None:
+    folder = own("delsys_csv")
+    path = folder / "recording 1.csv"
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith("Label: Mini sensor 1: EMG 1 Sampling frequency: 1.259259e+03 Number of points:")
+    rows = list(csv.reader(lines[lines.index("") + 2 :]))
+    (recording,) = read("delsys_csv", folder, "recording 1")
+    assert recording.rate_hz == 1259.259
+    np.testing.assert_allclose(recording.signal, np.array([[r[1], r[5]] for r in rows], float).T * 1e6, rtol=1e-6)
+    # The second sensor stops 10 samples earlier: both are cut there.
+    header = len(lines) - len(rows)
+    cut = [",".join([*r[:4], "", "", *r[6:]]) for r in rows[-10:]]
+    path.write_text("\n".join([*lines[:-10], *cut]) + "\n")
+    assert read("delsys_csv", folder, "recording 1")[0].n_samples == len(rows) - 10
+    path.write_text("\n".join([*lines[:header], *cut[:1], *lines[header:]]) + "\n")
+    with pytest.raises(DataError, match="has a blank in row 1 and goes on after it; export it"):
+        read("delsys_csv", folder, "recording 1")
+    path.write_text("\n".join([lines[0], *lines[1:header], lines[header].replace(",", ",x", 1)]) + "\n")
+    with pytest.raises(DataError, match="cut short or damaged"):
+        read("delsys_csv", folder, "recording 1")
+    path.write_text("\n".join([lines[0], "no header", *lines[header:]]) + "\n")
+    with pytest.raises(DataError, match="is no EMGworks export"):
+        read("delsys_csv", folder, "recording 1")
+    path.write_text("\n".join([lines[0].replace("EMG", "ECG"), *lines[header - 1 :]]) + "\n")
+    with pytest.raises(DataError, match="names no EMG signal"):
+        read("delsys_csv", folder, "recording 1")
+    path.write_text("\n".join([lines[0].replace("1.259259e+03", "2e3"), *lines[1:]]) + "\n")
+    with pytest.raises(DataError, match=r"EMG at \[1259.259, 2000.0\] Hz; export sensors of one rate together"):
+        read("delsys_csv", folder, "recording 1")
+
+
+def test_trigno_maize_reads_both_formats_alike(own: Callable[[str], Path]) -> None:
+    folder = own("trigno_maize")
+    recordings = read("trigno_maize", folder, "1")
+    assert [r.label_names[r.label[0]] for r in recordings] == [
+        "left_biceps",
+        "right_biceps",
+        "left_tibialis",
+        "right_tibialis",
+    ]
+    assert all(r.signal.shape[0] == 16 and r.rate_hz == 1000 and len(set(r.label)) == 1 for r in recordings)
+    raw = loadmat(folder / "subject2" / "left_tibialis.mat")["emg"]
+    np.testing.assert_allclose(read("trigno_maize", folder, "2")[2].signal, raw.T * 1e6, rtol=1e-6)
+    # The same samples as a CSV and as a .mat file give the same recording.
+    volts = recordings[0].signal.T / 1e6
+    (folder / "subject1" / "left_biceps.csv").unlink()
+    savemat(folder / "subject1" / "left_biceps.mat", {"emg": volts})
+    np.testing.assert_allclose(read("trigno_maize", folder, "1")[0].signal, recordings[0].signal, rtol=1e-6)
+    savemat(folder / "subject1" / "left_biceps.mat", {"emg": volts[:, :15]})
+    with pytest.raises(DataError, match=r"\(time, 16\) was expected"):
+        read("trigno_maize", folder, "1")
+    savemat(folder / "subject1" / "right_biceps.mat", {"emg": volts})
+    with pytest.raises(DataError, match="are one recording; keep one"):
+        read("trigno_maize", folder, "1")
+
+
+def test_csl_hdemg_leaves_out_every_eighth_row(shelf: Callable[[str], Path]) -> None:
+    folder = shelf("csl_hdemg")
+    recordings = read("csl_hdemg", folder, "2")
+    assert [(r.session, r.label_names[r.label[0]]) for r in recordings] == [
+        (s, g) for s in ("1", "2") for g in ("idle", "gesture 1", "gesture 2")
+    ]
+    assert [int(r.repetition.max()) for r in recordings] == [30, 10, 10, 30, 10, 10]
+    cells = loadmat(folder / "subject2" / "session1" / "gest1.mat")["gestures"]
+    kept = np.delete(cells[0, 3], np.s_[7:192:8], axis=0)
+    recording = recordings[1]
+    np.testing.assert_array_equal(one(recording, "gesture 1", 4), kept)
+    assert recording.n_channels == 168
+    assert recording.rate_hz == 2048
+    # Rows of the file run down a column of eight electrodes: row 9 (from 0) is the second of the second column.
+    assert recording.layout.index()[1, 1] == 8
+    np.testing.assert_array_equal(one(recording, "gesture 1", 4)[8], cells[0, 3][9])
+
+
+def test_ice_lab_drops_column_193(shelf: Callable[[str], Path]) -> None:
+    folder = shelf("ice_lab")
+    (recording,) = read("ice_lab", folder, "2")
+    five = loadmat(folder / "002-003-005.mat")["Data"]
+    assert five.shape[1] == 193
+    np.testing.assert_array_equal(one(recording, "gesture 3", 5), five[:, :192].T)
+    np.testing.assert_array_equal(one(recording, "gesture 8", 2), loadmat(folder / "002-008-002.mat")["data"].T)
+    assert recording.layout.shape == (8, 24)
+    assert recording.rate_hz == 2560
+
+
+def test_capgmyo_databases(shelf: Callable[[str], Path]) -> None:
+    folder = shelf("capgmyo")
+    (recording,) = read("capgmyo", folder, "2")
+    np.testing.assert_array_equal(
+        one(recording, "pointing index", 3), loadmat(folder / "dba" / "002-007-003.mat")["data"].T
+    )
+    assert (len(recording.label_names), recording.unit) == (8, "normalised")
+    days = read("capgmyo", folder, "2", database="b")
+    assert [r.session for r in days] == ["1", "2"]
+    for number, day in zip((3, 4), days):
+        expected = loadmat(folder / "dbb" / f"{number:03d}-001-002.mat")["data"].T
+        np.testing.assert_array_equal(one(day, "thumb up", 2), expected)
+    assert len(read("capgmyo", folder, "1", database="c")[0].label_names) == 12
+    with pytest.raises(ConfigError, match="database is 'a', 'b' or 'c', got 'd'"):
+        DATASETS.create("capgmyo", database="d")
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "variables", "message"),
+    [
+        ("unibo_inail", "user_1_day_1_posture_1.mat", {"emg": np.zeros((9, 4))}, "lacks 'relabel', 'gestureCounter'"),
+        (
+            "unibo_inail",
+            "user_1_day_1_posture_1.mat",
+            {"emg": np.zeros((9, 4)), "relabel": np.ones((8, 1)), "gestureCounter": np.ones((9, 1))},
+            "one sample of each was expected a row",
+        ),
+        (
+            "unibo_inail",
+            "user_1_day_1_posture_1.mat",
+            {"emg": np.zeros((9, 4)), "relabel": np.full((9, 1), 7), "gestureCounter": np.ones((9, 1))},
+            "holds labels .* 1 to 6 were expected",
+        ),
+        ("csl_hdemg", "subject1/session1/gest1.mat", {"gestures": np.zeros((192, 50))}, "is a cell array of"),
+        ("ice_lab", "001-001-001.mat", {"Data": np.zeros((50, 64))}, "64 channels .* 192 channels"),
+        ("ice_lab", "001-001-001.mat", {"x": np.zeros((50, 192))}, "lacks 'data'"),
+        ("capgmyo", "dba/001-001-001.mat", {"data": np.full((50, 128), np.nan)}, "samples that are NaN"),
+        ("flexemg", "001-Session1Train/001-001.mat", {"raw": np.zeros((50, 96)), "p": 1}, "does not say order"),
+        ("flexemg", "001-Session1Train/001-001.mat", {"raw": np.zeros((50, 60)), "p": 1}, "64 or more"),
+    ],
+)
+def test_malformed_matlab_files(
+    own: Callable[[str], Path], name: str, file: str, variables: dict, message: str
+) -> None:
+    folder = own(name)
+    savemat(next(folder.rglob(file)), variables)
+    with pytest.raises(DataError, match=message) as caught:
+        read(name, folder, "1")
+    assert "again" in str(caught.value)
+
+
+def test_flexemg_without_the_map_of_its_array(own: Callable[[str], Path]) -> None:
+    folder = own("flexemg")
+    next(folder.rglob("arraymap.mat")).unlink()
+    with pytest.raises(DataError, match=r"no arraymap\.mat, which places the channels; copy it there"):
+        read("flexemg", folder, "1")
+
+
+def test_check_goes_on_after_nan(own: Callable[[str], Path]) -> None:
+    folder = own("unibo_inail")
+    path = next(folder.rglob("user_1_day_1_posture_1.mat"))
+    file = {k: v for k, v in loadmat(path).items() if not k.startswith("__")}
+    file["emg"][7, 2] = np.nan
+    savemat(path, file)
+    bad, good = DATASETS.create("unibo_inail").examine(folder, "1")
+    assert bad.where == str(path)
+    assert "channel 2 at sample 7" in bad.what
+    assert good.session == "day2 posture1"
+
+
+def test_plux_refuses_what_is_not_opensignals(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["emg"] = np.zeros(5)
+    with pytest.raises(DataError, match="holds 0 devices"):
+        read("plux_biceps", tmp_path, "a")
+
+
+# ---- The real recordings. Counts are those measured from the bytes, not by these readers. ----
+
+
+def real(name: str, subjects: list[str] | None = None) -> list[Recording]:
+    home = Path(os.environ["MYOGRAPH_DATA"])
+    if not (home / name).is_dir() and not (home / f"{name}.zip").is_file():
+        pytest.skip(f"{home} does not hold {name}")
+    return load(name, subjects)
+
+
+@pytest.mark.real_data
+def test_real_longterm_myo() -> None:
+    recordings = real("longterm_myo")
+    assert [r.session for r in recordings] == [f"day{d:02d}" for d in range(1, 31)]
+    assert all(r.signal.shape == (8, 22 * 4 * 300) for r in recordings)
+    pairs = Counter(zip(recordings[29].label.tolist(), recordings[29].repetition.tolist()))
+    assert pairs == {(m, t): 300 for m in range(22) for t in range(1, 5)}
+    # The first line of day 1, motion 10, trial 1.
+    start = one(recordings[0], "wrist extension, pronated", 1)[:, 0]
+    expected = [0.015211, -0.012022, 0.01201, -0.066992, -0.021757, 0.00047495, 0.012498, 0.021918]
+    np.testing.assert_allclose(start, expected, rtol=1e-6)
+
+
+@pytest.mark.real_data
+def test_real_electrode_shift() -> None:
+    recordings = real("electrode_shift")
+    assert list(dict.fromkeys(r.subject for r in recordings)) == ["0", "1", "2", "3", "4", "5"]
+    assert len(recordings) == 30
+    for r in recordings:
+        runs = {(int(a), int(b)) for a, b in zip(r.label, r.repetition)}
+        assert len(runs) == (25 if r.session == "training" else 10)
+        assert r.n_channels == 8
+        np.testing.assert_array_equal(r.signal, np.rint(r.signal))
+    np.testing.assert_array_equal(recordings[0].signal[:, 0], [8, 6, -3, -1, -1, 4, 1, 2])
+    assert recordings[0].label_names[recordings[0].label[0]] == "hand close"
+
+
+@pytest.mark.real_data
+def test_real_unibo_inail() -> None:
+    recordings = real("unibo_inail")
+    assert [(r.session, r.n_samples) for r in recordings] == [
+        ("day1 posture1", 158536),
+        ("day2 posture1", 157260),
+        ("day4 posture1", 152607),
+        ("day8 posture1", 162266),
+    ]
+    for r in recordings:
+        assert r.signal.min() >= 0
+        assert r.signal.max() <= 32560
+        gestures = [len(np.unique(r.repetition[r.label == g])) for g in range(1, 6)]
+        assert min(gestures) >= 9
+        assert max(gestures) <= 16
+    assert Counter(recordings[0].label.tolist())[5] == 15250
+
+
+@pytest.mark.real_data
+def test_real_flexemg() -> None:
+    recordings = real("flexemg")
+    assert Counter(r.session for r in recordings) == {"Session1Train": 10, "Session3Test": 10}
+    assert all(r.signal.shape == (64, 28000) for r in recordings)
+    # 5 s each of rest and four gestures, less 20 % at either end.
+    assert all(Counter(r.label.tolist()) == {-1: 13000, **dict.fromkeys(range(5), 3000)} for r in recordings)
+    third = recordings[0].label  # its sequence is 3, 4, 2, 1
+    assert [recordings[0].label_names[third[i]] for i in (2500, 7500, 12500, 17500, 22500)] == [
+        "Rest",
+        "Lower",
+        "Open",
+        "Raise",
+        "Fist",
+    ]
+    assert recordings[0].layout.index()[0].tolist() == [28, 29, 30, 31]
+    assert recordings[0].layout.index()[15].tolist() == [35, 34, 33, 32]
+
+
+@pytest.mark.real_data
+def test_real_plux_biceps_bursts_can_be_counted() -> None:
+    bursts, fatigue = real("plux_biceps")
+    assert (bursts.n_samples, fatigue.n_samples) == (28519, 126900)
+    # 12 bits between the rails: -1500 µV and 1500 - 0.73 µV.
+    assert fatigue.signal.min() == -1500
+    assert fatigue.signal.max() == pytest.approx(1500 - 0.7324, abs=1e-3)
+    for recording, expected, shortest in ((bursts, 9, 600), (fatigue, 30, 1500)):
+        x = recording.signal[0] - np.median(recording.signal[0])
+        envelope = np.sqrt(np.convolve(x**2, np.ones(250) / 250, mode="same"))
+        active = envelope > 0.25 * np.percentile(envelope, 95)
+        edges = np.flatnonzero(np.diff(np.r_[0, active, 0]))
+        assert np.sum(edges[1::2] - edges[::2] >= shortest) == expected
+
+
+@pytest.mark.real_data
+def test_real_delsys_csv() -> None:
+    (recording,) = real("delsys_csv")
+    assert recording.signal.shape[0] == 2
+    assert recording.rate_hz == 1259.259
+    # The last row of the file: 0.0002955825 V and -1.762417e-05 V.
+    np.testing.assert_allclose(recording.signal[:, -1], [295.5825, -17.62417], rtol=1e-6)
+    with zipfile.ZipFile(Path(os.environ["MYOGRAPH_DATA"]) / "delsys_csv.zip") as archive:
+        (name,) = [n for n in archive.namelist() if n.endswith(".csv")]
+        text = archive.read(name).decode()
+    assert recording.n_samples == sum(line[:1].isdigit() for line in text.splitlines())
