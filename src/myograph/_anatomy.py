@@ -68,8 +68,8 @@ FOREARM = (
     _m("SUP", 106, 18, 4, -35, 25, 25, 21, 525),  # supinator
 )
 
-BICEPS = _m("biceps", 0, 9, 8, 12, 65, 65, 60, 900)
-TIBIALIS = _m("tibialis", 0, 7, 7, -10, 38, 38, 60, 600)
+BICEPS = _m("biceps", 0, 12, 8, 30, 50, 75, 60, 1200)
+TIBIALIS = _m("tibialis", 0, 7, 5, -24, 48, 38, 60, 900)
 
 ACTIONS: dict[str, dict[str, float]] = {
     "index_flexion": {"FDS2": 0.9, "FDP2": 0.8, "FDS3": 0.15, "ECRB": 0.15},

@@ -18,24 +18,24 @@ PERSON, DAY, ATTEMPT, NOISE = range(4)  # first part of a generator's key
 
 # people
 LIMB_RADIUS_MM, LIMB_RADIUS_SD = 40.0, 3.5
-FAT_MM, FAT_SPREAD = 3.0, 0.4  # median, and sd of the logarithm
+FAT_MM, FAT_SPREAD = 3.0, 0.3  # median, and sd of the logarithm
 VELOCITY_M_S, VELOCITY_SD = 4.0, 0.25
-MUSCLE_ANGLE_SD_DEG, MUSCLE_DEPTH_SD_MM, MUSCLE_SIZE_SPREAD, END_PLATE_SD_MM = 4.0, 1.5, 0.25, 5.0
-STYLE_SPREAD = 0.2  # of how strongly a person uses each muscle in each gesture
-STYLE_LEAK = 0.03  # excitation of muscles that the gesture does not need
-HABIT, HABIT_SPREAD = 0.15, 0.4  # excitation that goes with every movement, stabilising wrist and elbow
+MUSCLE_ANGLE_SD_DEG, MUSCLE_DEPTH_SD_MM, MUSCLE_SIZE_SPREAD, END_PLATE_SD_MM = 3.0, 1.0, 0.15, 4.0
+STYLE_SPREAD = 0.15  # of how strongly a person uses each muscle in each gesture
+STYLE_LEAK = 0.02  # excitation of muscles that the gesture does not need
+HABIT, HABIT_SPREAD = 0.15, 0.25  # excitation that goes with every movement, stabilising wrist and elbow
 EFFORT, EFFORT_SPREAD = 0.36, 0.25
-RING_ANGLE_SD_DEG = 4.0
+RING_ANGLE_SD_DEG = 3.0
 # days
 ROTATION_SD_DEG, SHIFT_SD_MM = 3.0, 3.0
 GAIN_SPREAD = 0.08  # electrode-skin contact, each channel
 STYLE_DAY_SPREAD = 0.08
 NOISE_SPREAD = 0.1  # baseline noise, each channel
 # attempts
-ATTEMPT_SPREAD, ATTEMPT_EFFORT_SPREAD = 0.35, 0.2
+ATTEMPT_SPREAD, ATTEMPT_EFFORT_SPREAD = 0.3, 0.2
 DRIFT_SPREAD = 0.07  # step of the random walk from one repetition to the next
 TREND_SPREAD = 0.1  # a person's own way of easing into a movement, each repetition, the same in every session
-POSTURE_ROTATION_SD_DEG, POSTURE_SHIFT_SD_MM = 2.5, 3.0  # skin over muscle, each gesture
+POSTURE_ROTATION_SD_DEG, POSTURE_SHIFT_SD_MM = 1.5, 2.0  # skin over muscle, each gesture
 ATTEMPT_ROTATION_SD_DEG, ATTEMPT_SHIFT_SD_MM = 0.7, 1.0
 FATIGUE_PER_REPETITION = 0.008  # slowing of conduction
 CO_CONTRACTION = 0.03  # most of it in one attempt, all muscles

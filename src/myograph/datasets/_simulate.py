@@ -81,14 +81,15 @@ def forearm(settings: dict[str, Any], subject: int, session: int) -> Iterator[Re
 
 
 MUSCLES: tuple[tuple[str, Muscle, float, float], ...] = (
-    ("left_biceps", BICEPS, 45.0, 3.5),
-    ("right_biceps", BICEPS, 45.0, 3.5),
-    ("left_tibialis", TIBIALIS, 50.0, 2.0),
-    ("right_tibialis", TIBIALIS, 50.0, 2.0),
+    ("left_biceps", BICEPS, 45.0, 4.5),
+    ("right_biceps", BICEPS, 45.0, 4.5),
+    ("left_tibialis", TIBIALIS, 50.0, 1.5),
+    ("right_tibialis", TIBIALIS, 50.0, 1.5),
 )
 """Name, muscle, limb radius and median fat, mm."""
-OFF_CENTRE_SD_MM, ALONG_SD_MM = 5.0, 8.0  # of the grid over the muscle's belly
-BURST_EFFORT, BURST_EFFORT_SPREAD = 0.45, 0.25
+OFF_CENTRE_SD_MM, ALONG_SD_MM = 5.0, 5.0  # of the grid over the muscle's belly
+SIDE_FAT_SPREAD = 0.05  # between the two sides of a person, sd of the logarithm
+BURST_EFFORT, BURST_EFFORT_SPREAD = {"biceps": 0.4, "tibialis": 0.5}, 0.2
 
 
 def muscles(settings: dict[str, Any], subject: int, session: int) -> Iterator[Recording]:
@@ -106,7 +107,7 @@ def muscles(settings: dict[str, Any], subject: int, session: int) -> Iterator[Re
         habit = BURST_EFFORT_SPREAD * rng.standard_normal()
         fatness = rng.standard_normal()
         own = keys.rng(PERSON, subject, 5000 + row)
-        limb = draw_limb(own, radius, fat * float(np.exp(0.15 * fatness)), fat_spread=0.12)
+        limb = draw_limb(own, radius, fat * float(np.exp(0.15 * fatness)), fat_spread=SIDE_FAT_SPREAD)
         off_centre = OFF_CENTRE_SD_MM * own.standard_normal() / radius
         units = MotorUnits.draw(
             vary(muscle, own)._replace(angle_deg=mirror * np.rad2deg(off_centre)), limb, own, velocity
@@ -118,7 +119,7 @@ def muscles(settings: dict[str, Any], subject: int, session: int) -> Iterator[Re
         for repetition in range(1, settings["n_repetitions"] + 1):
             rng = keys.rng(ATTEMPT, subject, session, 5000 + row, repetition)
             profile = tape.trial(row + 1, repetition, rng)
-            effort = BURST_EFFORT * np.exp(habit + settings["variability"] * 0.2 * rng.standard_normal())
+            effort = BURST_EFFORT[muscle.name] * np.exp(habit + settings["variability"] * 0.2 * rng.standard_normal())
             drive = 1 + COMMON_DRIVE * slow_noise(1, len(profile), STEP_S, 0.3, rng)
             contract(
                 tape.signal, tape.start, units, electrodes, limb, min(effort, 0.95) * profile * drive + REST_TONE,
