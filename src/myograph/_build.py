@@ -87,7 +87,7 @@ def load_matching(module: nn.Module, pretrained: Any) -> list[str]:
 
     Raises
     ------
-    ConfigError : not one parameter fits.
+    ConfigError : not one weight fits (a bias alone is a coincidence).
     """
     if isinstance(pretrained, (str, os.PathLike)):
         tensors, _ = _weights.read(pretrained, "network")
@@ -101,7 +101,7 @@ def load_matching(module: nn.Module, pretrained: Any) -> list[str]:
     fits = {
         k: torch.as_tensor(v) for k, v in pretrained.items() if k in own and own[k].shape == torch.as_tensor(v).shape
     }
-    if not set(fits) & {name for name, _ in module.named_parameters()}:
+    if not any(name in fits for name, p in module.named_parameters() if p.ndim > 1):
         raise ConfigError(
             f"nothing in pretrained fits this model: it holds {', '.join(list(pretrained)[:5])} …, the model has "
             f"{', '.join(list(own)[:5])} …; is it the same architecture and channel count?"

@@ -89,20 +89,23 @@ class _NeuralEstimator(BaseEstimator):
         """
         source, y = as_source(X), self._check_targets(X, y)
         device, accelerator = self._place()
+        self.__dict__.pop("_trainer", None)
         if self.validation is None:
             train, valid = np.arange(len(y)), np.array([], int)
         else:
             labels = y if self._counts else np.zeros(len(y), int)
             train, valid = split_by_repetition(source, labels, self.validation, groups, self.seed)
         with denormals_flushed(), seeded(self.seed, device):
-            trainer, targets = self._begin(source, y, train, device, accelerator)
+            targets = self._begin(source, y, train, device)
             batches = Batches(source, train, targets[train], self.normalise_, device)
             held = Batches(source, valid, targets[valid], self.normalise_, device) if len(valid) else None
-            if self.pretrain is not None:
-                self.pretrain(self.module_, batches, self.seed)
+            begun = self.checkpoint is not None and Path(self.checkpoint).exists()
+            if self.pretrain is not None and not begun:  # a checkpoint replaces every weight
+                self.pretrain_history_ = self.pretrain(self.module_, batches, self.seed)
+            trainer = self._trainer_of(source, targets[train], device, self._plan(), accelerator)
             if accelerator is not None:
                 torch.manual_seed(self.seed + 1000 * (accelerator.process_index + 1))
-            identity = self._resume(trainer, source, y) if self.checkpoint is not None else None
+            identity = self._resume(trainer, source, y, train) if self.checkpoint is not None else None
             self._drive(trainer, batches, held, identity)
         self._finish(trainer)
         return self
@@ -115,21 +118,20 @@ class _NeuralEstimator(BaseEstimator):
         source, y = as_source(X), self._check_targets(X, y)
         device, _ = self._place()
         with denormals_flushed():
+            plan = dataclasses.replace(self._plan(), schedule="constant", schedule_options=None)
             if not hasattr(self, "module_"):
                 with seeded(self.seed, device):
                     if classes is not None:
                         self.classes_ = np.unique(np.asarray(classes))
-                    trainer, targets = self._begin(source, y, np.arange(len(y)), device, None, classes is not None)
-                    trainer.plan = dataclasses.replace(trainer.plan, schedule="constant", schedule_options=None)
+                    targets = self._begin(source, y, np.arange(len(y)), device, classes is not None)
+                trainer = self._trainer_of(source, targets, device, plan)
             else:
                 self._check_windows(source)
                 targets = self._encode_targets(y)
                 trainer = getattr(self, "_trainer", None)
                 if trainer is None:
-                    plan = dataclasses.replace(self._plan(), schedule="constant", schedule_options=None, ema=None)
-                    trainer = Trainer(self.module_, plan, Objective(), device, self._augmentation(source))
-                    trainer.history = list(self._rows)
-                    trainer.epoch = len(trainer.history)
+                    trainer = self._trainer_of(source, targets, device, plan)
+                    trainer.history, trainer.epoch = list(self._rows), len(self._rows)
             trainer.plan = dataclasses.replace(trainer.plan, epochs=trainer.epoch + 1)
             trainer.objective, trainer.order = self._objective(targets, device), self._order(targets)
             with seeded(self.seed + trainer.epoch, device):
@@ -141,16 +143,9 @@ class _NeuralEstimator(BaseEstimator):
         return self
 
     def _begin(
-        self,
-        source: Windows | np.ndarray,
-        y: np.ndarray,
-        train: np.ndarray,
-        device: torch.device,
-        accelerator: Any,
-        known: bool = False,
-    ) -> tuple[Trainer, torch.Tensor]:
-        """Targets, normalisation, module and trainer, all learnt from train rows alone."""
-        plan = self._plan()
+        self, source: Windows | np.ndarray, y: np.ndarray, train: np.ndarray, device: torch.device, known: bool = False
+    ) -> torch.Tensor:
+        """Normalisation learnt from train rows alone, and the module; returns the targets of all rows."""
         targets, n_outputs = (self._encode_targets(y), len(self.classes_)) if known else self._learn_targets(y, train)
         _, channels, samples = source.shape
         self.n_channels_, self.n_samples_ = int(channels), int(samples)
@@ -161,11 +156,21 @@ class _NeuralEstimator(BaseEstimator):
         if self.pretrained is not None:
             self.pretrained_names_ = load_matching(self.module_, self.pretrained)
         self.module_.to(device)
+        return targets
+
+    def _trainer_of(
+        self,
+        source: Windows | np.ndarray,
+        targets: torch.Tensor,
+        device: torch.device,
+        plan: Plan,
+        accelerator: Any = None,
+    ) -> Trainer:
         augment = self._augmentation(source)
         if augment is None and plan.augment_copies:
             raise ConfigError(f"augment_copies={plan.augment_copies} makes augmented copies, but augment names nothing")
-        objective, order = self._objective(targets[train], device), self._order(targets[train])
-        return Trainer(self.module_, plan, objective, device, augment, order, accelerator), targets
+        objective, order = self._objective(targets, device), self._order(targets)
+        return Trainer(self.module_, plan, objective, device, augment, order, accelerator)
 
     def _drive(self, trainer: Trainer, batches: Batches, held: Batches | None, identity: str | None) -> None:
         main = trainer.accelerator is None or trainer.accelerator.is_main_process
@@ -181,14 +186,14 @@ class _NeuralEstimator(BaseEstimator):
         self._rows = [dict(r) for r in trainer.history]
         self.best_epoch_ = trainer.best_epoch if trainer.best_state is not None else trainer.epoch
 
-    def _resume(self, trainer: Trainer, source: Windows | np.ndarray, y: np.ndarray) -> str:
+    def _resume(self, trainer: Trainer, source: Windows | np.ndarray, y: np.ndarray, train: np.ndarray) -> str:
         """The identity of this run; where its checkpoint exists, the trainer is put to where that was written."""
         left_out = ("verbose", "checkpoint", "device")
         params = {k: v for k, v in self.get_params(deep=False).items() if k not in left_out}
         if isinstance(params.get("pretrained"), Mapping):
             params["pretrained"] = _weights._digest(params["pretrained"], "pretrained", "")
         digest = hashlib.sha256(json.dumps(_weights.encode(params, "parameter")).encode())
-        digest.update(str(y.tolist()).encode())
+        digest.update(f"{y.tolist()} {train.tolist()}".encode())
         if isinstance(source, Windows):
             columns = source.table[["recording", "start", "stop", "channel", "repetition"]]
             digest.update(np.ascontiguousarray(columns.to_numpy(np.int64)))
