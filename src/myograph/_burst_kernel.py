@@ -18,46 +18,45 @@ _SIGNATURES = [
 def smoothed_energy(x, out, n_before, width, last, block, suffix, prefix):  # pragma: no cover - compiled
     """Causal moving average of |x[n]^2 - x[n-1] x[n+1]| in one pass.
 
-    x, out: (channel, time). State, changed in place: last (channel, 2) samples; the block now filling (channel, width)
+    x, out: (channel, time). State, changed in place: last (channel, 2) samples; the block now filling (width, channel)
     and its sum so far, prefix (channel,); sums from each place of the block before to its end, suffix
-    (channel, width + 1). Sums within fixed blocks (van Herk 1992) neither drift nor depend on where chunks end.
+    (width + 1, channel). Sums within fixed blocks (van Herk 1992) neither drift nor depend on where chunks end.
+    Sums run along time, so the inner loop over channels is what fits into vector registers.
     """
     n_channels, n_samples = x.shape
     scale = 1.0 / width
-    for c in range(n_channels):
-        a, b = last[c, 0], last[c, 1]
-        total = prefix[c]
-        values, tail = block[c], suffix[c]
-        at = n_before % width
-        t = 0
-        while t < n_samples:
-            stop = min(n_samples, t + width - at)
-            count = stop - t
-            # Loops without a branch inside: the first one runs in vector registers.
+    tile = np.empty((width, n_channels))
+    t = 0
+    at = n_before % width
+    while t < n_samples:
+        count = min(n_samples - t, width - at)
+        for c in range(n_channels):
+            a, b = last[c, 0], last[c, 1]
             for i in range(min(2, count)):
                 new = np.float64(x[c, t + i])
-                values[at + i] = abs(b * b - a * new)
+                block[at + i, c] = abs(b * b - a * new)
                 a, b = b, new
             for i in range(2, count):
                 here = np.float64(x[c, t + i - 1])
-                values[at + i] = abs(here * here - np.float64(x[c, t + i - 2]) * np.float64(x[c, t + i]))
+                block[at + i, c] = abs(here * here - np.float64(x[c, t + i - 2]) * np.float64(x[c, t + i]))
             if count > 2:
-                a, b = np.float64(x[c, stop - 2]), np.float64(x[c, stop - 1])
-            first_block = n_before + t < width
+                a, b = np.float64(x[c, t + count - 2]), np.float64(x[c, t + count - 1])
+            last[c, 0], last[c, 1] = a, b
+        for i in range(count):
+            weight = 1.0 / (at + i + 1) if n_before + t < width else scale
+            for c in range(n_channels):
+                prefix[c] += block[at + i, c]
+                tile[i, c] = (prefix[c] + suffix[at + i + 1, c]) * weight
+        for c in range(n_channels):
             for i in range(count):
-                total += values[at + i]
-                if first_block:
-                    out[c, t + i] = total / (at + i + 1)
-                else:
-                    out[c, t + i] = (total + tail[at + i + 1]) * scale
-            at += count
-            t = stop
-            if at == width:
-                running = 0.0
-                for i in range(width - 1, -1, -1):
-                    running += values[i]
-                    tail[i] = running
-                total = 0.0
-                at = 0
-        last[c, 0], last[c, 1] = a, b
-        prefix[c] = total
+                out[c, t + i] = tile[i, c]
+        at += count
+        t += count
+        if at == width:
+            for c in range(n_channels):
+                suffix[width - 1, c] = block[width - 1, c]
+                prefix[c] = 0.0
+            for i in range(width - 2, -1, -1):
+                for c in range(n_channels):
+                    suffix[i, c] = suffix[i + 1, c] + block[i, c]
+            at = 0

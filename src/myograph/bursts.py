@@ -38,8 +38,8 @@ class EnergyStream:
     def __init__(self, n_channels: int, width: int):
         self._n, self._width = 0, width
         self._last = np.zeros((n_channels, 2))
-        self._block = np.zeros((n_channels, width))
-        self._suffix = np.zeros((n_channels, width + 1))
+        self._block = np.zeros((width, n_channels))
+        self._suffix = np.zeros((width + 1, n_channels))
         self._prefix = np.zeros(n_channels)
 
     def push(self, x: np.ndarray) -> np.ndarray:
