@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from myograph._sums import Layout, Recipe, Sums, as_signal, recipe_of, scattered, segments, walk
 from myograph.errors import ConfigError, ShapeError, SignalError, unknown_name
 from myograph.features import FEATURES, Feature, resolve
+from myograph.features._base import check_level
 from myograph.windows import Windows
 
 BATCH_BYTES = 1 << 24  # of gathered samples in float64; small enough to leave the caches useful, large enough for BLAS
+CHUNK = 256  # windows summed at once: their sums stay in the second-level cache
+PIECE = 256  # windows that are worth a thread
+MANY = 32  # grids a recording; with more than these, of few windows each, windows are summed one by one
 
 
 @dataclass(frozen=True)
@@ -206,19 +213,112 @@ def extract(X: Windows | np.ndarray, wanted: Sequence[Request], rate_hz: float |
                     "lengthen the windows, or leave the feature out"
                 )
 
-    def fill(batch: Stretch | Batch) -> None:
-        samples = batch.gather()
-        for i, r in enumerate(wanted):
-            out[batch.row, place[i] : place[i + 1]] = pure(r, samples, batch.rate_hz)
-
-    batches = [b for part in parts for b in part.batches()]
+    tasks: list[Callable[[], None]] = []
+    for part in parts:
+        fast, slow = routes(wanted, part)
+        columns = [slice(place[i], place[i + 1]) for i in range(len(wanted))]
+        if fast:
+            layout, recipes = layout_of([wanted[i] for i in fast], part.rate_hz)
+            put = partial(_put, out, layout, recipes, [columns[i] for i in fast])
+            tasks.extend(partial(_sum, piece, layout, put) for piece in _pieces(part, n_jobs))
+        if slow:
+            put = partial(_gathered, out, [wanted[i] for i in slow], [columns[i] for i in slow])
+            tasks.extend(partial(put, batch) for batch in part.batches())
     if n_jobs == 1:
-        for batch in batches:
-            fill(batch)
+        for task in tasks:
+            task()
     else:
-        with ThreadPoolExecutor(n_jobs if n_jobs > 0 else None) as pool:
-            list(pool.map(fill, batches))
+        with ThreadPoolExecutor(n_jobs if n_jobs > 0 else os.cpu_count()) as pool:
+            list(pool.map(lambda task: task(), tasks))
     return out
+
+
+def routes(wanted: Sequence[Request], part: Stretch | Batch) -> tuple[list[int], list[int]]:
+    """Which of the requests follow from sums, and which need the windows' samples."""
+    one_channel = isinstance(part, Stretch) and part.channel is not None
+    fast = [
+        i
+        for i, r in enumerate(wanted)
+        if recipe_of(r.feature.name, r.feature.filled(r.at(part.rate_hz)))
+        and not (one_channel and r.feature.axes == "channel")
+    ]
+    return fast, [i for i in range(len(wanted)) if i not in fast]
+
+
+def layout_of(wanted: Sequence[Request], rate_hz: float | None) -> tuple[Layout, list[Recipe]]:
+    """The kernels' layout for requests that have recipes, and these recipes."""
+    levels = [0.0] * 4
+    recipes = []
+    for r in wanted:
+        filled = r.feature.filled(r.at(rate_hz))
+        recipe = recipe_of(r.feature.name, filled)
+        assert recipe is not None
+        recipes.append(recipe)
+        if recipe.level is not None:
+            levels[recipe.level] = check_level(r.feature.name, "threshold", filled["threshold"])
+    return Layout(recipes, levels), recipes
+
+
+def _pieces(part: Stretch | Batch, n_jobs: int) -> Iterator[Stretch | Batch]:
+    """The windows in order of their start, in as many pieces as there are threads if they are worth it."""
+    if isinstance(part, Batch):
+        yield from part.batches()
+        return
+    ordered = part[np.argsort(part.start, kind="stable")]
+    threads = n_jobs if n_jobs > 0 else os.cpu_count() or 1
+    size = max(PIECE, -(-len(ordered.start) // threads))
+    for first in range(0, len(ordered.start), size):
+        yield ordered[first : first + size]
+
+
+def _sum(piece: Stretch | Batch, layout: Layout, put: Callable[..., None]) -> None:
+    if isinstance(piece, Batch):
+        # Windows that come one by one are one long window of many channels.
+        n, c, length = piece.samples.shape
+        signal = as_signal(piece.samples).reshape(n * c, length)
+        for _, sums in walk(layout, signal, np.array([0]), length, length, 1):
+            put(piece.row, None, sums.reshape(-1, n, c), length)
+        return
+    signal, channel = as_signal(piece.signal), piece.channel
+    if channel is not None and (channel == channel[0]).all():
+        signal, channel = signal[channel[0] : channel[0] + 1], None
+    start, back = np.unique(piece.start, return_inverse=True)
+    step, found = segments(start, piece.length)
+    plain = len(start) == len(piece.start)  # no two rows share a window
+
+    def put_here(here: slice, sums: np.ndarray) -> None:
+        if plain and channel is None:
+            put(piece.row[here], None, sums, piece.length)
+            return
+        mine = slice(*np.searchsorted(back, (here.start, here.stop)))  # rows are in order of their start
+        which = back[mine] - here.start
+        put(piece.row[mine], None if channel is None else channel[mine], sums[:, which], piece.length)
+
+    if len(found) > MANY and len(start) < 4 * len(found):
+        for here, sums in scattered(layout, signal, start, piece.length, CHUNK):
+            put_here(here, sums)
+        return
+    for segment in found:
+        for here, sums in walk(layout, signal, start[segment], piece.length, step, CHUNK):
+            put_here(slice(segment.start + here.start, segment.start + here.stop), sums)
+
+
+def _put(
+    out: np.ndarray, layout: Layout, recipes: list[Recipe], columns: list[slice],
+    row: np.ndarray, channel: np.ndarray | None, values: np.ndarray, length: int,
+) -> None:  # fmt: skip
+    """Write the features of some windows; values are their sums, (kept row, window, channel)."""
+    sums = Sums(values, layout, length)
+    rows = slice(row[0], row[-1] + 1) if (np.diff(row) == 1).all() else row
+    for recipe, column in zip(recipes, columns):
+        found = recipe.value(sums)
+        out[rows, column] = found if channel is None else found[np.arange(len(row)), channel][:, None]
+
+
+def _gathered(out: np.ndarray, wanted: list[Request], columns: list[slice], batch: Stretch | Batch) -> None:
+    samples = batch.gather()
+    for request, column in zip(wanted, columns):
+        out[batch.row, column] = pure(request, samples, batch.rate_hz)
 
 
 def pure(request: Request, samples: np.ndarray, rate_hz: float | None) -> np.ndarray:

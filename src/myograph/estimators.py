@@ -11,8 +11,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from myograph._extract import check_input, extract, requests
+from myograph._feature_stream import FeatureStream
 from myograph.errors import ConfigError, ShapeError
-from myograph.windows import Windows
+from myograph.windows import Windowing, Windows
 
 # Estimators that live with what they are made of; imported when asked for, since theirs are heavy imports.
 _HOME_OF = {"NeuralClassifier": "training", "Spectrogram": "spectral", "ChannelPCA": "spectral"}
@@ -85,6 +86,14 @@ class Features(TransformerMixin, BaseEstimator):
             raise ShapeError(f"X has {channels} channels, Features was fitted on windows of {self.n_features_in_}")
         rate_hz = self.rate_hz if self.rate_hz is not None else getattr(self, "rate_hz_", None)
         return extract(X, self._requests(), rate_hz, self.n_jobs)
+
+    def stream(self, rate_hz: float, n_channels: int, windowing: Windowing | None = None) -> FeatureStream:
+        """The same features of a live signal: `push(chunk (channel, time))` gives rows as windows complete.
+
+        Samples are taken as float64. The grid of windows starts at the first sample; a rate in `rate_hz` of this
+        object does not matter here.
+        """
+        return FeatureStream(self._requests(), float(rate_hz), n_channels, windowing or Windowing())
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the columns: `MAV_ch0`, with outputs numbered where there are several: `AR.0_ch0`."""

@@ -1,0 +1,306 @@
+"""Features that follow from sums over a window: one pass over the signal in step-long blocks, merged into windows."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from myograph import _kernels as k
+from myograph import _merges as merges
+from myograph.features._base import EPS, floored_log, ratio
+from myograph.features.channels import _phasor_distances
+
+_log = logging.getLogger(__name__)
+_ready: set[np.dtype] = set()
+_ready_lock = threading.Lock()
+
+
+def as_signal(samples: np.ndarray) -> np.ndarray:
+    """Samples as the kernels take them (read-only, in C order, float32 or float64), which are compiled by now.
+
+    The first call ever compiles them and says so if that takes over a second; after that they are on disk.
+    """
+    samples = np.asarray(samples)
+    if samples.dtype not in (np.float32, np.float64) or not samples.flags.c_contiguous:
+        samples = np.ascontiguousarray(samples, np.float32 if samples.dtype == np.float32 else np.float64)
+    samples = samples.view()
+    samples.flags.writeable = False
+    with _ready_lock:
+        if samples.dtype not in _ready:
+            notice = threading.Timer(1.0, _say_compiling)
+            notice.start()
+            try:
+                trial = np.zeros((1, 16), samples.dtype)
+                trial.flags.writeable = False
+                layout = Layout([RECIPES["ZC"]], [0.0] * 4)
+                for _ in walk(layout, trial, np.array([0, 4]), 10, 4, 2):
+                    pass
+            finally:
+                notice.cancel()
+            _ready.add(samples.dtype)
+    return samples
+
+
+def _say_compiling() -> None:
+    _log.info("compiling the feature kernels")
+    print("myograph: compiling the feature kernels, once; later calls find them on disk", file=sys.stderr)
+
+
+class Sums:
+    """Sums of windows by row of `_kernels`: `s(k.ABS)` is (window, channel). `n` samples a window."""
+
+    def __init__(self, values: np.ndarray, layout: Layout, n: int):
+        self._values, self._place, self.n = values, layout.place, n
+
+    def __call__(self, row: int) -> np.ndarray:
+        return self._values[self._place[row]]
+
+    @cached_property
+    def roots(self) -> tuple[np.ndarray, ...]:
+        """R_0, R_2, R_4 of the window and of its log-scaled copy, see `features.moments.m0`."""
+        found = []
+        for power, step, bend in (
+            (k.SQUARE, k.STEP_SQUARE, k.BEND_SQUARE),
+            (k.LOG + k.SQUARE, k.LOG + k.STEP_SQUARE, k.LOG + k.BEND_SQUARE),
+        ):
+            found.append((np.sqrt(self(power)) / (self.n - 1)) ** 0.1 / 0.1)
+            found.extend(np.sqrt(self(row) / (self.n - 1)) ** 0.1 / 0.1 for row in (step, bend))
+        return tuple(found)
+
+    def orientation(self, value: Callable[..., np.ndarray]) -> np.ndarray:
+        """Of `value(R_0, R_2, R_4)`, see `features.moments.m0`."""
+        return _orientation(value(*self.roots[:3]), value(*self.roots[3:]))
+
+
+def _orientation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    a, b = floored_log(np.abs(x)), floored_log(np.abs(y))
+    return ratio(-2 * a * b, a * a + b * b)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The rows that a feature needs, the threshold that it sets, and how it follows from them."""
+
+    rows: tuple[int, ...]
+    value: Callable[[Sums], np.ndarray]
+    level: int | None = None
+    only: Mapping[str, Any] | None = None  # the parameters for which the recipe holds, if not for all
+
+
+_ROOTS = (k.SQUARE, k.STEP_SQUARE, k.BEND_SQUARE, k.LOG + k.SQUARE, k.LOG + k.STEP_SQUARE, k.LOG + k.BEND_SQUARE)
+
+RECIPES: dict[str, Recipe] = {
+    "MAV": Recipe((k.ABS,), lambda s: s(k.ABS) / s.n),
+    "IAV": Recipe((k.ABS,), lambda s: s(k.ABS)),
+    "MLK": Recipe((k.ABS,), lambda s: np.log(s(k.ABS) + EPS) / s.n),
+    "MEAN": Recipe((k.TOTAL,), lambda s: s(k.TOTAL) / s.n),
+    "RMS": Recipe((k.SQUARE,), lambda s: np.sqrt(s(k.SQUARE) / s.n)),
+    "SSI": Recipe((k.SQUARE,), lambda s: s(k.SQUARE)),
+    "ACT": Recipe((k.SQUARE,), lambda s: s(k.SQUARE) / s.n),
+    "VAR": Recipe((k.MEAN, k.DEVIATION), lambda s: s(k.DEVIATION) / s.n),
+    "TM": Recipe((k.CUBE,), lambda s: s(k.CUBE) / s.n, only={"order": 3}),
+    "LD": Recipe((k.LOG_1P,), lambda s: np.exp(s(k.LOG_1P) / s.n)),
+    "LOG": Recipe((k.LOG_ABS,), lambda s: np.exp(s(k.LOG_ABS) / s.n)),
+    "MSR": Recipe((k.ROOT_POSITIVE, k.ROOT_NEGATIVE), lambda s: np.hypot(s(k.ROOT_POSITIVE), s(k.ROOT_NEGATIVE)) / s.n),
+    "MYOP": Recipe((k.ABOVE,), lambda s: s(k.ABOVE) / s.n, level=3),
+    "MPK": Recipe((k.PEAK,), lambda s: s(k.PEAK)),
+    "ENT": Recipe(
+        (k.SOFT_PEAK, k.SOFT_TOTAL, k.SOFT_WEIGHTED),
+        lambda s: np.log(s(k.SOFT_TOTAL)) - s(k.SOFT_WEIGHTED) / s(k.SOFT_TOTAL),
+    ),
+    "ZC": Recipe((k.CROSSINGS, k.CROSSINGS_FIRST, k.CROSSINGS_LAST), lambda s: s(k.CROSSINGS), level=0),
+    "SSC": Recipe((k.TURNS, k.TURNS_FIRST, k.TURNS_LAST), lambda s: s(k.TURNS), level=1),
+    "WAMP": Recipe((k.STEP_ABOVE,), lambda s: s(k.STEP_ABOVE), level=2),
+    "WL": Recipe((k.STEP,), lambda s: s(k.STEP)),
+    "MFL": Recipe((k.STEP,), lambda s: np.log10(np.maximum(s(k.STEP), EPS))),
+    "MAVFD": Recipe((k.STEP,), lambda s: s(k.STEP) / (s.n - 1)),
+    "DASDV": Recipe((k.STEP_SQUARE,), lambda s: np.sqrt(s(k.STEP_SQUARE) / (s.n - 1))),
+    "MDIFF": Recipe((k.STEP_SQUARE,), lambda s: s(k.STEP_SQUARE) / s.n),
+    "MZP": Recipe((k.STEP_SQUARE,), lambda s: np.sqrt(s(k.STEP_SQUARE) / s.n)),
+    "MOB": Recipe((k.SQUARE, k.STEP_SQUARE), lambda s: np.sqrt(ratio(s(k.STEP_SQUARE), s(k.SQUARE)))),
+    "COMP": Recipe(
+        (k.SQUARE, k.STEP_SQUARE, k.BEND_SQUARE),
+        lambda s: ratio(np.sqrt(s(k.BEND_SQUARE)) * np.sqrt(s(k.SQUARE)), s(k.STEP_SQUARE)),
+    ),
+    "COR": Recipe(
+        (k.SQUARE, k.STEP_SQUARE, k.BEND_SQUARE),
+        lambda s: ratio(s(k.STEP_SQUARE), s(k.BEND_SQUARE) * s(k.SQUARE)),
+    ),
+    "PAP": Recipe(
+        (k.SQUARE, k.STEP_SQUARE, k.BEND_SQUARE),
+        lambda s: ratio(np.sqrt(s(k.SQUARE)) * np.sqrt(s(k.STEP_SQUARE)), np.sqrt(s(k.BEND_SQUARE))),
+    ),
+    "M0": Recipe(_ROOTS, lambda s: s.orientation(lambda r0, r2, r4: r0)),
+    "M2": Recipe(_ROOTS, lambda s: s.orientation(lambda r0, r2, r4: r0 - r2)),
+    "M4": Recipe(_ROOTS, lambda s: s.orientation(lambda r0, r2, r4: r0 - r4)),
+    "SPARSI": Recipe(
+        _ROOTS, lambda s: s.orientation(lambda r0, r2, r4: ratio(np.sqrt(np.abs((r0 - r2) * (r0 - r4))), r0))
+    ),
+    "IRF": Recipe(_ROOTS, lambda s: s.orientation(lambda r0, r2, r4: ratio(r2, np.sqrt(r0 * r4)))),
+    "WLF": Recipe(
+        (k.STEP, k.BEND, k.LOG + k.SQUARE, k.LOG + k.STEP, k.LOG + k.BEND),
+        lambda s: _orientation(
+            np.sqrt(ratio(s(k.STEP), s(k.BEND))), np.sqrt(ratio(s(k.LOG + k.STEP), s(k.LOG + k.BEND)))
+        ),
+    ),
+    "RMSPHASOR": Recipe(
+        (k.SQUARE, k.STEP_SQUARE),
+        lambda s: _phasor_distances("RMSPHASOR", np.sqrt(s(k.SQUARE) / s.n), np.sqrt(s(k.STEP_SQUARE) / (s.n - 1))),
+    ),
+    "WLPHASOR": Recipe((k.STEP, k.BEND), lambda s: _phasor_distances("WLPHASOR", s(k.STEP), s(k.BEND))),
+}
+"""The features that this module computes, by their registered names."""
+
+
+def recipe_of(name: str, parameters: Mapping[str, Any]) -> Recipe | None:
+    """The recipe for a feature with all its parameters, or None where it has to be computed otherwise."""
+    recipe = RECIPES.get(name)
+    if recipe is None or (recipe.only and any(parameters[key] != value for key, value in recipe.only.items())):
+        return None
+    return recipe
+
+
+class Layout:
+    """Which rows a list of recipes needs, and where each is kept."""
+
+    def __init__(self, recipes: Sequence[Recipe], levels: Sequence[float]):
+        rows = sorted({row for recipe in recipes for row in recipe.rows}, key=lambda row: (not k.ADDS[row], row))
+        self.recipes = tuple(recipes)
+        self.kept = np.array(rows, np.int64)
+        self.place = {row: i for i, row in enumerate(rows)}
+        self.want = np.zeros(k.N_ROWS, np.bool_)
+        self.want[rows] = True
+        self.level = np.array(levels, np.float64)
+        heads = {
+            k.CROSSINGS: merges.CROSSED, k.TURNS: merges.TURNED, k.MEAN: merges.DEVIATE, k.PEAK: merges.LARGER, k.SOFT_PEAK: merges.SOFTEN
+        }  # fmt: skip
+        groups = [(heads.get(row, merges.ADD), i) for row, i in self.place.items() if k.ADDS[row] or row in heads]
+        self.kinds, self.rows = np.array(groups, np.int64).T.copy()
+
+
+class Grid:
+    """Sums of windows at a fixed step over one signal, a number of windows at a time, each sample read once.
+
+    What the next windows share with the last ones is kept, so offline and streaming are the same calls.
+
+    Parameters
+    ----------
+    size : the largest number of windows asked for at once.
+    """
+
+    def __init__(self, layout: Layout, n_channels: int, length: int, step: int, size: int):
+        self.layout, self.n_channels, self.length, self.step, self.size = layout, n_channels, length, step, size
+        blocks, tail = divmod(length, step)
+        # A second difference reaches two samples back, so the parts of a block cannot be shorter.
+        self.whole = blocks == 0 or step < 2 or (tail > 0 and min(tail, step - tail) < 2)
+        self.blocks, self.tail = (1, 0) if self.whole else (blocks, tail)
+        held = lambda blocks: np.zeros((len(layout.kept), blocks, n_channels))  # noqa: E731
+        self._out, self._spare = held(size), held(size)
+        if not self.whole:
+            self._inner, self._full = held(size + blocks), held(size + blocks)
+        if self.tail:
+            self._head_inner, self._head_full = held(size + blocks + 1), held(size + blocks + 1)
+            self._rest, self._rest_inner = held(size + blocks), held(size + blocks)
+
+    @property
+    def reach(self) -> int:
+        """Samples from a window's start that `prime` reads."""
+        return 0 if self.whole else (self.blocks - 1) * self.step + self.tail
+
+    def prime(self, signal: np.ndarray, start: int) -> None:
+        """Read what the window at `start` needs besides its last step."""
+        if not self.whole:
+            self._read(signal, start, 0, self.blocks - 1)
+
+    def advance(self, signal: np.ndarray, start: int, m: int) -> np.ndarray:
+        """(row, m, channel) sums of the windows at start, start + step, ...; a view that the next call overwrites."""
+        layout = self.layout
+        if self.whole:
+            self._blocks(signal, start + np.arange(m) * self.step, self.length, 0, self._out, self._spare)
+        else:
+            self._read(signal, start, self.blocks - 1, m)
+            tail = self._head_full if self.tail else self._full
+            merges.window_sums(
+                layout.kinds, layout.rows, self._inner, self._full, tail, m, self.blocks, self.step, self.tail,
+                layout.level, self._out,
+            )  # fmt: skip
+            keep = self.blocks - 1
+            for held in (self._inner, self._full):
+                held[:, :keep] = held[:, m : m + keep]
+            if self.tail:
+                for held in (self._head_inner, self._head_full):
+                    held[:, keep] = held[:, keep + m]
+        return self._out[:, :m]
+
+    def _read(self, signal: np.ndarray, start: int, first: int, m: int) -> None:
+        """Sums of the blocks first .. first + m - 1, counted from `start`."""
+        layout = self.layout
+        begin = start + np.arange(first, first + m) * self.step
+        if not self.tail:
+            self._blocks(signal, begin, self.step, first, self._inner, self._full)
+        else:
+            # A window ends in the head of a block, so each block is read as a head and a rest; the head of the block
+            # after these comes along, since the last of the windows ends in it, and block 0's comes first of all.
+            lead = 0 if first else 1
+            heads = start + np.arange(first + 1 - lead, first + m + 1) * self.step
+            self._blocks(signal, heads, self.tail, first + 1 - lead, self._head_inner, self._head_full)
+            self._blocks(signal, begin + self.tail, self.step - self.tail, 0, self._rest_inner, self._rest)
+            for block, head in ((self._inner, self._head_inner), (self._full, self._head_full)):
+                block[:, first : first + m] = head[:, first : first + m]
+                merges.append(
+                    layout.kinds, layout.rows, block, first, self.tail, self._rest, self.step - self.tail, m,
+                    layout.level,
+                )  # fmt: skip
+        merges.link(layout.kinds, layout.rows, self._full, first, m, layout.level)
+
+    def _blocks(self, signal, begin, length, first, inner, full) -> None:
+        layout = self.layout
+        k.block_sums(signal, begin, length, layout.want, layout.kept, k.ADDS, layout.level, first, inner, full)
+
+
+def segments(start: np.ndarray, length: int) -> tuple[int, list[slice]]:
+    """The common step of sorted, distinct window starts, and the stretches of them that lie on one grid.
+
+    A stretch ends where the next window does not overlap or is off the grid.
+    """
+    gaps = np.diff(start)
+    near = gaps[gaps < length]
+    if not len(near):
+        return length, [slice(i, i + 1) for i in range(len(start))]
+    values, counts = np.unique(near, return_counts=True)
+    step = int(values[np.argmax(counts)])
+    cut = np.flatnonzero((gaps >= length) | (gaps % step != 0)) + 1
+    edges = np.concatenate([[0], cut, [len(start)]]).tolist()
+    return step, [slice(a, b) for a, b in itertools.pairwise(edges)]
+
+
+def scattered(layout: Layout, signal: np.ndarray, start: np.ndarray, length: int, size: int) -> Iterator:
+    """As `walk`, for windows that share little: each is summed by itself, whatever its start."""
+    out, spare = (np.zeros((len(layout.kept), min(size, len(start)), signal.shape[0])) for _ in range(2))
+    for first in range(0, len(start), size):
+        here = slice(first, min(first + size, len(start)))
+        k.block_sums(signal, start[here], length, layout.want, layout.kept, k.ADDS, layout.level, 0, out, spare)
+        yield here, out[:, : here.stop - first]
+
+
+def walk(
+    layout: Layout, signal: np.ndarray, start: np.ndarray, length: int, step: int, size: int
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """For windows on one grid (sorted, distinct starts): slices of them, and their sums (row, window, channel)."""
+    grid = Grid(layout, signal.shape[0], length, step, min(size, (start[-1] - start[0]) // step + 1))
+    grid.prime(signal, int(start[0]))
+    place = (start - start[0]) // step
+    for first in range(0, int(place[-1]) + 1, size):
+        m = min(size, int(place[-1]) + 1 - first)
+        sums = grid.advance(signal, int(start[0]) + first * step, m)
+        here = slice(*np.searchsorted(place, (first, first + m)))
+        if here.start < here.stop:
+            yield here, sums if here.stop - here.start == m else sums[:, place[here] - first]
