@@ -114,7 +114,7 @@ class Simulated(Dataset):
     )
     doi: ClassVar[str] = "10.1152/jn.1993.70.6.2470"
     rest: ClassVar[str | None] = "rest"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs_files: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
