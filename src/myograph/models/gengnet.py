@@ -20,14 +20,13 @@ of segments (5) and a segment's samples as the planes of its image are our choic
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from myograph.models import MODELS
 from myograph.models._parts import need_size, stack
 from myograph.models.mobilenet import Grid, grid_of
+from myograph.recording import Layout
 
 
 class LocallyConnected(nn.Module):
@@ -74,7 +73,7 @@ def gengnet(
     *,
     grid: tuple[int, int] | None = None,
     dropout: float = 0.5,
-    layout: Any = None,
+    layout: Layout | None = None,
 ) -> nn.Module:
     """Geng 2016: any grid; made for one sample of it."""
     need_size("gengnet", n_channels >= 1 and n_samples >= 1, n_channels, n_samples, "any grid and number of samples")
@@ -128,7 +127,7 @@ def cnn_rnn(
     hidden: int = 512,
     dropout: float = 0.5,
     grid: tuple[int, int] | None = None,
-    layout: Any = None,
+    layout: Layout | None = None,
 ) -> nn.Module:
     """Hu 2018: any grid, at least `segments` samples (the first n_samples mod segments are not read)."""
     ok = n_channels >= 1 and n_samples >= segments >= 1

@@ -23,11 +23,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from torch import Tensor, nn
 
 from myograph.errors import ConfigError, ShapeError
 from myograph.models import MODELS
 from myograph.models._parts import Expect
+from myograph.recording import Layout
 
 STAGES = ((0, 16, 1, 1), (1, 24, 2, 1), (1, 32, 3, 2), (1, 64, 4, 2), (1, 96, 3, 1), (1, 160, 3, 2), (1, 320, 1, 1))
 """(1 where the expansion is t, 0 where it is 1; planes; repeats; stride of the first)."""
@@ -44,12 +46,12 @@ class Grid(Expect):
         return super().forward(x).transpose(1, 2).unflatten(2, (self.rows, self.columns))
 
 
-def grid_of(model: str, n_channels: int, grid: tuple[int, int] | None, layout: object) -> tuple[int, int]:
+def grid_of(model: str, n_channels: int, grid: tuple[int, int] | None, layout: Layout | None) -> tuple[int, int]:
     """Rows and columns: those given, those of the electrode layout, or those nearest to a square."""
     if grid is None:
-        image = getattr(layout, "index", lambda: None)()
-        if image is not None and (image.ravel() == range(n_channels)).all():
-            grid = image.shape
+        image = layout.index() if isinstance(layout, Layout) else np.empty((0, 0))
+        if image.size == n_channels and (image.ravel() == np.arange(n_channels)).all():
+            grid = (image.shape[0], image.shape[1])
         else:
             rows = next(r for r in range(math.isqrt(n_channels), 0, -1) if n_channels % r == 0)
             grid = (rows, n_channels // rows)
@@ -95,7 +97,7 @@ def mobilenet_v2(
     *,
     width: float = 1.0,
     grid: tuple[int, int] | None = None,
-    layout: object = None,
+    layout: Layout | None = None,
 ) -> nn.Module:
     """MobileNetV2: any grid; `width` sets the expansion int(6 width), `grid` is (rows, columns).
 

@@ -1,0 +1,192 @@
+"""What a network costs: parameters, multiply-accumulates, activation memory, latency of one window.
+
+`count("m5", 192, 20, 7)` gives one network's figures as a dict, `table()` those of every network on the input that it
+was published for, or on one that you give.
+"""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from myograph.errors import ConfigError, ShapeError
+from myograph.models import MODELS
+
+PUBLISHED: dict[str, tuple[int, int, int, dict[str, Any]]] = {
+    "atzori": (10, 15, 53, {}),
+    "atzori_delsys": (12, 30, 50, {}),
+    "tsinganos": (10, 15, 53, {}),
+    "zhai": (12, 25, 50, {}),
+    **{name: (12, 200, 17, {}) for name in ("ding", "ding_2b1", "ding_2b2", "ding_sk", "ding_sk2", "ding_dk")},
+    **{name: (1, 500, 4, {}) for name in ("muscle_cnn_lstm", "muscle_cnn", "muscle_lstm")},
+    "mobilenet_v2": (192, 1, 8, {"grid": (8, 24)}),
+    "m5": (192, 20, 7, {}),
+    "fin_lstm": (1, 600, 12, {}),
+    "fin_cnn": (12, 48, 17, {}),
+    "gengnet": (128, 1, 8, {"grid": (16, 8)}),
+    "cnn_rnn": (10, 20, 52, {}),
+    "tcn": (10, 30, 53, {}),
+    "cote_allard": (8, 52, 7, {}),
+    "effie": (8, 52, 4, {}),
+    "temgnet": (12, 600, 17, {}),
+    "myonet": (8, 50, 7, {}),
+}
+"""(channels, samples, classes, options) that a network was published for; one that is not here is counted on `USUAL`."""
+
+USUAL: tuple[int, int, int, dict[str, Any]] = (8, 52, 7, {})
+
+
+def parameters(model: nn.Module) -> int:
+    """Number of weights, trainable or frozen; running statistics are not weights."""
+    return sum(p.numel() for p in model.parameters())
+
+
+def macs(model: nn.Module, n_channels: int, n_samples: int) -> int:
+    """Multiply-accumulates of one window's forward pass (1, channel, time).
+
+    Convolutions, linear layers, matrix products, attention and recurrent layers, counted by torch's own counter on the
+    meta device, where LSTMs and attention fall apart into their matrix products and nothing is computed. Biases,
+    normalisations, activations and pools are left out.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    ghost = copy.deepcopy(model).to("meta").eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        ghost(torch.empty(1, n_channels, n_samples, device="meta"))
+    return counter.get_total_flops() // 2
+
+
+def activation_bytes(model: nn.Module, n_channels: int, n_samples: int) -> int:
+    """Most bytes that one layer of the network reads and writes at once for one float32 window.
+
+    The largest sum of a leaf layer's inputs and outputs: what a runtime that frees tensors as soon as it can needs
+    besides the weights, but for skip connections that wait meanwhile.
+    """
+    peak = 4 * n_channels * n_samples
+
+    def size(tensors: Any) -> int:
+        if isinstance(tensors, torch.Tensor):
+            return tensors.numel() * tensors.element_size()
+        return sum(map(size, tensors)) if isinstance(tensors, (tuple, list)) else 0
+
+    def note(layer: nn.Module, inputs: Any, output: Any) -> None:
+        nonlocal peak
+        peak = max(peak, size(inputs) + size(output))
+
+    ghost = copy.deepcopy(model).to("meta").eval()
+    for layer in ghost.modules():
+        if not list(layer.children()):
+            layer.register_forward_hook(note)
+    with torch.no_grad():
+        ghost(torch.empty(1, n_channels, n_samples, device="meta"))
+    return peak
+
+
+def latency_ms(model: nn.Module, n_channels: int, n_samples: int, repeats: int = 50) -> float:
+    """Median wall time in milliseconds of one window through the network as it is (its device, eager, no gradients)."""
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    x = torch.zeros(1, n_channels, n_samples, device=device)
+    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    times = []
+    with _evaluating(model), torch.inference_mode():
+        for _ in range(repeats + 5):
+            wait()
+            start = time.perf_counter()
+            model(x)
+            wait()
+            times.append(time.perf_counter() - start)
+    return 1000 * statistics.median(times[5:])
+
+
+def count(
+    model: str | nn.Module, n_channels: int, n_samples: int, n_classes: int = 7, latency: bool = True, **options: Any
+) -> dict[str, Any]:
+    """The figures of one network for one window.
+
+    Parameters
+    ----------
+    model : a name in `MODELS`, made with `options`, or a network that is ready for (batch, n_channels, n_samples).
+    latency : False leaves out the only figure that takes time and that depends on the machine.
+
+    Returns
+    -------
+    name, channels, samples, classes, parameters, macs, activation_bytes and, where asked for, latency_ms.
+
+    Raises
+    ------
+    UnknownNameError : no such model or option. ShapeError : a window that the network cannot take.
+    """
+    if isinstance(model, str):
+        sizes = {"n_channels": n_channels, "n_classes": n_classes, "n_samples": n_samples}
+        name, network = model, MODELS.create(model, **sizes, **options)
+    elif options:
+        raise ConfigError(f"options {sorted(options)} are for a model given by name; this one is built already")
+    else:
+        name, network = type(model).__name__, model
+    row = {
+        "name": name,
+        "channels": n_channels,
+        "samples": n_samples,
+        "classes": n_classes,
+        "parameters": parameters(network),
+        "macs": macs(network, n_channels, n_samples),
+        "activation_bytes": activation_bytes(network, n_channels, n_samples),
+    }
+    return row | ({"latency_ms": latency_ms(network, n_channels, n_samples)} if latency else {})
+
+
+def info(name: str, n_channels: int | None = None, n_samples: int | None = None, **more: Any) -> dict[str, Any]:
+    """`count` of a model by name, on the input that it was published for where none is given, with its description."""
+    factory = MODELS[name]
+    channels, samples, classes, options = PUBLISHED.get(name, USUAL)
+    if n_channels is None and n_samples is None:
+        more = {**options, **more}
+    more.setdefault("n_classes", classes)
+    row = count(name, n_channels or channels, n_samples or samples, **more)
+    summary = (factory.__doc__ or "").strip().partition("\n")[0]
+    return {**row, "summary": summary, "source": (_module_doc(factory)).strip().partition("\n\n")[0]}
+
+
+def table(
+    names: Iterable[str] | None = None,
+    n_channels: int | None = None,
+    n_samples: int | None = None,
+    n_classes: int | None = None,
+    latency: bool = False,
+) -> list[dict[str, Any]]:
+    """One row a network, as `info` gives it, in the order of their names.
+
+    A network that cannot take the window that is asked for has None for its figures and `why`, the error's text.
+    """
+    rows: list[dict[str, Any]] = []
+    for name in MODELS if names is None else names:
+        more = {} if n_classes is None else {"n_classes": n_classes}
+        try:
+            rows.append(info(name, n_channels, n_samples, latency=latency, **more))
+        except ShapeError as error:
+            figures = dict.fromkeys(("parameters", "macs", "activation_bytes"))
+            rows.append({"name": name, "channels": n_channels, "samples": n_samples, **figures, "why": str(error)})
+    return rows
+
+
+def _module_doc(factory: Any) -> str:
+    import sys
+
+    return sys.modules[factory.__module__].__doc__ or ""
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    was = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was)
