@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from myograph._shared import SPECTRAL, WAVELET, spectral, wavelet
 from myograph._sums import Layout, Recipe, Sums, as_signal, recipe_of, scattered, segments, walk
 from myograph.errors import ConfigError, ShapeError, SignalError, unknown_name
 from myograph.features import FEATURES, Feature, resolve
@@ -317,8 +318,33 @@ def _put(
 
 def _gathered(out: np.ndarray, wanted: list[Request], columns: list[slice], batch: Stretch | Batch) -> None:
     samples = batch.gather()
-    for request, column in zip(wanted, columns):
-        out[batch.row, column] = pure(request, samples, batch.rate_hz)
+    for indices, compute in together(wanted, batch.rate_hz):
+        for i, values in zip(indices, compute(samples)):
+            out[batch.row, columns[i]] = values
+
+
+def together(wanted: Sequence[Request], rate_hz: float | None) -> list[tuple[list[int], Callable]]:
+    """Requests that are computed from one transform: their indices, and samples -> (window, column) of each."""
+    groups: dict[Any, list[int]] = {}
+    for i, request in enumerate(wanted):
+        name, filled = request.feature.name, request.feature.filled(request.at(rate_hz))
+        key: Any = i
+        if name in SPECTRAL:
+            key = "spectral"
+        elif name in WAVELET:
+            key = ("wavelet", *(repr(filled[p]) for p in ("rate_hz", "wavelet", "level")))
+        groups.setdefault(key, []).append(i)
+    return [(indices, partial(_compute, [wanted[i] for i in indices], rate_hz)) for indices in groups.values()]
+
+
+def _compute(wanted: Sequence[Request], rate_hz: float | None, samples: np.ndarray) -> list[np.ndarray]:
+    names = [r.feature.name for r in wanted]
+    filled = [r.feature.filled(r.at(rate_hz)) for r in wanted]
+    if names[0] in SPECTRAL and len(names) > 1:
+        return spectral(samples, names, filled)
+    if names[0] in WAVELET and len(names) > 1:
+        return [np.moveaxis(v, -1, 1).reshape(len(samples), -1) for v in wavelet(samples, names, filled[0])]
+    return [pure(r, samples, rate_hz) for r in wanted]
 
 
 def pure(request: Request, samples: np.ndarray, rate_hz: float | None) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from myograph._extract import CHUNK, Batch, Request, layout_of, pure, routes
+from myograph._extract import CHUNK, Batch, Request, layout_of, routes, together
 from myograph._sums import Grid, Sums, as_signal
 from myograph.errors import ShapeError, SignalError, WindowError
 from myograph.windows import Windowing
@@ -25,7 +25,6 @@ class FeatureStream:
     def __init__(self, wanted: Sequence[Request], rate_hz: float, n_channels: int, windowing: Windowing):
         self.length, self.step, _ = windowing.samples(rate_hz)
         self.n_channels, self.rate_hz = n_channels, rate_hz
-        self._wanted = list(wanted)
         widths = [r.width(n_channels, rate_hz) for r in wanted]
         edges = np.concatenate([[0], np.cumsum(widths)]).tolist()
         self._columns = [slice(a, b) for a, b in itertools.pairwise(edges)]
@@ -38,6 +37,7 @@ class FeatureStream:
                 )
         fast, self._slow = routes(wanted, Batch(np.empty((0, n_channels, self.length)), np.empty(0), rate_hz))
         self._fast = fast
+        self._together = together([wanted[i] for i in self._slow], rate_hz)
         if fast:
             layout, self._recipes = layout_of([wanted[i] for i in fast], rate_hz)
             self._grid = Grid(layout, n_channels, self.length, self.step, CHUNK)
@@ -104,7 +104,8 @@ class FeatureStream:
         if self._slow:
             begin = start + np.arange(m)[:, None] * self.step + np.arange(self.length)
             samples = np.ascontiguousarray(self._held[:, begin].transpose(1, 0, 2))
-            for i in self._slow:
-                out[:, self._columns[i]] = pure(self._wanted[i], samples, self.rate_hz)
+            for indices, compute in self._together:
+                for i, values in zip(indices, compute(samples)):
+                    out[:, self._columns[self._slow[i]]] = values
         self._next += m * self.step
         return out
