@@ -202,7 +202,7 @@ def extract(X: Windows | np.ndarray, wanted: Sequence[Request], rate_hz: float |
     if len(widths) > 1:
         rates = sorted({p.rate_hz for p in parts})
         raise ConfigError(f"at the rates {rates} Hz these features have different numbers of columns; resample first")
-    width = next(iter(widths), tuple(r.width(n_channels, rate_hz) for r in wanted))
+    width = widths.pop() if widths else tuple(r.width(n_channels, rate_hz) for r in wanted)
     place = np.concatenate([[0], np.cumsum(width)])
     out = np.empty((len(X), place[-1]))
     for part in parts:

@@ -1,0 +1,142 @@
+"""Features against LibEMG 2.0.3, TSFEL and the published loops. Run: benchmarks/peers.sh && python benchmarks/features.py
+
+12 channels x 2 kHz x 120 s float64, windows of 300 ms. Peers that take minutes are timed on their first windows and
+scaled; the table says so.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from _harness import ONE_THREAD, Peer, Row, cpu_s, in_turn, write
+
+os.environ.update(ONE_THREAD)
+
+import numpy as np
+
+from myograph import Recording, Windowing, Windows
+from myograph._sums import RECIPES, Layout, walk
+from myograph.estimators import Features
+
+HERE = Path(__file__).parent
+PYTHON = HERE.parent / "build" / "peers-venv" / "bin" / "python"
+RATE_HZ, LENGTH = 2000.0, 600
+TEN = ["MAV", "ZC", "SSC", "WL", "RMS", "VAR", "IAV", "WAMP", "DASDV", "LD"]
+SPECTRAL = ["MNF", "MDF", "MNP", "MPK", "TM", "SM"]
+GROUPS = {
+    "LS4": ["LS", "MFL", "MSR", "WAMP"],
+    "TDPSD": ["M0", "M2", "M4", "SPARSI", "IRF", "WLF"],
+    "MSWT": ["WENG", "WV", "WWL", "WENT"],
+}
+FIFTY = [
+    *("MAV", "ZC", "SSC", "WL", "LS", "MFL", "MSR", "WAMP", "RMS", "IAV", "DASDV", "VAR", "M0", "M2", "M4", "SPARSI"),
+    *("IRF", "WLF", "AR", "CC", "LD", "MAVFD", "MAVSLP", "MDF", "MNF", "MNP", "MPK", "SKEW", "KURT", "RMSPHASOR"),
+    *("PAP", "WLPHASOR", "MZP", "TM", "SM", "SAMPEN", "FUZZYEN", "DFTR", "ISD", "COR", "MDIFF", "MLK", "ACT", "MOB"),
+    *("COMP", "WENG", "WV", "WWL", "WENT", "MEAN"),
+]
+TSFEL = {"MAV": "mean_abs_diff", "ZC": "zero_cross", "RMS": "rms", "VAR": "calc_var", "SSI": "abs_energy"}
+
+
+def main() -> None:
+    signal = np.random.default_rng(0).standard_normal((12, 240_000)) * 50
+    recording = Recording(signal, RATE_HZ, np.zeros(signal.shape[1], int), "1")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "signal.npy"
+        np.save(path, signal)
+        peer = Peer(PYTHON, HERE / "_peer.py", path)
+        rows = [*against_peers(peer, recording), *alone(recording)]
+        peer.close()
+    print(write("features", "Features: 12 channels x 2 kHz x 120 s, windows 300 ms, one thread, CPU time", rows))
+
+
+def against_peers(peer: Peer, recording: Recording) -> list[Row]:
+    rows = []
+
+    def compare(work, bar, names, step, what="libemg", most=None, rounds=5, peer_names=None):
+        n = (recording.n_samples - LENGTH) // step + 1
+        most = min(most or n, n)
+        features = Features(names)
+
+        def mine() -> float:
+            return cpu_s(lambda: features.transform(Windows.cut(recording, Windowing(300, step / 2))))
+
+        mine()
+        other, own = in_turn(
+            lambda: peer(what=what, names=peer_names or names, length=LENGTH, step=step, windows=most) * (n / most),
+            mine,
+            rounds=rounds,
+        )
+        scaled = f", peer scaled from {most} of {n} windows" if most < n else ""
+        rows.append(Row(work, other / own, bar, note=f"{own * 1e3:.1f} ms against {other:.3g} s{scaled}"))
+        print(rows[-1], flush=True)
+
+    compare("ten time-domain features, step 10 ms", 150, TEN, 20, rounds=3)
+    compare("ten time-domain features, step 100 ms", 30, TEN, 200)
+    compare("loops of the feature-imitating work (RMS VAR SSI ENT), step 10 ms", 1000, ["FIN"], 20, "loops", most=600)
+    compare("the same loops, step 100 ms", 1000, ["FIN"], 200, "loops", most=300)
+    for step in (20, 200):
+        ms = step // 2
+        compare(f"spectral group ({' '.join(SPECTRAL)}), step {ms} ms", 5, SPECTRAL, step, most=1200, rounds=3)
+        for group, bar in (("LS4", 20), ("TDPSD", 20), ("MSWT", 4)):
+            compare(f"{group}, step {ms} ms", bar, GROUPS[group], step, most=1200, rounds=3)
+    for name in ("SAMPEN", "FUZZYEN"):
+        compare(f"{name}, step 100 ms", 100, [name], 200, most=4, rounds=1)
+    compare("all fifty, step 100 ms", 100, FIFTY, 200, most=4, rounds=1)
+    compare(
+        "TSFEL: five temporal features, step 100 ms", 100, list(TSFEL), 200, "tsfel",
+        most=100, rounds=3, peer_names=list(TSFEL.values()),
+    )  # fmt: skip
+    return rows
+
+
+def alone(recording: Recording) -> list[Row]:
+    features = Features(TEN)
+    signal = recording.signal
+    layout = Layout([RECIPES[name] for name in TEN], [0.0, 0.0, 10.0, 0.0])
+
+    def sums(step: int) -> float:
+        def work():
+            for _ in walk(layout, signal, np.arange(0, signal.shape[1] - LENGTH + 1, step), LENGTH, step, 256):
+                pass
+
+        return cpu_s(work)
+
+    fine, coarse = in_turn(lambda: sums(20), lambda: sums(200), rounds=11)
+    rows = [Row("cost of step 10 ms over step 100 ms, without output", fine / coarse, 1.6, at_most=True)]
+    windows = Windows.cut(recording, Windowing(300, 100))
+    ten, total = in_turn(lambda: cpu_s(lambda: features.transform(windows)), lambda: cpu_s(signal.sum), rounds=21)
+    rows.append(
+        Row(
+            "ten features at step 100 ms: bytes a second over NumPy's sum", 100 * total / ten, 15, unit="%",
+            note=f"{signal.nbytes / ten / 1e9:.2f} GB/s against {signal.nbytes / total / 1e9:.1f} GB/s",
+        )
+    )  # fmt: skip
+    threads = Features(TEN, n_jobs=2)
+    one, two = in_turn(
+        lambda: wall_s(lambda: features.transform(windows)),
+        lambda: wall_s(lambda: threads.transform(windows)),
+        rounds=21,
+    )
+    rows.append(
+        Row("two threads over one, elapsed time", one / two, 1.5, note=f"{one * 1e3:.1f} and {two * 1e3:.1f} ms")
+    )
+    stream = features.stream(RATE_HZ, 12, Windowing(300, 10))
+    taken = []
+    for first in range(0, 60_000, 20):
+        chunk = signal[:, first : first + 20]
+        taken.append(wall_s(lambda chunk=chunk: stream.push(chunk)))
+    rows.append(Row("one 10 ms step in a stream, ten features", float(np.median(taken[100:])) * 1e6, 50, "us", True))
+    return rows
+
+
+def wall_s(work) -> float:
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+if __name__ == "__main__":
+    main()
