@@ -65,7 +65,7 @@ class PatchTransformer(Expect):
     def forward(self, x: Tensor) -> Tensor:
         x = super().forward(x)[:, :, self.n_samples - self.n_patches * self.patch :]
         patches = x.unflatten(2, (self.n_patches, self.patch)).transpose(1, 2).flatten(2)
-        tokens = torch.cat([self.token.expand(len(x), -1, -1), self.embed(patches)], 1)
+        tokens = torch.cat([self.token.expand(x.shape[0], -1, -1), self.embed(patches)], 1)
         return self.head(self.norm(self.layers(self.dropout(tokens + self.position))[:, 0]))
 
 

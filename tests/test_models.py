@@ -1,0 +1,215 @@
+"""The contract over every model, and counts that papers (or their arithmetic) state."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from myograph.errors import ConfigError, ShapeError, UnknownNameError
+from myograph.models import MODELS
+from myograph.models.mobilenet import Grid
+from myograph.models.zhai import Spiral
+from myograph.testing import check_model
+
+torch.set_num_threads(1)
+
+# Where the usual sizes are none for a model, or large for a test: what it is checked on instead, and why.
+SIZES = {
+    "zhai": [(2, 25), (12, 25), (8, 50)],  # takes 25 scores a channel alone
+    "fin_cnn": [(12, 48), (14, 64), (8, 50)],  # takes feature maps alone
+    "m5": [(8, 50), (64, 20), (1, 20)],
+    "gengnet": [(8, 2), (12, 1)],  # takes instants; layers of 512 make larger ones slow
+    "cnn_rnn": [(8, 20), (6, 7), (4, 3)],
+    "mobilenet_v2": [(24, 1), (12, 3)],
+    "muscle_cnn_lstm": [(2, 32), (1, 20)],
+    "muscle_lstm": [(2, 16), (1, 20)],
+    "fin_lstm": [(3, 12), (1, 20)],
+    "ding": [(3, 193), (12, 200), (12, 100)],
+    "ding_2b2": [(3, 193), (12, 50)],
+    "ding_dk": [(7, 193), (12, 50)],
+    "ding_2b1": [(3, 190), (12, 50)],
+    "ding_sk2": [(3, 120), (12, 50)],
+    "ding_sk": [(7, 120), (12, 50)],
+}
+# The forward half of the top LSTM layer feeds nothing in the published network; see models/fin.py.
+IDLE = {"fin_lstm": ("lstm.*_l2",)}
+OPTIONS = {"zhai": {"planes": 32, "units": 64}, "mobilenet_v2": {"width": 0.2}, "cnn_rnn": {"hidden": 64}}
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_contract(name):
+    create = functools.partial(MODELS.create, name, **OPTIONS.get(name, {}))
+    usual = [(8, 50), (4, 200), (1, 20)]
+    check_model(create, sizes=SIZES.get(name, usual), idle=IDLE.get(name, ()))
+
+
+PARAMETERS = [
+    ("atzori", (10, 53, 15), {}, 84_853),
+    ("tsinganos", (10, 53, 15), {}, 84_853),
+    # 12 * 32 + 32, then 9 248 and 51 264, 9 * 64 * 64 + 64, 64 * 50 + 50
+    ("atzori_delsys", (12, 50, 30), {}, 416 + 9_248 + 51_264 + 36_928 + 3_250),
+    ("zhai", (12, 50, 25), {}, (12 * 16 + 1) * 800 + (3200 + 1) * 800 + 801 * 800 + 801 * 50),
+    ("zhai", (12, 50, 25), {"planes": 32}, (12 * 16 + 1) * 32 + (128 + 1) * 800 + 801 * 800 + 801 * 50),
+    ("ding", (12, 17, 200), {}, 940_417),
+    ("muscle_cnn_lstm", (1, 4, 500), {}, 28_091 + 120),  # the second bias of torch's LSTM
+    ("muscle_cnn", (1, 4, 500), {}, 26_111),
+    ("muscle_lstm", (1, 4, 500), {}, 10_349 + 120),
+    ("mobilenet_v2", (192, 8, 1), {"width": 1.0, "grid": (8, 24)}, 2_314_264),
+    ("mobilenet_v2", (192, 8, 1), {"width": 0.7, "grid": (8, 24)}, 1_711_960),
+    ("mobilenet_v2", (192, 8, 1), {"width": 0.4, "grid": (8, 24)}, 1_109_656),
+    ("mobilenet_v2", (192, 8, 1), {"width": 0.2, "grid": (8, 24)}, 808_504),
+    ("m5", (192, 7, 20), {}, 2_855),
+    ("fin_lstm", (1, 12, 600), {}, 59_136 + 396),
+    ("fin_cnn", (12, 17, 48), {}, 66_646),
+    # 1024 values to 500, from the layers in models/convnets.py
+    ("cote_allard", (8, 7, 52), {}, 512 + 96 + 30_784 + 192 + 512_500 + 1_500 + 3_507),
+    # layer + 1 x 1: (10, 32) (32, 64) + (10, 64); (64, 64) (64, 128) + (64, 128); 128 to 53
+    ("tcn", (10, 53, 20), {}, 992 + 6_208 + 704 + 12_352 + 24_704 + 8_320 + 6_837),
+]
+
+
+@pytest.mark.parametrize(("name", "sizes", "options", "expected"), PARAMETERS)
+def test_parameters(name, sizes, options, expected):
+    channels, classes, samples = sizes
+    with torch.device("meta"):
+        net = MODELS.create(name, n_channels=channels, n_classes=classes, n_samples=samples, **options)
+    assert sum(p.numel() for p in net.parameters()) == expected
+
+
+@pytest.mark.parametrize(("name", "width"), [("ding", 520), ("ding_2b1", 400), ("ding_2b2", 640)])
+def test_ding_classifier_input(name, width):
+    net = MODELS.create(name, n_channels=12, n_classes=17, n_samples=200)
+    assert net.hidden1.in_features == width
+    assert net.block1(net.image(torch.zeros(2, 12, 200))).shape[1] == (320 if name == "ding_2b2" else 200)
+
+
+def test_atzori_sees_every_electrode_at_once_and_time_in_rows():
+    net = MODELS.create("atzori", n_channels=10, n_classes=5, n_samples=15).eval()
+    shapes = []
+    for layer in (net.block1, net.pool2, net.pool3, net.block4):
+        layer.register_forward_hook(lambda m, i, o: shapes.append(tuple(o.shape[1:])))
+    net(torch.zeros(1, 10, 15))
+    assert shapes == [(32, 15, 9), (32, 5, 3), (64, 1, 1), (64, 1, 1)]
+
+
+def test_spiral_is_the_papers_figure():
+    x = torch.arange(1, 26.0).expand(1, 3, 25)
+    figure = [[22, 10, 11, 12, 23], [21, 9, 2, 3, 13], [20, 8, 1, 4, 14], [19, 7, 6, 5, 15], [25, 18, 17, 16, 24]]
+    assert torch.equal(Spiral(3)(x)[0, 1], torch.tensor(figure, dtype=torch.float32))
+
+
+def test_grid_is_row_major():
+    x = torch.arange(12.0).reshape(1, 6, 2)
+    assert torch.equal(Grid(2, 3, 2)(x)[0, 1], torch.tensor([[1.0, 3, 5], [7, 9, 11]]))
+
+
+def test_m5_reads_time_major():
+    net = MODELS.create("m5", n_channels=16, n_classes=3, n_samples=20)
+    x = torch.arange(320.0).reshape(1, 16, 20)
+    assert torch.equal(net.column(x)[0, 0, :16, 0], x[0, :, 0])
+
+
+def test_fin_lstm_reads_the_window_backwards():
+    """The top layer's backward state at the first sample, by hand from torch's own outputs."""
+    net = MODELS.create("fin_lstm", n_channels=2, n_classes=12, n_samples=30).eval()
+    x = torch.randn(3, 2, 30)
+    _, (hidden, _) = net.lstm(x.reshape(6, 30, 1))
+    assert torch.allclose(net.imitate(x).reshape(6, 12), net.head(hidden[-1]), atol=1e-6)
+
+
+@pytest.mark.parametrize("reach_ms", [300, 2500])
+def test_tcn_is_causal_and_reaches_as_far_as_said(reach_ms):
+    net = MODELS.create("tcn", n_channels=2, n_classes=3, n_samples=300, reach_ms=reach_ms).eval()
+    x = torch.randn(1, 2, 1, 300, requires_grad=True)
+    net.blocks(x)[0, :, 0, 280].sum().backward()
+    assert x.grad is not None
+    seen = np.flatnonzero(x.grad.abs().sum((0, 1, 2)).numpy())
+    assert seen.max() == 280
+    assert 280 - seen.min() + 1 == {300: 31, 2500: 255}[reach_ms]
+
+
+def test_locally_connected_is_a_linear_layer_at_each_position():
+    from myograph.models.gengnet import LocallyConnected
+
+    layer = LocallyConnected(3, 4, 2, 5)
+    x = torch.randn(2, 3, 2, 5)
+    by_hand = x[:, :, 1, 2] @ layer.weight[7] + layer.bias[7]
+    assert torch.allclose(layer(x)[:, :, 1, 2], by_hand, atol=1e-6)
+
+
+def test_myonet_features_are_log_powers_of_filtered_combinations():
+    """Second route: convolve, combine the electrodes, mean of squares."""
+    net = MODELS.create("myonet", n_channels=4, n_classes=3, n_samples=40, bands=2, combinations=5).eval()
+    x = torch.randn(2, 4, 40)
+    kernels = net.bands.detach().numpy()
+    combinations = net.combinations.detach().numpy()
+    for b in range(2):
+        band = np.stack([[np.correlate(c, kernels[b], "valid") for c in w] for w in x.numpy()])
+        power = np.square(combinations[b] @ band).mean(2)
+        got = net.features(x).detach().numpy()[:, 9 * b : 9 * b + 5]
+        np.testing.assert_allclose(got, np.log(power + 1e-3), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("channels", [4, 16, 64])
+def test_myonet_is_small(channels):
+    net = MODELS.create("myonet", n_channels=channels, n_classes=53, n_samples=400)
+    assert sum(p.numel() for p in net.parameters()) < 200_000
+
+
+def test_errors_say_what_came_and_what_is_taken():
+    with pytest.raises(ShapeError, match=r"8 channels x 50 samples.*25 principal"):
+        MODELS.create("zhai", n_channels=8, n_classes=5, n_samples=50)
+    with pytest.raises(ShapeError, match="8 x 24 = 192"):
+        MODELS.create("mobilenet_v2", n_channels=10, n_classes=5, n_samples=1, grid=(8, 24))
+    with pytest.raises(ShapeError, match=r"batch, 8, 50"):
+        MODELS.create("atzori", n_channels=8, n_classes=5, n_samples=50)(torch.zeros(2, 9, 50))
+    with pytest.raises(ConfigError, match="c_b1pb2"):
+        MODELS.create("ding", n_channels=12, n_classes=5, n_samples=200, variant="c_b1")
+    with pytest.raises(UnknownNameError, match="dropout"):
+        MODELS.create("tsinganos", n_channels=8, n_classes=5, n_samples=50, dropuot=0.1)
+
+
+class _Batchy(nn.Module):
+    """Breaks the contract: subtracts the batch's mean."""
+
+    def __init__(self, n_channels, n_classes, n_samples):
+        super().__init__()
+        self.head = nn.Linear(n_channels * n_samples, n_classes)
+
+    def forward(self, x):
+        x = x.flatten(1)
+        return self.head(x - x.mean(0))
+
+
+class _Idle(_Batchy):
+    """Breaks the contract: weights that nothing uses."""
+
+    def __init__(self, n_channels, n_classes, n_samples):
+        super().__init__(n_channels, n_classes, n_samples)
+        self.size, self.unused = (n_channels, n_samples), nn.Linear(3, 3)
+
+    def forward(self, x):
+        if tuple(x.shape[1:]) != self.size or x.ndim != 3:
+            raise ShapeError("another size")
+        return self.head(x.flatten(1))
+
+
+class _Flat(_Idle):
+    """Breaks the contract: gives every window the same logits."""
+
+    def __init__(self, n_channels, n_classes, n_samples):
+        super().__init__(n_channels, n_classes, n_samples)
+        del self.unused
+
+    def forward(self, x):
+        return super().forward(x - x.detach() + x.mean(0, keepdim=True).detach() * 0 + 1 + 0 * x)
+
+
+@pytest.mark.parametrize(("broken", "says"), [(_Batchy, "rest of its batch"), (_Idle, "unused"), (_Flat, "by heart")])
+def test_the_contract_finds_what_is_broken(broken, says):
+    with pytest.raises(AssertionError, match=says):
+        check_model(broken, export=False, steps=30)
