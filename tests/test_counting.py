@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from myograph import counting
 from myograph.errors import ConfigError, ShapeError
@@ -40,6 +41,10 @@ def test_lstm_by_formula(both):
     ways = 2 if both else 1
     by_hand = 7 * ways * 4 * 5 * ((3 + 5) + (5 * ways + 5))
     assert counting.macs(Net(), 3, 7) == by_hand
+    # A second route: on the meta device torch takes an LSTM apart and counts its matrix products.
+    with FlopCounterMode(display=False) as counter:
+        Net().to("meta")(torch.empty(1, 3, 7, device="meta"))
+    assert counter.get_total_flops() // 2 == by_hand
 
 
 def test_attention_by_hand():

@@ -7,6 +7,7 @@ was published for, or on one that you give.
 from __future__ import annotations
 
 import copy
+import functools
 import statistics
 import time
 from collections.abc import Iterable, Iterator
@@ -51,16 +52,43 @@ def parameters(model: nn.Module) -> int:
 def macs(model: nn.Module, n_channels: int, n_samples: int) -> int:
     """Multiply-accumulates of one window's forward pass (1, channel, time).
 
-    Convolutions, linear layers, matrix products, attention and recurrent layers, counted by torch's own counter on the
-    meta device, where LSTMs and attention fall apart into their matrix products and nothing is computed. Biases,
-    normalisations, activations and pools are left out.
+    Convolutions, linear layers, matrix products and attention are counted by torch's own counter on the meta device,
+    where nothing is computed; LSTMs and GRUs by formula: for each step, layer and direction
+    gates x hidden x (inputs + hidden). Biases, normalisations, activations and pools are left out.
     """
     from torch.utils.flop_counter import FlopCounterMode
 
-    ghost = copy.deepcopy(model).to("meta").eval()
+    ghost, recurrent = _ghost(model)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         ghost(torch.empty(1, n_channels, n_samples, device="meta"))
-    return counter.get_total_flops() // 2
+    return counter.get_total_flops() // 2 + sum(recurrent)
+
+
+def _ghost(model: nn.Module) -> tuple[nn.Module, list[int]]:
+    """A copy that computes nothing, and a list to which each call of its recurrent layers adds their count.
+
+    The recurrent layers give empty answers of the right shape: on the meta device torch would walk through every step.
+    """
+    ghost, recurrent = copy.deepcopy(model).to("meta").eval(), []
+    for layer in ghost.modules():
+        if isinstance(layer, nn.RNNBase):
+            layer.forward = functools.partial(_recurrent, layer, recurrent)
+    return ghost, recurrent
+
+
+def _recurrent(layer: nn.RNNBase, recurrent: list[int], x: torch.Tensor, state: Any = None) -> tuple[Any, Any]:
+    gates, ways = {"LSTM": 4, "GRU": 3}.get(layer.mode, 1), 2 if layer.bidirectional else 1
+    # What a layer writes is its projection where it has one; torch's projected LSTMs feed that back too.
+    written = layer.proj_size or layer.hidden_size
+    each = 0
+    for i in range(layer.num_layers):
+        read = layer.input_size if i == 0 else written * ways
+        each += gates * layer.hidden_size * (read + written) + layer.hidden_size * layer.proj_size
+    recurrent.append(x.shape[:-1].numel() * ways * each)
+    batch = x.shape[0 if layer.batch_first else 1]
+    hidden = x.new_empty(layer.num_layers * ways, batch, written)
+    cell = x.new_empty(layer.num_layers * ways, batch, layer.hidden_size)
+    return x.new_empty(*x.shape[:-1], written * ways), (hidden, cell) if layer.mode == "LSTM" else hidden
 
 
 def activation_bytes(model: nn.Module, n_channels: int, n_samples: int) -> int:
@@ -80,7 +108,7 @@ def activation_bytes(model: nn.Module, n_channels: int, n_samples: int) -> int:
         nonlocal peak
         peak = max(peak, size(inputs) + size(output))
 
-    ghost = copy.deepcopy(model).to("meta").eval()
+    ghost, _ = _ghost(model)
     for layer in ghost.modules():
         if not list(layer.children()):
             layer.register_forward_hook(note)
