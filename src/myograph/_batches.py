@@ -86,8 +86,8 @@ class Normalise(nn.Module):
         self.register_buffer("gain", torch.ones(n_channels, 1))
 
     @torch.no_grad()
-    def learn(self, source: Windows | np.ndarray, rows: np.ndarray, size: int = 4096) -> Normalise:
-        """Take mean and standard deviation from the given rows; nothing to learn for the per-window kinds."""
+    def learn(self, source: Windows | np.ndarray, rows: np.ndarray, size: int = 64) -> Normalise:
+        """Take mean and standard deviation from the given rows, `size` at a time (few enough for the cache)."""
         if self.kind not in ("channel", "global"):
             return self
         axes = (0, 2) if self.kind == "channel" else (0, 1, 2)

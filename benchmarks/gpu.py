@@ -1,0 +1,114 @@
+"""Epoch time, utilisation and distance from the machine's limits on a GPU. Run where there is one: python benchmarks/gpu.py
+
+For each network: seconds an epoch through `NeuralClassifier` (data on the device), in float32 and with bf16 autocast; the
+arithmetic floor (multiply-accumulates of forward and backward at the matrix rate measured here) and the memory floor
+(input, weights and optimiser state once a step, at the copy rate measured here); the share of the epoch that the device
+is busy. Results: benchmarks/results/gpu.json and .md. Without a GPU it says so and ends.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
+
+from myograph.models import MODELS
+from myograph.training import NeuralClassifier
+
+RESULTS = Path(__file__).parent / "results"
+# model: options, (channels, samples, classes), windows, batch
+CASES: dict[str, tuple[dict[str, Any], tuple[int, int, int], int, int]] = {
+    "atzori": ({}, (10, 15, 53), 65536, 256),
+    "ding": ({}, (12, 200, 17), 16384, 256),
+    "m5": ({}, (192, 20, 7), 32768, 1000),
+    "mobilenet_v2": ({"grid": (8, 24)}, (192, 1, 8), 65536, 1000),
+    "muscle_cnn_lstm": ({}, (1, 500, 4), 32768, 1024),
+    "fin_lstm": ({}, (1, 600, 12), 8192, 4000),
+    "myonet": ({}, (10, 300, 12), 16384, 256),
+}
+
+
+def rates() -> tuple[float, float, float]:
+    """(float32 FLOP/s, bf16 FLOP/s, bytes/s) that large products and copies reach on this device."""
+    speed = []
+    for kind in (torch.float32, torch.bfloat16):
+        a = torch.randn(8192, 8192, device="cuda", dtype=kind)
+        speed.append(2 * 8192**3 / seconds(lambda a=a: a @ a))
+    block = torch.empty(1 << 28, device="cuda")
+    return speed[0], speed[1], 2 * block.nbytes / seconds(lambda: block.clone())
+
+
+def seconds(task: Any, runs: int = 10) -> float:
+    task()
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    for _ in range(runs):
+        task()
+    torch.cuda.synchronize()
+    return (time.perf_counter() - start) / runs
+
+
+def flops_of_step(name: str, options: dict[str, Any], shape: tuple[int, int, int], batch: int) -> float:
+    """Forward and backward, counted on the meta device, where the counter agrees with hand formulas."""
+    channels, samples, classes = shape
+    with torch.device("meta"):
+        module = MODELS.create(name, n_channels=channels, n_classes=classes, n_samples=samples, **options)
+        counter = FlopCounterMode(display=False)
+        with counter:
+            module(torch.empty(batch, channels, samples)).sum().backward()
+    return counter.get_total_flops()
+
+
+def measure(name: str, limits: tuple[float, float, float]) -> dict[str, Any]:
+    options, shape, n, batch = CASES[name]
+    channels, samples, classes = shape
+    y = np.arange(n) % classes
+    X = np.random.default_rng(0).normal(size=(n, channels, samples)).astype(np.float32)
+    row: dict[str, Any] = {"model": name, "windows": n, "batch": batch}
+    for precision in ("float32", "bf16"):
+        clf = NeuralClassifier(name, options, epochs=6, batch_size=batch, precision=precision, device="cuda").fit(X, y)
+        row[f"{precision}_epoch_s"] = float(clf.history_["seconds"].iloc[2:].median())
+        with profile(activities=[ProfilerActivity.CUDA]) as seen:
+            busy_fit = clf.set_params(epochs=2).fit(X, y)
+        busy = sum(e.self_device_time_total for e in seen.key_averages()) / 1e6
+        row[f"{precision}_busy"] = min(1.0, busy / float(busy_fit.history_["seconds"].sum()))
+    steps = -(-n // batch)
+    try:
+        row["arithmetic_floor_s"] = steps * flops_of_step(name, options, shape, batch) / limits[0]
+    except (RuntimeError, NotImplementedError) as error:
+        row["arithmetic_floor_s"] = None
+        print(f"{name}: not counted ({error})")
+    weights = sum(p.numel() for p in clf.module_.parameters())
+    # Adam reads weight, gradient and two moments and writes weight and moments: seven passes of four bytes.
+    row["memory_floor_s"] = (2 * X.nbytes + steps * weights * 4 * 7) / limits[2]
+    row["bf16_gain"] = row["float32_epoch_s"] / row["bf16_epoch_s"]
+    print(row)
+    return row
+
+
+def main() -> None:
+    if not torch.cuda.is_available():
+        print("no GPU here: nothing measured")
+        return
+    limits = rates()
+    rows = [measure(name, limits) for name in CASES]
+    RESULTS.mkdir(exist_ok=True)
+    machine = {"device": torch.cuda.get_device_name(), "float32_flops": limits[0], "bf16_flops": limits[1]}
+    machine["bytes_per_s"] = limits[2]
+    (RESULTS / "gpu.json").write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
+    keys = list(rows[0])
+    lines = [f"# {machine['device']}", "", "| " + " | ".join(keys) + " |", "|" + "---|" * len(keys)]
+    for row in rows:
+        cells = [f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()]
+        lines.append("| " + " | ".join(cells) + " |")
+    (RESULTS / "gpu.md").write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
