@@ -223,6 +223,12 @@ def test_logarithms_of_zeros_and_subnormal_samples():
     np.testing.assert_allclose(got[2:], np.exp(np.log1p(np.abs(x[0])).mean(-1)), rtol=1e-13)
 
 
+def test_logarithms_of_samples_that_overflow_a_product():
+    """Units so large that products of neighbours overflow: samples that overflow are taken one by one."""
+    x = np.random.default_rng(13).standard_normal((2, 3, 90)) * 1e120
+    np.testing.assert_allclose(Features("LD").transform(x), np.exp(np.log1p(np.abs(x)).mean(-1)), rtol=1e-12)
+
+
 def test_entropy_of_large_units_is_finite():
     x = np.random.default_rng(11).standard_normal((1, 3, 3000)) * np.array([[1.0], [100.0], [1e5]])
     recording = Recording(x[0], 1000.0, np.zeros(3000, int), "1")

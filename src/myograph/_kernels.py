@@ -32,6 +32,7 @@ LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 LOG2_E = 1 / LN2
 SMALLEST_NORMAL = float(np.finfo(np.float64).tiny)
 EPS = float(np.finfo(np.float64).eps)
+LARGEST = float(np.finfo(np.float64).max)
 EXP_FLOOR = -708.0
 FRACTION, ONE_BITS = np.int64(0x000FFFFFFFFFFFFF), np.int64(0x3FF0000000000000)
 
@@ -121,6 +122,34 @@ def _roots(buf, rows, n, acc):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def _add_logs_1p(buf, rows, n, acc, scratch, bits):
+    """acc[LOG_1P] += sum of ln(1 + |x|); products of eight are taken apart, unless one of them overflows."""
+    value = bits.view(np.float64)
+    for i in range(n):
+        scratch[0, i] = 1.0
+        scratch[1, i] = 0.0
+    for first in range(2, rows + 2, 8):
+        for t in range(first, min(first + 8, rows + 2)):
+            for i in range(n):
+                scratch[0, i] *= 1.0 + abs(buf[t, i])
+        for i in range(n):
+            value[i] = scratch[0, i]
+        for i in range(n):
+            scratch[1, i] += float((bits[i] >> 52) - 1023)
+            bits[i] = (bits[i] & FRACTION) | ONE_BITS
+        overflow = 0.0
+        for i in range(n):
+            overflow += 1.0 if scratch[0, i] > LARGEST else 0.0
+            scratch[0, i] = value[i]
+        if overflow > 0.0:
+            _add_logs(buf, rows, n, 1.0, acc, LOG_1P, scratch, bits)
+            return
+    _log(scratch[0], n, scratch[2], bits)
+    for i in range(n):
+        acc[LOG_1P, i] += scratch[1, i] * LN2 + scratch[2, i]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def _add_logs(buf, rows, n, shift, acc, row, product, bits):
     """acc[row] += sum of ln(shift + |x|): exponents add, mantissas multiply, one logarithm at the end."""
     value = bits.view(np.float64)
@@ -183,6 +212,40 @@ def _turns(buf, begin, end, n, level, acc):
             acc[TURNS, i] += 1.0 if hit else 0.0
             acc[TURNS_LAST, i] = d if d != 0 else p
             acc[TURNS_FIRST, i] = d if f == 0 else f
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _changes(buf, begin, end, n, level, acc, scratch):
+    """What `_steps`, `_crossings` and `_turns` add for the buffer's rows begin .. end - 1, where no sample and no step is zero.
+
+    Says whether that was so; if not, only the steps are right.
+    """
+    for i in range(n):
+        scratch[0, i] = 0.0
+        scratch[1, i] = 0.0
+        scratch[2, i] = 0.0
+    for t in range(begin, end):
+        for i in range(n):
+            v, p = buf[t, i], buf[t - 1, i]
+            d, before = v - p, p - buf[t - 2, i]
+            size = abs(d)
+            acc[STEP, i] += size
+            acc[STEP_SQUARE, i] += d * d
+            acc[STEP_ABOVE, i] += 1.0 if size > level[2] else 0.0
+            scratch[0, i] += 1.0 if ((v < 0) != (p < 0)) & (size >= level[0]) else 0.0
+            scratch[1, i] += 1.0 if ((d < 0) != (before < 0)) & (max(size, abs(before)) >= level[1]) else 0.0
+            scratch[2, i] += 1.0 if (v == 0) | (d == 0) | (p == 0) | (before == 0) else 0.0
+    zeros = 0.0
+    for i in range(n):
+        zeros += scratch[2, i]
+    if zeros > 0.0:
+        return False
+    for i in range(n):
+        acc[CROSSINGS, i] += scratch[0, i]
+        acc[TURNS, i] += scratch[1, i]
+        acc[CROSSINGS_LAST, i] = buf[end - 1, i]
+        acc[TURNS_LAST, i] = buf[end - 1, i] - buf[end - 2, i]
+    return True
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -255,20 +318,35 @@ def _add_tile(buf, logs, rows, n, seen, want, level, acc, edge, scratch, bits):
     if want[ROOT_POSITIVE]:
         _roots(buf, rows, n, acc)
     if want[LOG_1P]:
-        _add_logs(buf, rows, n, 1.0, acc, LOG_1P, scratch, bits)
+        _add_logs_1p(buf, rows, n, acc, scratch, bits)
     if want[LOG_ABS]:
         _add_logs(buf, rows, n, 0.0, acc, LOG_ABS, scratch, bits)
-    if want[STEP] or want[STEP_SQUARE] or want[STEP_ABOVE]:
-        _steps(buf, 2, step_begin, n, level[2], edge)
-        _steps(buf, step_begin, end, n, level[2], acc)
+    steps = want[STEP] or want[STEP_SQUARE] or want[STEP_ABOVE]
     if want[BEND] or want[BEND_SQUARE]:
         _bends(buf, 2, bend_begin, n, edge)
         _bends(buf, bend_begin, end, n, acc)
+    # The first two rows of a block set the first values; after them all three may go in one pass, if it is long.
+    middle = end if rows < 24 else (2 if seen else 4)
+    if steps:
+        _steps(buf, 2, step_begin, n, level[2], edge)
+        _steps(buf, step_begin, middle, n, level[2], acc)
     if want[CROSSINGS]:
-        _crossings(buf, 2, end, n, level[0], acc)
+        _crossings(buf, 2, middle, n, level[0], acc)
     if want[TURNS]:
         _turns(buf, 2, step_begin, n, level[1], edge)
-        _turns(buf, step_begin, end, n, level[1], acc)
+        _turns(buf, step_begin, middle, n, level[1], acc)
+    if middle < end and steps and want[CROSSINGS] and want[TURNS]:
+        steps = False
+        if not _changes(buf, middle, end, n, level, acc, scratch):
+            _crossings(buf, middle, end, n, level[0], acc)
+            _turns(buf, middle, end, n, level[1], acc)
+    elif middle < end:
+        if want[CROSSINGS]:
+            _crossings(buf, middle, end, n, level[0], acc)
+        if want[TURNS]:
+            _turns(buf, middle, end, n, level[1], acc)
+    if steps:
+        _steps(buf, middle, end, n, level[2], acc)
     if want[LOG + SQUARE]:
         for t in range(end):
             for i in range(n):
@@ -339,7 +417,7 @@ def block_sums(signal, start, length, want, kept, adds, level, first, inner, ful
     acc = np.zeros((N_ROWS, LANES))
     edge = np.zeros((N_ROWS, LANES))
     nothing = np.zeros(N_ROWS, np.bool_)
-    scratch = np.zeros((2, LANES))
+    scratch = np.zeros((3, LANES))
     bits = np.zeros(LANES, np.int64)
     for c0 in range(0, n_channels, width):
         n_c = min(width, n_channels - c0)
