@@ -15,6 +15,8 @@ from sklearn.model_selection import cross_validate
 from conftest import make_recording
 from myograph import Recording, Windowing, Windows, WithinSubject
 from myograph.errors import ShapeError, WindowError
+from myograph.protocols import KFoldRepetitions
+from myograph.windows import EachChannel
 
 
 def _labelled(label, repetition=None, rate_hz=1000.0, **more):
@@ -117,6 +119,20 @@ def test_channels_apart_stay_in_one_interval():
     assert apart.shape == (3 * len(windows), 1, 20)
     np.testing.assert_array_equal(apart.batch([0, 1, 2])[:, 0], windows[0])
     assert apart.table["start"][:4].tolist() == [windows.table["start"][0]] * 3 + [windows.table["start"][1]]
+
+
+def test_each_channel_is_a_row_and_a_protocol_keeps_a_window_whole():
+    recording = make_recording(np.random.default_rng(0), n_channels=5)
+    whole = Windows.cut(recording, Windowing(100, 100))
+    apart = Windows.cut(recording, EachChannel(Windowing(100, 100), every=2))
+    assert apart.shape == (3 * len(whole), 1, 20)
+    assert apart.table["channel"][:4].tolist() == [0, 2, 4, 0]
+    np.testing.assert_array_equal(apart.batch()[:3, 0], whole[0][::2])
+    for train, test in KFoldRepetitions().split(apart):
+        sides = [set(map(tuple, apart.table.iloc[rows][["start", "stop"]].to_numpy())) for rows in (train, test)]
+        assert not sides[0] & sides[1]
+    with pytest.raises(WindowError, match="every is 1"):
+        EachChannel(Windowing(), every=0)
 
 
 def test_concatenating_keeps_a_shared_recording_once():

@@ -20,7 +20,8 @@ class Cutter(Protocol):
     """Anything that says which sample intervals of a recording are windows: `Windowing`, `Bursts`, or your own."""
 
     def intervals(self, recording: Recording) -> dict[str, np.ndarray]:
-        """Columns `start`, `stop` (samples), `label` (index), `repetition` and `position`, one entry a window."""
+        """Columns `start`, `stop` (samples), `label` (index), `repetition` and `position`, one entry a window; and
+        `channel` where a window is one channel alone."""
         ...
 
 
@@ -104,6 +105,28 @@ class Windowing:
         }
 
 
+@dataclass(frozen=True)
+class EachChannel:
+    """A windowing whose windows are cut into their channels: each channel of each window of `windowing` is a row of
+    shape (1, time). Rows of one window share its samples' interval, so no honest protocol parts them.
+
+    every : takes each so-manyth channel.
+    """
+
+    windowing: Cutter
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise WindowError(f"every is 1 (all channels) or more, got {self.every}")
+
+    def intervals(self, recording: Recording) -> dict[str, np.ndarray]:
+        channels = np.arange(0, recording.n_channels, self.every)
+        found = self.windowing.intervals(recording)
+        n = len(found["start"])
+        return {k: np.repeat(v, len(channels)) for k, v in found.items()} | {"channel": np.tile(channels, n)}
+
+
 def _majority(track: np.ndarray, start: np.ndarray, length: int) -> np.ndarray:
     """The value most samples of each window hold; only windows that straddle a change are counted one by one."""
     value = track[start].copy()
@@ -183,7 +206,9 @@ class Windows:
                 "session": _spread([r.session for r in recordings], counts),
                 "repetition": column("repetition", np.int32),
                 "position": column("position", np.int32),
-                "channel": np.full(sum(counts), -1, np.int16),
+                "channel": np.concatenate([p.get("channel", np.full(n, -1)) for p, n in zip(parts, counts)]).astype(
+                    np.int16
+                ),
             },
             copy=False,
         )
