@@ -37,7 +37,7 @@ FIFTY = [
     *("PAP", "WLPHASOR", "MZP", "TM", "SM", "SAMPEN", "FUZZYEN", "DFTR", "ISD", "COR", "MDIFF", "MLK", "ACT", "MOB"),
     *("COMP", "WENG", "WV", "WWL", "WENT", "MEAN"),
 ]
-TSFEL = {"MAV": "mean_abs_diff", "ZC": "zero_cross", "RMS": "rms", "VAR": "calc_var", "SSI": "abs_energy"}
+TSFEL = {"MAVFD": "mean_abs_diff", "ZC": "zero_cross", "RMS": "rms", "VAR": "calc_var", "SSI": "abs_energy"}
 
 
 def main() -> None:
