@@ -64,7 +64,7 @@ class FeatureImitatingNet(nn.Module):
     """Imitators (one for each feature, `fin_lstm`) whose outputs are the image that a classifier (`fin_cnn`) sees.
 
     Takes (batch, channel, time), gives logits. `imitate` gives the features: (batch, feature, channel, copy), each
-    channel's as often as the imitator has outputs. Fewer than 12 channels repeat in turn to fill the classifier's image.
+    channel's as often as the imitator has outputs, standardised by `feature_mean` and `feature_scale` of its training. Fewer than 12 channels repeat in turn to fill the classifier's image.
     """
 
     def __init__(
@@ -92,8 +92,12 @@ class FeatureImitatingNet(nn.Module):
             "fin_cnn", n_channels=rows, n_classes=n_classes, n_samples=n_features * copies, n_features=n_features
         )
         self.register_buffer("rows", torch.arange(rows) % n_channels, persistent=False)
+        self.register_buffer("feature_mean", torch.zeros(n_features))
+        self.register_buffer("feature_scale", torch.ones(n_features))
 
     rows: torch.Tensor
+    feature_mean: torch.Tensor
+    feature_scale: torch.Tensor
 
     def imitate(self, x: torch.Tensor) -> torch.Tensor:
         if len(self.imitators[0]) == 1:
@@ -123,7 +127,9 @@ class FeatureImitation:
         `Features`; None computes `features`.
     ahead_ms : imitate the features of the window this much later. Windows whose later window leaves their repetition
         are left out. Cut labels with `Windowing(future_ms=...)` to have the class shifted alike.
-    epochs, batch_size, lr, weight_decay : of the imitators (Adam); batch_size counts single channels.
+    epochs, batch_size, lr, weight_decay : of the imitators (Adam); batch_size counts single channels. With 0 epochs the
+        imitators stay as they came, such as from `pretrained`, and only step 2 runs.
+    schedule, clip_norm : of the imitators, as in `NeuralClassifier`; the published training has neither.
     settle : step 1 ends after so many epochs that change the train loss by at most 0.005.
     target_noise : each copy of a target carries Gaussian noise of this share of its value.
     shadow_epochs, shadow_batch_size, shadow_lr, shadow_weight_decay : of the classifier on true features (AdamW).
@@ -136,6 +142,8 @@ class FeatureImitation:
     batch_size: int = 4000
     lr: float = 1e-3
     weight_decay: float = 2e-5
+    schedule: str = "constant"
+    clip_norm: float | None = None
     settle: int = 15
     target_noise: float = 0.01
     shadow_epochs: int = 30
@@ -154,9 +162,33 @@ class FeatureImitation:
                 f"there are {target.shape[2]} features to imitate and {module.n_features} imitators; set "
                 f"model_options={{'n_features': {target.shape[2]}}}"
             )
-        target = (target - target.mean((0, 1))) / target.std((0, 1)).clamp_min(1e-12)
+        if self.epochs:
+            module.feature_mean.copy_(target.mean((0, 1)))
+            module.feature_scale.copy_(target.std((0, 1)).clamp_min(1e-12))
+        target = (target - module.feature_mean) / module.feature_scale
+        histories: dict[str, list[dict[str, Any]]] = {
+            "imitators": self._imitate(module, batches, kept, target, seed) if self.epochs else [],
+            "classifier": [],
+        }
+        if self.shadow_epochs and batches.targets is not None:
+            plan = Plan(
+                epochs=self.shadow_epochs,
+                batch_size=self.shadow_batch_size,
+                lr=self.shadow_lr,
+                schedule="constant",
+                weight_decay=self.shadow_weight_decay,
+                seed=seed,
+            )
+            shadow = Trainer(_Shadow(module), plan, CrossEntropy(), batches.device)
+            for _ in shadow.run(_Chosen(None, kept, batches.targets[kept], target)):
+                pass
+            histories["classifier"] = shadow.history
+        return histories
+
+    def _imitate(
+        self, module: FeatureImitatingNet, batches: Batches, kept: torch.Tensor, target: torch.Tensor, seed: int
+    ) -> list[dict[str, Any]]:
         n_channels = target.shape[1]
-        device = batches.device
 
         def spread(x: torch.Tensor, y: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
             y = y.transpose(1, 2)[..., None].expand(-1, -1, -1, module.copies)
@@ -168,11 +200,12 @@ class FeatureImitation:
             batch_size=max(1, self.batch_size // n_channels),
             lr=self.lr,
             optimizer="adam",
-            schedule="constant",
+            schedule=self.schedule,
+            clip_norm=self.clip_norm,
             weight_decay=self.weight_decay,
             seed=seed,
         )
-        trainer = Trainer(_Imitation(module), plan, _SumOverFeatures(), device, spread)
+        trainer = Trainer(_Imitation(module), plan, _SumOverFeatures(), batches.device, spread)
         settled, before = 0, np.inf
         for row in trainer.run(_Chosen(batches, kept, target)):
             row["r2"] = 1 - row["train_loss"] / module.n_features  # targets have unit variance
@@ -180,21 +213,23 @@ class FeatureImitation:
             before = row["train_loss"]
             if settled >= self.settle:
                 break
-        histories = {"imitators": trainer.history, "classifier": []}
-        if self.shadow_epochs and batches.targets is not None:
-            plan = Plan(
-                epochs=self.shadow_epochs,
-                batch_size=self.shadow_batch_size,
-                lr=self.shadow_lr,
-                schedule="constant",
-                weight_decay=self.shadow_weight_decay,
-                seed=seed,
-            )
-            shadow = Trainer(_Shadow(module), plan, CrossEntropy(), device)
-            for _ in shadow.run(_Chosen(None, kept, batches.targets[kept], target)):
-                pass
-            histories["classifier"] = shadow.history
-        return histories
+        return trainer.history
+
+    @torch.no_grad()
+    def compare(self, module: FeatureImitatingNet, batches: Batches) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The features of windows and what the imitators say, both standardised as the imitators were trained.
+
+        Returns
+        -------
+        true, imitated : (window, channel, feature) of the windows that have one `ahead_ms` later; imitated is the mean
+            over copies.
+        kept : (window,) positions of these windows among all of `batches`.
+        """
+        kept, later = self._later(batches)
+        true = (self._targets(batches, later) - module.feature_mean) / module.feature_scale
+        module.eval()
+        imitated = [module.imitate(x).mean(3).transpose(1, 2) for x, _ in batches.take(list(kept.split(256)))]
+        return true.cpu().numpy(), torch.cat(imitated).cpu().numpy(), kept.numpy()
 
     def _later(self, batches: Batches) -> tuple[torch.Tensor, Windows | None]:
         """Positions that have a window `ahead_ms` later in their repetition, and those later windows (None: the same)."""
