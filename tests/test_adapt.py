@@ -152,3 +152,48 @@ def test_repetitions_may_stand_for_sessions():
     scores = run(lda(), drifting(1), by="repetition")
     assert scores.folds["fold"].tolist() == [f"subject 1, repetition {i}" for i in range(2, 7)]
     assert scores.info["audit"][0]["claims"] == []
+
+
+class Mean(BaseEstimator):
+    """Takes the first session's mean off; counts how often it was fitted."""
+
+    fits = 0
+
+    def fit(self, X, y=None):
+        Mean.fits += 1
+        self.mean_ = log_power(X).mean(axis=0)
+        return self
+
+    def transform(self, X):
+        return log_power(X) - self.mean_
+
+
+@pytest.mark.parametrize("policy", ["last", "all"])
+def test_steps_before_the_classifier_stay_as_the_first_session_taught_them(policy):
+    windows = [Windows.cut(r, Windowing(100, 50)) for r in drifting(3)]
+    Mean.fits = 0
+    pipeline = make_pipeline(Mean(), LinearDiscriminantAnalysis(solver="lsqr"))
+    model = SelfRecalibrating(pipeline, policy).fit(windows[0], windows[0].y)
+    first = model.estimator_[0].mean_
+    corrected = model.correct(windows[1])
+    model.adapt(windows[1])
+    assert Mean.fits == 1
+    np.testing.assert_array_equal(model.estimator_[0].mean_, first)
+    parts, y = [log_power(windows[1]) - first], corrected
+    if policy == "all":
+        parts, y = [log_power(windows[0]) - first, *parts], np.concatenate([windows[0].y, corrected])
+    expected = LinearDiscriminantAnalysis(solver="lsqr").fit(np.concatenate(parts), y)
+    np.testing.assert_allclose(model.estimator_[-1].coef_, expected.coef_)
+
+
+def test_a_network_at_the_end_of_a_pipeline_is_fine_tuned_not_begun_anew():
+    from sklearn.linear_model import SGDClassifier
+
+    windows = [Windows.cut(r, Windowing(100, 50)) for r in drifting(2)]
+    pipeline = make_pipeline(Mean(), SGDClassifier(loss="log_loss", random_state=0))
+    model = SelfRecalibrating(pipeline, "last", epochs=3).fit(windows[0], windows[0].y)
+    last = model.estimator_[-1]
+    steps = last.t_
+    model.adapt(windows[1])
+    assert model.estimator_[-1] is last
+    assert last.t_ == steps + 3 * len(windows[1])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.signal import correlate, welch
 
+from myograph import _cohort
 from myograph._anatomy import ACTIONS, BICEPS, CATALOGUES, FOREARM, GESTURES, Muscle, activation
 from myograph.errors import ConfigError, ShapeError
 from myograph.simulation import (
@@ -278,3 +279,24 @@ def test_mistakes_are_explained(units):
             RATE_HZ,
             np.random.default_rng(0),
         )
+
+
+def test_drift_grows_with_the_repetition_and_leaves_the_first_alone():
+    def at(drift, n):
+        keys = _cohort.Keys(0)
+        person = _cohort.Person.draw(keys, 0)
+        day = _cohort.Day.draw(keys, 0, 0, 12, 1.0)
+        names = ("wrist_flexion", "hand_open", "supination", "fist", "tripod", "lateral")
+        drawn = [_cohort.Attempt.draw(keys, person, day, (0, 0), name, n, 0.3, drift) for name in names]
+        return np.log(np.stack([a.plateau for a in drawn])), drawn[0]
+
+    for n in (1, 6):
+        still, moving, far = at(0.0, n), at(1.0, n), at(3.0, n)
+        if n == 1:
+            np.testing.assert_array_equal(still[0], far[0])
+            continue
+        # Five steps of a trend of 0.1 and of a walk of 0.07, on a scale of 0.3.
+        spread = 0.3 * np.hypot(5 * _cohort.TREND_SPREAD, 5**0.5 * _cohort.DRIFT_SPREAD)
+        assert np.std(moving[0] - still[0]) == pytest.approx(spread, rel=0.25)
+        assert np.std(far[0] - still[0]) == pytest.approx(3 * spread, rel=0.25)
+        assert far[1].velocity_factor == pytest.approx(1 - 0.3 * 3 * _cohort.FATIGUE_PER_REPETITION * 5)

@@ -224,3 +224,11 @@ def test_the_papers_pipeline():
 def test_errors_say_what_to_do(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_ranks_are_the_flat_scores_channel_by_channel():
+    image = Spectrogram(rate_hz=RATE).fit_transform(noise(80))
+    ranks = ChannelPCA(placement="ranks").fit_transform(image)
+    assert ranks.shape == (80, 3, 25)
+    np.testing.assert_array_equal(ranks.reshape(80, -1), ChannelPCA(placement="flat").fit_transform(image))
+    np.testing.assert_array_equal(ranks[:, :, 0], ChannelPCA().fit_transform(image)[:, :, 2, 2])

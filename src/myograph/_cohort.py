@@ -124,9 +124,18 @@ class Attempt:
 
     @classmethod
     def draw(
-        cls, keys: Keys, person: Person, day: Day, where: tuple[int, int], gesture: str, n: int, scale: float
+        cls,
+        keys: Keys,
+        person: Person,
+        day: Day,
+        where: tuple[int, int],
+        gesture: str,
+        n: int,
+        scale: float,
+        drift: float = 1.0,
     ) -> Attempt:
-        """Repetition `n`, from 1; `where` is (subject, session). `scale` multiplies the spread of repetitions."""
+        """Repetition `n`, from 1; `where` is (subject, session). `scale` multiplies the spread of repetitions, `drift`
+        what of it goes on from one to the next."""
         subject, session = where
         g = _ORDER.index(gesture)
         textbook = activation(gesture)
@@ -134,9 +143,10 @@ class Attempt:
         posture = keys.rng(PERSON, subject, 1 + g)
         rotation = POSTURE_ROTATION_SD_DEG * posture.standard_normal()
         shift = POSTURE_SHIFT_SD_MM * posture.standard_normal()
-        trend = TREND_SPREAD * (n - 1) * posture.standard_normal(len(FOREARM))
+        trend = drift * TREND_SPREAD * (n - 1) * posture.standard_normal(len(FOREARM))
         walk = keys.rng(ATTEMPT, subject, session, g)
         steps = walk.standard_normal((n, len(FOREARM) + 2))[1:].sum(axis=0) if n > 1 else np.zeros(len(FOREARM) + 2)
+        steps *= drift
         rng = keys.rng(ATTEMPT, subject, session, g, n)
         log_factor = (
             person.style[g]
@@ -152,7 +162,7 @@ class Attempt:
                 np.deg2rad(rotation + scale * ATTEMPT_ROTATION_SD_DEG * (steps[0] + rng.standard_normal()))
             ),
             shift_mm=float(shift + scale * ATTEMPT_SHIFT_SD_MM * (steps[1] + rng.standard_normal())),
-            velocity_factor=max(1 - scale * FATIGUE_PER_REPETITION * (n - 1), 0.7),
+            velocity_factor=max(1 - scale * drift * FATIGUE_PER_REPETITION * (n - 1), 0.7),
         )
 
 

@@ -2,6 +2,9 @@
 
 All wrap a classifier and share one interface: `fit(X, y)` on labelled windows, `predict`, and `adapt(X)`, which learns
 from a later session's windows alone. No true label after the first session is ever used.
+
+In a scikit-learn pipeline the last step alone goes on learning: what the steps before it learnt from the first session
+(scales, percentiles, components) stays as it is.
 """
 
 from __future__ import annotations
@@ -38,6 +41,26 @@ class _Adapter(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     def adapt(self, X: Any) -> Any:
         raise TypeError(f"{type(self).__name__} defines no adapt(X)")
+
+    @property
+    def _last(self) -> Any:
+        """The step that learns: the pipeline's last, or the estimator itself."""
+        return self.estimator_[-1] if isinstance(self.estimator_, Pipeline) else self.estimator_
+
+    def _before_last(self, X: Any) -> Any:
+        """What the last step is given for these windows."""
+        if isinstance(self.estimator_, Pipeline) and len(self.estimator_) > 1:
+            return self.estimator_[:-1].transform(X)
+        return X
+
+    def _refit_last(self, X: Any, y: np.ndarray) -> None:
+        """A new last step, learnt from what the frozen steps made of the windows."""
+        fresh = clone(self._last).fit(X, y)
+        if isinstance(self.estimator_, Pipeline):
+            steps = [*self.estimator_.steps[:-1], (self.estimator_.steps[-1][0], fresh)]
+            self.estimator_ = Pipeline(steps, memory=self.estimator_.memory)
+        else:
+            self.estimator_ = fresh
 
     def predict(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "estimator_")
@@ -86,22 +109,22 @@ class SelfRecalibrating(_Adapter):
                 f"policy is none, all or last and correction median or mode, got {self.policy!r} and {self.correction!r}"
             )
         super().fit(X, y)
-        self.seen_ = [(X, np.asarray(X.y if y is None else y))] if self.policy == "all" else []
+        self.seen_ = [(self._before_last(X), np.asarray(X.y if y is None else y))] if self.policy == "all" else []
         return self
 
     def adapt(self, X: Any) -> SelfRecalibrating:
         """Learn from the windows of one finished session."""
         if self.policy == "none":
             return self
-        corrected = self.correct(X)
+        corrected, given = self.correct(X), self._before_last(X)
         if self.policy == "all":
-            self.seen_.append((X, corrected))
-            self.estimator_ = clone(self.estimator).fit(*_join(self.seen_))
-        elif hasattr(self.estimator_, "partial_fit"):
+            self.seen_.append((given, corrected))
+            self._refit_last(*_join(self.seen_))
+        elif hasattr(self._last, "partial_fit"):
             for _ in range(self.epochs):
-                self.estimator_.partial_fit(X, corrected)
+                self._last.partial_fit(given, corrected)
         elif len(np.unique(corrected)) > 1:
-            self.estimator_ = clone(self.estimator).fit(X, corrected)
+            self._refit_last(given, corrected)
         return self
 
     def correct(self, X: Any) -> np.ndarray:
@@ -126,7 +149,7 @@ class PseudoLabel(_Adapter):
 
     def fit(self, X: Any, y: Any = None) -> PseudoLabel:
         super().fit(X, y)
-        self.seen_ = [(X, np.asarray(X.y if y is None else y))]
+        self.seen_ = [(self._before_last(X), np.asarray(X.y if y is None else y))]
         return self
 
     def adapt(self, X: Any) -> PseudoLabel:
@@ -134,8 +157,8 @@ class PseudoLabel(_Adapter):
         sure = proba.max(axis=1) >= self.threshold
         if sure.any():
             labels = self.classes_[proba.argmax(axis=1)]
-            self.seen_.append((X[np.flatnonzero(sure)], labels[sure]))
-            self.estimator_ = clone(self.estimator).fit(*_join(self.seen_))
+            self.seen_.append((self._before_last(X[np.flatnonzero(sure)]), labels[sure]))
+            self._refit_last(*_join(self.seen_))
         return self
 
 
@@ -153,12 +176,12 @@ class LDAMeans(_Adapter):
         self.rate = rate
 
     def adapt(self, X: Any) -> LDAMeans:
-        last = self.estimator_[-1] if isinstance(self.estimator_, Pipeline) else self.estimator_
+        last = self._last
         if not isinstance(last, LinearDiscriminantAnalysis) or last.solver != "lsqr":
             raise ConfigError(
                 f"LDAMeans adapts a pipeline that ends in LinearDiscriminantAnalysis(solver='lsqr'), got {last!r}"
             )
-        features = self.estimator_[:-1].transform(X) if isinstance(self.estimator_, Pipeline) else np.asarray(X)
+        features = np.asarray(self._before_last(X))
         predicted = last.predict(features)
         for k, name in enumerate(last.classes_):
             rows = features[predicted == name]

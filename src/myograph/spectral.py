@@ -302,12 +302,13 @@ class ChannelPCA(TransformerMixin, BaseEstimator):
     ----------
     n_components : scores a channel.
     placement : "spiral" lays 25 scores out as Zhai et al. 2017 do (figure 1B), the first in the middle, giving
-        (window, channel, 5, 5); "flat" gives (window, channel x n_components), channel by channel.
+        (window, channel, 5, 5); "ranks" gives (window, channel, n_components), as the network `zhai` takes them; "flat"
+        gives (window, channel x n_components), channel by channel.
 
     Each component's sign makes its largest loading positive.
     """
 
-    def __init__(self, n_components: int = 25, placement: Literal["spiral", "flat"] = "spiral"):
+    def __init__(self, n_components: int = 25, placement: Literal["spiral", "ranks", "flat"] = "spiral"):
         self.n_components = n_components
         self.placement = placement
 
@@ -319,8 +320,8 @@ class ChannelPCA(TransformerMixin, BaseEstimator):
         ConfigError : an unknown placement, or a number of components that it or the data do not have.
         ShapeError : fewer than two windows, or no channel axis.
         """
-        if self.placement not in ("spiral", "flat"):
-            raise ConfigError(f"placement is 'spiral' or 'flat', got {self.placement!r}")
+        if self.placement not in ("spiral", "ranks", "flat"):
+            raise ConfigError(f"placement is 'spiral', 'ranks' or 'flat', got {self.placement!r}")
         if self.placement == "spiral" and self.n_components != PLACEMENT.size:
             raise ConfigError(
                 f"the spiral has {PLACEMENT.size} places, got n_components={self.n_components}; use 'flat'"
@@ -352,7 +353,7 @@ class ChannelPCA(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """(window, channel, 5, 5) or (window, channel x n_components) scores, in the images' dtype.
+        """(window, channel, 5, 5), (window, channel, n_components) or (window, channel x n_components) scores, in the images' dtype.
 
         Raises
         ------
@@ -371,7 +372,9 @@ class ChannelPCA(TransformerMixin, BaseEstimator):
         for rows in self._rows(X):
             scores[at : at + rows.shape[1]] = ((rows - self.mean_[:, None]) @ weights).swapaxes(0, 1)
             at += rows.shape[1]
-        return scores[..., PLACEMENT - 1] if self.placement == "spiral" else scores.reshape(len(X), -1)
+        if self.placement == "spiral":
+            return scores[..., PLACEMENT - 1]
+        return scores if self.placement == "ranks" else scores.reshape(len(X), -1)
 
     @staticmethod
     def _rows(X: Any) -> Iterator[np.ndarray]:

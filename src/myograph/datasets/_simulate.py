@@ -43,7 +43,7 @@ def forearm(settings: dict[str, Any], subject: int, session: int) -> Iterator[Re
     """The recording of one session: each gesture with all its repetitions, rest after each."""
     keys = Keys(settings["seed"])
     person = Person.draw(keys, subject)
-    scale = settings["variability"]
+    scale, drift = settings["variability"], settings["drift"]
     gestures = CATALOGUES[settings["catalogue"]][: settings["n_gestures"]]
     if settings["kind"] == "grid":
         electrodes = Electrodes.grid(8, 24, settings["pole_distance_mm"], person.limb.radius_mm, wraps=True)
@@ -56,7 +56,7 @@ def forearm(settings: dict[str, Any], subject: int, session: int) -> Iterator[Re
     ]
     tape = Tape(settings, len(electrodes), len(trials))
     for label, repetition in trials:
-        attempt = Attempt.draw(keys, person, day, (subject, session), gestures[label], repetition, scale)
+        attempt = Attempt.draw(keys, person, day, (subject, session), gestures[label], repetition, scale, drift)
         rng = keys.rng(ATTEMPT, subject, session, 1000 + label, repetition)
         profile = tape.trial(label + 1, repetition, rng)
         tone = REST_TONE * (1 + 0.5 * slow_noise(len(FOREARM), len(profile), STEP_S, 1.0, rng))

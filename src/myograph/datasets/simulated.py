@@ -82,6 +82,8 @@ class Simulated(Dataset):
     noise_uv, mains_uv : RMS of the baseline noise and amplitude of the 50 Hz hum.
     artefacts_per_min : motion artefacts, each on some channels.
     variability : factor on everything that differs between repetitions; 0 repeats the same movement.
+    drift : further factor on the part of that which goes on from one repetition to the next: habits that ease in,
+        random walks of effort and electrodes, fatigue.
     session_variability : factor on what differs between sessions.
     interval_cv : coefficient of variation of the motor units' inter-spike intervals.
     seed : of everything.
@@ -102,6 +104,7 @@ class Simulated(Dataset):
     mains_uv: float = 2.0
     artefacts_per_min: float = 1.0
     variability: float = 1.0
+    drift: float = 1.0
     session_variability: float = 1.0
     interval_cv: float = 0.15
     seed: int = 0
@@ -140,7 +143,7 @@ class Simulated(Dataset):
         for key, lowest in (("rate_hz", 100.0), ("hold_s", 0.5), ("rest_s", 0.5)):
             if not s[key] >= lowest:
                 raise ConfigError(f"{key} is {lowest:g} or more, got {s[key]}")
-        for key in ("noise_uv", "mains_uv", "artefacts_per_min", "variability", "session_variability"):
+        for key in ("noise_uv", "mains_uv", "artefacts_per_min", "variability", "drift", "session_variability"):
             if not getattr(self, key) >= 0:
                 raise ConfigError(f"{key} is 0 or more, got {getattr(self, key)}")
         if not 0 <= self.interval_cv <= 0.5:
