@@ -79,10 +79,11 @@ class LogScale(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
 
 def _pipeline(
-    classifier: BaseEstimator, features: Sequence[str], log: bool, feature_options: dict[str, Any] | None
+    classifier: BaseEstimator, features: Any, log: bool, feature_options: dict[str, Any] | None
 ) -> Pipeline:
-    names = [features] if isinstance(features, str) else list(features)
-    steps: list[tuple[str, Any]] = [("features", Features(names, **(feature_options or {})))]
+    if not hasattr(features, "transform"):
+        features = Features([features] if isinstance(features, str) else list(features), **(feature_options or {}))
+    steps: list[tuple[str, Any]] = [("features", features)]
     if log:
         steps.append(("log", LogScale()))
     return Pipeline([*steps, ("scale", StandardScaler()), ("classify", classifier)])
@@ -97,7 +98,7 @@ def lda(
 ) -> Pipeline:
     """Linear discriminant analysis with Ledoit-Wolf shrinkage on z-scored (and by default log-scaled) features.
 
-    features : names or groups of the feature registry.
+    features : names or groups of the feature registry, or a transformer of windows (then without `feature_options`).
     shrinkage : "auto", a number from 0 to 1, or None.
     log : put features on a logarithmic scale first, see `LogScale`.
     feature_options : further arguments of `Features`.

@@ -20,7 +20,7 @@ import numpy as np
 from myograph._registry import Registry
 from myograph.errors import ConfigError, ResultsError
 from myograph.evaluation import Report, evaluate, name_of, versions
-from myograph.metrics import summarise
+from myograph.metrics import TITLES, summarise
 from myograph.recipes import Published, Recipe
 from myograph.results import only_run_in, plain, write_atomically, write_json
 
@@ -37,6 +37,7 @@ class Row:
     published : the paper's figure, None where it gives none.
     honest : values of the honest counterpart, where this row is LEAKY.
     leaky : the protocol shares samples, or something was selected on test data (`why_leaky` says which).
+    metrics : values of every metric that was taken, by name, where there are several.
     data : what it ran on, by name; "simulated …" is never to be confused with the paper's own data.
     unit : "%" for fractions shown in percent, or what else the values are.
     """
@@ -50,6 +51,7 @@ class Row:
     data: str = ""
     over: str = "subjects"
     metric: str = "balanced_accuracy"
+    metrics: dict[str, tuple[float, ...]] = field(default_factory=dict)
     unit: str = "%"
     n_seeds: int = 1
     seconds: float = 0.0
@@ -99,13 +101,13 @@ class Context:
             report = lambda what, done, total: self.say(f"{setting}: {what}", done, total)  # noqa: E731
             runs.append(evaluate(seeded, recordings, root=self.folder / "runs", jobs=self.jobs, progress=report))
         over = runs[0].unit
-        values = np.mean([_values(run, metric, over) for run in runs], axis=0)
+        metrics = {m: tuple(np.mean([_values(run, m, over) for run in runs], axis=0).tolist()) for m in TITLES}
         honest = None
         if runs[0].honest is not None:
             honest = tuple(np.mean([_values(run.honest, metric, run.honest.unit) for run in runs], axis=0).tolist())
         return Row(
             setting=setting,
-            values=tuple(values.tolist()),
+            values=metrics[metric],
             published=published,
             honest=honest,
             leaky=runs[0].leaky,
@@ -113,6 +115,7 @@ class Context:
             data=data or describe_data(recipe),
             over=f"{over}s",
             metric=metric,
+            metrics=metrics,
             n_seeds=len(self.seeds),
             seconds=time.perf_counter() - started,
             note=note,

@@ -102,12 +102,12 @@ def compare(values: Mapping[str, Sequence[float]], reference: str, test: Test = 
 def holm(p: Sequence[float]) -> np.ndarray:
     """p-values corrected for how many there are (Holm 1979), in the order given: the k-th smallest of m is multiplied
     by m - k + 1, none falls below one that was smaller before, and none exceeds 1."""
-    p = np.asarray(p, float)
-    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
+    raw = np.asarray(p, float)
+    if raw.ndim != 1 or not ((raw >= 0) & (raw <= 1)).all():
         raise ShapeError(f"p is one row of probabilities from 0 to 1, got {p!r}")
-    order = np.argsort(p, kind="stable")
-    corrected = np.empty_like(p)
-    corrected[order] = np.minimum(np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p)))), 1.0)
+    order = np.argsort(raw, kind="stable")
+    corrected = np.empty_like(raw)
+    corrected[order] = np.minimum(np.maximum.accumulate(raw[order] * (len(raw) - np.arange(len(raw)))), 1.0)
     return corrected
 
 

@@ -78,6 +78,16 @@ def glorot(model: nn.Module) -> nn.Module:
     return model
 
 
+def he(model: nn.Module) -> nn.Module:
+    """Draw every convolution and linear weight from He's normal distribution for ReLU, and set the biases to zero."""
+    for layer in model.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    return model
+
+
 def floor_sizes(n: int, *steps: tuple[int, int, int]) -> int:
     """The length after convolutions or pools of (kernel, stride, padding), at least 0."""
     for kernel, stride, padding in steps:

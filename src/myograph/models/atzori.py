@@ -23,7 +23,7 @@ from __future__ import annotations
 from torch import nn
 
 from myograph.models import MODELS
-from myograph.models._parts import Image, MeanOverMap, glorot, need_size, one_of, stack
+from myograph.models._parts import Image, MeanOverMap, glorot, he, need_size, one_of, stack
 
 
 @MODELS.register
@@ -35,10 +35,16 @@ def atzori(
     last_kernel: int = 5,
     pool: str = "mean",
     dropout: float = 0.0,
+    init: str = "glorot",
 ) -> nn.Module:
-    """Atzori 2016: any number of channels, 9 samples or more; `last_kernel` is the length of block 4's kernel (odd)."""
+    """Atzori 2016: any number of channels, 9 samples or more; `last_kernel` is the length of block 4's kernel (odd).
+
+    init : "glorot", or "he" (normal, for ReLU), with which the paper's small learning rate gets going much sooner: most
+        of the padded kernels of blocks 3 and 4 see zeros, so that Glorot's weights let the signal fade.
+    """
     need_size("atzori", n_channels >= 1 and n_samples >= 9, n_channels, n_samples, "any channels and 9 samples or more")
     one_of("pool", pool, ("mean", "max"))
+    one_of("init", init, ("glorot", "he"))
     one_of("last_kernel", last_kernel, range(1, 32, 2))
     shrink = nn.AvgPool2d if pool == "mean" else nn.MaxPool2d
 
@@ -46,7 +52,7 @@ def atzori(
         conv = nn.Conv2d(inputs, planes, kernel, padding=padding)
         return nn.Sequential(conv, nn.ReLU(), *([nn.Dropout(dropout)] if dropout else []))
 
-    return glorot(
+    return (glorot if init == "glorot" else he)(
         stack(
             image=Image(n_channels, n_samples, time_first=True),
             block1=block(1, 32, (1, n_channels), (0, 4)),
@@ -62,9 +68,9 @@ def atzori(
 
 
 @MODELS.register
-def atzori_delsys(n_channels: int, n_classes: int, n_samples: int) -> nn.Module:
+def atzori_delsys(n_channels: int, n_classes: int, n_samples: int, *, init: str = "glorot") -> nn.Module:
     """Atzori 2016 for Delsys electrodes: block 4's kernel is 9 x 1; meant for 12 electrodes x 30 samples (200 Hz)."""
-    return atzori(n_channels, n_classes, n_samples, last_kernel=9)
+    return atzori(n_channels, n_classes, n_samples, last_kernel=9, init=init)
 
 
 @MODELS.register
