@@ -1,10 +1,11 @@
 """Compiled loops behind the fast features: partial sums of step-long blocks of samples (`_merges` makes windows of them).
 
-A tile holds up to ROWS samples of up to LANES lanes in the first-level cache, a lane being one channel of one block,
-so that the inner loops run over lanes with unit stride. Two sets of sums are kept of each block: `inner`, of the block
-by itself, and `full`, with the differences that reach back over its left edge. A window is the inner sums of its first
-block merged with the full sums of the others. Nothing is ever subtracted: variances merge (mean, sum of squared
-deviations), softmax entropies (maximum, sum, weighted sum), crossings (count, first and last value that is not zero).
+A tile holds up to ROWS samples of up to LANES lanes in the first-level cache, a lane being one channel of one block.
+Eight lanes at a time keep their sums in registers over the tile's samples (`_simd`). Two sets of sums are kept of each
+block: `inner`, of the block by itself, and `full`, with the differences that reach back over its left edge. A window is
+the inner sums of its first block merged with the full sums of the others. Nothing is ever subtracted: variances merge
+(mean, sum of squared deviations), softmax entropies (maximum, sum, weighted sum), crossings (count, first and last
+value that is not zero).
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ import math
 
 import numpy as np
 from numba import njit
+
+from myograph import _simd as simd
+from myograph._simd import EXP_FLOOR, LN2, LN2_HIGH, LN2_LOW, WIDTH, fill, load, store
 
 LANES = 48
 ROWS = 32
@@ -27,13 +31,9 @@ LOG = 26
 N_ROWS = LOG + 14
 ADDS = (np.arange(N_ROWS) < CROSSINGS) | (np.arange(N_ROWS) >= LOG)
 
-LN2 = math.log(2.0)
-LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 LOG2_E = 1 / LN2
 SMALLEST_NORMAL = float(np.finfo(np.float64).tiny)
 EPS = float(np.finfo(np.float64).eps)
-LARGEST = float(np.finfo(np.float64).max)
-EXP_FLOOR = -708.0
 FRACTION, ONE_BITS = np.int64(0x000FFFFFFFFFFFFF), np.int64(0x3FF0000000000000)
 
 
@@ -96,21 +96,12 @@ def _log(v, n, out, bits):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _sizes(buf, rows, n, cubes, totals, acc):
+def _cubes(buf, rows, n, acc):
     for t in range(2, rows + 2):
         for i in range(n):
-            v = abs(buf[t, i])
-            acc[ABS, i] += v
-            acc[SQUARE, i] += v * v
-    if cubes:
-        for t in range(2, rows + 2):
-            for i in range(n):
-                v = abs(buf[t, i])
-                acc[CUBE, i] += v * v * v
-    if totals:
-        for t in range(2, rows + 2):
-            for i in range(n):
-                acc[TOTAL, i] += buf[t, i]
+            v = buf[t, i]
+            acc[CUBE, i] += abs(v * v * v)
+            acc[TOTAL, i] += v
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -122,31 +113,16 @@ def _roots(buf, rows, n, acc):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _add_logs_1p(buf, rows, n, acc, scratch, bits):
-    """acc[LOG_1P] += sum of ln(1 + |x|); products of eight are taken apart, unless one of them overflows."""
-    value = bits.view(np.float64)
-    for i in range(n):
-        scratch[0, i] = 1.0
-        scratch[1, i] = 0.0
-    for first in range(2, rows + 2, 8):
-        for t in range(first, min(first + 8, rows + 2)):
-            for i in range(n):
-                scratch[0, i] *= 1.0 + abs(buf[t, i])
-        for i in range(n):
-            value[i] = scratch[0, i]
-        for i in range(n):
-            scratch[1, i] += float((bits[i] >> 52) - 1023)
-            bits[i] = (bits[i] & FRACTION) | ONE_BITS
-        overflow = 0.0
-        for i in range(n):
-            overflow += 1.0 if scratch[0, i] > LARGEST else 0.0
-            scratch[0, i] = value[i]
-        if overflow > 0.0:
-            _add_logs(buf, rows, n, 1.0, acc, LOG_1P, scratch, bits)
-            return
-    _log(scratch[0], n, scratch[2], bits)
-    for i in range(n):
-        acc[LOG_1P, i] += scratch[1, i] * LN2 + scratch[2, i]
+def _add_logs_1p(buf, rows, n, acc):
+    """acc[LOG_1P] += sum of ln(1 + |x|): exponents add, mantissas multiply (below 2^ROWS), one logarithm at the end."""
+    for i in range(0, n, WIDTH):
+        exponents, product = simd.zeros_int(), fill(1.0)
+        for t in range(2, rows + 2):
+            v = abs(load(buf, t, i)) + fill(1.0)
+            exponents = exponents + simd.exponent_bits(v)
+            product = product * simd.mantissa(v)
+        found = simd.log(product, simd.reals(exponents) - fill(1023.0 * rows))
+        store(acc, LOG_1P, i, load(acc, LOG_1P, i) + found)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -172,14 +148,13 @@ def _add_logs(buf, rows, n, shift, acc, row, product, bits):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _steps(buf, begin, end, n, level, acc):
+def _steps(buf, begin, end, n, acc):
     """Differences of the buffer's rows begin .. end - 1 from the rows before them."""
     for t in range(begin, end):
         for i in range(n):
             d = abs(buf[t, i] - buf[t - 1, i])
             acc[STEP, i] += d
             acc[STEP_SQUARE, i] += d * d
-            acc[STEP_ABOVE, i] += 1.0 if d > level else 0.0
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -193,111 +168,121 @@ def _bends(buf, begin, end, n, acc):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _crossings(buf, begin, end, n, level, acc):
-    for t in range(begin, end):
-        for i in range(n):
-            v, p, f = buf[t, i], acc[CROSSINGS_LAST, i], acc[CROSSINGS_FIRST, i]
-            hit = (((v > 0) & (p < 0)) | ((v < 0) & (p > 0))) & (abs(v - p) >= level)
-            acc[CROSSINGS, i] += 1.0 if hit else 0.0
-            acc[CROSSINGS_LAST, i] = v if v != 0 else p
-            acc[CROSSINGS_FIRST, i] = v if f == 0 else f
+def _sizes_and_moments(buf, rows, n, seen, moments, acc):
+    """ABS and SQUARE; with `moments`, merge mean and sum of squared deviations into those of the `seen` samples before.
 
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _turns(buf, begin, end, n, level, acc):
-    for t in range(begin, end):
-        for i in range(n):
-            d, p, f = buf[t, i] - buf[t - 1, i], acc[TURNS_LAST, i], acc[TURNS_FIRST, i]
-            hit = (((d > 0) & (p < 0)) | ((d < 0) & (p > 0))) & (max(abs(d), abs(p)) >= level)
-            acc[TURNS, i] += 1.0 if hit else 0.0
-            acc[TURNS_LAST, i] = d if d != 0 else p
-            acc[TURNS_FIRST, i] = d if f == 0 else f
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _changes(buf, begin, end, n, level, acc, scratch):
-    """What `_steps`, `_crossings` and `_turns` add for the buffer's rows begin .. end - 1, where no sample and no step is zero.
-
-    Says whether that was so; if not, only the steps are right.
+    Deviations are taken from the tile's first sample and put right at its end. That sample being one of the `rows`, the
+    sum about the mean is at least 1 / rows of the sum about it, so little is lost; a constant tile deviates by zero.
     """
-    for i in range(n):
-        scratch[0, i] = 0.0
-        scratch[1, i] = 0.0
-        scratch[2, i] = 0.0
-    for t in range(begin, end):
-        for i in range(n):
-            v, p = buf[t, i], buf[t - 1, i]
-            d, before = v - p, p - buf[t - 2, i]
-            size = abs(d)
-            acc[STEP, i] += size
-            acc[STEP_SQUARE, i] += d * d
-            acc[STEP_ABOVE, i] += 1.0 if size > level[2] else 0.0
-            scratch[0, i] += 1.0 if ((v < 0) != (p < 0)) & (size >= level[0]) else 0.0
-            scratch[1, i] += 1.0 if ((d < 0) != (before < 0)) & (max(size, abs(before)) >= level[1]) else 0.0
-            scratch[2, i] += 1.0 if (v == 0) | (d == 0) | (p == 0) | (before == 0) else 0.0
-    zeros = 0.0
-    for i in range(n):
-        zeros += scratch[2, i]
-    if zeros > 0.0:
-        return False
-    for i in range(n):
-        acc[CROSSINGS, i] += scratch[0, i]
-        acc[TURNS, i] += scratch[1, i]
-        acc[CROSSINGS_LAST, i] = buf[end - 1, i]
-        acc[TURNS_LAST, i] = buf[end - 1, i] - buf[end - 2, i]
-    return True
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _deviations(buf, rows, n, seen, acc, scratch):
-    """Merge mean and sum of squared deviations of the buffer's samples into those of the `seen` samples before."""
-    for i in range(n):
-        scratch[0, i] = 0.0
-        scratch[1, i] = 0.0
-    # Relative to the first sample, so that a constant block deviates by exactly zero.
-    for t in range(3, rows + 2):
-        for i in range(n):
-            scratch[0, i] += buf[t, i] - buf[2, i]
-    for i in range(n):
-        scratch[0, i] = buf[2, i] + scratch[0, i] / rows
-    for t in range(2, rows + 2):
-        for i in range(n):
-            d = buf[t, i] - scratch[0, i]
-            scratch[1, i] += d * d
     share = rows / (seen + rows)
-    for i in range(n):
-        d = scratch[0, i] - acc[MEAN, i]
-        acc[MEAN, i] = acc[MEAN, i] + d * share if seen else scratch[0, i]
-        acc[DEVIATION, i] += scratch[1, i] + (d * d * (seen * share) if seen else 0.0)
+    for i in range(0, n, WIDTH):
+        size, square = load(acc, ABS, i), load(acc, SQUARE, i)
+        base = load(buf, 2, i)
+        sum_d, sum_d2 = fill(0.0), fill(0.0)
+        for t in range(2, rows + 2):
+            v = load(buf, t, i)
+            d = v - base
+            size = size + abs(v)
+            square = simd.muladd(v, v, square)
+            sum_d = sum_d + d
+            sum_d2 = simd.muladd(d, d, sum_d2)
+        store(acc, ABS, i, size)
+        store(acc, SQUARE, i, square)
+        if moments:
+            shift = sum_d * fill(1.0 / rows)
+            mean = base + shift
+            deviation = simd.higher(sum_d2 - sum_d * shift, fill(0.0))
+            if seen:
+                before = load(acc, MEAN, i)
+                d = mean - before
+                mean = before + d * fill(share)
+                deviation = deviation + load(acc, DEVIATION, i) + d * d * fill(seen * share)
+            store(acc, MEAN, i, mean)
+            store(acc, DEVIATION, i, deviation)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _softmax(buf, rows, n, seen, acc, scratch, bits):
+def _changes(buf, rows, n, seen, level, acc, edge):
+    """Steps, crossings and turns; a block's first step goes to `edge`.
+
+    A crossing is counted against the last value that was not zero, a turn against the last such step.
+    """
+    one, none = fill(1.0), fill(0.0)
+    at_crossing, at_turn, at_step = fill(level[0]), fill(level[1]), fill(level[2])
+    for i in range(0, n, WIDTH):
+        before = load(buf, 1, i)
+        begin = 2
+        if seen == 0:
+            v = load(buf, 2, i)
+            d = v - before
+            store(edge, STEP, i, abs(d))
+            store(edge, STEP_SQUARE, i, d * d)
+            store(edge, STEP_ABOVE, i, simd.select(abs(d) > at_step, one, none))
+            store(edge, TURNS_FIRST, i, d)
+            store(acc, CROSSINGS_FIRST, i, v)
+            store(acc, CROSSINGS_LAST, i, v)
+            before = v
+            begin = 3
+        step, square, above = load(acc, STEP, i), load(acc, STEP_SQUARE, i), load(acc, STEP_ABOVE, i)
+        crossings, last = load(acc, CROSSINGS, i), load(acc, CROSSINGS_LAST, i)
+        turns, slope = load(acc, TURNS, i), load(acc, TURNS_LAST, i)
+        for t in range(begin, rows + 2):
+            v = load(buf, t, i)
+            d = v - before
+            before = v
+            size = abs(d)
+            step = step + size
+            square = simd.muladd(d, d, square)
+            above = above + simd.select(size > at_step, one, none)
+            opposite = (simd.lower(v, last) < none) & (simd.higher(v, last) > none)
+            crossings = crossings + simd.select(opposite & (abs(v - last) >= at_crossing), one, none)
+            last = simd.select(v == none, last, v)
+            opposite = (simd.lower(d, slope) < none) & (simd.higher(d, slope) > none)
+            turns = turns + simd.select(opposite & (simd.higher(size, abs(slope)) >= at_turn), one, none)
+            slope = simd.select(d == none, slope, d)
+        store(acc, STEP, i, step)
+        store(acc, STEP_SQUARE, i, square)
+        store(acc, STEP_ABOVE, i, above)
+        store(acc, CROSSINGS, i, crossings)
+        store(acc, CROSSINGS_LAST, i, last)
+        store(acc, TURNS, i, turns)
+        store(acc, TURNS_LAST, i, slope)
+        first = load(acc, CROSSINGS_FIRST, i)
+        t = begin
+        while t < rows + 2 and simd.some(first == none):
+            first = simd.select(first == none, load(buf, t, i), first)
+            t += 1
+        store(acc, CROSSINGS_FIRST, i, first)
+        first = load(acc, TURNS_FIRST, i)
+        t = begin
+        while t < rows + 2 and simd.some(first == none):
+            first = simd.select(first == none, load(buf, t, i) - load(buf, t - 1, i), first)
+            t += 1
+        store(acc, TURNS_FIRST, i, first)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _softmax(buf, rows, n, seen, acc):
     """Merge the softmax sums of the buffer's samples into those of the `seen` samples before."""
-    m, e = scratch[0], scratch[1]
-    for i in range(n):
-        m[i] = buf[2, i]
-    for t in range(3, rows + 2):
-        for i in range(n):
-            m[i] = max(m[i], buf[t, i])
-    if seen:
-        for i in range(n):
-            m[i] = max(m[i], acc[SOFT_PEAK, i])
-            acc[SOFT_PEAK, i] = max(acc[SOFT_PEAK, i] - m[i], EXP_FLOOR)
-        _exp(acc[SOFT_PEAK], n, e, bits)
-        for i in range(n):
-            weighted, total = acc[SOFT_WEIGHTED, i], acc[SOFT_TOTAL, i]
-            acc[SOFT_WEIGHTED, i] = e[i] * (weighted + acc[SOFT_PEAK, i] * total)
-            acc[SOFT_TOTAL, i] = e[i] * total
-    for i in range(n):
-        acc[SOFT_PEAK, i] = m[i]
-    for t in range(2, rows + 2):
-        for i in range(n):
-            m[i] = max(buf[t, i] - acc[SOFT_PEAK, i], EXP_FLOOR)
-        _exp(m, n, e, bits)
-        for i in range(n):
-            acc[SOFT_TOTAL, i] += e[i]
-            acc[SOFT_WEIGHTED, i] += m[i] * e[i]
+    floor = fill(EXP_FLOOR)
+    for i in range(0, n, WIDTH):
+        peak = load(acc, SOFT_PEAK, i) if seen else load(buf, 2, i)
+        for t in range(2, rows + 2):
+            peak = simd.higher(peak, load(buf, t, i))
+        total, weighted = fill(0.0), fill(0.0)
+        if seen:
+            d = simd.higher(load(acc, SOFT_PEAK, i) - peak, floor)
+            e, total = simd.exp(d), load(acc, SOFT_TOTAL, i)
+            weighted = e * simd.muladd(d, total, load(acc, SOFT_WEIGHTED, i))
+            total = e * total
+        for t in range(2, rows + 2):
+            d = simd.higher(load(buf, t, i) - peak, floor)
+            e = simd.exp(d)
+            total = total + e
+            weighted = simd.muladd(d, e, weighted)
+        store(acc, SOFT_PEAK, i, peak)
+        store(acc, SOFT_TOTAL, i, total)
+        store(acc, SOFT_WEIGHTED, i, weighted)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -308,96 +293,61 @@ def _add_tile(buf, logs, rows, n, seen, want, level, acc, edge, scratch, bits):
     level : thresholds of crossings, turns, steps and samples.
     """
     end = rows + 2
-    step_begin, bend_begin = (2, 2) if seen else (3, min(4, end))
-    if want[ABS] or want[SQUARE] or want[CUBE] or want[TOTAL]:
-        _sizes(buf, rows, n, want[CUBE], want[TOTAL], acc)
+    if want[ABS] or want[SQUARE] or want[MEAN]:
+        _sizes_and_moments(buf, rows, n, seen, want[MEAN], acc)
+    if want[STEP] or want[STEP_SQUARE] or want[STEP_ABOVE] or want[CROSSINGS] or want[TURNS]:
+        _changes(buf, rows, n, seen, level, acc, edge)
+    if want[LOG_1P]:
+        _add_logs_1p(buf, rows, n, acc)
+    if want[SOFT_PEAK]:
+        _softmax(buf, rows, n, seen, acc)
+    if want[CUBE] or want[TOTAL]:
+        _cubes(buf, rows, n, acc)
     if want[ABOVE]:
         for t in range(2, end):
             for i in range(n):
                 acc[ABOVE, i] += 1.0 if abs(buf[t, i]) >= level[3] else 0.0
+    if want[PEAK]:
+        for t in range(2, end):
+            for i in range(n):
+                acc[PEAK, i] = max(acc[PEAK, i], buf[t, i])
     if want[ROOT_POSITIVE]:
         _roots(buf, rows, n, acc)
-    if want[LOG_1P]:
-        _add_logs_1p(buf, rows, n, acc, scratch, bits)
     if want[LOG_ABS]:
         _add_logs(buf, rows, n, 0.0, acc, LOG_ABS, scratch, bits)
-    steps = want[STEP] or want[STEP_SQUARE] or want[STEP_ABOVE]
+    step_begin, bend_begin = (2, 2) if seen else (3, min(4, end))
     if want[BEND] or want[BEND_SQUARE]:
         _bends(buf, 2, bend_begin, n, edge)
         _bends(buf, bend_begin, end, n, acc)
-    # The first two rows of a block set the first values; after them all three may go in one pass, if it is long.
-    middle = end if rows < 24 else (2 if seen else 4)
-    if steps:
-        _steps(buf, 2, step_begin, n, level[2], edge)
-        _steps(buf, step_begin, middle, n, level[2], acc)
-    if want[CROSSINGS]:
-        _crossings(buf, 2, middle, n, level[0], acc)
-    if want[TURNS]:
-        _turns(buf, 2, step_begin, n, level[1], edge)
-        _turns(buf, step_begin, middle, n, level[1], acc)
-    if middle < end and steps and want[CROSSINGS] and want[TURNS]:
-        steps = False
-        if not _changes(buf, middle, end, n, level, acc, scratch):
-            _crossings(buf, middle, end, n, level[0], acc)
-            _turns(buf, middle, end, n, level[1], acc)
-    elif middle < end:
-        if want[CROSSINGS]:
-            _crossings(buf, middle, end, n, level[0], acc)
-        if want[TURNS]:
-            _turns(buf, middle, end, n, level[1], acc)
-    if steps:
-        _steps(buf, middle, end, n, level[2], acc)
     if want[LOG + SQUARE]:
         for t in range(end):
             for i in range(n):
                 scratch[0, i] = buf[t, i] * buf[t, i] + EPS
             _log(scratch[0], n, logs[t], bits)
         log_acc, log_edge = acc[LOG:], edge[LOG:]
-        _sizes(logs, rows, n, False, False, log_acc)
-        _steps(logs, 2, step_begin, n, np.inf, log_edge)
-        _steps(logs, step_begin, end, n, np.inf, log_acc)
-        _bends(logs, 2, bend_begin, n, log_edge)
-        _bends(logs, bend_begin, end, n, log_acc)
-    if want[MEAN]:
-        _deviations(buf, rows, n, seen, acc, scratch)
-    if want[PEAK]:
         for t in range(2, end):
             for i in range(n):
-                acc[PEAK, i] = max(acc[PEAK, i], buf[t, i])
-    if want[SOFT_PEAK]:
-        _softmax(buf, rows, n, seen, acc, scratch, bits)
+                log_acc[ABS, i] += abs(logs[t, i])
+                log_acc[SQUARE, i] += logs[t, i] * logs[t, i]
+        _steps(logs, 2, step_begin, n, log_edge)
+        _steps(logs, step_begin, end, n, log_acc)
+        _bends(logs, 2, bend_begin, n, log_edge)
+        _bends(logs, bend_begin, end, n, log_acc)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _load(signal, c0, n_c, first, rows, lane, buf):
-    """buf[2:][t, lane + c] = signal[c0 + c, first + t], four channels at a time so that stores are contiguous."""
-    for c in range(0, n_c - 3, 4):
-        c1 = c0 + c
-        s0, s1 = signal[c1, first : first + rows], signal[c1 + 1, first : first + rows]
-        s2, s3 = signal[c1 + 2, first : first + rows], signal[c1 + 3, first : first + rows]
-        to = lane + c
-        for t in range(rows):
-            buf[t + 2, to] = s0[t]
-            buf[t + 2, to + 1] = s1[t]
-            buf[t + 2, to + 2] = s2[t]
-            buf[t + 2, to + 3] = s3[t]
-    for c in range(n_c - n_c % 4, n_c):
-        s = signal[c0 + c, first : first + rows]
-        for t in range(rows):
-            buf[t + 2, lane + c] = s[t]
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _store(acc, edge, kept, adds, n_b, n_c, b0, c0, out):
-    """Write the kept rows of a tile to its blocks and channels, the sums with what `edge` adds to them."""
-    for k in range(len(kept)):
-        row = kept[k]
-        plus = 1.0 if adds[row] else 0.0
-        for b in range(n_b):
-            to = out[k, b0 + b]
-            lane = b * n_c
-            for c in range(n_c):
-                to[c0 + c] = acc[row, lane + c] + plus * edge[row, lane + c]
+def _fetch(flat, place, n, t, rows, buf):
+    """buf[2 + k, i] = flat[place[i] + t + k] for k < rows."""
+    for i in range(0, n, WIDTH):
+        if rows < WIDTH:
+            for lane in range(i, i + WIDTH):
+                for k in range(rows):
+                    buf[2 + k, lane] = flat[place[lane] + t + k]
+        else:
+            for k in range(0, rows - WIDTH + 1, WIDTH):
+                simd.transpose(flat, place, i, t + k, buf, 2 + k, i)
+            if rows % WIDTH:
+                simd.transpose(flat, place, i, t + rows - WIDTH, buf, 2 + rows - WIDTH, i)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -409,45 +359,50 @@ def block_sums(signal, start, length, want, kept, adds, level, first, inner, ful
     adds : (N_ROWS,) bool, the rows that add up.
     inner, full : (kept row, block, channel), written from block `first` on.
     """
-    n_channels = signal.shape[0]
-    width = min(n_channels, LANES)
-    together = max(1, LANES // width)
+    n_channels, n_samples = signal.shape
+    flat = signal.reshape(-1)
+    inner_flat, full_flat = inner.reshape(len(kept), -1), full.reshape(len(kept), -1)
     buf = np.zeros((ROWS + 2, LANES))
     logs = np.zeros((ROWS + 2, LANES))
     acc = np.zeros((N_ROWS, LANES))
     edge = np.zeros((N_ROWS, LANES))
-    nothing = np.zeros(N_ROWS, np.bool_)
-    scratch = np.zeros((3, LANES))
+    scratch = np.zeros((2, LANES))
     bits = np.zeros(LANES, np.int64)
-    for c0 in range(0, n_channels, width):
-        n_c = min(width, n_channels - c0)
-        for b0 in range(0, len(start), together):
-            n_b = min(together, len(start) - b0)
-            n = n_c * n_b
-            for k in range(len(kept)):
-                row = kept[k]
-                at_first = -np.inf if row == PEAK else 0.0
+    place = np.zeros(LANES, np.int64)
+    n_lanes = len(start) * n_channels
+    for lane in range(0, n_lanes, LANES):
+        mine = min(LANES, n_lanes - lane)
+        n = -(-mine // WIDTH) * WIDTH  # registers are filled up with lanes that are left out in the end
+        for i in range(n):
+            block, channel = divmod(min(lane + i, n_lanes - 1), n_channels)
+            t = start[block]
+            place[i] = channel * n_samples + t
+            buf[0, i] = flat[place[i] - 2] if t >= 2 else 0.0
+            buf[1, i] = flat[place[i] - 1] if t >= 1 else 0.0
+        for row in range(N_ROWS):
+            at_first = -np.inf if row == PEAK else 0.0
+            for i in range(n):
+                acc[row, i] = at_first
+                edge[row, i] = 0.0
+        for seen in range(0, length, ROWS):
+            rows = min(ROWS, length - seen)
+            if seen:
                 for i in range(n):
-                    acc[row, i] = at_first
-                    edge[row, i] = 0.0
-            for b in range(n_b):
-                t = start[b0 + b]
-                for c in range(n_c):
-                    buf[0, b * n_c + c] = signal[c0 + c, t - 2] if t >= 2 else 0.0
-                    buf[1, b * n_c + c] = signal[c0 + c, t - 1] if t >= 1 else 0.0
-            for seen in range(0, length, ROWS):
-                rows = min(ROWS, length - seen)
-                if seen:
-                    for i in range(n):
-                        buf[0, i] = buf[ROWS, i]
-                        buf[1, i] = buf[ROWS + 1, i]
-                for b in range(n_b):
-                    _load(signal, c0, n_c, start[b0 + b] + seen, rows, b * n_c, buf)
-                _add_tile(buf, logs, rows, n, seen, want, level, acc, edge, scratch, bits)
-            _store(acc, edge, kept, nothing, n_b, n_c, first + b0, c0, inner)
-            if want[TURNS]:
-                _close_turns(n, level[1], acc, edge)
-            _store(acc, edge, kept, adds, n_b, n_c, first + b0, c0, full)
+                    buf[0, i] = buf[ROWS, i]
+                    buf[1, i] = buf[ROWS + 1, i]
+            _fetch(flat, place, n, seen, rows, buf)
+            _add_tile(buf, logs, rows, n, seen, want, level, acc, edge, scratch, bits)
+        to = first * n_channels + lane
+        for k in range(len(kept)):
+            for i in range(mine):
+                inner_flat[k, to + i] = acc[kept[k], i]
+        if want[TURNS]:
+            _close_turns(n, level[1], acc, edge)
+        for k in range(len(kept)):
+            row = kept[k]
+            plus = 1.0 if adds[row] else 0.0
+            for i in range(mine):
+                full_flat[k, to + i] = acc[row, i] + plus * edge[row, i]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
