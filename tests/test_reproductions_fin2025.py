@@ -1,0 +1,162 @@
+"""fin2025: what the recipe adds to the library, and on a small cohort the shape of the paper's findings."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import r2_score
+
+from myograph import Recording, Windowing, Windows
+from myograph._batches import Batches, Normalise
+from myograph.errors import LeakageError
+from myograph.imitation import FeatureImitatingNet, FeatureImitation, true_features
+from myograph.recipes import RECIPES, Recipe
+from myograph.recipes import fin2025 as fin
+from myograph.reproduction import REPRODUCTIONS, Context
+
+BASE = Recipe("small", "simulated", windowing=Windowing(300.0, 100.0))
+
+
+def person(name="1", movements=2, hold=100, repetitions=6, channels=3, seed=0):
+    """At 100 Hz: of each repetition a second of every movement, each at its own size."""
+    rng = np.random.default_rng(seed)
+    label = np.tile(np.repeat(np.arange(movements), hold), repetitions)
+    repetition = np.repeat(np.arange(1, repetitions + 1), hold * movements)
+    size = (1.0 + label) * np.linspace(1, 2, channels)[:, None]
+    signal = (rng.normal(size=(channels, len(label))) * size * 20 + 5).astype(np.float32)
+    names = tuple(f"m{i}" for i in range(movements))
+    return Recording(signal, 100.0, label, name, repetition, label_names=names)
+
+
+def batches_of(windows, rows=None):
+    rows = np.arange(len(windows)) if rows is None else rows
+    y = torch.from_numpy(np.unique(windows.y, return_inverse=True)[1][rows])
+    return Batches(windows, rows, y, Normalise("none", windows.n_channels), torch.device("cpu"))
+
+
+def test_a_share_is_the_first_windows_of_each_movement():
+    w = Windows.cut(person(), Windowing(300.0, 100.0))  # 8 windows a movement and repetition
+    rows = fin.rows_of(w, ["1"], (1, 3))
+    assert len(rows) == 2 * 2 * 8
+    for share, each in ((0.005, 1), (0.25, 2), (0.995, 8), (0.4, 3)):
+        kept = w.table.iloc[fin.first_share(w, rows, share)]
+        assert kept.groupby(["repetition", "label"], observed=True).size().tolist() == [each] * 4
+        assert sorted(kept["position"].unique()) == list(range(each))
+        assert set(kept["repetition"]) == {1, 3}
+
+
+def test_r_squared_is_that_of_scikit_learn_and_the_published_one_is_not():
+    rng = np.random.default_rng(0)
+    true = rng.gamma(1.0, size=(60, 3))
+    said = true + rng.normal(0, 0.3, true.shape)
+    assert fin.r_squared(true, said) == pytest.approx(r2_score(true.ravel(), said.ravel()))
+    # By hand, mean 2: errors 0, 1, 1 over deviations 2, 1, 3 give 1, 0 and 8/9; constants are worth nothing.
+    assert fin.as_published(np.array([0.0, 1.0, 5.0]), np.array([0.0, 2.0, 4.0])) == pytest.approx((1 + 0 + 8 / 9) / 3)
+    assert fin.r_squared(true, np.full_like(true, true.mean())) == pytest.approx(0)
+
+
+def test_scale_is_learnt_without_test_repetitions():
+    recording = person()
+    tested = np.isin(recording.repetition, fin.TEST)
+    loud = np.where(tested, 100 * recording.signal, recording.signal)
+    one, other = (fin.scaled(r, BASE) for r in (recording, dataclasses.replace(recording, signal=loud)))
+    assert np.array_equal(one.signal[:, ~tested], other.signal[:, ~tested])
+    windows = fin.cut([one], BASE, Windowing(300.0, 100.0)).where(repetition=fin.SCALE)
+    flat = windows.batch().transpose(1, 0, 2).reshape(3, -1)
+    assert flat.mean(1) == pytest.approx(np.zeros(3), abs=1e-4)
+    assert flat.std(1) == pytest.approx(np.ones(3), abs=1e-4)
+    for learns in (fin.IMITATORS, fin.CHOOSES, fin.SCALE, *fin.LEARNS.values()):
+        assert not set(learns) & set(fin.TEST)
+    assert not any(set(learns) & set(fin.CHOOSES) for learns in fin.LEARNS.values())
+
+
+def test_louder_copies_of_windows():
+    w = Windows.cut(person(), Windowing(300.0, 100.0))[3:9]
+    both = fin.louder(w, (1.0, 1.5))
+    assert len(both) == 12 and both.y.tolist() == 2 * w.y.tolist()
+    assert np.allclose(both.batch()[6:], 1.5 * w.batch())
+    assert np.array_equal(both.batch()[:6], w.batch())
+
+
+def test_channels_get_imitators_of_their_own_that_say_the_same():
+    torch.manual_seed(0)
+    net = FeatureImitatingNet(12, 5, 20).eval()
+    net.feature_mean.copy_(torch.arange(4.0))
+    own = fin.apart(net).eval()
+    x = torch.randn(3, 12, 20)
+    assert torch.allclose(own(x), net(x), atol=1e-4)
+    assert torch.equal(own.feature_mean, net.feature_mean)
+    # 48 recurrent networks of 59,136 + 396 parameters: the 2.86 million of the published code.
+    assert sum(p.numel() for p in own.imitators.parameters()) == 2_857_536
+    assert len({id(p) for p in own.parameters()}) == len(list(own.parameters()))
+
+
+def test_imitators_keep_their_scale_and_stay_when_only_the_classifier_learns():
+    w = Windows.cut(person(), Windowing(300.0, 100.0))
+    b = batches_of(w)
+    torch.manual_seed(0)
+    net = FeatureImitatingNet(3, 2, 30, n_features=2)
+    names = ("rms", "ent")
+    FeatureImitation(names, epochs=1, shadow_epochs=0, batch_size=60)(net, b, 0)
+    features = true_features(torch.from_numpy(w.batch()), names)
+    assert net.feature_mean.numpy() == pytest.approx(features.mean((0, 1)).numpy(), rel=1e-5)
+    assert net.feature_scale.numpy() == pytest.approx(features.std((0, 1)).numpy(), rel=1e-5)
+
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    few = batches_of(w, np.arange(20))  # other windows do not move the scale
+    history = FeatureImitation(names, epochs=0, shadow_epochs=2)(net, few, 0)
+    assert history["imitators"] == [] and len(history["classifier"]) == 2
+    for k, v in net.state_dict().items():
+        moved = not torch.equal(v, before[k])
+        assert moved == (k.startswith("classifier.") and v.is_floating_point()) or "num_batches" in k, k
+
+    imitation = FeatureImitation(names, ahead_ms=100)
+    true, said, kept = imitation.compare(net, few)
+    assert true.shape == said.shape == (len(kept), 3, 2)
+    start = w.table["start"].to_numpy()[kept[5]] + 10
+    later = torch.from_numpy(np.array(w.recordings[0].signal[None, :, start : start + 30]))
+    expected = (true_features(later, names)[0] - net.feature_mean) / net.feature_scale
+    assert true[5] == pytest.approx(expected.numpy(), abs=1e-4)
+    x = torch.from_numpy(w.batch(kept[5:6]))
+    with torch.no_grad():
+        assert said[5] == pytest.approx(net.imitate(x).mean(3)[0].T.numpy(), abs=1e-5)
+
+
+def test_the_choice_of_the_epoch_never_sees_test(monkeypatch, tmp_path):
+    """Accuracies by epoch: 4 windows choose, 6 test; the epoch that is best on the four is taken."""
+    w = fin.cut([person()], BASE, BASE.windowing)
+    said = {4: iter([0.2, 0.9, 0.5]), 6: iter([0.3, 0.4, 0.8])}
+    monkeypatch.setattr(fin, "accuracy", lambda net, batches: next(said[len(batches)]))
+    sizes = dataclasses.replace(fin.QUICK, joint_epochs=3)
+    system = fin.System(Context("fin2025", tmp_path), sizes, BASE, list(w.recordings), {"1": "seen"}, 0)
+    parts = [batches_of(w, np.arange(n)) for n in (8, 4, 6)]
+    found = system._joint(FeatureImitatingNet(3, 2, 30), *parts)
+    assert found == {"last": 0.8, "chosen": 0.4, "best_on_test": 0.8}
+
+
+def test_a_person_whose_repetitions_repeat_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(fin, "CHOOSES", (4, 5))
+    system = fin.System(Context("fin2025", tmp_path), fin.QUICK, BASE, [person()], {"1": "seen"}, 0)
+    system._imitators[0] = FeatureImitatingNet(3, 2, 30)
+    with pytest.raises(LeakageError, match="repetition 5|samples"):
+        system._classify("1", 0, (0.5,), ())
+
+
+def test_settings_follow_the_data():
+    sizes, base = fin.settle(Context("fin2025", None, quick=True))
+    assert base.dataset == "simulated" and sizes == fin.QUICK and base.windowing.step_ms == 200
+    sizes, base = fin.settle(Context("fin2025", None, quick=False))
+    assert (base.dataset, dict(base.dataset_options)["exercises"]) == ("ninapro_db2", (1,))
+    assert sizes == fin.Sizes() and base.windowing == Windowing(300.0, 10.0) and sizes.n_seen == 25
+    sizes, base = fin.settle(Context("fin2025", None, quick=True, dataset="ninapro_db5"))
+    assert base.dataset == "ninapro_db5" and sizes.n_seen is None and not base.dataset_options
+    assert RECIPES["fin2025"]().windowing == Windowing(300.0, 10.0)
+    title = (REPRODUCTIONS["fin2025"].__doc__ or "").split("\n")[0]
+    assert "2405.19356" in title and "ICASSP 2025" in title
+
+
+def test_shares_are_those_of_the_published_code():
+    assert [round(pc * 0.2 * 0.99 + 0.005, 4) for pc in range(6)] == list(fin.SHARES)
