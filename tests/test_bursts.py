@@ -59,6 +59,30 @@ def test_smoothed_energy_against_its_definition(width, n_channels):
     np.testing.assert_allclose(got, want, rtol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("smooth_ms", [80.0, 97.0])
+def test_detection_against_its_definition(dtype, smooth_ms):
+    """Baseline of the quietest three tenths of the quarter seconds, then votes, by plain NumPy."""
+    recording, *_ = simulate(np.random.default_rng(5), 12, n_bursts=20, n_channels=4)
+    x, width = recording.signal.astype(dtype), round(smooth_ms)
+    energy = EnergyStream(4, width).push(x)
+    n = energy.shape[1] // 250
+    parts = energy[:, : n * 250].reshape(4, n, 250)
+    quiet = [c[np.argsort(c.mean(axis=1))[: round(0.3 * n)]].ravel() for c in parts]
+    baseline = BurstDetector(smooth_ms=smooth_ms).calibrate(rec(x))
+    np.testing.assert_allclose(baseline.mean, [q.mean() for q in quiet], rtol=1e-12)
+    np.testing.assert_allclose(baseline.sd, [q.std() for q in quiet], rtol=1e-10)
+    limit = baseline.mean + 7 * baseline.sd
+    for vote, needed in ((0.0, 1), (0.5, 2), (1.0, 4)):
+        detector = BurstDetector(smooth_ms=smooth_ms, vote=vote, gap_ms=0, min_duration_ms=0)
+        active = (energy > limit[:, None]).sum(axis=0) >= needed
+        edges = np.flatnonzero(np.diff(active, prepend=False, append=False))
+        # A lull of one sample, the shortest gap there is, does not end a burst.
+        apart = edges[2::2] - edges[1:-1:2] > 1
+        onsets = edges[::2][np.append(True, apart)]
+        np.testing.assert_array_equal(detector.detect(rec(x))[:, 0], onsets)
+
+
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
 def test_stream_equals_offline(data):

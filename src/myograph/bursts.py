@@ -8,6 +8,7 @@ Sources: Kaiser 1990, doi:10.1109/ICASSP.1990.115702; for EMG onsets Solnik et a
 from __future__ import annotations
 
 import math
+from copy import copy
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,11 +22,67 @@ SEGMENT_S = 0.25  # the quietest of these make the baseline
 def teager_kaiser(x: np.ndarray) -> np.ndarray:
     """psi[n] = x[n]^2 - x[n-1] x[n+1]. x: (..., time); returns (..., time - 2), in the square of x's unit.
 
+    float32 stays float32; anything else is computed in float64.
+
     Source: Kaiser 1990, equation 8. For A sin(w n) it is A^2 sin^2(w), exactly.
     """
-    if x.shape[-1] < 3:
+    from myograph._burst_kernel import teager_kaiser_rows
+
+    x = np.asarray(x)
+    if x.ndim < 1 or x.shape[-1] < 3:
         raise ShapeError(f"the Teager-Kaiser energy needs three samples, got an array of shape {x.shape}")
-    return x[..., 1:-1] ** 2 - x[..., :-2] * x[..., 2:]
+    x = np.ascontiguousarray(x, np.float32 if x.dtype == np.float32 else np.float64)
+    out = np.empty((*x.shape[:-1], x.shape[-1] - 2), x.dtype)
+    teager_kaiser_rows(x.reshape(-1, x.shape[-1]), out.reshape(-1, out.shape[-1]))
+    return out
+
+
+class _Energy:
+    """Smoothed |psi| of samples x (channel, time): the mean of the last `width` values, of those there are at the start.
+
+    psi needs the next sample, so the last sample has no value yet; the first `begin` = -1 is of the sample before x.
+    The sample before the very first counts as equal to it. Values are float64, computed when asked for.
+    """
+
+    def __init__(self, x: np.ndarray, width: int, before: np.ndarray | None = None, age: int = 0):
+        self._x, self._width, self._age = np.ascontiguousarray(x), width, age
+        self._begin = 0 if before is None else -1
+        self._before = np.repeat(x[:, :1].astype(np.float64), width + 1, axis=1) if before is None else before
+        self.n = max(x.shape[1] - 1 - self._begin, 0)
+
+    def _samples(self) -> tuple[np.ndarray, np.ndarray, int, int, int]:
+        return self._x, self._before, self._begin, self._width, self._age
+
+    def values(self, n: int | None = None) -> np.ndarray:
+        """(channel, n) energies from the first on; all if None."""
+        from myograph import _burst_kernel
+
+        out = np.empty((len(self._x), self.n if n is None else n))
+        _burst_kernel.energies(*self._samples(), out)
+        return out
+
+    def after(self, n: int) -> _Energy:
+        """The same without the first n values."""
+        rest = copy(self)
+        rest._begin, rest._age, rest.n = self._begin + n, self._age + n, self.n - n
+        return rest
+
+    def segments(self, size: int) -> np.ndarray:
+        """(channel, segment, 4): mean, sum of squared deviations, least and greatest of each `size` energies."""
+        from myograph import _burst_kernel
+
+        out = np.empty((len(self._x), self.n // size, 4))
+        _burst_kernel.segments(*self._samples(), size, out)
+        return out
+
+    def above(self, limit: np.ndarray, needed: int, segments: np.ndarray | None = None, size: int = 1) -> np.ndarray:
+        """(n,) are `needed` channels above their limit? `segments` of that size, where known, save most of the work."""
+        from myograph import _burst_kernel
+
+        out = np.empty(self.n, np.bool_)
+        known = np.empty((len(self._x), 0, 4)) if segments is None else segments
+        _burst_kernel.crossings(*self._samples(), np.ascontiguousarray(limit, np.float64), needed, size, known, out)
+        return out
 
 
 class EnergyStream:
@@ -36,26 +93,21 @@ class EnergyStream:
     """
 
     def __init__(self, n_channels: int, width: int):
-        self._n, self._width = 0, width
-        self._last = np.zeros((n_channels, 2))
-        self._block = np.zeros((width, n_channels))
-        self._suffix = np.zeros((width + 1, n_channels))
-        self._prefix = np.zeros(n_channels)
+        self._n_channels, self._width = n_channels, width
+        self._before: np.ndarray | None = None
+        self._age = 0
 
     def push(self, x: np.ndarray) -> np.ndarray:
-        """(channel, time) samples to (channel, time) energy in the samples' dtype; one value fewer the first time."""
-        from myograph._burst_kernel import smoothed_energy
+        """(channel, time) samples to (channel, time) energy in float64; one value fewer the first time."""
+        return self.next(x).values()
 
-        if self._n == 0 and x.shape[1]:
-            self._last[:] = x[:, :1]
-            x = x[:, 1:]
-            self._n = 1
-        out = np.empty(x.shape, x.dtype)
-        smoothed_energy(
-            np.ascontiguousarray(x), out, self._n - 1, self._width, self._last, self._block, self._suffix, self._prefix
-        )
-        self._n += x.shape[1]
-        return out
+    def next(self, x: np.ndarray) -> _Energy:
+        energy = _Energy(x, self._width, self._before, self._age)
+        if x.shape[1]:
+            n = self._width + 1
+            self._before = np.ascontiguousarray(np.concatenate([energy._before, x[:, -n:]], axis=1)[:, -n:])
+        self._age += energy.n
+        return energy
 
 
 @dataclass(frozen=True)
@@ -124,23 +176,25 @@ class BurstDetector:
         ------
         SignalError : too short to learn a baseline from.
         """
-        stream = BurstStream(self, recording.rate_hz, recording.n_channels)
-        energy = stream.energy(recording.signal)
+        stream = BurstStream(self, recording.rate_hz, recording.n_channels, baseline)
+        energy = stream.energy.next(recording.signal)
         if baseline is None and self.baseline_s is None:
-            baseline = self._quietest(energy, recording)
-        stream.baseline = baseline
-        return np.concatenate([stream.decide(energy), stream.finish()])
+            size, segments = self._segments(energy, recording)
+            stream.baseline = self._quietest(segments, size)
+            active = energy.above(stream.limit(), stream.needed, segments, size)
+            return np.concatenate([stream.decide(active), stream.finish()])
+        return np.concatenate([stream.take(energy), stream.finish()])
 
     def calibrate(self, recording: Recording) -> Baseline:
         """The baseline that `detect` would use on this recording; give it to a stream."""
-        stream = BurstStream(self, recording.rate_hz, recording.n_channels)
-        energy = stream.energy(recording.signal)
+        energy = BurstStream(self, recording.rate_hz, recording.n_channels).energy.next(recording.signal)
         if self.baseline_s is None:
-            return self._quietest(energy, recording)
+            size, segments = self._segments(energy, recording)
+            return self._quietest(segments, size)
         n = round(self.baseline_s * recording.rate_hz)
-        if energy.shape[1] < n:
+        if energy.n < n:
             raise SignalError(f"{recording.name} is shorter than baseline_s={self.baseline_s:g}")
-        return _statistics(energy[:, :n])
+        return _statistics(energy.values(n))
 
     def stream(self, rate_hz: float, n_channels: int, baseline: Baseline | None = None) -> BurstStream:
         """A detector for live samples. Raises ConfigError where there is neither a baseline nor `baseline_s`."""
@@ -151,21 +205,22 @@ class BurstDetector:
             )
         return BurstStream(self, rate_hz, n_channels, baseline)
 
-    def _quietest(self, energy: np.ndarray, recording: Recording) -> Baseline:
+    def _segments(self, energy: _Energy, recording: Recording) -> tuple[int, np.ndarray]:
         size = max(round(SEGMENT_S * recording.rate_hz), 2)
-        n_segments = energy.shape[1] // size
-        if n_segments < 4:
+        if energy.n // size < 4:
             raise SignalError(
                 f"{recording.name} has {recording.duration_s:.2g} s, too short to find rest in (at least "
                 f"{4 * SEGMENT_S:g} s); give a baseline"
             )
-        mean, sd = np.empty((2, len(energy)))
-        n_quiet = max(round(self.quietest * n_segments), 2)
-        for channel, values in enumerate(energy):
-            segments = values[: n_segments * size].reshape(n_segments, size)
-            quiet = segments[np.argsort(segments.mean(axis=1), kind="stable")[:n_quiet]].astype(np.float64)
-            mean[channel], sd[channel] = quiet.mean(), quiet.std()
-        return Baseline(mean, sd)
+        return size, energy.segments(size)
+
+    def _quietest(self, segments: np.ndarray, size: int) -> Baseline:
+        means = segments[..., 0]
+        n_quiet = max(round(self.quietest * means.shape[1]), 2)
+        rows = np.argsort(means, axis=1, kind="stable")[:, :n_quiet]
+        quiet, squares = np.take_along_axis(means, rows, 1), np.take_along_axis(segments[..., 1], rows, 1)
+        # Within the segments and between them: the variance of all their samples.
+        return Baseline(quiet.mean(axis=1), np.sqrt(squares.mean(axis=1) / size + quiet.var(axis=1)))
 
 
 class BurstStream:
@@ -175,6 +230,8 @@ class BurstStream:
     ----------
     baseline : what the threshold rests on; None while it is being learnt.
     onset : sample at which the burst now under way began, or None.
+    energy : the smoothed energy of the samples pushed.
+    needed : how many channels must be active at once.
     """
 
     def __init__(self, detector: BurstDetector, rate_hz: float, n_channels: int, baseline: Baseline | None = None):
@@ -183,9 +240,9 @@ class BurstStream:
         self._smooth = max(samples(detector.smooth_ms), 1)
         self._gap, self._shortest = max(samples(detector.gap_ms), 1), samples(detector.min_duration_ms)
         self._refractory = samples(detector.refractory_ms)
-        self._needed = max(1, math.ceil(detector.vote * n_channels))
+        self.needed = max(1, math.ceil(detector.vote * n_channels))
         self._calibration = 0 if detector.baseline_s is None else round(detector.baseline_s * rate_hz)
-        self._energy = EnergyStream(n_channels, self._smooth)
+        self.energy = EnergyStream(n_channels, self._smooth)
         self._waiting: list[np.ndarray] = []
         self._history = np.zeros(detector.m_of_n[1] - 1, np.int64)
         self._n = 0
@@ -201,34 +258,34 @@ class BurstStream:
         ShapeError : the chunk is not (channel, time).
         SignalError : NaN or infinite samples.
         """
-        return self.decide(self.energy(chunk))
-
-    def energy(self, chunk: np.ndarray) -> np.ndarray:
         chunk = np.asarray(chunk)
         if chunk.ndim != 2 or chunk.shape[0] != self._n_channels:
             raise ShapeError(f"a chunk is (channel, time) with {self._n_channels} channels, got shape {chunk.shape}")
         if chunk.dtype not in (np.float32, np.float64):
             chunk = chunk.astype(np.float32)
         check_finite(chunk, "chunk")
-        return self._energy.push(chunk)
+        return self.take(self.energy.next(chunk))
 
-    def decide(self, energy: np.ndarray) -> np.ndarray:
-        """Bursts that the next (channel, time) energies end."""
+    def take(self, energy: _Energy) -> np.ndarray:
+        """Bursts that the next energies end; the first ones make the baseline where it is still to be learnt."""
         if self.baseline is None:
-            self._waiting.append(energy)
-            if sum(e.shape[1] for e in self._waiting) < self._calibration:
+            n = min(self._calibration - self._n, energy.n)
+            self._waiting.append(energy.values(n))
+            self._n += n
+            if self._n < self._calibration:
                 return np.empty((0, 2), np.int64)
-            energy = np.concatenate(self._waiting, axis=1)
+            self.baseline = _statistics(np.concatenate(self._waiting, axis=1))
             self._waiting = []
-            self.baseline = _statistics(energy[:, : self._calibration])
-            energy = energy[:, self._calibration :]
-            self._n = self._calibration
-        votes = np.zeros(energy.shape[1], np.int64)
+            energy = energy.after(n)
+        return self.decide(energy.above(self.limit(), self.needed))
+
+    def limit(self) -> np.ndarray:
+        """(channel,) energy above which a channel is active."""
         assert self.baseline is not None
-        threshold = self.baseline.mean + self._detector.k * self.baseline.sd
-        for channel, limit in zip(energy, threshold):
-            votes += channel > limit
-        active = votes >= self._needed
+        return self.baseline.mean + self._detector.k * self.baseline.sd
+
+    def decide(self, active: np.ndarray) -> np.ndarray:
+        """Bursts that the next samples end, given whether enough channels are above their limit in each; (time,)."""
         m, n = self._detector.m_of_n
         if n > 1:
             recent = np.concatenate([self._history, active])
