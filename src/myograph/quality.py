@@ -201,26 +201,15 @@ def _mains(recording: Recording, live: np.ndarray) -> Iterator[Finding]:
     per = round(2 * rate)  # lines half a hertz wide
     if recording.n_samples < 2 * per:
         return
-    share: dict[float, np.ndarray] = {}
-    for mains_hz in (50.0, 60.0):
-        if mains_hz + 8 > rate / 2:
-            continue
-        share[mains_hz] = np.zeros(recording.n_channels)
-        for channel in np.flatnonzero(live):
-            x = recording.signal[channel].astype(np.float64)
-            frequency, density = sps.welch(x, rate, nperseg=per, detrend="linear", average="median")
-            lines = 0.0
-            for k in range(1, int((rate / 2 - 8) // mains_hz) + 1):
-                away = np.abs(frequency - k * mains_hz)
-                floor = np.median(density[(away > 3) & (away < 8)])
-                line = density[away <= 1.5]
-                if line.max() > 10 * floor:
-                    lines += (line - floor).sum()
-                elif k == 1:
-                    break
-            share[mains_hz][channel] = lines / max(density[frequency >= 10].sum(), np.finfo(float).tiny)
+    share = {hz: np.zeros(recording.n_channels) for hz in (50.0, 60.0) if hz + 8 <= rate / 2}
     if not share:
         return
+    for channel in np.flatnonzero(live):
+        x = recording.signal[channel].astype(np.float64)
+        frequency, density = sps.welch(x, rate, nperseg=per, detrend="linear", average="median")
+        power = max(density[frequency >= 10].sum(), np.finfo(float).tiny)
+        for mains_hz in share:
+            share[mains_hz][channel] = _lines(frequency, density, mains_hz, rate) / power
     mains_hz = max(share, key=lambda f: share[f].max())
     loud = np.flatnonzero(share[mains_hz] > MAINS_SHARE)
     if len(loud):
@@ -230,6 +219,20 @@ def _mains(recording: Recording, live: np.ndarray) -> Iterator[Finding]:
             f"{mains_hz:g} Hz mains and harmonics make up to {share[mains_hz].max():.0%} of the power",
             f"filter with MainsComb({mains_hz:g}) or Notch({mains_hz:g}), and check the reference electrode",
         )
+
+
+def _lines(frequency: np.ndarray, density: np.ndarray, mains_hz: float, rate_hz: float) -> float:
+    """Power of the mains and its harmonics above the density beside them; 0 where there is no line at the mains."""
+    lines = 0.0
+    for k in range(1, int((rate_hz / 2 - 8) // mains_hz) + 1):
+        away = np.abs(frequency - k * mains_hz)
+        floor = np.median(density[(away > 3) & (away < 8)])
+        line = density[away <= 1.5]
+        if line.max() > 10 * floor:
+            lines += (line - floor).sum()
+        elif k == 1:
+            break
+    return lines
 
 
 def _offset(recording: Recording, mean: np.ndarray, spread: np.ndarray, live: np.ndarray) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ import numpy as np
 
 from myograph.datasets import DATASETS, Dataset, RemoteFile, natural
 from myograph.datasets._matlab import read_matlab, write_matlab
-from myograph.errors import ConfigError, DataError
+from myograph.errors import ConfigError, DataError, MyographError
 from myograph.protocols import CrossSession, KFoldRepetitions, Protocol, WithinSubject
 from myograph.quality import Finding
 from myograph.recording import Layout, Recording, Unit
@@ -385,7 +385,7 @@ class Ninapro(Dataset):
         for session, exercise, path in files:
             try:
                 recording = self._recording(subject, session, exercise, path)
-            except DataError as error:
+            except MyographError as error:  # NaN in the samples is a SignalError
                 what, _, advice = str(error).partition("; ")
                 yield Finding("error", str(path), what, advice)
                 continue
