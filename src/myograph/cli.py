@@ -212,9 +212,10 @@ def datasets_list(as_json: Json = False) -> None:
 @datasets_app.command("info")
 def datasets_info(name: str, as_json: Json = False) -> None:
     """Source, licence, citation, files and options of one data set."""
-    from myograph.datasets import DATASETS, is_here
+    from myograph.datasets import DATASETS, get, is_here
 
-    cls = DATASETS[name]
+    # A description says what it is of; a data set's defaults are shown without making one.
+    cls = get(name) if name.endswith(".toml") else DATASETS[name]
     options = {f.name: f.default for f in dataclasses.fields(cls) if f.default is not dataclasses.MISSING}
     facts = {
         "name": name,
@@ -259,12 +260,11 @@ def datasets_fetch(
 @datasets_app.command("check")
 def datasets_check(name: str, as_json: Json = False) -> None:
     """Read all of a data set and say what is missing, damaged or odd. Exit status 1 where there are errors."""
-    from myograph.datasets import DATASETS, locate
+    from myograph.datasets import get, locate
 
-    dataset = DATASETS.create(name)
+    dataset = get(name)
     with progress_bar() as say:
-        say("checking", 0, 1)
-        findings = dataset.check(locate(dataset))
+        findings = dataset.check(locate(dataset), progress=say)
     rows = [dataclasses.asdict(f) for f in findings]
     if as_json:
         print(json.dumps({"dataset": name, "findings": rows}, indent=1))
