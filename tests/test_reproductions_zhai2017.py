@@ -1,0 +1,142 @@
+"""Zhai et al. 2017: the parts that are ours by hand, and the shape of the paper's finding on drifting people."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from myograph import Recording, Windows
+from myograph.datasets import get
+from myograph.datasets.ninapro import FACTS
+from myograph.recipes import RECIPES
+from myograph.recipes import zhai2017 as zhai
+from myograph.reproduction import REPRODUCTIONS, Context, reproduce
+
+RATE = 100.0
+
+
+def recording() -> Recording:
+    """rest 1 s, then for each of two repetitions: a, rest, b, rest; 1 s each."""
+    seconds = [0, 1, 0, 2, 0, 1, 0, 2, 0]
+    repetition = [1, 1, 1, 1, 1, 2, 2, 2, 2]
+    per_second = int(RATE)
+    return Recording(
+        np.random.default_rng(0).standard_normal((2, len(seconds) * per_second)),
+        RATE,
+        np.repeat(seconds, per_second),
+        "1",
+        repetition=np.repeat(repetition, per_second),
+        label_names=("rest", "a", "b"),
+    )
+
+
+def starts(windowing) -> dict[str, list[float]]:
+    table = Windows.cut(recording(), windowing).table
+    return {str(k): (v["start"] / RATE).tolist() for k, v in table.groupby("label", observed=True)}
+
+
+def test_trials_keep_the_rest_that_follows_one_movement():
+    found = starts(zhai.Trials(500.0, 500.0, rest_after="a"))
+    assert found == {"rest": [2.0, 2.5, 6.0, 6.5], "a": [1.0, 1.5, 5.0, 5.5], "b": [3.0, 3.5, 7.0, 7.5]}
+    found = starts(zhai.Trials(500.0, 500.0, movements=("b",), rest_after="a"))
+    assert found == {"rest": [2.0, 2.5, 6.0, 6.5], "b": [3.0, 3.5, 7.0, 7.5]}
+    found = starts(zhai.Trials(500.0, 500.0, movements=("b", "rest"), rest_after=None))
+    assert found["rest"] == [t / 2 for t in (0, 1, 4, 5, 8, 9, 12, 13, 16, 17)]
+    assert list(found) == ["rest", "b"]
+
+
+def test_the_tables_are_the_papers():
+    # The paper's averages follow from its sessions; it gives the all-session gains in the text.
+    for rows in zhai.TABLE_2.values():
+        for *sessions, average in rows.values():
+            assert np.mean(sessions) == pytest.approx(average, abs=0.006)
+    # Reading off figure 6 agrees with the numbers that the text and table 2 give, to a point.
+    for method in ("CNN", "SVM"):
+        none, last, every = (np.array(zhai.FIGURE_6[method, p]) for p in ("none", "last", "all"))
+        np.testing.assert_allclose((last - none)[1:], zhai.TABLE_2["all"][method][:4], atol=1.0)
+        assert np.mean((every - none)[1:]) == pytest.approx(zhai.ALL_SESSION_GAIN[method], abs=1.0)
+
+
+def test_movements_are_named_as_ninapros_reader_names_them():
+    names = [name for exercise in FACTS["ninapro_db2"].exercises.values() for name in exercise.names]
+    assert set(zhai.TEN) <= set(names)
+    assert len(set(zhai.TEN)) == 10
+    assert [sum(n.startswith(letter) for n in names) for letter in "BCD"] == [
+        part.stop - part.start for part in zhai.GROUPS.values()
+    ]
+    assert set(zhai.EIGHT) <= set(get("longterm_myo").label_names)
+
+
+def test_recipes_and_the_system_are_registered():
+    assert REPRODUCTIONS["zhai2017"] is zhai.zhai2017
+    recipe = RECIPES.create("zhai2017")
+    assert recipe.protocol.train_repetitions == (1, 3, 4, 6)
+    assert len(recipe.published) == 12
+    assert RECIPES.create("zhai2017_recalibration").method.half_width == 10
+
+
+def test_each_method_smooths_as_in_the_paper():
+    assert zhai.recalibrating(zhai.network(), "last").correction == "median"
+    assert zhai.recalibrating(zhai.support_vectors(), "last").correction == "mode"
+    assert zhai.recalibrating(zhai.support_vectors(search=False), "all").correction == "mode"
+
+
+def test_verdicts_say_what_the_interval_says():
+    assert zhai.verdict(np.array([0.1, 0.12, 0.09, 0.11])) == "helps: better on 4 of 4 days"
+    assert zhai.verdict(np.array([-0.1, -0.12, -0.09, 0.0])) == "hurts: better on 0 of 4 days"
+    assert zhai.verdict(np.array([-0.1, 0.12, -0.09, 0.1])).startswith("no clear effect")
+
+
+def test_days_that_are_not_here_are_said_to_be_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("MYOGRAPH_DATA", str(tmp_path))
+    found = reproduce("zhai2017", dataset="longterm_myo", out=tmp_path / "run")
+    assert [row["note"] for row in found["rows"]] == ["not measured"]
+
+
+def small(monkeypatch) -> None:
+    """Three people, five movements, a smaller network."""
+    ten = dataclasses.replace(zhai._simulated_ten(n_subjects=3, n_gestures=6), title="6 movements")
+    monkeypatch.setattr(zhai, "cohorts", lambda context: [ten])
+    methods = {"CNN": lambda seed: zhai.network(200, 16, seed=seed), "SVM": lambda seed: zhai.support_vectors(False)}
+    monkeypatch.setattr(zhai, "methods", lambda context: methods)
+
+
+@pytest.mark.slow
+def test_following_the_last_session_beats_a_fixed_network_and_helps_it_more_than_the_svm(tmp_path, monkeypatch):
+    small(monkeypatch)
+    rows = {r["setting"]: r for r in reproduce("zhai2017", out=tmp_path)["rows"]}
+    gain = {
+        (method, k): rows[f"{method}, gain of last over none, session {k}"]["ours"]["mean"]
+        for method in ("CNN", "SVM")
+        for k in ("II", "III", "IV", "V")
+    }
+    assert all(gain["CNN", k] > 0 for k in ("II", "III", "IV", "V")), gain
+    average = {m: rows[f"{m}, gain of last over none, II-V"]["ours"]["mean"] for m in ("CNN", "SVM")}
+    assert average["CNN"] > average["SVM"], gain
+    # Gains grow with the sessions, as in Table 2, and a fixed network goes on losing.
+    assert gain["CNN", "V"] > gain["CNN", "II"]
+    none = [rows[f"CNN, none, session {k}"]["ours"]["mean"] for k in zhai.ROMAN]
+    assert none[0] - none[-1] > 0.1
+    # Nothing is learnt before the first session is scored.
+    first = {rows[f"CNN, {p}, session I"]["ours"]["mean"] for p in zhai.POLICIES}
+    assert len(first) == 1
+    # Smoothing over ±10 windows corrects labels (Fig. 4).
+    for method in ("CNN", "SVM"):
+        assert rows[f"{method}, x = 10"]["ours"]["mean"] > rows[f"{method}, x = 0"]["ours"]["mean"] + 0.02
+
+
+@pytest.mark.real_data
+@pytest.mark.slow
+def test_real_days_are_sessions(tmp_path, monkeypatch):
+    cohort = dataclasses.replace(zhai.DAYS["longterm_myo"], sessions=3)
+    monkeypatch.setattr(zhai, "methods", lambda context: {"SVM": lambda seed: zhai.support_vectors(False)})
+    context = Context("zhai2017", Path(tmp_path), quick=False)
+    rows = {r.setting: r for r in zhai.days(context, cohort)}
+    assert len(rows["SVM, none"].values) == 2
+    assert np.mean(rows["LDA, none"].values) > 2 / 8  # of eight classes
+    gain = np.subtract(rows["LDA, moved means"].values, rows["LDA, none"].values)
+    np.testing.assert_allclose(rows["LDA, gain of moved means"].values, gain)
+    assert (
+        rows["ConvNet, AdaBN"].values[0] != rows["ConvNet, none"].values[0] or len(rows["ConvNet, AdaBN"].values) == 2
+    )
