@@ -162,3 +162,14 @@ def test_a_real_grid_is_in_order_until_two_channels_are_swapped():
     where = " ".join(f.where for f in misplaced(x))
     assert str(a) in where
     assert str(b) in where
+
+
+def test_one_spectrum_a_channel_serves_both_mains(monkeypatch):
+    from scipy import signal as sps
+
+    calls = []
+    welch = sps.welch
+    monkeypatch.setattr(sps, "welch", lambda *a, **k: calls.append(1) or welch(*a, **k))
+    x = np.random.default_rng(0).standard_normal((3, 10_000)) * 20
+    inspect(Recording(x, 1000.0, np.zeros(10_000, int), "1"))
+    assert len(calls) == 3
