@@ -373,17 +373,21 @@ def block_sums(signal, start, length, want, kept, adds, level, first, inner, ful
     for lane in range(0, n_lanes, LANES):
         mine = min(LANES, n_lanes - lane)
         n = -(-mine // WIDTH) * WIDTH  # registers are filled up with lanes that are left out in the end
+        block, channel = divmod(lane, n_channels)
         for i in range(n):
-            block, channel = divmod(min(lane + i, n_lanes - 1), n_channels)
             t = start[block]
             place[i] = channel * n_samples + t
             buf[0, i] = flat[place[i] - 2] if t >= 2 else 0.0
             buf[1, i] = flat[place[i] - 1] if t >= 1 else 0.0
-        for row in range(N_ROWS):
-            at_first = -np.inf if row == PEAK else 0.0
-            for i in range(n):
-                acc[row, i] = at_first
-                edge[row, i] = 0.0
+            if lane + i + 1 < n_lanes:
+                channel += 1
+                if channel == n_channels:
+                    block, channel = block + 1, 0
+        for k in range(len(kept)):
+            at_first = fill(-np.inf if kept[k] == PEAK else 0.0)
+            for i in range(0, n, WIDTH):
+                store(acc, kept[k], i, at_first)
+                store(edge, kept[k], i, fill(0.0))
         for seen in range(0, length, ROWS):
             rows = min(ROWS, length - seen)
             if seen:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from myograph._kernels import EXP_FLOOR, _exp
+from myograph import _simd as simd
+from myograph._simd import EXP_FLOOR, WIDTH, fill, load, store
 
 # How groups of rows merge: by adding; by the larger; as means and deviations; as softmax sums; as counts of sign
 # changes, with first and last value, of samples (CROSSED) and of slopes (TURNED).
@@ -17,47 +18,61 @@ ADD, LARGER, DEVIATE, SOFTEN, CROSSED, TURNED = range(6)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _follow(kind, x, xr, xo, x_samples, y, yr, yo, y_samples, n, level, e, bits):
-    """x[xr, xo + i] becomes itself followed by y[yr, yo + i], for i < n, with the group's further rows xr + 1, ..."""
-    a, b = x[xr, xo : xo + n], y[yr, yo : yo + n]
+def _follow(kind, z, zr, zo, x, xr, xo, x_samples, y, yr, yo, y_samples, n, level):
+    """z[zr, zo + i] = x[xr, xo + i] followed by y[yr, yo + i], for i < n, with the group's further rows zr + 1, ...
+
+    Up to seven elements after the last are touched too.
+    """
     if kind == ADD:
-        for i in range(n):
-            a[i] += b[i]
+        for i in range(0, n, WIDTH):
+            store(z, zr, zo + i, load(x, xr, xo + i) + load(y, yr, yo + i))
     elif kind == LARGER:
-        for i in range(n):
-            a[i] = max(a[i], b[i])
+        for i in range(0, n, WIDTH):
+            store(z, zr, zo + i, simd.higher(load(x, xr, xo + i), load(y, yr, yo + i)))
     elif kind == DEVIATE:
-        a1, b1 = x[xr + 1, xo : xo + n], y[yr + 1, yo : yo + n]
-        share = y_samples / (x_samples + y_samples)
-        for i in range(n):
-            d = b[i] - a[i]
-            a[i] += d * share
-            a1[i] += b1[i] + d * d * (x_samples * share)
+        part = y_samples / (x_samples + y_samples)
+        share, both = fill(part), fill(x_samples * part)
+        for i in range(0, n, WIDTH):
+            mean = load(x, xr, xo + i)
+            d = load(y, yr, yo + i) - mean
+            squares = load(x, xr + 1, xo + i) + load(y, yr + 1, yo + i)
+            store(z, zr, zo + i, simd.muladd(d, share, mean))
+            store(z, zr + 1, zo + i, simd.muladd(d * d, both, squares))
     elif kind == SOFTEN:
-        a1, b1 = x[xr + 1, xo : xo + n], y[yr + 1, yo : yo + n]
-        a2, b2 = x[xr + 2, xo : xo + n], y[yr + 2, yo : yo + n]
-        for i in range(n):
-            e[0, i] = max(-abs(a[i] - b[i]), EXP_FLOOR)
-        _exp(e[0], n, e[1], bits)
-        for i in range(n):
-            swap = a[i] < b[i]
-            high_total, high_weighted = (b1[i], b2[i]) if swap else (a1[i], a2[i])
-            total, weighted = (a1[i], a2[i]) if swap else (b1[i], b2[i])
-            a[i] = max(a[i], b[i])
-            a1[i] = high_total + e[1, i] * total
-            a2[i] = high_weighted + e[1, i] * (weighted + e[0, i] * total)
+        for i in range(0, n, WIDTH):
+            a, b = load(x, xr, xo + i), load(y, yr, yo + i)
+            d = simd.higher(fill(0.0) - abs(a - b), fill(EXP_FLOOR))
+            e = simd.exp(d)
+            a1, b1 = load(x, xr + 1, xo + i), load(y, yr + 1, yo + i)
+            a2, b2 = load(x, xr + 2, xo + i), load(y, yr + 2, yo + i)
+            swap = a < b
+            total, weighted = simd.select(swap, a1, b1), simd.select(swap, a2, b2)
+            store(z, zr, zo + i, simd.higher(a, b))
+            store(z, zr + 1, zo + i, simd.muladd(e, total, simd.select(swap, b1, a1)))
+            store(z, zr + 2, zo + i, simd.muladd(e, simd.muladd(d, total, weighted), simd.select(swap, b2, a2)))
     else:
-        a1, b1 = x[xr + 1, xo : xo + n], y[yr + 1, yo : yo + n]
-        a2, b2 = x[xr + 2, xo : xo + n], y[yr + 2, yo : yo + n]
-        for i in range(n):
-            a[i] += b[i] + _changed(kind, a2[i], b1[i], level)
-            a1[i] = a1[i] if a1[i] != 0 else b1[i]
-            a2[i] = b2[i] if b2[i] != 0 else a2[i]
+        none = fill(0.0)
+        for i in range(0, n, WIDTH):
+            first, last = load(x, xr + 1, xo + i), load(x, xr + 2, xo + i)
+            y_first, y_last = load(y, yr + 1, yo + i), load(y, yr + 2, yo + i)
+            change = _changes(kind, last, y_first, fill(level))
+            store(z, zr, zo + i, load(x, xr, xo + i) + load(y, yr, yo + i) + change)
+            store(z, zr + 1, zo + i, simd.select(first == none, y_first, first))
+            store(z, zr + 2, zo + i, simd.select(y_last == none, last, y_last))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _changes(kind, before, after, level):
+    """1 where two neighbouring values (or slopes) change sign by enough to count, else 0."""
+    none = fill(0.0)
+    opposite = (simd.lower(before, after) < none) & (simd.higher(before, after) > none)
+    size = abs(before - after) if kind == CROSSED else simd.higher(abs(before), abs(after))
+    return simd.select(opposite & (size >= level), fill(1.0), none)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _changed(kind, before, after, level):
-    """1 where two neighbouring values (or slopes) change sign by enough to count, else 0."""
+    """The same of one pair."""
     opposite = ((before > 0) & (after < 0)) | ((before < 0) & (after > 0))
     size = abs(before - after) if kind == CROSSED else max(abs(before), abs(after))
     return 1.0 if opposite & (size >= level) else 0.0
@@ -68,10 +83,10 @@ def append(kinds, rows, left, first, left_samples, right, right_samples, m, leve
     """Blocks first .. first + m - 1 of `left` become themselves followed by blocks 0 .. m - 1 of `right`."""
     n = left.shape[2]
     x, y = left.reshape(left.shape[0], -1), right.reshape(right.shape[0], -1)
-    e, bits = np.empty((2, m * n)), np.empty(m * n, np.int64)
     for g in range(len(kinds)):
         threshold = level[0] if kinds[g] == CROSSED else level[1]
-        _follow(kinds[g], x, rows[g], first * n, left_samples, y, rows[g], 0, right_samples, m * n, threshold, e, bits)
+        row, at = rows[g], first * n
+        _follow(kinds[g], x, row, at, x, row, at, left_samples, y, row, 0, right_samples, m * n, threshold)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -94,46 +109,44 @@ def window_sums(kinds, rows, inner, full, tail, m, blocks, block_samples, tail_s
 
     inner, full : (row, block, channel) sums of consecutive blocks, `full` linked; tail : full sums of the first
     tail_samples of each block. out : (row, window, channel), written for window i < m from inner[i],
-    full[i + 1 .. i + blocks - 1] and tail[i + blocks].
+    full[i + 1 .. i + blocks - 1] and tail[i + blocks]. The arrays have WIDTH blocks more than are used.
     """
     n_c = full.shape[2]
     o, f, t = out.reshape(out.shape[0], -1), full.reshape(full.shape[0], -1), tail.reshape(tail.shape[0], -1)
-    most = (m + blocks) * n_c
-    now, then = np.empty((3, most)), np.empty((3, most))
-    e, bits = np.empty((2, most)), np.empty(most, np.int64)
+    first = inner.reshape(inner.shape[0], -1)
     n = m * n_c
+    # Runs of 1, 2, 4, ... blocks in turn; those that a window is made of go to it as they come.
+    now, then = np.empty((3, (m + blocks) * n_c + WIDTH)), np.empty((3, (m + blocks) * n_c + WIDTH))
     for g in range(len(kinds)):
         kind, row = kinds[g], rows[g]
         adding = ADD if kind >= CROSSED else kind
         deep = 3 if adding == SOFTEN else (2 if adding == DEVIATE else 1)
-        for r in range(deep):
-            for i in range(m):
-                for c in range(n_c):
-                    out[row + r, i, c] = inner[row + r, i, c]
-        rest = blocks - 1
+        have, place, size, rest = block_samples, n_c, 1, blocks - 1
         count = n + (rest - 1) * n_c
-        if rest:
-            for r in range(deep):
-                now[r, :count] = f[row + r, n_c : n_c + count]
-        have, place, size = block_samples, 0, 1
         while rest:
             whole = size * block_samples
+            runs, at, column = (f, row, place) if size == 1 else (now, 0, place - n_c)
             if rest & 1:
-                _follow(adding, o, row, 0, have, now, 0, place * n_c, whole, n, 0.0, e, bits)
+                so_far = first if have == block_samples else o
+                _follow(adding, o, row, 0, so_far, row, 0, have, runs, at, column, whole, n, 0.0)
                 have += whole
-                place += size
+                place += size * n_c
             rest >>= 1
             if rest:
                 count -= size * n_c
-                for r in range(deep):
-                    then[r, :count] = now[r, :count]
-                _follow(adding, then, 0, 0, whole, now, 0, size * n_c, whole, count, 0.0, e, bits)
+                begin = n_c if size == 1 else 0
+                _follow(
+                    adding, then, 0, 0, runs, at, begin, whole, runs, at, begin + size * n_c, whole, count, 0.0
+                )  # fmt: skip
                 now, then = then, now
                 size *= 2
+        if blocks == 1:
+            for r in range(deep):
+                o[row + r, :n] = first[row + r, :n]
         if kind >= CROSSED:
             _end_counts(kind, row, inner, full, tail, m, blocks, tail_samples > 0, level, out)
         elif tail_samples:
-            _follow(adding, o, row, 0, have, t, row, blocks * n_c, tail_samples, n, 0.0, e, bits)
+            _follow(adding, o, row, 0, o, row, 0, have, t, row, blocks * n_c, tail_samples, n, 0.0)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -15,6 +15,7 @@ import numpy as np
 
 from myograph import _kernels as k
 from myograph import _merges as merges
+from myograph._simd import WIDTH
 from myograph.features._base import EPS, floored_log, ratio
 from myograph.features.channels import _phasor_distances
 
@@ -202,7 +203,7 @@ class Grid:
         # A second difference reaches two samples back, so the parts of a block cannot be shorter.
         self.whole = blocks == 0 or step < 2 or (tail > 0 and min(tail, step - tail) < 2)
         self.blocks, self.tail = (1, 0) if self.whole else (blocks, tail)
-        held = lambda blocks: np.zeros((len(layout.kept), blocks, n_channels))  # noqa: E731
+        held = lambda blocks: np.zeros((len(layout.kept), blocks + WIDTH, n_channels))  # noqa: E731
         self._out, self._spare = held(size), held(size)
         if not self.whole:
             self._inner, self._full = held(size + blocks), held(size + blocks)
