@@ -196,3 +196,9 @@ def test_histogram_sigma_is_the_window_s_own_or_the_caller_s():
 def test_modified_means_at_the_quarters_of_a_window_of_four():
     assert FEATURES["MMAV1"](np.ones(4)) == (1 + 1 + 1 + 0.5) / 4  # i = 1 and i = 3 lie on the quarters, inside
     assert FEATURES["MMAV2"](np.ones(4)) == (1 + 1 + 1 + 0) / 4
+
+
+def test_mavs_by_hand():
+    x = np.array([1.0, -3.0, 2.0, 2.0, 5.0, -1.0, 99.0])
+    assert FEATURES["MAVS"](x, segments=3).tolist() == [2.0, 2.0, 3.0]
+    assert FEATURES["MAVS"](x).tolist() == [2.0, 8 / 3]

@@ -158,3 +158,24 @@ def test_tangent_space_errors():
     space = TangentSpace().fit(some_dead)
     assert np.isfinite(space.transform(some_dead)).all()
     np.testing.assert_allclose(space.mean_, TangentSpace().fit(R[5:]).mean_, rtol=1e-12)  # dead windows have no say
+
+
+def test_lagged_covariance_by_scipys_logm():
+    from scipy.linalg import logm
+
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(2, 3, 80))
+    found = FEATURES["LOGLAGCOV"](x, rate_hz=500.0, lag_ms=4.0, shrinkage=0.02)
+    for window, vector in zip(x, found):
+        both = np.vstack([window[:, 2:], window[:, :-2]])
+        c = np.cov(both, bias=True)
+        c = 0.98 * c + 0.02 * np.trace(c) / 6 * np.eye(6)
+        a, b = np.triu_indices(6)
+        np.testing.assert_allclose(vector, logm(c)[a, b] * np.where(a == b, 1, np.sqrt(2)), atol=1e-10)
+
+
+def test_a_lag_is_never_less_than_a_sample():
+    x = np.random.default_rng(5).normal(size=(3, 80))
+    np.testing.assert_array_equal(
+        FEATURES["LOGLAGCOV"](x, rate_hz=100.0), FEATURES["LOGLAGCOV"](x, rate_hz=250.0, lag_ms=4.0)
+    )

@@ -203,6 +203,18 @@ def mmav2(x):
     return (np.minimum(1.0, np.minimum(4 * i / n, 4 * (n - i) / n)) * np.abs(x)).mean(-1)
 
 
+@feature("MAVS", shortest=lambda p, c: p["segments"], outputs=lambda p, c: p["segments"])
+def mavs(x, *, segments=2):
+    """MAV of each of the window's segments, whose neighbours differ by MAVSLP: how the contraction unfolds.
+
+    Shape: (..., time) -> (..., segments), in the unit of x. Segments have floor(N / segments) samples each, from
+    the left; what remains at the right is left out.
+
+    Source: Hudgins, Parker & Scott 1993, IEEE Trans. Biomed. Eng. 40(1), who take features of segments.
+    """
+    return _segment_means(x, check_count("MAVS", "segments", segments, least=2))
+
+
 @feature("MAVSLP", shortest=lambda p, c: p["segments"], outputs=lambda p, c: p["segments"] - 1)
 def mavslp(x, *, segments=2):
     """Slope of the mean absolute value: MAV of segment k+1 less MAV of segment k.
@@ -214,10 +226,12 @@ def mavslp(x, *, segments=2):
 
     Deviation: LibEMG 2.0.3 rounds N / segments, and with more than two segments hands slopes to other windows.
     """
-    segments = check_count("MAVSLP", "segments", segments, least=2)
+    return np.diff(_segment_means(x, check_count("MAVSLP", "segments", segments, least=2)))
+
+
+def _segment_means(x: np.ndarray, segments: int) -> np.ndarray:
     n = x.shape[-1] // segments
-    parts = x[..., : n * segments].reshape(*x.shape[:-1], segments, n)
-    return np.diff(np.abs(parts).mean(-1))
+    return np.abs(x[..., : n * segments].reshape(*x.shape[:-1], segments, n)).mean(axis=-1)
 
 
 @feature("MSR")

@@ -88,6 +88,27 @@ def logcov(x, *, shrinkage=0.05):
     return symmetric_vector(symmetric_log(shrunk_covariance(x, shrinkage)))
 
 
+@feature("LOGLAGCOV", axes="channel", outputs=lambda p, c: c * (2 * c + 1), shortest=lambda p, c: _lag(p) + 2)
+def loglagcov(x, *, rate_hz, lag_ms=4.0, shrinkage=0.001):
+    """LOGCOV of the channels and of the same channels `lag_ms` earlier: adds how each channel's spectrum leans and
+    which channel leads.
+
+    The lag is round(lag_ms rate_hz / 1000) samples, one at least.
+
+    Shape: (..., channel, time) -> (..., C (2 C + 1)), logarithm of the squared unit of x.
+
+    Source: the augmented covariance of Carrara & Papadopoulo 2023, arXiv 2302.04508, of order 2; lag and shrinkage
+    are our choice.
+    """
+    lag = _lag({"rate_hz": rate_hz, "lag_ms": lag_ms})
+    both = np.concatenate([x[..., lag:], x[..., : x.shape[-1] - lag]], axis=-2)
+    return symmetric_vector(symmetric_log(shrunk_covariance(both, shrinkage)))
+
+
+def _lag(p):
+    return max(1, round(p["lag_ms"] * p["rate_hz"] / 1000))
+
+
 def covariance(x: np.ndarray) -> np.ndarray:
     """Population covariance. Shape: (..., channel, time) -> (..., channel, channel)."""
     c = centred(x)
