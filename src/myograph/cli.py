@@ -167,6 +167,48 @@ def show_reproduction(result: dict[str, Any]) -> None:
     out.print("ran on:", "; ".join(dict.fromkeys(row["data"] for row in result["rows"])), highlight=False)
 
 
+@app.command("hd-train")
+def hd_train(
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="An option of HDOptions: epochs=5, width=0.4, model_save=net …")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train MobileNetV2 on single samples of a high-density grid, and save it (model_save=FILE)."""
+    from myograph.recipes import hd_mobilenet as hd
+    from myograph.settings import change
+
+    options = change(hd.HDOptions(), settings or ())
+    _, accuracy = hd.train(options)
+    shared = "train and test are random samples of the same repetitions" if options.folds == 1 else ""
+    found = {"accuracy": accuracy, "leaky": bool(shared), "saved": str(options.model_save or "")}
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    out.print(f"test accuracy {accuracy:.3f}" + (f" [bold red]LEAKY[/bold red]: {shared}" if shared else ""))
+    if options.model_save:
+        out.print(f"saved [bold]{options.model_save}[/bold]", soft_wrap=True)
+
+
+@app.command("hd-test")
+def hd_test(
+    model: Annotated[Path, typer.Argument(help="A network saved by hd-train.")],
+    label: Annotated[str, typer.Option(help="Which label's recordings to test.")],
+    settings: Annotated[list[str] | None, typer.Option("--set", help="As for hd-train: dataset, path, …")] = None,
+    as_json: Json = False,
+) -> None:
+    """Test a saved high-density network on the recordings of one label."""
+    from myograph.recipes import hd_mobilenet as hd
+    from myograph.settings import change
+
+    found = hd.try_label(model, label, change(hd.HDOptions(), settings or ()))
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    out.print(f"{found['label']}: {found['accuracy']:.3f} of {found['n']:,} samples right")
+    _print_rows([{"predicted": name, "samples": n} for name, n in found["predicted"].items()], False)
+
+
 @app.command()
 def methods(as_json: Json = False) -> None:
     """List the methods: classical ones, then every network of the model zoo."""

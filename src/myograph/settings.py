@@ -8,18 +8,19 @@ import dataclasses
 import inspect
 import types
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from myograph.errors import ConfigError, unknown_name
 from myograph.recipes import Recipe
 
+Changed = TypeVar("Changed")
 WORDS = {"true": True, "false": False, "none": None}
 # `dataset.x` and `method.x` reach the options of a data set or a method given by name.
 OPTIONS_OF = {"dataset": "dataset_options", "method": "method_options"}
 
 
-def change(recipe: Recipe, settings: Iterable[str]) -> Recipe:
-    """The recipe with each `key=value` applied in turn: `seed=3`, `windowing.length_ms=150`,
+def change(recipe: Changed, settings: Iterable[str]) -> Changed:
+    """The recipe (or other frozen dataclass) with each `key=value` applied in turn: `seed=3`, `windowing.length_ms=150`,
     `protocol=LeaveOneSubjectOut`, `protocol.test_repetitions=2,5,7`, `method.features=MAV,WL`, `subjects=1,2`.
 
     Raises
