@@ -42,7 +42,7 @@ def call(data, monkeypatch, capsys, tmp_path):
 
 
 def test_json_is_one_object_and_nothing_else(call, tmp_path):
-    status, out, _ = call("run", "--dataset", "3dc", "--jobs", "1", "--out", str(tmp_path / "run"), "--json")
+    status, out, _ = call("run", "--dataset", "3dc", "--method", "lda", "--jobs", "1", "--out", str(tmp_path / "run"), "--json")
     assert status == 0
     found = json.loads(out)
     assert found["protocol"] == "CrossSession"
@@ -58,7 +58,7 @@ def test_json_is_one_object_and_nothing_else(call, tmp_path):
 
 
 def test_a_run_shows_its_table_its_audit_and_its_report_and_can_be_shown_again(call, tmp_path):
-    status, out, _ = call("run", "--dataset", "3dc", "--jobs", "1", "--out", str(tmp_path / "run"))
+    status, out, _ = call("run", "--dataset", "3dc", "--method", "lda", "--jobs", "1", "--out", str(tmp_path / "run"))
     assert status == 0
     assert "audit passed" in out
     assert "Accuracy" in out
@@ -70,7 +70,7 @@ def test_a_run_shows_its_table_its_audit_and_its_report_and_can_be_shown_again(c
 
 def test_a_leaky_run_says_so_in_every_place(call, tmp_path):
     words = ["--set", "protocol=LeakyShuffledWindows", "--jobs", "1", "--out", str(tmp_path / "run")]
-    status, out, _ = call("run", "--dataset", "3dc", *words)
+    status, out, _ = call("run", "--dataset", "3dc", "--method", "lda", *words)
     assert status == 0
     assert "LEAKY" in out
     assert "honest (CrossSession)" in out

@@ -60,11 +60,11 @@ def run(
     Interrupted, the same command goes on where it stopped. Without arguments: the built-in simulator.
     """
     from myograph.evaluation import evaluate
-    from myograph.recipes import RECIPES, Recipe, baseline
+    from myograph.recipes import DEFAULT_METHOD, RECIPES, Recipe, baseline
     from myograph.report import write_report
     from myograph.settings import change
 
-    chosen: Recipe = RECIPES.create(recipe) if recipe else baseline(dataset or "simulated", method or "lda")
+    chosen: Recipe = RECIPES.create(recipe) if recipe else baseline(dataset or "simulated", method or DEFAULT_METHOD)
     if dataset and recipe:
         chosen = dataclasses.replace(chosen, dataset=dataset, name=f"{chosen.name}-{dataset}")
     if method and recipe:

@@ -16,6 +16,7 @@ from myograph.protocols import Protocol, WithinSubject
 from myograph.windows import Cutter, Windowing
 
 RECIPES = Registry("recipe", "myograph.recipes")
+DEFAULT_METHOD = "lda_svm"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Recipe:
     name: str
     dataset: Any
     protocol: Protocol = field(default_factory=WithinSubject)
-    method: Any = "lda"
+    method: Any = DEFAULT_METHOD
     dataset_options: Mapping[str, Any] = field(default_factory=dict)
     subjects: tuple[str, ...] | None = None
     filters: tuple[Any, ...] = ()
@@ -111,7 +112,7 @@ def describe(value: Any) -> Any:
     return str(value)
 
 
-def baseline(dataset: str, method: str = "lda", **options: Any) -> Recipe:
+def baseline(dataset: str, method: str = DEFAULT_METHOD, **options: Any) -> Recipe:
     """The recipe of a data set that has none of its own: its usual protocol and windows, and a method by name."""
     from myograph.datasets import DATASETS
 
