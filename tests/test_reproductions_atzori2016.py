@@ -1,0 +1,103 @@
+"""Atzori 2016: its histogram, its feature sets, the summaries of its classical methods, and the finding's shape."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from myograph.datasets.simulated import Simulated
+from myograph.errors import ConfigError
+from myograph.evaluation import evaluate, prepare, read
+from myograph.protocols import WithinSubject
+from myograph.recipes import RECIPES
+from myograph.recipes.atzori2016 import DATABASES, TrainHistogram, best_on_others, features, reproduce, summaries
+from myograph.reproduction import Context, Row
+
+
+def test_histogram_bins_are_the_channels_own_over_train():
+    # One channel with mean 0 and deviation 1, one with mean 10 and deviation 2; 6 bins are one deviation wide.
+    train = np.array([[[-1.0, 1.0, -1.0, 1.0], [8.0, 12.0, 8.0, 12.0]]])
+    found = TrainHistogram(bins=6).fit(train).transform(np.array([[[-2.5, -0.5, 0.5, 99.0], [10.5, 10.5, 13.0, 4.5]]]))
+    assert found.tolist() == [[1, 0, 1, 1, 0, 1, 1, 0, 0, 2, 1, 0]]
+
+
+def test_histogram_keeps_the_amplitude_that_a_windows_own_scale_would_lose():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 1, 400))
+    x[1] *= 0.1
+    found = TrainHistogram().fit(x[:1]).transform(x)
+    edges = np.linspace(x[0].mean() - 3 * x[0].std(), x[0].mean() + 3 * x[0].std(), 21)
+    assert found[0].tolist() == np.histogram(np.clip(x[0], edges[0], edges[-1]), edges)[0].tolist()
+    assert (found[1] > 0).sum() <= 3  # a tenth of the deviation fits into the two bins about the mean
+
+
+@pytest.mark.parametrize(("names", "columns"), [("RMS", 1), ("TD", 4), ("HIST", 20), ("mDWT", 3), ("all", 28)])
+def test_feature_sets_have_the_papers_columns(names, columns):
+    x = np.random.default_rng(0).normal(size=(5, 10, 20))
+    union = features(names)
+    if "TD" in dict(union.transformer_list):
+        assert dict(union.transformer_list)["TD"].names == "HTD"
+    assert union.fit(x).transform(x).shape == (5, 10 * columns)
+
+
+def test_best_on_others_by_hand():
+    # Subject 0: method 1 is best on the others (3 > 2), and scores 0 on 0. Subjects 1 and 2: method 0 (6 > 1, 6 > 2).
+    table = np.array([[5.0, 1.0, 1.0], [0.0, 2.0, 1.0]])
+    assert best_on_others(table).tolist() == [0.0, 1.0, 1.0]
+
+
+def test_summaries_average_all_and_flag_the_choice_of_the_best():
+    rows = [Row("a", (0.5, 0.7)), Row("b", (0.6, 0.9)), Row("c", (0.1, 0.2))]
+    average, best = summaries(rows, DATABASES["DB1"])
+    assert average.values == pytest.approx((0.4, 0.6))
+    assert average.published.value == 62.06
+    assert best.values == (0.6, 0.9)
+    assert best.published.value == 75.32
+    assert best.leaky
+    assert best.honest == (0.6, 0.9)
+    assert not average.leaky
+
+
+@pytest.mark.parametrize(("key", "shape"), [("DB1", (10, 15)), ("DB2", (12, 30))])
+def test_windows_have_the_papers_size(key, shape):
+    db = DATABASES[key]
+    tiny = dataclasses.replace(db.simulated, n_subjects=1, n_gestures=2, n_repetitions=5, hold_s=1.0)
+    recipe = db.network(tiny)
+    windows = prepare(recipe, read(recipe))
+    assert windows.shape[1:] == shape
+    assert windows.table["label"].nunique() == 3  # rest is a class
+    counts = windows.table["label"].value_counts()
+    assert counts["rest"] == pytest.approx(counts.drop("rest").mean(), abs=1)
+
+
+def test_causal_and_published_filters_differ_only_in_looking_ahead():
+    for db in DATABASES.values():
+        live, published = db.filters(causal=True), db.filters()
+        assert [getattr(f, "filter", f) for f in published] == list(live)
+        assert not all(f.causal for f in published)
+
+
+def test_recipes_carry_the_papers_figures_and_training():
+    recipe = RECIPES.create("atzori2016")
+    assert (recipe.published[0].value, recipe.published[0].std) == (66.59, 6.40)
+    assert recipe.protocol == WithinSubject(test_repetitions=(2, 5, 7))
+    assert RECIPES.create("atzori2016_db2").protocol == WithinSubject(test_repetitions=(2, 5))
+    assert RECIPES.create("atzori2016_db3").published[0].value == 38.09
+    assert RECIPES.create("atzori2016_tsinganos").published[0].value == 70.48
+    assert RECIPES.create("atzori2016_rf").published[0].value == 75.32
+
+
+def test_a_data_set_that_the_paper_did_not_use_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="ninapro_db1, ninapro_db2, ninapro_db3, got dataset 'myo'"):
+        next(reproduce(Context("atzori2016", tmp_path, dataset="myo")))
+
+
+@pytest.mark.slow
+def test_random_forest_on_all_features_beats_the_simple_network():
+    db = DATABASES["DB1"]
+    cohort = Simulated(preset="ninapro_db1", n_subjects=2, n_gestures=8, hold_s=1.2, rest_s=1.0)
+    recordings = read(db.network(cohort))
+    network = evaluate(db.network(cohort, epochs=8, lr=0.02), recordings).subjects["accuracy"]
+    forest = evaluate(db.classical("random_forest", "all", cohort), recordings).subjects["accuracy"]
+    assert network.mean() > 3 / 9  # it learns: three times chance
+    assert forest.mean() > network.mean() + 0.02
