@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from myograph.cli import app
+from myograph.datasets.simulated import Simulated
+from myograph.errors import ConfigError, ShapeError, UnknownNameError
+from myograph.evaluation import evaluate, prepare
+from myograph.protocols import KFoldRepetitions
+from myograph.recipes import hd_mobilenet as hd
+from myograph.recording import Recording
+from myograph.training import NeuralClassifier
+
+TINY = hd.HDOptions(
+    dataset=Simulated("ice", n_repetitions=2, n_gestures=2, hold_s=0.5, rest_s=0.5), width=0.2, epochs=1, batch=100
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Files in the ICE Lab's own layout, short: 2 people x 8 gestures x 5 repetitions, 16 samples each."""
+    place = tmp_path_factory.mktemp("ice")
+    from myograph.datasets._matlab import write_matlab
+
+    rng = np.random.default_rng(0)
+    for subject in (1, 2):
+        for label in range(8):
+            loud = 5 + 50 * (np.arange(192) % 24 // 3 == label)
+            for repetition in range(1, 6):
+                name = f"{subject:03d}-{label + 1:03d}-{repetition:03d}.mat"
+                write_matlab(
+                    place / name, {"Data": (rng.normal(size=(16, 192)) * loud).astype(np.float32)}, compress=False
+                )
+    return place
+
+
+def method(**options):
+    return hd.system(dataclasses.replace(TINY, **options)).method_options
+
+
+def test_defaults_are_the_published_configuration():
+    got = {f.name: f.default for f in dataclasses.fields(hd.HDOptions)}
+    assert got | {"subjects": None, "seed": 0} == got
+    expected = {
+        "epochs": 5,
+        "lr": 3e-4,
+        "T_max": 5,
+        "image_width": 24,
+        "image_height": 8,
+        "channel": 192,
+        "batch": 1000,
+        "workers": 0,
+    }
+    expected |= {
+        "path": None,
+        "dataset": "ice_lab",
+        "folds": 1,
+        "weight_decay": 3e-4,
+        "model_save": None,
+        "fine_tune": False,
+    }
+    expected |= {"pretrained_path": None, "label_smoothing": 0.1, "width": 1.0}
+    assert {k: got[k] for k in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "key"),
+    [
+        ("epochs", 7, "epochs"),
+        ("lr", 1e-2, "lr"),
+        ("batch", 64, "batch_size"),
+        ("weight_decay", 0.5, "weight_decay"),
+        ("label_smoothing", 0.3, "label_smoothing"),
+    ],
+)
+def test_options_of_training_reach_the_network(option, value, key):
+    assert method()[key] != value
+    assert method(**{option: value})[key] == value
+    assert NeuralClassifier("mobilenet_v2", **method(**{option: value})).get_params()[key] == value
+
+
+def test_t_max_width_image_and_seed():
+    from myograph._loop import Plan, lr_factor
+
+    plan = Plan(epochs=10, schedule="cosine", schedule_options=method(T_max=4)["schedule_options"])
+    assert lr_factor(plan, 4, 0.4) == pytest.approx(0.0)  # CosineAnnealingLR: at its lowest after T_max
+    assert lr_factor(plan, 2, 0.2) == pytest.approx(0.5)
+    assert method(width=0.4)["model_options"]["width"] == 0.4
+    other = method(channel=168, image_height=24, image_width=7)
+    assert other["model_options"]["grid"] == (24, 7)
+    with pytest.raises(ConfigError, match="holds 192 channels, channel is 168"):
+        hd.system(hd.HDOptions(channel=168))
+    with pytest.raises(ConfigError, match="pretrained_path"):
+        hd.system(hd.HDOptions(fine_tune=True))
+    assert hd.system(dataclasses.replace(TINY, seed=3)).protocol.seed == 3
+
+
+def test_folds_are_leaky_when_one_and_repetitions_when_more():
+    one = hd.system(TINY).protocol
+    assert one.leaky
+    assert one.test_fraction == 0.5
+    assert one.honest == KFoldRepetitions()
+    assert hd.system(dataclasses.replace(TINY, folds=5)).protocol == KFoldRepetitions(5)
+
+
+def test_channels_and_middle_by_hand():
+    label = np.array([0] * 6 + [1] * 4, np.int32)
+    r = Recording(np.arange(30.0).reshape(3, 10), 1000.0, label, subject="1", label_names=("a", "b"))
+    np.testing.assert_array_equal(hd.FirstChannels(2).apply(r).signal, r.signal[:2])
+    with pytest.raises(ShapeError, match="3 channels, fewer than the 4"):
+        hd.FirstChannels(4).apply(r)
+    assert hd.KeepMiddle(2).apply(r).label.tolist() == [-1, -1, 0, 0, -1, -1, -1, 1, 1, -1]
+    found = hd.SampleBySample(2, 3).intervals(dataclasses.replace(r, rate_hz=2560.0))
+    assert found["start"].tolist() == [0, 3, 6]
+    assert found["stop"].tolist() == [2, 5, 8]
+
+
+def test_path_and_subjects_choose_what_is_read(folder):
+    options = hd.HDOptions(path=folder)
+    assert {r.subject for r in hd.recordings(options)} == {"1", "2"}
+    assert {r.subject for r in hd.recordings(dataclasses.replace(options, subjects=("2",)))} == {"2"}
+    with pytest.raises(ConfigError, match="there is no folder"):
+        hd.recordings(hd.HDOptions(path=folder / "elsewhere"))
+
+
+def test_workers_are_processes_on_folds(monkeypatch, folder):
+    seen = {}
+    monkeypatch.setattr(hd, "evaluate", lambda *args, **more: seen.update(more))
+    hd.run(hd.HDOptions(path=folder, workers=3))
+    assert seen["jobs"] == 3
+
+
+def test_train_save_fine_tune_and_test_one_label(folder, tmp_path):
+    saved = tmp_path / "net.safetensors"
+    common = [f"path={folder}", "width=0.2"]
+    as_set = lambda settings: [part for s in settings for part in ("--set", s)]  # noqa: E731
+    call = CliRunner().invoke(
+        app,
+        [
+            "hd-train",
+            "--json",
+            *as_set([*common, "epochs=3", "T_max=3", "batch=16", "lr=0.002", f"model_save={saved}"]),
+        ],
+    )
+    assert call.exit_code == 0, call.output
+    found = json.loads(call.stdout)
+    assert found["leaky"]
+    assert found["accuracy"] > 0.9  # each gesture is loud on three columns of its own
+
+    call = CliRunner().invoke(app, ["hd-test", str(saved), "--label", "gesture 2", "--json", *as_set(common)])
+    assert call.exit_code == 0, call.output
+    tested = json.loads(call.stdout)
+    assert tested["n"] == 2 * 5 * 16
+    assert sum(tested["predicted"].values()) == tested["n"]
+    assert tested["accuracy"] == tested["predicted"]["gesture 2"] / tested["n"] > 0.9
+    with pytest.raises(UnknownNameError, match="Did you mean 'gesture 2'"):
+        hd.try_label(saved, "gestur 2", hd.HDOptions(path=folder))
+
+    options = hd.HDOptions(path=folder, width=0.2, epochs=1, subjects=("1",), pretrained_path=saved, batch=100)
+    before = NeuralClassifier.load(saved).module_.state_dict()
+    tuned, accuracy = hd.train(dataclasses.replace(options, fine_tune=True))
+    assert accuracy > 0.9  # after one epoch of four steps: it did begin from the saved network
+    moved = {k for k, p in tuned.module_.named_parameters() if not np.allclose(p.detach(), before[k], atol=1e-7)}
+    assert moved
+    assert not any(k.startswith(("1.", "3.")) for k in moved)
+    free, _ = hd.train(options)
+    assert not np.allclose(free.module_.state_dict()["1.0.weight"], before["1.0.weight"], atol=1e-7)
+
+
+def test_dead_channels_of_csl_are_dropped_and_trials_vote_within_sessions(tmp_path):
+    from myograph.datasets.csl_hdemg import CslHdemg
+
+    CslHdemg().write_miniature(tmp_path, np.random.default_rng(0))
+    options = hd.HDOptions(
+        dataset="csl_hdemg", path=tmp_path, subjects=("1",), channel=168, image_height=24, image_width=7
+    )
+    recipe = hd.system(options, KFoldRepetitions(10, within="session"))
+    windows = prepare(recipe, hd.recordings(options)[:3])
+    assert windows.shape[1:] == (168, 1)
+    fold = next(iter(recipe.protocol.folds(windows)))
+    assert windows.table["session"].iloc[fold.train].unique().tolist() == ["1"]
+    recipe = dataclasses.replace(recipe, method="lda", method_options={"features": ("MAV",), "log": False})
+    scores = evaluate(recipe, [hd.recordings(options)[i] for i in (1, 2)])
+    assert scores.folds["trial_vote_accuracy"].mean() >= scores.folds["accuracy"].mean()
+
+
+def test_sizes_are_the_published_ones():
+    rows = list(hd.sizes())
+    assert len(rows) == 8
+    for row in rows:
+        assert row.values[0] == pytest.approx(row.published.value, abs=0.006)

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from myograph.audit import audit
+from myograph.bursts import BurstDetector, Bursts
+from myograph.evaluation import evaluate, prepare, read
+from myograph.protocols import LeaveOneSubjectOut, PooledSubjects
+from myograph.recipes import muscle_cnn_lstm as muscle
+from myograph.recording import Recording
+from myograph.reproduction import Context
+from myograph.windows import EachChannel
+
+TINY = {"dataset": "simulated", "preset": "muscles", "n_subjects": 2, "n_repetitions": 5, "rest_s": 1.0}
+
+
+def recipe(**options):
+    return muscle.muscles(**{"epochs": 2, "batch_size": 32, "every": 8, **TINY, **options})
+
+
+@pytest.fixture(scope="module")
+def windows():
+    return prepare(recipe(), read(recipe()))
+
+
+def test_labels_join_by_hand():
+    names = ("rest", "left_biceps", "right_biceps", "left_tibialis")
+    r = Recording(np.zeros((1, 5)), 1000.0, np.array([-1, 0, 1, 2, 3]), subject="1", label_names=names)
+    sides, parts = (muscle.JoinLabels(part).apply(r) for part in (0, 1))
+    assert sides.label_names == ("rest", "left", "right")
+    assert sides.label.tolist() == [-1, 0, 1, 2, 1]
+    assert parts.label_names == ("rest", "biceps", "tibialis")
+    assert parts.label.tolist() == [-1, 0, 1, 1, 2]
+
+
+def test_last_bursts_come_after_all_others_of_their_subject():
+    table = pd.DataFrame({"subject": ["a"] * 10 + ["b"] * 2, "repetition": [*range(1, 11), 3, 4]})
+    ((_, train, test),) = muscle.LastBursts(0.2)._folds(table)
+    assert table["repetition"][test].tolist() == [9, 10, 4]
+    assert (train ^ test).all()
+
+
+def test_a_sample_is_one_channel_of_one_burst_and_bursts_stay_whole(windows):
+    assert windows.shape[1:] == (1, 500)
+    bursts = windows.table.groupby(["recording", "start"])
+    assert (bursts["channel"].nunique() == 2).all()  # channels 0 and 8
+    assert sorted(windows.table["label"].unique()) == sorted(
+        ["left_biceps", "right_biceps", "left_tibialis", "right_tibialis"]
+    )
+    for protocol in (PooledSubjects(0.2), LeaveOneSubjectOut(), muscle.LastBursts(0.2)):
+        for fold in protocol.folds(windows):
+            assert audit(windows, fold.train, fold.test, protocol.disjoint).passed
+            sides = [
+                set(map(tuple, windows.table.iloc[r][["recording", "start"]].to_numpy()))
+                for r in (fold.train, fold.test)
+            ]
+            assert not sides[0] & sides[1]
+
+
+def test_curves_are_of_the_run_that_is_scored():
+    chosen = recipe(model="muscle_cnn")
+    curves = muscle.watch(chosen)
+    assert len(curves["valid_accuracy"]) == 2
+    scored = evaluate(chosen).folds["accuracy"].item()
+    assert curves["valid_accuracy"][-1] == pytest.approx(scored, abs=1e-6)
+
+
+def test_best_epoch_is_leaky_and_never_below_the_last(tmp_path):
+    context = Context("muscle_cnn_lstm", tmp_path)
+    rows = list(
+        muscle.best_epochs(
+            context,
+            lambda name, protocol: recipe(model="muscle_cnn", pretrained="pretrained" in name, pretrain_epochs=1),
+        )
+    )
+    assert [f["y"] for f in context.figures] == ["loss", "accuracy"]
+    assert all(len(v) == 2 for f in context.figures for v in f["series"].values())
+    for row in rows:
+        assert row.leaky
+        assert row.values[0] >= row.honest[0]
+
+
+def test_published_settings_and_the_real_data():
+    full = muscle.data_of(Context("muscle_cnn_lstm", None, quick=False))
+    assert full == {"dataset": "trigno_maize"}
+    options = muscle.muscles(pretrained=True, **full).method_options
+    assert (options["epochs"], options["batch_size"], options["lr"], options["optimizer"]) == (200, 1024, 1e-3, "adam")
+    assert options["pretrain"].epochs > 0
+    assert "pretrain" not in muscle.muscles().method_options
+
+
+def test_the_real_layout_runs(tmp_path):
+    from myograph.datasets.trigno_maize import TrignoMaize
+
+    TrignoMaize().write_miniature(tmp_path, np.random.default_rng(0))
+    recordings = list(TrignoMaize().read(tmp_path))
+    chosen = muscle.muscles("muscle_cnn", epochs=1, every=8, filters=(muscle.JoinLabels(0),))
+    brisk = BurstDetector(quietest=0.1, gap_ms=100)  # the miniature's bursts come every second
+    chosen = dataclasses.replace(chosen, windowing=EachChannel(Bursts(500.0, brisk), 8), protocol=PooledSubjects(0.4))
+    scores = evaluate(chosen, recordings)
+    assert set(scores.predictions["y_true"]) == {"left", "right"}
