@@ -202,12 +202,12 @@ class Cohort:
         )
 
 
-def methods(context: Context) -> dict[str, Make]:
-    """The network and the support vector machine at this run's size; 400 units are "nearly as good" in the paper."""
-    size = context.choose({"units": 400, "planes": 32}, {"units": 800, "planes": 800})
+def methods(small: bool) -> dict[str, Make]:
+    """The network and the support vector machine, as published or small: 400 units are "nearly as good" in the paper."""
+    size = {"units": 400, "planes": 32} if small else {"units": 800, "planes": 800}
     return {
         "CNN": lambda seed: network(**size, seed=seed),
-        "SVM": lambda seed: support_vectors(search=not context.quick),
+        "SVM": lambda seed: support_vectors(search=not small),
     }
 
 
@@ -305,7 +305,7 @@ def _rows(cohort: Cohort, context: Context, section: str) -> Callable[..., Row]:
 def baseline(context: Context, cohort: Cohort) -> Iterator[Row]:
     """Table 1; basic, grasp and force are groups of the classes of the 50-class problem."""
     row = _rows(cohort, context, "Baseline: repetitions 2 and 5 test (Table 1)")
-    for method, make in methods(context).items():
+    for method, make in methods(context.quick).items():
         started = time.perf_counter()
         runs = run(context, cohort, f"baseline-{method}", BASELINE, make)
         recalls = {subject: [recall_by_class(s) for s in seeds] for subject, seeds in runs.items()}
@@ -336,7 +336,7 @@ def recalibration(context: Context, cohort: Cohort) -> Iterator[Row]:
     """Per-session curves (Fig. 6, 8) and gains over no recalibration (Table 2)."""
     curves: dict[str, Sequence[float]] = {}
     n_later = 0
-    for method, make in methods(context).items():
+    for method, make in methods(context.quick).items():
         row = _rows(cohort, context, f"Recalibration, {cohort.title}: {method}")
         found: dict[str, np.ndarray] = {}
         for policy in POLICIES:
@@ -377,7 +377,7 @@ def corrections(context: Context, cohort: Cohort) -> Iterator[Row]:
     row = _rows(cohort, context, "Accuracy of corrected labels by half width x (Fig. 4)")
     subjects = cohort.subjects()[: context.choose(None, 10)]  # the paper chose x on the first ten
     curves = {}
-    for method, make in methods(context).items():
+    for method, make in methods(context.quick).items():
         per_subject = []
         for subject in subjects:
             recordings = cohort.recordings(subject)
@@ -420,10 +420,11 @@ DAYS = {
 
 
 def days(context: Context, cohort: Cohort) -> Iterator[Row]:
-    """Day 1 trains, each later day is a session; then other ways of adapting, on the first such days.
+    """Day 1 trains, each later day is a session; beside them other ways of adapting.
 
     Each value is one person's accuracy on one later day. Beside the paper's two methods stands linear discriminant
-    analysis on log-scaled time-domain features; AdaBN needs batch norm, so it adapts a raw ConvNet.
+    analysis on log-scaled time-domain features; AdaBN needs batch norm, so it adapts a raw ConvNet. The small methods
+    run at any size: "all" fits anew on all days so far, after each of them.
     """
     if not is_here(cohort.dataset):
         data = f"{cohort.dataset}: its files are not here"
@@ -432,14 +433,14 @@ def days(context: Context, cohort: Cohort) -> Iterator[Row]:
     if context.quick:
         cohort = dataclasses.replace(cohort, sessions=6)
     plan: dict[str, dict[str, Make]] = {}
-    for method, make in (methods(context) | {"LDA": _time_domain}).items():
+    for method, make in (methods(small=True) | {"LDA": _time_domain}).items():
         plan[method] = {policy: following(make, policy) for policy in POLICIES}
     plan["LDA"]["pseudo-labels"] = lambda seed: PseudoLabel(_time_domain(seed))
     plan["LDA"]["moved means"] = lambda seed: LDAMeans(_time_domain(seed))
     plan["ConvNet"] = {policy: following(_convnet, policy) for policy in ("none", "last")}
     plan["ConvNet"]["AdaBN"] = lambda seed: AdaBN(_convnet(seed))
-    if cohort.dataset == "flexemg":
-        del plan["ConvNet"]  # made for one armband; a grid of 64 makes it 11 million weights
+    if cohort.dataset != "longterm_myo":
+        del plan["ConvNet"]  # made for one armband
     curves = {}
     for method, ways in plan.items():
         row = _rows(cohort, context, f"Real days, {cohort.dataset}, {cohort.title}: {method}")
@@ -448,13 +449,14 @@ def days(context: Context, cohort: Cohort) -> Iterator[Row]:
             started = time.perf_counter()
             found = by_session(run(context, cohort, f"{method}-{way}", SessionStream(), make))
             curves[f"{method}, {way}"] = 100 * np.nanmean(found, axis=0)
-            values = found[~np.isnan(found)]
             spent = time.perf_counter() - started
-            yield row(f"{method}, {way}", tuple(values.tolist()), over="later days", seconds=spent)
+            values = tuple(found[~np.isnan(found)].tolist())
+            yield row(f"{method}, {way}", values, over="later days", seconds=spent)
             if way == "none":
-                none = values
+                none = found
                 continue
-            gain = values - none
+            gain = (found - none)[:, 1:]  # nothing is learnt before the first later day has been scored
+            gain = gain[~np.isnan(gain)]
             yield row(f"{method}, gain of {way}", tuple(gain.tolist()), over="later days", note=verdict(gain))
     context.figure(
         f"Accuracy by day, {cohort.dataset}",
@@ -467,6 +469,8 @@ def days(context: Context, cohort: Cohort) -> Iterator[Row]:
 
 def verdict(gain: np.ndarray) -> str:
     """Whether it helped, in words: what the 95 % interval of the mean gain says, and on how many days it gained."""
+    if not len(gain):
+        return "one later day, so nothing could be gained"
     found = summarise(gain)
     effect = "no clear effect"
     if found["low"] > 0 or found["high"] < 0:
