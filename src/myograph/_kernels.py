@@ -20,6 +20,7 @@ from myograph._simd import EXP_FLOOR, LN2, LN2_HIGH, LN2_LOW, WIDTH, fill, load,
 
 LANES = 48
 ROWS = 32
+AHEAD = 80  # samples ahead of a tile that are asked into the cache
 
 # Rows of a tile's accumulators. Those that add up, then those that merge in other ways, then the sums of ln(x^2 + EPS)
 # in the place of x: LOG + SQUARE, LOG + STEP, ...
@@ -357,15 +358,15 @@ def block_sums(signal, start, length, want, kept, adds, level, first, inner, ful
     signal : (channel, time); start : (block,) first samples.
     want : (N_ROWS,) bool; kept : rows of the accumulators to write, in the order of `inner` and `full`.
     adds : (N_ROWS,) bool, the rows that add up.
-    inner, full : (kept row, block, channel), written from block `first` on.
+    inner, full : (kept row, block, channel), written from block `first` on; they have WIDTH blocks more than that.
     """
     n_channels, n_samples = signal.shape
     flat = signal.reshape(-1)
     inner_flat, full_flat = inner.reshape(len(kept), -1), full.reshape(len(kept), -1)
-    buf = np.zeros((ROWS + 2, LANES))
-    logs = np.zeros((ROWS + 2, LANES))
-    acc = np.zeros((N_ROWS, LANES))
-    edge = np.zeros((N_ROWS, LANES))
+    buf = simd.rows_of(ROWS + 2, LANES)
+    logs = simd.rows_of(ROWS + 2, LANES)
+    acc = simd.rows_of(N_ROWS, LANES)
+    edge = simd.rows_of(N_ROWS, LANES)
     scratch = np.zeros((2, LANES))
     bits = np.zeros(LANES, np.int64)
     place = np.zeros(LANES, np.int64)
@@ -395,26 +396,34 @@ def block_sums(signal, start, length, want, kept, adds, level, first, inner, ful
                     buf[0, i] = buf[ROWS, i]
                     buf[1, i] = buf[ROWS + 1, i]
             _fetch(flat, place, n, seen, rows, buf)
+            for i in range(n):
+                for t in range(0, rows, WIDTH):
+                    simd.prefetch(flat, place[i] + seen + AHEAD + t)
             _add_tile(buf, logs, rows, n, seen, want, level, acc, edge, scratch, bits)
         to = first * n_channels + lane
         for k in range(len(kept)):
-            for i in range(mine):
-                inner_flat[k, to + i] = acc[kept[k], i]
+            for i in range(0, n, WIDTH):
+                store(inner_flat, k, to + i, load(acc, kept[k], i))
         if want[TURNS]:
             _close_turns(n, level[1], acc, edge)
         for k in range(len(kept)):
             row = kept[k]
-            plus = 1.0 if adds[row] else 0.0
-            for i in range(mine):
-                full_flat[k, to + i] = acc[row, i] + plus * edge[row, i]
+            if adds[row]:
+                for i in range(0, n, WIDTH):
+                    store(full_flat, k, to + i, load(acc, row, i) + load(edge, row, i))
+            else:
+                for i in range(0, n, WIDTH):
+                    store(full_flat, k, to + i, load(acc, row, i))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _close_turns(n, level, acc, edge):
     """Put the slope that reaches back over the left edge before the block's own slopes."""
-    for i in range(n):
-        d, f, z = edge[TURNS_FIRST, i], acc[TURNS_FIRST, i], acc[TURNS_LAST, i]
-        hit = (((d > 0) & (f < 0)) | ((d < 0) & (f > 0))) & (max(abs(d), abs(f)) >= level)
-        acc[TURNS, i] += 1.0 if hit else 0.0
-        acc[TURNS_FIRST, i] = d if d != 0 else f
-        acc[TURNS_LAST, i] = z if z != 0 else d
+    none = fill(0.0)
+    for i in range(0, n, WIDTH):
+        d, first, last = load(edge, TURNS_FIRST, i), load(acc, TURNS_FIRST, i), load(acc, TURNS_LAST, i)
+        opposite = (simd.lower(d, first) < none) & (simd.higher(d, first) > none)
+        enough = simd.higher(abs(d), abs(first)) >= fill(level)
+        store(acc, TURNS, i, load(acc, TURNS, i) + simd.select(opposite & enough, fill(1.0), none))
+        store(acc, TURNS_FIRST, i, simd.select(d == none, first, d))
+        store(acc, TURNS_LAST, i, simd.select(last == none, d, last))

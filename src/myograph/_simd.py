@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import operator
 
+import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
@@ -263,6 +264,42 @@ def transpose(typing, flat, place, first, t, to, i, j):
         return context.get_dummy_value()
 
     return types.none(flat, place, first, t, to, i, j), build
+
+
+@intrinsic
+def prefetch(typing, flat, i):
+    """Ask for flat[i] to come into the cache; i may lie outside."""
+
+    def build(context, builder, sig, args):
+        number = ir.IntType(32)
+        pointer = _address(context, builder, sig.args[0], args[0], [_index(context, builder, sig.args[1], args[1])])
+        pointer = builder.bitcast(pointer, ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [pointer, number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.none(flat, i), build
+
+
+@njit(nogil=True, error_model="numpy")
+def rows_of(n, width):
+    """(n, width) zeros that begin at a border of cache lines; width is a multiple of 8."""
+    raw = np.zeros(n * width + WIDTH)
+    skip = -(raw.ctypes.data // 8) % WIDTH
+    return raw[skip : skip + n * width].reshape(n, width)
+
+
+@intrinsic
+def first(typing, x, n):
+    """The first n lanes of x, zero in the others."""
+
+    def build(context, builder, sig, args):
+        index = ir.Constant(_INTS, list(range(WIDTH)))
+        limit = _spread(builder, _index(context, builder, sig.args[1], args[1]), _INTS)
+        return builder.select(builder.icmp_signed("<", index, limit), args[0], ir.Constant(_DOUBLES, [0.0] * WIDTH))
+
+    return REALS(x, n), build
 
 
 @intrinsic

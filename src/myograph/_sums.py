@@ -285,7 +285,7 @@ def segments(start: np.ndarray, length: int) -> tuple[int, list[slice]]:
 
 def scattered(layout: Layout, signal: np.ndarray, start: np.ndarray, length: int, size: int) -> Iterator:
     """As `walk`, for windows that share little: each is summed by itself, whatever its start."""
-    out, spare = (np.zeros((len(layout.kept), min(size, len(start)), signal.shape[0])) for _ in range(2))
+    out, spare = (np.zeros((len(layout.kept), min(size, len(start)) + WIDTH, signal.shape[0])) for _ in range(2))
     for first in range(0, len(start), size):
         here = slice(first, min(first + size, len(start)))
         k.block_sums(signal, start[here], length, layout.want, layout.kept, k.ADDS, layout.level, 0, out, spare)
