@@ -1,0 +1,151 @@
+"""A fitted pipeline as one plain function of a window, for live use."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.ensemble import VotingClassifier
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import check_is_fitted
+
+from myograph._extract import Batch, Request, layout_of, routes, together
+from myograph._sums import Sums, as_signal, scattered
+from myograph.errors import ConfigError, ShapeError, SignalError
+from myograph.estimators import Features
+from myograph.methods import LogScale
+
+Step = Callable[[np.ndarray], np.ndarray]
+
+
+def fast_predictor(
+    estimator: Any, n_channels: int, n_samples: int, rate_hz: float | None = None
+) -> Callable[[np.ndarray], Any]:
+    """`window -> label` of a fitted method: what `estimator.predict(window[None])[0]` gives, without the ceremony.
+
+    Pipelines of Features, LogScale and StandardScaler, soft votes over them and searches that chose one are taken
+    apart into plain array calls; a step of another kind runs as it is. The estimator may not be refitted afterwards.
+
+    window : (channel, time) of n_channels and n_samples, any kind of float or integer.
+    rate_hz : samples a second; the rate that Features was fitted at where None.
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError : the estimator is not fitted.
+    ShapeError : another number of channels than in `fit`, or windows shorter than a feature needs.
+    ConfigError : another rate than in `fit`, or a feature needs one and none is known.
+
+    The function raises ShapeError for a window of another shape, SignalError for NaN or infinite samples.
+    """
+    check_is_fitted(estimator)
+    decide = _decide(estimator, n_channels, n_samples, rate_hz)
+
+    def predict(window: np.ndarray) -> Any:
+        window = np.asarray(window)
+        if window.shape != (n_channels, n_samples):
+            raise ShapeError(f"a window is (channel, time) = {(n_channels, n_samples)}, got shape {window.shape}")
+        if window.dtype.kind not in "fiub":
+            raise SignalError(f"samples are real numbers, got an array of {window.dtype}")
+        with np.errstate(over="ignore", invalid="ignore"):
+            fine = window.dtype.kind != "f" or np.isfinite(window.sum(dtype=np.float64)) or np.isfinite(window).all()
+        if not fine:
+            raise SignalError("the window holds NaN or infinite samples; repair or leave it out")
+        return decide(window[None])
+
+    return predict
+
+
+def _decide(estimator: Any, n_channels: int, n_samples: int, rate_hz: float | None) -> Callable[[np.ndarray], Any]:
+    if isinstance(estimator, GridSearchCV):
+        return _decide(estimator.best_estimator_, n_channels, n_samples, rate_hz)
+    if type(estimator) is Pipeline:
+        prepare, last = _prepare(estimator, n_channels, n_samples, rate_hz)
+        return lambda window: last.predict(prepare(window))[0]
+    pipelines = isinstance(estimator, VotingClassifier) and all(type(e) is Pipeline for e in estimator.estimators_)
+    if not pipelines or estimator.voting != "soft":
+        return lambda window: estimator.predict(window)[0]
+    views = [_prepare(e, n_channels, n_samples, rate_hz) for e in estimator.estimators_]
+    weights = estimator._weights_not_none  # None, or those of the views that were not dropped
+    classes: np.ndarray = estimator.classes_  # type: ignore[assignment]
+
+    def vote(window: np.ndarray) -> Any:
+        shares = np.stack([last.predict_proba(prepare(window))[0] for prepare, last in views])
+        return classes[np.average(shares, axis=0, weights=weights).argmax()]
+
+    return vote
+
+
+def _prepare(pipeline: Pipeline, n_channels: int, n_samples: int, rate_hz: float | None) -> tuple[Step, Any]:
+    """(1, channel, time) -> (1, column) of all steps but the last, and the last."""
+    *before, last = [step for _, step in pipeline.steps if step is not None and step != "passthrough"]
+    steps = [_step(step, n_channels, n_samples, rate_hz) for step in before]
+
+    def prepare(rows: np.ndarray) -> np.ndarray:
+        for step in steps:
+            rows = step(rows)
+        return rows
+
+    return prepare, last
+
+
+def _step(step: Any, n_channels: int, n_samples: int, rate_hz: float | None) -> Step:
+    # By their own types: a subclass may do otherwise.
+    if type(step) is Features:
+        return _features(step, n_channels, n_samples, rate_hz)
+    if type(step) is LogScale:
+        scale = step.scale_
+        return lambda rows: np.sign(rows) * np.log1p(np.abs(rows) / scale)
+    if type(step) is StandardScaler:
+        mean, width = step.mean_ if step.with_mean else 0.0, step.scale_ if step.with_std else 1.0
+        return lambda rows: (rows - mean) / width
+    return step.transform
+
+
+def _features(features: Features, n_channels: int, n_samples: int, rate_hz: float | None) -> Step:
+    known = features.rate_hz if features.rate_hz is not None else getattr(features, "rate_hz_", None)
+    if None not in (known, rate_hz) and known != rate_hz:
+        raise ConfigError(f"the method was fitted at {known:g} Hz, rate_hz is {rate_hz:g}; resample the signal first")
+    rate_hz = known if known is not None else rate_hz
+    fitted_on = getattr(features, "n_features_in_", n_channels)
+    if n_channels != fitted_on:
+        raise ShapeError(f"the method was fitted on windows of {fitted_on} channels, n_channels is {n_channels}")
+    wanted = features._requests()
+    for r in wanted:
+        least = r.feature.shortest_window(n_channels, **r.at(rate_hz))
+        if n_samples < least:
+            raise ShapeError(f"{r.feature.name} needs windows of at least {least} samples, n_samples is {n_samples}")
+    return _Rows(wanted, n_channels, n_samples, rate_hz)
+
+
+class _Rows:
+    """(1, channel, time) -> (1, column): the features of one window by the kernels that `Features` uses."""
+
+    def __init__(self, wanted: list[Request], n_channels: int, n_samples: int, rate_hz: float | None):
+        edges = np.cumsum([0, *(r.width(n_channels, rate_hz) for r in wanted)])
+        self._columns = [slice(a, b) for a, b in itertools.pairwise(edges.tolist())]
+        self._n_columns, self._length = int(edges[-1]), n_samples
+        fast, slow = routes(wanted, Batch(np.empty((0, n_channels, n_samples)), np.empty(0), rate_hz))
+        self._slow = [([slow[i] for i in group], f) for group, f in together([wanted[i] for i in slow], rate_hz)]
+        self._fast = bool(fast)
+        if fast:
+            self._layout, recipes = layout_of([wanted[i] for i in fast], rate_hz)
+            self._recipes = [(recipe.value, self._columns[i]) for recipe, i in zip(recipes, fast)]
+            self._start = np.zeros(1, np.int64)
+
+    def __call__(self, window: np.ndarray) -> np.ndarray:
+        row = np.empty((1, self._n_columns))
+        if self._fast:
+            ((_, values),) = scattered(self._layout, as_signal(window[0]), self._start, self._length, 1)
+            sums = Sums(values, self._layout, self._length)
+            for value, columns in self._recipes:
+                row[:, columns] = value(sums)
+        if self._slow:
+            samples = window.astype(np.float64)
+            for indices, compute in self._slow:
+                for i, values in zip(indices, compute(samples)):
+                    row[:, self._columns[i]] = values
+        return row

@@ -1,0 +1,296 @@
+"""Fast classifiers against scikit-learn's own, and plain predictors against their pipelines."""
+
+import contextlib
+import pickle
+import unittest
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.base import BaseEstimator, clone
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import RandomForestClassifier, VotingClassifier
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import Pipeline
+from sklearn.svm import SVC
+from sklearn.utils.estimator_checks import estimator_checks_generator
+
+from myograph import _fast
+from myograph._fast import FastLDA, FastRandomForest, FastSVC
+from myograph._predictor import fast_predictor
+from myograph.errors import ConfigError, ShapeError, SignalError
+from myograph.estimators import Features
+from myograph.methods import METHODS, knn, lda, lda_svm, random_forest, svm
+
+LDA = {"solver": "lsqr", "shrinkage": "auto"}
+FOREST = {"n_estimators": 20, "random_state": 0}
+PAIRS = [
+    pytest.param(LinearDiscriminantAnalysis, FastLDA, LDA, id="lda"),
+    pytest.param(LinearDiscriminantAnalysis, FastLDA, {}, id="lda-svd"),
+    pytest.param(RandomForestClassifier, FastRandomForest, FOREST, id="forest"),
+    pytest.param(RandomForestClassifier, FastRandomForest, {**FOREST, "max_leaf_nodes": 9}, id="forest-mixed-leaves"),
+    pytest.param(SVC, FastSVC, {"C": 10.0}, id="svc"),
+    pytest.param(SVC, FastSVC, {"gamma": 0.3, "break_ties": True}, id="svc-ties-broken"),
+    pytest.param(SVC, FastSVC, {"gamma": "auto", "decision_function_shape": "ovo"}, id="svc-ovo"),
+    pytest.param(SVC, FastSVC, {"kernel": "poly"}, id="svc-poly"),
+]
+
+
+def problem(n_classes, seed=0, n=300, columns=9, dtype=np.float64, names=False):
+    """Clouds that overlap, so that leaves are mixed, votes tie and many vectors support."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % n_classes
+    X = rng.standard_normal((n_classes, columns))[y] + 1.2 * rng.standard_normal((n, columns))
+    return X.astype(dtype), (np.array([f"grip {c:02d}" for c in y]) if names else y * 3 - 4)
+
+
+def outputs(estimator, X):
+    """Everything that a classifier says about X."""
+    names = [n for n in ("decision_function", "predict_proba") if hasattr(estimator, n)]
+    return estimator.predict(X), [getattr(estimator, n)(X) for n in names]
+
+
+def assert_same(plain, fast, X, tolerance):
+    for part in (X, X[:1], X[3:8]):
+        (labels, scores), (mine, my_scores) = outputs(plain, part), outputs(fast, part)
+        assert mine.dtype == labels.dtype
+        np.testing.assert_array_equal(mine, labels)
+        assert len(scores) == len(my_scores) > 0
+        for a, b in zip(scores, my_scores):
+            assert a.shape == b.shape
+            np.testing.assert_allclose(b, a, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("n_classes", [2, 3, 17])
+@pytest.mark.parametrize(("plain", "fast", "options"), PAIRS)
+def test_same_as_scikit_learn(plain, fast, options, n_classes, dtype):
+    X, y = problem(n_classes, dtype=dtype, names=n_classes == 3)
+    more, _ = problem(n_classes, seed=1, n=700, dtype=dtype)
+    a, b = plain(**options).fit(X, y), fast(**options).fit(X, y)
+    assert_same(a, b, more, tolerance=1e-12)
+
+
+def test_forest_is_scikit_learns_to_the_last_bit():
+    X, y = problem(6)
+    a, b = (kind(**FOREST, min_samples_leaf=3).fit(X, y) for kind in (RandomForestClassifier, FastRandomForest))
+    more, _ = problem(6, seed=2)
+    np.testing.assert_array_equal(b.predict_proba(more), a.predict_proba(more))
+
+
+def test_forest_compares_thresholds_in_single_precision():
+    X, y = problem(4)
+    a, b = (kind(**FOREST).fit(X, y) for kind in (RandomForestClassifier, FastRandomForest))
+    at = X[:100].copy()
+    for i, tree in enumerate(a.estimators_):
+        split = tree.tree_.feature[0]
+        at[i, split] = np.nextafter(tree.tree_.threshold[0], np.inf)  # above it, but not once it is a float32
+    np.testing.assert_array_equal(b.predict_proba(at), a.predict_proba(at))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.integers(2, 6), st.integers(1, 7))
+def test_svm_votes_as_libsvm_on_coarse_grids(seed, n_classes, columns):
+    """On a grid of few values many margins tie, or are exactly zero."""
+    rng = np.random.default_rng(seed)
+    X = rng.integers(-1, 2, (60, columns)).astype(float)
+    y = np.arange(60) % n_classes
+    a, b = SVC(C=1.0, gamma=0.5).fit(X, y), FastSVC(C=1.0, gamma=0.5).fit(X, y)
+    more = rng.integers(-2, 3, (40, columns)).astype(float)
+    np.testing.assert_array_equal(b.predict(more), a.predict(more))
+    np.testing.assert_allclose(b.decision_function(more), a.decision_function(more), atol=1e-9)
+    for row in more[:10, None]:
+        assert b.predict(row) == a.predict(row)
+
+
+def test_margins_of_zero_are_libsvms():
+    X = np.array([[-1.0], [1.0]])
+    a, b = SVC(gamma=1.0).fit(X, [0, 1]), FastSVC(gamma=1.0).fit(X, [0, 1])
+    np.testing.assert_array_equal(b.predict([[0.0]]), a.predict([[0.0]]))
+    far = np.full((20, 1), 1e6)  # every kernel value is zero: the margins are the intercepts
+    np.testing.assert_array_equal(b.predict(far), a.predict(far))
+
+
+@pytest.mark.parametrize("fast", [FastLDA, FastRandomForest, FastSVC])
+def test_no_stale_arrays_after_a_refit(fast):
+    (X, y), (Z, v) = problem(5), problem(3, seed=5)
+    estimator = fast().fit(X, y)
+    estimator.predict(X)
+    estimator.fit(Z, v)
+    assert set(estimator.predict(X)) <= set(v)
+    reference = fast.__mro__[1]
+    np.testing.assert_array_equal(estimator.predict(X), reference.predict(estimator, X))
+
+
+def test_a_forest_that_grows_by_a_warm_start_is_prepared_anew():
+    X, y = problem(4)
+    estimator = FastRandomForest(5, warm_start=True, random_state=0).fit(X, y)
+    estimator.predict(X)
+    estimator.set_params(n_estimators=9).fit(X, y)
+    np.testing.assert_array_equal(
+        estimator.predict_proba(X), RandomForestClassifier.predict_proba(estimator, X), strict=True
+    )
+
+
+@pytest.mark.parametrize("fast", [FastLDA, FastRandomForest, FastSVC])
+def test_predicting_leaves_no_trace(fast):
+    X, y = problem(4)
+    estimator = fast().fit(X, y)
+    before, state = pickle.dumps(estimator), set(vars(estimator))
+    labels = estimator.predict(X)
+    assert set(vars(estimator)) == state
+    assert len(pickle.dumps(estimator)) == len(before)
+    np.testing.assert_array_equal(pickle.loads(before).predict(X), labels)
+    entries = len(_fast._prepared)
+    del estimator
+    assert len(_fast._prepared) <= entries  # and none where the estimator was the last to hold it
+    assert clone(fast()).get_params() == fast.__mro__[1]().get_params()
+
+
+@pytest.mark.parametrize("fast", [FastLDA, FastRandomForest, FastSVC])
+def test_input_that_is_not_plain_is_scikit_learns_business(fast):
+    X, y = problem(4)
+    estimator, plain = fast(), fast.__mro__[1]
+    with pytest.raises(NotFittedError):
+        estimator.predict(X)
+    estimator.fit(X, y)
+    np.testing.assert_array_equal(estimator.predict(X.tolist()), estimator.predict(X))
+    np.testing.assert_array_equal(estimator.predict((X * 10).astype(int)), plain.predict(estimator, np.trunc(X * 10)))
+    np.testing.assert_array_equal(estimator.predict(np.asfortranarray(X)), estimator.predict(X))
+    locked = X.copy()
+    locked.flags.writeable = False
+    np.testing.assert_array_equal(estimator.predict(locked), estimator.predict(X))
+    with pytest.raises(ValueError, match="features"):
+        estimator.predict(X[:, :-1])
+    bad = X.copy()
+    bad[1, 1] = np.inf
+    with pytest.raises(ValueError, match="infinity"):
+        estimator.predict(bad)
+    with pytest.raises(ValueError, match="2D"):
+        estimator.predict(X[0])
+
+
+@pytest.mark.parametrize("estimator", [FastLDA(), FastRandomForest(5), FastSVC()], ids=lambda e: type(e).__name__)
+def test_scikit_learns_checks(estimator):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for checked, check in estimator_checks_generator(estimator):
+            if "sample_weight_equivalence" in str(check):  # SVC and RandomForestClassifier fail it, too
+                continue
+            with contextlib.suppress(unittest.SkipTest):
+                check(checked)
+
+
+# ---------------------------------------------------------------------------------------------------------- pipelines
+
+
+def windows(n_classes, n=160, channels=4, samples=90, seed=0, dtype=np.float64):
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % n_classes
+    level = np.random.default_rng(99).uniform(5, 30, (n_classes, channels))
+    X = (rng.standard_normal((n, channels, samples)) * level[y][:, :, None]).astype(dtype)
+    return X, np.array([f"grip {c}" for c in y])
+
+
+METHOD = {
+    "lda": lda,
+    "svm": svm,
+    "random_forest": lambda: random_forest(n_trees=15),
+    "knn": knn,
+    "lda_svm": lda_svm,
+    "no log": lambda: lda(log=False, shrinkage=None),
+    "every route": lambda: svm(("HTD", "TSTD", "SKEW", "COV", "MNF"), feature_options={"rate_hz": 500.0}),
+    "gathered alone": lambda: lda("COV"),
+    "voted": lambda: VotingClassifier([("a", lda()), ("b", svm()), ("c", knn())], voting="hard"),
+    "weighed": lambda: VotingClassifier([("a", lda()), ("b", knn())], voting="soft", weights=[1, 3]),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int16])
+@pytest.mark.parametrize("name", METHOD)
+def test_predictor_says_what_the_pipeline_says(name, dtype):
+    method = METHOD[name]().fit(*windows(5))
+    more, truth = windows(5, n=60, seed=1, dtype=dtype)
+    expected = method.predict(more)
+    predict = fast_predictor(method, 4, 90)
+    assert [predict(w) for w in more] == expected.tolist()
+    assert predict(np.asfortranarray(more[0])) == expected[0]
+    assert np.mean(expected == truth) > 0.4  # of five
+
+
+def test_rows_are_the_pipelines_to_the_last_bit():
+    X, y = windows(3)
+    pipeline = lda(("HTD", "VAR", "ENT", "M2", "AR", "SSC", "LD")).fit(X, y)
+    seen = []
+
+    class Spy(BaseEstimator):
+        def __sklearn_is_fitted__(self):
+            return True
+
+        def fit(self, X, y):
+            return self
+
+        def predict(self, rows):
+            seen.append(rows)
+            return rows[:, 0]
+
+    fitted = Pipeline([*pipeline.steps[:-1], ("spy", Spy())])
+    predict = fast_predictor(fitted, 4, 90)
+    for window in X:
+        predict(window)
+    np.testing.assert_array_equal(np.concatenate(seen), pipeline[:-1].transform(X))
+
+
+def test_every_classical_method_of_the_registry():
+    """Those of `methods.py`: a method added there is tested here without being named."""
+    X, y = windows(3, n=60)
+    names = [n for n, made in METHODS._entries.items() if getattr(made, "__module__", "") == "myograph.methods"]
+    assert {"lda", "svm", "knn", "random_forest", "lda_svm"} <= set(names)
+    for name in names:
+        method = METHODS[name]().fit(X, y)
+        predict = fast_predictor(method, 4, 90)
+        assert [predict(w) for w in X[:20]] == method.predict(X[:20]).tolist(), name
+
+
+def test_search_and_other_steps():
+    X, y = windows(2)
+    searched = svm(search=True)
+    searched.best_estimator_ = svm().fit(X, y)  # what a search leaves, without its minutes
+    assert fast_predictor(searched, 4, 90)(X[0]) == searched.best_estimator_.predict(X[:1])[0]
+
+    class Doubled(Features):
+        def transform(self, X):
+            return 2 * super().transform(X)
+
+    method = lda(Doubled()).fit(X, y)  # a subclass does as it says
+    assert [fast_predictor(method, 4, 90)(w) for w in X[:9]] == method.predict(X[:9]).tolist()
+
+
+def test_predictor_refuses():
+    X, y = windows(2)
+    with pytest.raises(NotFittedError):
+        fast_predictor(lda(), 4, 90)
+    method = lda().fit(X, y)
+    with pytest.raises(ShapeError, match="4 channels"):
+        fast_predictor(method, 5, 90)
+    with pytest.raises(ShapeError, match="at least"):
+        fast_predictor(lda("AR").fit(X, y), 4, 3)
+    at_500 = lda("MNF", feature_options={"rate_hz": 500.0}).fit(X, y)
+    with pytest.raises(ConfigError, match="500 Hz"):
+        fast_predictor(at_500, 4, 90, 1000.0)
+    assert fast_predictor(at_500, 4, 90, 500.0)(X[0]) == at_500.predict(X[:1])[0]
+    predict = fast_predictor(method, 4, 90)
+    with pytest.raises(ShapeError, match="4, 90"):
+        predict(X[0][:, :-1])
+    bad = X[0].copy()
+    bad[2, 5] = np.nan
+    with pytest.raises(SignalError, match="NaN"):
+        predict(bad)
+    with pytest.raises(SignalError, match="real numbers"):
+        predict(np.full((4, 90), "a"))
+    large = np.full((4, 90), 1e300)  # finite, but its mean square is not
+    for refused in (lambda: predict(large), lambda: method.predict(large[None])):
+        with pytest.raises(ValueError, match="infinity"):
+            refused()
