@@ -41,7 +41,7 @@ from myograph.windows import Windowing
 
 BASELINE = WithinSubject(test_repetitions=(2, 5), train_repetitions=(1, 3, 4, 6))
 REPETITIONS = SessionStream(by="repetition")
-POLICIES = ("none", "all", "last")
+POLICIES = ("none", "last", "all")
 HALF_WIDTH = 10
 ROMAN = ("I", "II", "III", "IV", "V")
 GROUPS = {"basic": slice(0, 17), "grasp": slice(17, 40), "force": slice(40, 49)}  # exercises B, C and D, in order
@@ -433,7 +433,7 @@ def days(context: Context, cohort: Cohort) -> Iterator[Row]:
     if context.quick:
         cohort = dataclasses.replace(cohort, sessions=6)
     plan: dict[str, dict[str, Make]] = {}
-    for method, make in (methods(small=True) | {"LDA": _time_domain}).items():
+    for method, make in ({"LDA": _time_domain} | methods(small=True)).items():
         plan[method] = {policy: following(make, policy) for policy in POLICIES}
     plan["LDA"]["pseudo-labels"] = lambda seed: PseudoLabel(_time_domain(seed))
     plan["LDA"]["moved means"] = lambda seed: LDAMeans(_time_domain(seed))
