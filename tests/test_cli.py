@@ -42,7 +42,9 @@ def call(data, monkeypatch, capsys, tmp_path):
 
 
 def test_json_is_one_object_and_nothing_else(call, tmp_path):
-    status, out, _ = call("run", "--dataset", "3dc", "--method", "lda", "--jobs", "1", "--out", str(tmp_path / "run"), "--json")
+    status, out, _ = call(
+        "run", "--dataset", "3dc", "--method", "lda", "--jobs", "1", "--out", str(tmp_path / "run"), "--json"
+    )
     assert status == 0
     found = json.loads(out)
     assert found["protocol"] == "CrossSession"

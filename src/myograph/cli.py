@@ -483,7 +483,11 @@ def _usage(error: Any) -> None:
     message = error.format_message()
     if message.startswith("No such command"):
         given = message.split("'")[1] if "'" in message else command
-        names = [c.name or c.callback.__name__ for c in app.registered_commands] + ["datasets", "features", "models"]
+        names = [c.name or getattr(c.callback, "__name__", "") for c in app.registered_commands] + [
+            "datasets",
+            "features",
+            "models",
+        ]
         message = str(unknown_name("command", given, names))
     _say_error(message)
     sys.exit(error.exit_code)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from scipy.special import softmax
@@ -68,15 +68,14 @@ class LogScale(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.floor = floor
 
     def fit(self, X: np.ndarray, y: Any = None) -> LogScale:
-        X = validate_data(self, X, dtype=np.float64)
-        mean = np.abs(X).mean(axis=0)
+        mean = np.abs(np.asarray(validate_data(self, X, dtype=np.float64))).mean(axis=0)
         self.scale_ = np.where(mean > 0, self.floor * mean, 1.0)
         return self
 
     def transform(self, X: np.ndarray) -> np.ndarray:
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
-        return np.sign(X) * np.log1p(np.abs(X) / self.scale_)
+        x = np.asarray(validate_data(self, X, dtype=np.float64, reset=False))
+        return np.sign(x) * np.log1p(np.abs(x) / self.scale_)
 
 
 def _features(names: Any, options: dict[str, Any] | None) -> Features:
@@ -191,7 +190,7 @@ class ProductOfViews(VotingClassifier):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        logs = [np.log(view.predict_proba(X) + self.floor) for view in self.estimators_]
+        logs = [np.log(view.predict_proba(X) + self.floor) for view in cast(list, self.estimators_)]
         return softmax(np.sum(logs, axis=0), axis=1)
 
 

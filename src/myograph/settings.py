@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from myograph.errors import ConfigError, unknown_name
+from myograph.protocols import LeakyShuffledWindows
 from myograph.recipes import Recipe
 
 Changed = TypeVar("Changed")
@@ -119,7 +120,7 @@ def _replace(target: Any, name: str, old: Any, value: Any, key: str) -> Any:
         raise ConfigError(f"{key} is a number (now {old!r}), got {value!r}")
     if name == "protocol" and not hasattr(value, "folds"):
         raise ConfigError(f"{key} is a protocol such as WithinSubject, got {value!r}; see myograph.protocols")
-    if name == "protocol" and value.leaky and value.honest is None:
+    if isinstance(value, LeakyShuffledWindows) and value.honest is None:
         value = dataclasses.replace(value, honest=old)  # what would have run stands beside it
     try:
         return dataclasses.replace(target, **{name: value})
