@@ -187,6 +187,17 @@ def power_of_two(typing, shifted):
 
 
 @intrinsic
+def power_of_exponent(typing, shifted):
+    """2 ** k of registers that hold k + 1023 + SHIFT."""
+
+    def build(context, builder, sig, args):
+        raised = builder.shl(builder.bitcast(args[0], _INTS), ir.Constant(_INTS, [52] * WIDTH))
+        return builder.bitcast(raised, _DOUBLES)
+
+    return REALS(shifted), build
+
+
+@intrinsic
 def reals(typing, x):
     """Whole numbers as float64."""
     return REALS(x), lambda context, builder, sig, args: builder.sitofp(args[0], _DOUBLES)
@@ -334,6 +345,34 @@ def exp(x):
     p = muladd(p, r, fill(0.5))
     p = muladd(p, r, fill(1.0))
     return muladd(p, r, fill(1.0)) * power_of_two(shifted)
+
+
+def _series_of_exp2(degree: int) -> tuple[float, ...]:
+    """Coefficients, the highest first, of 2^r for |r| <= 1/2 by interpolation at Chebyshev's points."""
+    fit = np.polynomial.chebyshev.chebinterpolate(lambda z: 2.0 ** (z / 2), degree)
+    in_z = np.polynomial.chebyshev.cheb2poly(fit)
+    return tuple((in_z * 2.0 ** np.arange(degree + 1))[::-1].tolist())
+
+
+_EXP2 = _series_of_exp2(10)  # within 2e-15 of the value
+_SHIFT_1023 = SHIFT + 1023.0
+
+
+@njit(nogil=True, inline="always", error_model="numpy")
+def exp2(y):
+    """2^y for -1021 <= y <= 0."""
+    shifted = y + fill(_SHIFT_1023)
+    r = y - (shifted - fill(_SHIFT_1023))
+    p = muladd(fill(_EXP2[0]), r, fill(_EXP2[1]))
+    p = muladd(p, r, fill(_EXP2[2]))
+    p = muladd(p, r, fill(_EXP2[3]))
+    p = muladd(p, r, fill(_EXP2[4]))
+    p = muladd(p, r, fill(_EXP2[5]))
+    p = muladd(p, r, fill(_EXP2[6]))
+    p = muladd(p, r, fill(_EXP2[7]))
+    p = muladd(p, r, fill(_EXP2[8]))
+    p = muladd(p, r, fill(_EXP2[9]))
+    return muladd(p, r, fill(_EXP2[10])) * power_of_exponent(shifted)
 
 
 @njit(nogil=True, inline="always", error_model="numpy")

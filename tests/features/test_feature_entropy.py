@@ -7,10 +7,12 @@ import math
 
 import numpy as np
 import pytest
+from numba import njit
 
+from myograph import _simd as simd
 from myograph.errors import ConfigError
 from myograph.features import FEATURES
-from myograph.features._pairs import _sum_of_exponentials, count_matches
+from myograph.features._pairs import count_matches
 
 R = 50 * np.random.default_rng(21).standard_normal((2, 3, 70))
 TIES = np.random.default_rng(22).integers(-2, 3, size=(4, 60)).astype(float)
@@ -93,15 +95,23 @@ def test_fuzzy_entropy_of_a_constant_is_zero_and_far_pairs_do_not_underflow():
     assert np.isfinite(FEATURES["FUZZYEN"](spikes, tolerance=1e-3))
 
 
-def test_exponentials_to_two_units_in_the_last_place():
-    y = -np.concatenate([np.random.default_rng(1).exponential(20, 3000), [0.0, 1e-300, 0.34657, 0.34658, 699.99]])
-    for v in y:
-        assert _sum_of_exponentials(np.array([v]), 1, np.empty(1)) == pytest.approx(math.exp(v), rel=4.5e-16, abs=0)
-    near = y[y > -600].copy()
-    assert _sum_of_exponentials(near.copy(), len(near), np.empty(len(near))) == pytest.approx(
-        np.exp(near).sum(), rel=1e-13
-    )
-    assert _sum_of_exponentials(np.array([-1e9, -np.inf]), 2, np.empty(2)) < 1e-300
+@njit
+def register_exponentials(y, out):
+    for i in range(0, len(y), simd.WIDTH):
+        v = simd.load(y.reshape(1, -1), 0, i)
+        simd.store(out, 0, i, simd.exp(v))
+        simd.store(out, 1, i, simd.exp2(v))
+        simd.store(out, 2, i, simd.log(simd.fill(1.0) - v, simd.fill(3.0)))
+
+
+def test_exponentials_and_logarithms_to_a_few_units_in_the_last_place():
+    y = -np.concatenate([np.random.default_rng(1).exponential(20, 3000), [0.0, 1e-300, 0.34657, 0.34658, 699.99, 0.5]])
+    y = np.append(y, np.zeros(-len(y) % simd.WIDTH))
+    out = np.empty((3, len(y)))
+    register_exponentials(y, out)
+    np.testing.assert_allclose(out[0], [math.exp(v) for v in y], rtol=4.5e-16)
+    np.testing.assert_allclose(out[1], [2.0**v for v in y], rtol=2e-15)
+    np.testing.assert_allclose(out[2], [math.log(1 - v) + 3 * math.log(2) for v in y], rtol=9e-16)
 
 
 def test_multiscale_entropy_coarse_grains_and_keeps_the_radius():
