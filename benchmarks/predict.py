@@ -75,7 +75,7 @@ def main() -> None:
     many, _ = windows(BATCH, rng)
     rows = []
     for name in ("lda", "svm", "random_forest", "knn", "lda_svm"):
-        ours = getattr(methods, name)().fit(X, y)
+        ours = getattr(methods, name)(feature_options={"rate_hz": 1000.0}).fit(X, y)
         predict = fast_predictor(ours, CHANNELS, SAMPLES)
         same = [predict(w) for w in live] == ours.predict(live).tolist()
         alone = not isinstance(ours, Pipeline)

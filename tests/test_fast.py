@@ -199,7 +199,7 @@ METHOD = {
     "svm": svm,
     "random_forest": lambda: random_forest(n_trees=15),
     "knn": knn,
-    "lda_svm": lda_svm,
+    "lda_svm": lambda: lda_svm(feature_options={"rate_hz": 500.0}),
     "no log": lambda: lda(log=False, shrinkage=None),
     "every route": lambda: svm(("HTD", "TSTD", "SKEW", "COV", "MNF"), feature_options={"rate_hz": 500.0}),
     "gathered alone": lambda: lda("COV"),
@@ -249,7 +249,7 @@ def test_every_classical_method_of_the_registry():
     names = [n for n, made in METHODS._entries.items() if getattr(made, "__module__", "") == "myograph.methods"]
     assert {"lda", "svm", "knn", "random_forest", "lda_svm"} <= set(names)
     for name in names:
-        method = METHODS[name]().fit(X, y)
+        method = METHODS[name](feature_options={"rate_hz": 500.0}).fit(X, y)
         predict = fast_predictor(method, 4, 90)
         assert [predict(w) for w in X[:20]] == method.predict(X[:20]).tolist(), name
 
