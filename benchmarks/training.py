@@ -1,9 +1,11 @@
 """Training and preparation against the loops in which the published systems were trained. Run: python benchmarks/training.py
 
 The other side is written in the style of the published code: a Dataset that returns one window, a DataLoader, a plain
-loop that reads each batch's loss; the same network, optimiser, batch size and number of epochs, data already in memory.
-Three epochs, preparation included. Runs alternate on one thread; what counts is CPU time (other programs may share the machine), and the median of the
-ratios. Results: benchmarks/results/training.json and .md. `--only NAME` runs one row, `--quick` takes fewer windows.
+loop that reads each batch's loss; the same layers, optimiser, batch size and number of epochs, data already in memory.
+Three epochs, preparation included. Each side runs in a process of its own, since what our training sets (allocator,
+denormals) holds for the whole process. The sides take turns on one thread; what counts is CPU time (other programs may
+share the machine), and the median of the ratios. Results: benchmarks/results/training.json and .md.
+`--only NAME` runs one row, `--quick` takes fewer windows.
 """
 
 from __future__ import annotations
@@ -15,8 +17,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import argparse
+import contextlib
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,8 +33,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from _harness import Peer
 from myograph import Recording, Windowing, Windows
-from myograph._loop import denormals_flushed
+from myograph._memory import training_settings
 from myograph.estimators import Features
 from myograph.imitation import FeatureImitatingNet
 from myograph.models import MODELS
@@ -54,11 +59,39 @@ def cpu(task: Callable[[], Any]) -> float:
     return time.process_time() - start
 
 
-def alternate(ours: Callable[[], Any], theirs: Callable[[], Any], runs: int) -> tuple[list[float], list[float]]:
-    """CPU seconds of both sides, run by turns; the first pair of runs, which loads libraries, does not count."""
-    ours(), theirs()
-    pairs = [(cpu(ours), cpu(theirs)) for _ in range(runs)]
-    return [a for a, _ in pairs], [b for _, b in pairs]
+def windows_like_emg(n: int, channels: int, samples: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """(X, y): standardised noise whose strength in each channel depends on the class."""
+    rng = np.random.default_rng(0)
+    y = np.arange(n) % classes
+    strength = rng.uniform(0.3, 1.7, size=(classes, channels, 1))
+    return (strength[y] * rng.normal(size=(n, channels, samples))).astype(np.float32), y
+
+
+class PlainImitator(nn.Module):
+    """The published imitator as written: three bidirectional layers, the last state of the top backward half."""
+
+    def __init__(self, n_outputs: int):
+        super().__init__()
+        self.lstm = nn.LSTM(1, 32, 3, batch_first=True, bidirectional=True)
+        self.head = nn.Linear(32, n_outputs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.lstm(x.transpose(1, 2))[1][0][-1])
+
+
+class PlainJoint(nn.Module):
+    """The published joint network as written: an imitator for each feature and channel, run one after another."""
+
+    def __init__(self, n_channels: int, n_classes: int):
+        super().__init__()
+        self.imitators = nn.ModuleList(PlainImitator(12) for _ in range(4 * n_channels))
+        self.classifier = MODELS.create("fin_cnn", n_channels=n_channels, n_classes=n_classes, n_samples=48)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        n = x.shape[1]
+        outputs = [one(x[:, i % n : i % n + 1]) for i, one in enumerate(self.imitators)]
+        rows = [torch.cat(outputs[channel::n], 1) for channel in range(n)]
+        return self.classifier(torch.stack(rows, 1))
 
 
 class OneByOne(Dataset):
@@ -90,124 +123,136 @@ def research_loop(model: nn.Module, X: np.ndarray, y: np.ndarray, batch: int, ep
             correct += (output.argmax(1) == target).sum().item()
 
 
-def epoch_row(name: str, runs: int, scale: float) -> dict[str, Any]:
-    model, options, (channels, samples, classes), n, batch, bar = EPOCHS[name]
-    n = max(batch, int(n * scale))
-    rng = np.random.default_rng(0)
-    y = np.arange(n) % classes
-    X = rng.normal(size=(n, channels, samples)).astype(np.float32)
-    clf = NeuralClassifier(model, options, epochs=3, batch_size=batch, optimizer="adam", weight_decay=0.0, device="cpu")
+def epoch_work(side: str, name: str, scale: float) -> Callable[[], Any]:
+    model, options, (channels, samples, classes), n, batch, _ = EPOCHS[name]
+    X, y = windows_like_emg(max(batch, int(n * scale)), channels, samples, classes)
     shape = {"n_channels": channels, "n_classes": classes, "n_samples": samples}
-    ours, theirs = alternate(
-        lambda: clf.fit(X, y), lambda: research_loop(MODELS.create(model, **shape, **options), X, y, batch, 3), runs
-    )
-    row = compare(name, ours, theirs, bar) | {"windows": n, "batch": batch}
+    if side == "research":
+        make = (
+            (lambda: PlainImitator(classes))
+            if model == "fin_lstm"
+            else lambda: MODELS.create(model, **shape, **options)
+        )
+        return lambda: research_loop(make(), X, y, batch, 3)
+    clf = NeuralClassifier(model, options, epochs=3, batch_size=batch, optimizer="adam", weight_decay=0.0, device="cpu")
+    if side == "ours":
+        return lambda: clf.fit(X, y)
     # Where our time goes: the steps of the network on ready batches, nothing else.
-    module = MODELS.create(model, **shape, **options)
+    clf.set_params(epochs=1).fit(X[: 2 * batch], y[: 2 * batch])
     ready = torch.from_numpy(X[:batch])
-    with denormals_flushed():
-        spent = [cpu(lambda: bare_steps(clf.module_.train(), ready, y[:batch], 3 * (n // batch))) for _ in range(runs)]
-    clf.module_.eval()
-    row["share of our time in the network's steps"] = min(1.0, statistics.median(spent) / statistics.median(ours))
-    row["parameters"] = sum(p.numel() for p in module.parameters())
-    return row
+    return lambda: bare_steps(clf.module_.train(), ready, y[:batch], 3 * -(-len(X) // batch))
 
 
 def bare_steps(module: nn.Module, x: torch.Tensor, y: np.ndarray, steps: int) -> None:
     optimizer = torch.optim.Adam(module.parameters(), fused=True)
     target = torch.from_numpy(y)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(module(x), target).backward()
-        optimizer.step()
+    with training_settings():
+        for _ in range(steps):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(module(x), target).backward()
+            optimizer.step()
 
 
-def compare(name: str, ours: list[float], theirs: list[float], bar: float) -> dict[str, Any]:
-    ratio = statistics.median(b / a for a, b in zip(ours, theirs))
-    print(
-        f"{name:24} ours {statistics.median(ours):8.3f} s  theirs {statistics.median(theirs):8.3f} s  {ratio:7.2f}x  bar {bar}x"
-    )
-    return {
-        "name": name,
-        "ours_cpu_s": statistics.median(ours),
-        "theirs_cpu_s": statistics.median(theirs),
-        "ratio": ratio,
-        "bar": bar,
-        "ours": ours,
-        "theirs": theirs,
-    }
-
-
-def joint_row(runs: int, scale: float) -> dict[str, Any]:
+def joint_work(side: str, name: str, scale: float) -> Callable[[], Any]:
     """One joint step of 4 features x 12 channels: 48 recurrent networks in a loop, against 4 over batched channels."""
-    batch = max(4, int(16 * scale))
-    rng = np.random.default_rng(0)
-    x = torch.from_numpy(rng.normal(size=(batch, 12, 600)).astype(np.float32))
-    y = torch.from_numpy(np.arange(batch) % 17)
-    nets = [FeatureImitatingNet(12, 17, 600, share_channels=s).train() for s in (True, False)]
+    X, labels = windows_like_emg(max(4, int(16 * scale)), 12, 600, 17)
+    x, y = torch.from_numpy(X), torch.from_numpy(labels)
+    net = FeatureImitatingNet(12, 17, 600).train() if side == "ours" else PlainJoint(12, 17).train()
     optimizers = [
-        [torch.optim.Adam(n.imitators.parameters(), 1e-3), torch.optim.Adam(n.classifier.parameters(), 1e-2)]
-        for n in nets
+        torch.optim.Adam(net.imitators.parameters(), 1e-3),
+        torch.optim.Adam(net.classifier.parameters(), 1e-2),
     ]
+    settings = training_settings if side == "ours" else contextlib.nullcontext
+    inside = contextlib.ExitStack()
+    inside.enter_context(settings())
 
-    def step(which: int) -> None:
-        for o in optimizers[which]:
+    def step() -> None:
+        for o in optimizers:
             o.zero_grad()
-        nn.functional.cross_entropy(nets[which](x), y).backward()
-        for o in optimizers[which]:
+        nn.functional.cross_entropy(net(x), y).backward()
+        for o in optimizers:
             o.step()
 
-    def ours() -> None:
-        with denormals_flushed():
-            step(0)
-
-    return compare("FIN joint step", *alternate(ours, lambda: step(1), runs), 8.0) | {"windows": batch}
+    return step
 
 
-def preparation_row(runs: int, scale: float) -> dict[str, Any]:
+def preparation_work(side: str, name: str, scale: float) -> Callable[[], Any]:
     """Windows of 300 ms every 10 ms and four features of a DB2-shaped subject: 12 channels, 17 movements x 6 repetitions."""
-    seconds = max(1.0, 5.0 * scale)  # of each repetition
-    each = int(seconds * 2000)
+    each = int(max(1.0, 5.0 * scale) * 2000)  # samples of each repetition
     rng = np.random.default_rng(0)
     label = np.repeat(np.tile(np.arange(17), 6), each).astype(np.int32)
     repetition = np.repeat(np.repeat(np.arange(1, 7), 17), each).astype(np.int32)
     recording = Recording(rng.normal(size=(12, len(label))).astype(np.float32), 2000.0, label, "1", repetition)
     features = Features(("RMS", "VAR", "SSI", "ENT"))
-    table = pd.DataFrame(recording.signal.T.astype(np.float64))
-    table["movement"], table["repetition"] = label, repetition
-    few = 1  # movements that the other side prepares; its cost is the same for each
 
     def ours() -> np.ndarray:
         windows = Windows.cut(recording, Windowing(300, 10))
         return features.fit(windows).transform(windows)
 
-    def theirs() -> np.ndarray:
+    if side == "ours":
+        return ours
+    table = pd.DataFrame(recording.signal.T.astype(np.float64))
+    table["movement"], table["repetition"] = label, repetition
+
+    def research() -> np.ndarray:
+        """One movement of 17; what it takes counts 17 times."""
         rows = []
-        for movement in range(few):
-            for r in range(1, 7):
-                part = table[(table["movement"] == movement) & (table["repetition"] == r)]
-                for start in range(0, len(part) - 600 + 1, 20):
-                    window = part.iloc[start : start + 600, :12].to_numpy().T
-                    row = []
-                    for channel in window:
-                        e = np.exp(channel - channel.max())
-                        row += [
-                            np.sqrt(np.mean(channel**2)),
-                            np.var(channel),
-                            np.sum(channel**2),
-                            scipy.stats.entropy(e / e.sum()),
-                        ]
-                    rows.append(row)
+        for r in range(1, 7):
+            part = table[(table["movement"] == 0) & (table["repetition"] == r)]
+            for start in range(0, len(part) - 600 + 1, 20):
+                window = part.iloc[start : start + 600, :12].to_numpy().T
+                row = []
+                for channel in window:
+                    e = np.exp(channel - channel.max())
+                    entropy = scipy.stats.entropy(e / e.sum())
+                    row += [np.sqrt(np.mean(channel**2)), np.var(channel), np.sum(channel**2), entropy]
+                rows.append(row)
         return np.array(rows)
 
-    mine, other = ours(), theirs()
     windows = Windows.cut(recording, Windowing(300, 10))
-    same = mine[np.isin(windows.y, [str(m) for m in range(few)])].reshape(-1, 4, 12)
     order = np.lexsort((windows.table["position"], windows.table["repetition"], windows.table["label"].cat.codes))
-    same = mine[order][: len(other)].reshape(-1, 4, 12)
-    assert np.allclose(same, other.reshape(-1, 12, 4).transpose(0, 2, 1), rtol=1e-3, atol=1e-4), "not the same features"
-    a, b = alternate(ours, theirs, runs)
-    return compare("FIN preparation", a, [t * 17 / few for t in b], 50.0) | {"windows": len(windows)}
+    other = research().reshape(-1, 12, 4).transpose(0, 2, 1)
+    mine = ours()[order][: len(other)].reshape(-1, 4, 12)
+    assert np.allclose(mine, other, rtol=1e-3, atol=1e-4), "not the same features"
+    return research
+
+
+WORKS: dict[str, tuple[Callable[..., Callable[[], Any]], float]] = {
+    **{name: (epoch_work, row[-1]) for name, row in EPOCHS.items()},
+    "FIN joint step": (joint_work, 8.0),
+    "FIN preparation": (preparation_work, 50.0),
+}
+
+
+def worker(side: str) -> None:
+    """Answers each request on the standard input with the CPU seconds of one run; the first run of a work is for warmth."""
+    torch.set_num_threads(1)
+    ready: dict[tuple[str, str], Callable[[], Any]] = {}
+    for line in sys.stdin:
+        request = json.loads(line)
+        key = request["name"], request.get("part", side)
+        if key not in ready:
+            ready.clear()
+            ready[key] = WORKS[key[0]][0](key[1], key[0], request["scale"])
+            ready[key]()
+        print(json.dumps({"seconds": cpu(ready[key])}), flush=True)
+
+
+def compare(name: str, sides: dict[str, Peer], runs: int, scale: float) -> dict[str, Any]:
+    pairs = [(sides["ours"](name=name, scale=scale), sides["research"](name=name, scale=scale)) for _ in range(runs)]
+    ours, theirs = [a for a, _ in pairs], [17 * b if name == "FIN preparation" else b for _, b in pairs]
+    row: dict[str, Any] = {"name": name, "bar": WORKS[name][1], "ours": ours, "theirs": theirs}
+    row |= {"ours_cpu_s": statistics.median(ours), "theirs_cpu_s": statistics.median(theirs)}
+    row["ratio"] = statistics.median(b / a for a, b in zip(ours, theirs))
+    if name in EPOCHS:
+        bare = [sides["ours"](name=name, scale=scale, part="bare") for _ in range(runs)]
+        row["share of our time in the network's steps"] = min(1.0, statistics.median(bare) / row["ours_cpu_s"])
+    print(
+        f"{name:18} ours {row['ours_cpu_s']:8.3f} s  theirs {row['theirs_cpu_s']:8.3f} s  {row['ratio']:7.2f}x  "
+        f"bar {row['bar']}x",
+        flush=True,
+    )
+    return row
 
 
 LATENCY = {
@@ -277,18 +322,28 @@ def main() -> None:
     parser.add_argument("--only", default="")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--worker", choices=("ours", "research"), help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.worker:
+        worker(given.worker)
+        return
     torch.set_num_threads(1)
     scale = 0.5 if given.quick else 1.0
-    tasks: dict[str, Callable[[], dict[str, Any]]] = {
-        name: (lambda name=name: epoch_row(name, given.runs, scale)) for name in EPOCHS
-    }
-    tasks["FIN joint step"] = lambda: joint_row(min(3, given.runs), scale)
-    tasks["FIN preparation"] = lambda: preparation_row(min(3, given.runs), 0.2 if given.quick else 1.0)
-    rows = [task() for name, task in tasks.items() if given.only in name]
+    names = [name for name in WORKS if given.only in name]
+    rows = []
+    if names:
+        sides = {s: Peer(Path(sys.executable), Path(__file__), Path(f"--worker={s}")) for s in ("ours", "research")}
+        rows = [compare(name, sides, given.runs, scale) for name in names]
+        for peer in sides.values():
+            peer.close()
+    if not given.only:
+        write(rows, [])  # the latencies take a while
     latency = latency_rows(given.runs) if given.only in ("", "latency") else []
-    if given.only:
-        return
+    if not given.only:
+        write(rows, latency)
+
+
+def write(rows: list[dict[str, Any]], latency: list[dict[str, Any]]) -> None:
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "training.json").write_text(json.dumps({"training": rows, "latency": latency}, indent=1) + "\n")
     lines = [

@@ -20,10 +20,12 @@ import torch
 from torch import nn
 
 from myograph._batches import Batches
+from myograph._memory import training_settings
 from myograph.errors import ConfigError
 
 OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop", "nadam", "adagrad")
 SCHEDULES = ("constant", "cosine", "step", "onecycle", "plateau")
+denormals_flushed = training_settings
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm)
 
 
@@ -235,20 +237,6 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield
-
-
-@contextlib.contextmanager
-def denormals_flushed() -> Iterator[None]:
-    """Underflowing numbers become 0 on this thread: gradients through hundreds of LSTM steps are 4x faster for it.
-
-    The setting is per thread and threads inherit it, so pools that torch starts inside keep it.
-    """
-    flushed = torch.ones(1).mul_(1e-30).mul_(1e-10).item() == 0.0
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(flushed)
 
 
 def channels_last(module: nn.Module) -> nn.Module:

@@ -32,9 +32,9 @@ from myograph._loop import (
     Trainer,
     balanced_order,
     channels_last,
-    denormals_flushed,
     seeded,
 )
+from myograph._memory import training_settings
 from myograph.errors import ConfigError, ShapeError
 from myograph.windows import Windows
 
@@ -95,7 +95,7 @@ class _NeuralEstimator(BaseEstimator):
         else:
             labels = y if self._counts else np.zeros(len(y), int)
             train, valid = split_by_repetition(source, labels, self.validation, groups, self.seed)
-        with denormals_flushed(), seeded(self.seed, device):
+        with training_settings(), seeded(self.seed, device):
             targets = self._begin(source, y, train, device)
             batches = Batches(source, train, targets[train], self.normalise_, device)
             held = Batches(source, valid, targets[valid], self.normalise_, device) if len(valid) else None
@@ -117,7 +117,7 @@ class _NeuralEstimator(BaseEstimator):
         """
         source, y = as_source(X), self._check_targets(X, y)
         device, _ = self._place()
-        with denormals_flushed():
+        with training_settings():
             plan = dataclasses.replace(self._plan(), schedule="constant", schedule_options=None)
             if not hasattr(self, "module_"):
                 with seeded(self.seed, device):
