@@ -92,15 +92,19 @@ def append(kinds, rows, left, first, left_samples, right, right_samples, m, leve
 @njit(nogil=True, cache=True, error_model="numpy")
 def link(kinds, rows, full, first, m, level):
     """Make counts of sign changes additive: count the change from the block before, and carry last values on."""
+    n, flat, none = full.shape[2], full.reshape(full.shape[0], -1), fill(0.0)
     for g in range(len(kinds)):
         if kinds[g] >= CROSSED:
-            threshold = level[0] if kinds[g] == CROSSED else level[1]
+            threshold = fill(level[0] if kinds[g] == CROSSED else level[1])
             row = rows[g]
             for b in range(max(first, 1), first + m):
-                for c in range(full.shape[2]):
-                    before = full[row + 2, b - 1, c]
-                    full[row, b, c] += _changed(kinds[g], before, full[row + 1, b, c], threshold)
-                    full[row + 2, b, c] = full[row + 2, b, c] if full[row + 2, b, c] != 0 else before
+                for c in range(0, n, WIDTH):
+                    # Lanes beyond the block's channels are the next block's: their last values may be carried on now.
+                    i = b * n + c
+                    before, last = load(flat, row + 2, i - n), load(flat, row + 2, i)
+                    change = _changes(kinds[g], before, load(flat, row + 1, i), threshold)
+                    store(flat, row, i, load(flat, row, i) + simd.first(change, n - c))
+                    store(flat, row + 2, i, simd.select(last == none, before, last))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -153,6 +157,12 @@ def window_sums(kinds, rows, inner, full, tail, m, blocks, block_samples, tail_s
 def _end_counts(kind, row, inner, full, tail, m, blocks, with_tail, level, out):
     """Add the tail to windows' counts, and take off a change that reached back over zeros to before the window."""
     threshold = level[0] if kind == CROSSED else level[1]
+    if not with_tail:
+        last, zeros = inner.reshape(inner.shape[0], -1), fill(0.0)
+        for i in range(0, m * inner.shape[2], WIDTH):
+            zeros = zeros + simd.select(load(last, row + 2, i) == fill(0.0), fill(1.0), fill(0.0))
+        if simd.total(zeros) == 0:
+            return
     for i in range(m):
         end = i + blocks
         for c in range(full.shape[2]):
