@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import inspect
 import json
 import re
 import time
@@ -198,8 +199,8 @@ def reproduce(
         result = plain(
             {
                 "name": name,
-                "title": (measure.__doc__ or name).strip().split("\n")[0],
-                "about": (measure.__doc__ or "").strip(),
+                "title": _about(measure).split("\n")[0],
+                "about": _about(measure),
                 "kind": kind,
                 "dataset": dataset,
                 "n_seeds": n_seeds,
@@ -213,6 +214,10 @@ def reproduce(
         write_json(folder / RESULT, result)
         write_page([result], folder / "report.html")
     return {**result, "folder": str(folder), "report": str(folder / "report.html")}
+
+
+def _about(measure: Callable[..., Any]) -> str:
+    return inspect.getdoc(measure) or measure.__name__
 
 
 def _measured(rows: Iterator[Row], context: Context) -> Iterator[Row]:
