@@ -64,11 +64,11 @@ def test_other_data_are_refused(tmp_path):
 
 
 @pytest.mark.slow
-def test_large_kernels_learn_and_are_no_worse_than_small_ones():
+def test_the_proposed_network_learns_and_beats_small_kernels_that_mix_electrodes():
     recordings = read(recipe(dataset=TINY))
     found = {}
-    for variant in (PROPOSED, "C-SK", "C-SK2"):
+    for variant in (PROPOSED, "C-SK"):
         run = recipe(variant, TINY, 200.0, **{**FEW, "epochs": 5})
         found[variant] = float(evaluate(run, recordings).subjects["accuracy"].iloc[0])
     assert found[PROPOSED] > 0.5  # chance is 0.25
-    assert found[PROPOSED] > max(found["C-SK"], found["C-SK2"]) - 0.1
+    assert found[PROPOSED] > found["C-SK"] - 0.05

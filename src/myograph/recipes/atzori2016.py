@@ -250,8 +250,8 @@ def reproduce(context: Context) -> Iterator[Row]:
     dropout 0.15, weight decay 0.0002, learning rate 0.05 halved every 15 epochs, 100 epochs, batches of 512, windows
     scaled to [0, 1] each, loss weighted by class; one noisy view a window instead of a second copy is our choice.
 
-    Our choice, for want of a source: a window every 50 ms; He's initial weights (with Glorot's the paper's 30 epochs end
-    near chance, see the row's note); z-scores a channel over train; Delsys signals rectified, low-passed and brought to
+    Our choice, for want of a source: a window every 50 ms; He's initial weights (subject 1 of DB1, exercise A: 59 % after
+    30 epochs, 18 % with Glorot's); z-scores a channel over train; Delsys signals rectified, low-passed and brought to
     200 Hz for the network, raw for the classical methods; 200 ms windows for those, as in Atzori et al. 2014; 100 trees,
     5 neighbours, C = 10 and gamma "scale" (the paper cross-validates; `search=True` of `svm` and `knn` does); HIST over
     the mean +- 3 deviations of the train windows; Ledoit-Wolf shrinkage for LDA.
@@ -290,10 +290,8 @@ def _measure(context: Context, db: Database, dataset: Any) -> Iterator[Row]:
         return dataclasses.replace(found, note="; ".join(filter(None, [balanced, note, size])))
 
     faster = context.choose({"epochs": 12, "lr": 0.01}, {})
-    said = context.choose("12 epochs at learning rate 0.01 instead of 30 at 0.001", "")
-    network = row("CNN", db.network(dataset, **faster), db.published("CNN"), said)
-    yield network
-    yield row("CNN, causal 1 Hz low-pass", db.network(dataset, True, **faster), None, said)
+    slower = context.choose("12 epochs at learning rate 0.01 instead of 30 at 0.001", "")
+    yield row("CNN", db.network(dataset, **faster), db.published("CNN"), slower)
     if db.title == "DB1":
         epochs = context.choose({"epochs": 30, "schedule_options": {"every": 5, "factor": 0.5}}, {})
         said = context.choose("30 epochs instead of 100", "")
@@ -308,6 +306,7 @@ def _measure(context: Context, db: Database, dataset: Any) -> Iterator[Row]:
             note="; ".join(filter(None, [said, size])),
             seconds=0.0,
         )
+    yield row("CNN, causal 1 Hz low-pass", db.network(dataset, True, **faster), None, slower)
     classical = {}
     for classifier in CLASSIFIERS:
         for names in context.choose(("all", "RMS"), ("all", "RMS", "TD", "HIST", "mDWT")):
