@@ -261,7 +261,8 @@ def ls(x):
     n = x.shape[-1]
     weight = (2 * np.arange(n) - (n - 1)) / (n * (n - 1))
     ordered = np.sort(x)
-    return (weight * (ordered - ordered[..., :1])).sum(-1)
+    ordered -= ordered[..., :1].copy()
+    return np.einsum("...k,k->...", ordered, weight)
 
 
 @feature("MPK")
