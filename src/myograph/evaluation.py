@@ -30,7 +30,7 @@ from myograph.results import Scores, only_run_in, plain, write_atomically
 from myograph.windows import Windows
 
 Report = Callable[[str, int, int], None]
-VERSIONED = ("myograph", "numpy", "scipy", "scikit-learn", "numba", "torch", "skorch", "pandas")
+VERSIONED = ("myograph", "numpy", "scipy", "scikit-learn", "numba", "torch", "pandas")
 
 
 def evaluate(
