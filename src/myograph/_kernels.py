@@ -209,6 +209,7 @@ def _changes(buf, rows, n, seen, level, acc, edge):
     A crossing is counted against the last value that was not zero, a turn against the last such step.
     """
     one, none = fill(1.0), fill(0.0)
+    any_size = level[0] == 0.0 and level[1] == 0.0
     at_crossing, at_turn, at_step = fill(level[0]), fill(level[1]), fill(level[2])
     for i in range(0, n, WIDTH):
         before = load(buf, 1, i)
@@ -236,10 +237,14 @@ def _changes(buf, rows, n, seen, level, acc, edge):
             square = simd.muladd(d, d, square)
             above = above + simd.select(size > at_step, one, none)
             opposite = (simd.lower(v, last) < none) & (simd.higher(v, last) > none)
-            crossings = crossings + simd.select(opposite & (abs(v - last) >= at_crossing), one, none)
+            if not any_size:
+                opposite = opposite & (abs(v - last) >= at_crossing)
+            crossings = crossings + simd.select(opposite, one, none)
             last = simd.select(v == none, last, v)
             opposite = (simd.lower(d, slope) < none) & (simd.higher(d, slope) > none)
-            turns = turns + simd.select(opposite & (simd.higher(size, abs(slope)) >= at_turn), one, none)
+            if not any_size:
+                opposite = opposite & (simd.higher(size, abs(slope)) >= at_turn)
+            turns = turns + simd.select(opposite, one, none)
             slope = simd.select(d == none, slope, d)
         store(acc, STEP, i, step)
         store(acc, STEP_SQUARE, i, square)
