@@ -59,7 +59,7 @@ class _Vector(models.PrimitiveModel):
 
 def _operator(function, result, taken, build) -> None:
     """Let compiled code apply `function` to registers; build(builder, *registers) emits it."""
-    infer_global(function)(
+    infer_global(function)(  # type: ignore[misc]
         type("_Typing", (ConcreteTemplate,), {"key": function, "cases": [signature(result, *taken)]})
     )
     lower_builtin(function, *taken)(lambda context, builder, sig, args: build(builder, *args))
