@@ -49,7 +49,7 @@ import numpy as np
 from myograph.audit import audit
 from myograph.evaluation import read, rest_label, settle_rest
 from myograph.protocols import WithinSubject
-from myograph.recipes import RECIPES, Published, Recipe
+from myograph.recipes import RECIPES, Published, Recipe, describe
 from myograph.recording import Recording
 from myograph.reproduction import REPRODUCTIONS, Context, Row, describe_data
 from myograph.windows import Windowing, Windows
@@ -261,7 +261,7 @@ class System:
         hashes = [r.content_hash for r in self.recordings]
         s = self.sizes
         # What decides the imitators; classifiers depend on more.
-        self.settings: list[Any] = [hashes, self.group_of, self.base.as_dict(), self.seed, s.gains]
+        self.settings: list[Any] = [hashes, self.group_of, describe(self.base.windowing), self.seed, s.gains]
         self.settings += [s.imitation, s.ahead_imitation]
         self._imitators: dict[int, Any] = {}
         self._windows: dict[int, Windows] = {}
