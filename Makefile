@@ -3,13 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint bench reproduce constraints clean
+.PHONY: demo test nightly lint bench reproduce constraints clean
 
 demo: .venv/.core
 	$(BIN)/myograph run demo
 
 test: .venv/.dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+nightly: .venv/.dev
+	$(BIN)/python -m pytest -m nightly --timeout 1800
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -92,7 +92,7 @@ def test_a_data_set_that_the_paper_did_not_use_is_refused(tmp_path):
         next(reproduce(Context("atzori2016", tmp_path, dataset="myo")))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_random_forest_on_all_features_beats_the_simple_network():
     db = DATABASES["DB1"]
     cohort = Simulated(preset="ninapro_db1", n_subjects=2, n_gestures=8, hold_s=1.2, rest_s=1.0)

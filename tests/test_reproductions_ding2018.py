@@ -63,7 +63,7 @@ def test_other_data_are_refused(tmp_path):
         next(reproduce(Context("ding2018", tmp_path, dataset="myo")))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_proposed_network_learns_and_beats_small_kernels_that_mix_electrodes():
     recordings = read(recipe(dataset=TINY))
     found = {}

@@ -103,7 +103,7 @@ def small(monkeypatch) -> None:
     monkeypatch.setattr(zhai, "methods", lambda small: methods)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_following_the_last_session_beats_a_fixed_network_and_helps_it_more_than_the_svm(tmp_path, monkeypatch):
     small(monkeypatch)
     rows = {r["setting"]: r for r in reproduce("zhai2017", out=tmp_path)["rows"]}
@@ -128,7 +128,7 @@ def test_following_the_last_session_beats_a_fixed_network_and_helps_it_more_than
 
 
 @pytest.mark.real_data
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_real_days_are_sessions(tmp_path, monkeypatch):
     cohort = dataclasses.replace(zhai.DAYS["longterm_myo"], sessions=3)
     monkeypatch.setattr(zhai, "methods", lambda small: {"SVM": lambda seed: zhai.support_vectors(False)})
