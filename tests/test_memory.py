@@ -3,10 +3,8 @@ import sys
 
 import pytest
 import torch
-from torch import nn
 
 from myograph._memory import training_settings
-from myograph.models import MODELS
 
 
 def flushes() -> bool:
@@ -61,21 +59,3 @@ def test_freed_memory_stays_inside_and_goes_back_after():
     before, inside, after = map(int, run.stdout.split())
     assert inside * 2 < before
     assert inside * 2 < after
-
-
-def test_the_imitator_without_its_idle_half_is_the_plain_lstm():
-    torch.manual_seed(0)
-    net = MODELS.create("fin_lstm", n_channels=2, n_classes=3, n_samples=40)
-    x = torch.randn(5, 2, 40)
-    plain = net.head(net.lstm(x.flatten(0, 1)[:, :, None])[0][:, 0, net.lstm.hidden_size :])
-    ours = net.imitate(x).flatten(0, 1)
-    torch.testing.assert_close(ours, plain, rtol=0, atol=1e-6)
-    used = [p for name, p in net.named_parameters() if not name.endswith("_l2")]  # all but the idle half's
-    target = torch.randn(10, 3)
-    for mine, other in zip(
-        torch.autograd.grad(nn.functional.mse_loss(ours, target), used),
-        torch.autograd.grad(nn.functional.mse_loss(plain, target), used),
-    ):
-        torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-7)
-    idle = torch.autograd.grad(net.imitate(x).sum(), list(net.lstm.parameters()), allow_unused=True)
-    assert sum(g is None for g in idle) == 4

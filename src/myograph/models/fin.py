@@ -19,11 +19,11 @@ act on the logits too, as published. A larger map leaves several positions, whos
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from myograph.errors import ConfigError
 from myograph.models import MODELS
+from myograph.models._lstm import LSTM
 from myograph.models._parts import Expect, MeanOverMap, need_size, stack
 
 
@@ -32,25 +32,13 @@ class FeatureImitator(Expect):
 
     def __init__(self, n_channels: int, n_classes: int, n_samples: int, hidden: int = 32, layers: int = 3):
         super().__init__(n_channels, n_samples)
-        self.lstm = nn.LSTM(1, hidden, layers, batch_first=True, bidirectional=True)
+        self.lstm = LSTM(1, hidden, layers, bidirectional=True)
         self.head = nn.Linear(hidden, n_classes)
 
     def imitate(self, x: Tensor) -> Tensor:
         """Windows (batch, channel, time) to (batch, channel, output)."""
         alone = super().forward(x).flatten(0, 1).unsqueeze(2)
-        return self.head(self._read_backwards(alone)).unflatten(0, (-1, self.n_channels))
-
-    def _read_backwards(self, x: Tensor) -> Tensor:
-        """(batch, time, 1) to (batch, hidden): the top layer's backward state, without running its forward half."""
-        lstm, below = self.lstm, self.lstm.num_layers - 1
-        if torch.compiler.is_compiling():  # torch.export traces the module alone
-            return lstm(x)[0][:, 0, lstm.hidden_size :]
-        state = x.new_zeros(2 * below, len(x), lstm.hidden_size)
-        weights = [weight for part in lstm.all_weights for weight in part]
-        if below:
-            x = torch.lstm(x, (state, state), weights[: 8 * below], True, below, 0.0, self.training, True, True)[0]
-        state = x.new_zeros(1, len(x), lstm.hidden_size)
-        return torch.lstm(x.flip(1), (state, state), weights[-4:], True, 1, 0.0, self.training, False, True)[0][:, -1]
+        return self.head(self.lstm.last(alone)).unflatten(0, (-1, self.n_channels))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.imitate(x).mean(1)

@@ -22,6 +22,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from myograph.models import MODELS
+from myograph.models._lstm import LSTM
 from myograph.models._parts import Expect, need_size
 
 SLOPE = 0.3
@@ -57,12 +58,12 @@ class _LastState(nn.Module):
 
     def __init__(self, dropout: float):
         super().__init__()
-        self.lstm = nn.LSTM(50, 30, batch_first=True)
+        self.lstm = LSTM(50, 30)
         self.hidden = nn.Linear(30, 15)
         self.leaky, self.dropout = nn.LeakyReLU(SLOPE), nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.dropout(self.leaky(self.hidden(self.lstm(x)[0][:, -1])))
+        return self.dropout(self.leaky(self.hidden(self.lstm.last(x))))
 
 
 class MuscleNet(nn.Module):
