@@ -47,7 +47,7 @@ def test_teager_kaiser_of_a_sine_is_exact():
         teager_kaiser(np.ones(2))
 
 
-@pytest.mark.parametrize("width", [1, 2, 7, 80, 500])
+@pytest.mark.parametrize("width", [1, 2, 5, 7, 8, 15, 80, 97, 500])
 @pytest.mark.parametrize("n_channels", [1, 3, 4, 9])
 def test_smoothed_energy_against_its_definition(width, n_channels):
     rng = np.random.default_rng(width)

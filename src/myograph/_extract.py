@@ -13,7 +13,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from myograph._shared import SPECTRAL, WAVELET, spectral, wavelet
-from myograph._sums import Layout, Recipe, Sums, as_signal, recipe_of, scattered, segments, walk
+from myograph._simd import as_signal
+from myograph._sums import Layout, Recipe, Sums, recipe_of, scattered, segments, walk
 from myograph.errors import ConfigError, ShapeError, SignalError, unknown_name
 from myograph.features import FEATURES, Feature, resolve
 from myograph.features._base import check_level

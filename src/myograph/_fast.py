@@ -12,13 +12,14 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from numba import njit
 from scipy.special import expit
 from sklearn.base import BaseEstimator
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.svm import SVC
 from sklearn.utils.extmath import softmax
+
+from myograph._compiled import njit
 
 ROWS = 256  # rows of a kernel matrix made at once: with some thousand support vectors it stays within the caches
 FEW = 8  # rows up to which distances are summed one by one, not by a matrix product

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from myograph._extract import CHUNK, Batch, Request, layout_of, routes, together
-from myograph._sums import Grid, Sums, as_signal
+from myograph._simd import as_signal
+from myograph._sums import Grid, Sums
 from myograph.errors import ShapeError, SignalError, WindowError
 from myograph.windows import Windowing
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from myograph import _simd as simd
+from myograph._compiled import njit
 from myograph._simd import EXP_FLOOR, LN2, LN2_HIGH, LN2_LOW, WIDTH, fill, load, store
 
 LANES = 48

@@ -7,9 +7,9 @@ a batch, or in which chunk of a stream, it was computed. All merges run over blo
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from myograph import _simd as simd
+from myograph._compiled import njit
 from myograph._simd import EXP_FLOOR, WIDTH, fill, load, store
 
 # How groups of rows merge: by adding; by the larger; as means and deviations; as softmax sums; as counts of sign

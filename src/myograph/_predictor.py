@@ -14,7 +14,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from myograph._extract import Batch, Request, layout_of, routes, together
-from myograph._sums import Sums, as_signal, scattered
+from myograph._simd import as_signal
+from myograph._sums import Sums, scattered
 from myograph.errors import ConfigError, ShapeError, SignalError
 from myograph.estimators import Features
 from myograph.methods import LogScale

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import scipy.fft
-from numba import njit
 
+from myograph._compiled import njit
 from myograph.features._base import check_count, ratio
 from myograph.features.spectral import bin_frequencies, fft_length
 from myograph.features.wavelet import FLOOR, _decompose, default_level

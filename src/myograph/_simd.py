@@ -12,10 +12,12 @@ import operator
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
+
+from myograph._compiled import njit
 
 WIDTH = 8
 LN2 = math.log(2.0)
@@ -293,6 +295,16 @@ def prefetch(typing, flat, i):
     return types.none(flat, i), build
 
 
+def as_signal(samples: np.ndarray) -> np.ndarray:
+    """Samples as compiled loops take them: read-only, in C order, float32 or float64, so that few types are compiled."""
+    samples = np.asarray(samples)
+    if samples.dtype not in (np.float32, np.float64) or not samples.flags.c_contiguous:
+        samples = np.ascontiguousarray(samples, np.float32 if samples.dtype == np.float32 else np.float64)
+    samples = samples.view()
+    samples.flags.writeable = False
+    return samples
+
+
 @njit(nogil=True, error_model="numpy")
 def rows_of(n, width):
     """(n, width) zeros that begin at a border of cache lines; width is a multiple of 8."""
@@ -314,17 +326,35 @@ def first(typing, x, n):
 
 
 @intrinsic
-def total(typing, x):
-    """The sum over lanes, always in the same order."""
+def neighbours(typing, x, y, n):
+    """Eight lanes from lane n on of x followed by y; n is a literal from 1 to 7."""
+    if not isinstance(n, types.IntegerLiteral):
+        return None
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [n.literal_value + k for k in range(WIDTH)])
+    return REALS(x, y, n), lambda context, builder, sig, args: builder.shuffle_vector(args[0], args[1], mask)
 
-    def build(context, builder, sig, args):
-        found = args[0]
-        for size in (4, 2, 1):
-            mask = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [(k + size) % WIDTH for k in range(WIDTH)])
-            found = builder.fadd(found, builder.shuffle_vector(found, found, mask))
-        return builder.extract_element(found, ir.IntType(32)(0))
 
-    return types.float64(x), build
+def _over_lanes(combine):
+    @intrinsic
+    def function(typing, x):
+        def build(context, builder, sig, args):
+            found = args[0]
+            for size in (4, 2, 1):
+                mask = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [(k + size) % WIDTH for k in range(WIDTH)])
+                found = combine(builder, found, builder.shuffle_vector(found, found, mask))
+            return builder.extract_element(found, ir.IntType(32)(0))
+
+        return types.float64(x), build
+
+    return function
+
+
+total = _over_lanes(lambda b, x, y: b.fadd(x, y))
+"""The sum over lanes, always in the same order."""
+least = _over_lanes(lambda b, x, y: b.select(b.fcmp_ordered("<", x, y), x, y))
+"""The smallest lane."""
+greatest = _over_lanes(lambda b, x, y: b.select(b.fcmp_ordered(">", x, y), x, y))
+"""The largest lane."""
 
 
 @njit(nogil=True, inline="always", error_model="numpy")

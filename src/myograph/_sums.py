@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
-import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,41 +15,6 @@ from myograph import _merges as merges
 from myograph._simd import WIDTH
 from myograph.features._base import EPS, floored_log, ratio
 from myograph.features.channels import _phasor_distances
-
-_log = logging.getLogger(__name__)
-_ready: set[np.dtype] = set()
-_ready_lock = threading.Lock()
-
-
-def as_signal(samples: np.ndarray) -> np.ndarray:
-    """Samples as the kernels take them (read-only, in C order, float32 or float64), which are compiled by now.
-
-    The first call ever compiles them and says so if that takes over a second; after that they are on disk.
-    """
-    samples = np.asarray(samples)
-    if samples.dtype not in (np.float32, np.float64) or not samples.flags.c_contiguous:
-        samples = np.ascontiguousarray(samples, np.float32 if samples.dtype == np.float32 else np.float64)
-    samples = samples.view()
-    samples.flags.writeable = False
-    with _ready_lock:
-        if samples.dtype not in _ready:
-            notice = threading.Timer(1.0, _say_compiling)
-            notice.start()
-            try:
-                trial = np.zeros((1, 16), samples.dtype)
-                trial.flags.writeable = False
-                layout = Layout([RECIPES["ZC"]], [0.0] * 4)
-                for _ in walk(layout, trial, np.array([0, 4]), 10, 4, 2):
-                    pass
-            finally:
-                notice.cancel()
-            _ready.add(samples.dtype)
-    return samples
-
-
-def _say_compiling() -> None:
-    _log.info("compiling the feature kernels")
-    print("myograph: compiling the feature kernels, once; later calls find them on disk", file=sys.stderr)
 
 
 class Sums:

@@ -45,7 +45,9 @@ class _Energy:
     """
 
     def __init__(self, x: np.ndarray, width: int, before: np.ndarray | None = None, age: int = 0):
-        self._x, self._width, self._age = np.ascontiguousarray(x), width, age
+        from myograph._simd import as_signal
+
+        self._x, self._width, self._age = as_signal(x), width, age
         self._begin = 0 if before is None else -1
         self._before = np.repeat(x[:, :1].astype(np.float64), width + 1, axis=1) if before is None else before
         self.n = max(x.shape[1] - 1 - self._begin, 0)
@@ -81,7 +83,8 @@ class _Energy:
 
         out = np.empty(self.n, np.bool_)
         known = np.empty((len(self._x), 0, 4)) if segments is None else segments
-        _burst_kernel.crossings(*self._samples(), np.ascontiguousarray(limit, np.float64), needed, size, known, out)
+        limit = np.array(limit, np.float64)
+        _burst_kernel.crossings(*self._samples(), limit, needed, size, known, out)
         return out
 
 
@@ -217,7 +220,7 @@ class BurstDetector:
     def _quietest(self, segments: np.ndarray, size: int) -> Baseline:
         means = segments[..., 0]
         n_quiet = max(round(self.quietest * means.shape[1]), 2)
-        rows = np.argsort(means, axis=1, kind="stable")[:, :n_quiet]
+        rows = np.argpartition(means, n_quiet - 1, axis=1)[:, :n_quiet]
         quiet, squares = np.take_along_axis(means, rows, 1), np.take_along_axis(segments[..., 1], rows, 1)
         # Within the segments and between them: the variance of all their samples.
         return Baseline(quiet.mean(axis=1), np.sqrt(squares.mean(axis=1) / size + quiet.var(axis=1)))

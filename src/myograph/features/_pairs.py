@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from myograph import _simd as simd
+from myograph._compiled import njit
 from myograph._simd import LN2, WIDTH, fill, load, store
 from myograph.features._base import EPS
 
