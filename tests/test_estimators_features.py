@@ -142,6 +142,18 @@ def test_wrong_input_says_what_to_do(windows):
         Features([]).fit(windows)
 
 
+@pytest.mark.parametrize("names", [["MAV", "MDWT"], ["MDWT", "MAV"]])
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_an_error_in_any_thread_comes_out(windows, names, n_jobs, monkeypatch):
+    monkeypatch.setattr("myograph._extract.BATCH_BYTES", 1)  # each window is a task, so threads share them
+    features = Features(names, options={"MDWT": {"wavelet": "no such"}}, n_jobs=n_jobs)
+    with pytest.raises(ConfigError, match="no such"):
+        features.transform(windows)
+    right = Features(["MAV", "MDWT"], n_jobs=n_jobs).transform(windows)
+    monkeypatch.undo()
+    np.testing.assert_allclose(right, Features(["MAV", "MDWT"]).transform(windows), rtol=1e-12)
+
+
 def test_no_windows_give_no_rows(windows):
     features = Features(["HTD", "LS"]).fit(windows)
     assert features.transform(windows.batch()[:0]).shape == (0, 15)

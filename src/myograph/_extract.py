@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,8 +21,8 @@ from myograph.features._base import check_level
 from myograph.windows import Windows
 
 BATCH_BYTES = 1 << 24  # of gathered samples in float64; small enough to leave the caches useful, large enough for BLAS
-CHUNK = 256  # windows summed at once: their sums stay in the second-level cache
-PIECE = 256  # windows that are worth a thread
+CHUNK = 320  # windows summed at once: their sums stay in the second-level cache
+PIECE = 128  # windows that are worth a thread
 MANY = 32  # grids a recording; with more than these, of few windows each, windows are summed one by one
 
 
@@ -195,9 +195,10 @@ def check_input(X: Any) -> Windows | np.ndarray:
     return X
 
 
-def extract(X: Windows | np.ndarray, wanted: Sequence[Request], rate_hz: float | None, n_jobs: int = 1) -> np.ndarray:
+def extract(
+    X: Windows | np.ndarray, n_channels: int, wanted: Sequence[Request], rate_hz: float | None, n_jobs: int = 1
+) -> np.ndarray:
     """(window, column) float64 of the wanted features, features first, then outputs, then channels."""
-    n_channels = X.n_channels if isinstance(X, Windows) else X.shape[1]
     parts = sources(X, rate_hz)
     widths = {tuple(r.width(n_channels, p.rate_hz) for r in wanted) for p in parts}
     if len(widths) > 1:
@@ -226,13 +227,37 @@ def extract(X: Windows | np.ndarray, wanted: Sequence[Request], rate_hz: float |
         if slow:
             put = partial(_gathered, out, [wanted[i] for i in slow], [columns[i] for i in slow])
             tasks.extend(partial(put, batch) for batch in part.batches())
-    if n_jobs == 1:
-        for task in tasks:
-            task()
-    else:
-        with ThreadPoolExecutor(n_jobs if n_jobs > 0 else os.cpu_count()) as pool:
-            list(pool.map(lambda task: task(), tasks))
+    _run(tasks, _threads(n_jobs))
     return out
+
+
+def _threads(n_jobs: int) -> int:
+    return n_jobs if n_jobs > 0 else os.cpu_count() or 1
+
+
+def _run(tasks: list[Callable[[], None]], threads: int) -> None:
+    """Do the tasks in so many threads, of which the caller's is one; raises the first error of any.
+
+    Plain threads: a pool costs four times as much to start, as long as a recording of a minute takes.
+    """
+    waiting = iter(tasks)
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            for task in waiting:
+                task()
+        except BaseException as error:
+            errors.append(error)
+
+    others = [threading.Thread(target=work, daemon=True) for _ in range(min(threads, len(tasks)) - 1)]
+    for thread in others:
+        thread.start()
+    work()
+    for thread in others:
+        thread.join()
+    if errors:
+        raise errors[0]
 
 
 def routes(wanted: Sequence[Request], part: Stretch | Batch) -> tuple[list[int], list[int]]:
@@ -266,9 +291,9 @@ def _pieces(part: Stretch | Batch, n_jobs: int) -> Iterator[Stretch | Batch]:
     if isinstance(part, Batch):
         yield from part.batches()
         return
-    ordered = part[np.argsort(part.start, kind="stable")]
-    threads = n_jobs if n_jobs > 0 else os.cpu_count() or 1
-    size = max(PIECE, -(-len(ordered.start) // threads))
+    ordered = part if (np.diff(part.start) >= 0).all() else part[np.argsort(part.start, kind="stable")]
+    threads = _threads(n_jobs)
+    size = len(ordered.start) if threads == 1 else max(PIECE, -(-len(ordered.start) // threads))
     for first in range(0, len(ordered.start), size):
         yield ordered[first : first + size]
 
@@ -284,9 +309,9 @@ def _sum(piece: Stretch | Batch, layout: Layout, put: Callable[..., None]) -> No
     signal, channel = as_signal(piece.signal), piece.channel
     if channel is not None and (channel == channel[0]).all():
         signal, channel = signal[channel[0] : channel[0] + 1], None
-    start, back = np.unique(piece.start, return_inverse=True)
+    plain = bool((np.diff(piece.start) > 0).all())  # no two rows share a window
+    start, back = (piece.start, np.arange(len(piece.start))) if plain else np.unique(piece.start, return_inverse=True)
     step, found = segments(start, piece.length)
-    plain = len(start) == len(piece.start)  # no two rows share a window
 
     def put_here(here: slice, sums: np.ndarray) -> None:
         if plain and channel is None:

@@ -165,9 +165,12 @@ class Grid:
         # A second difference reaches two samples back, so the parts of a block cannot be shorter.
         self.whole = blocks == 0 or step < 2 or (tail > 0 and min(tail, step - tail) < 2)
         self.blocks, self.tail = (1, 0) if self.whole else (blocks, tail)
-        held = lambda blocks: np.zeros((len(layout.kept), blocks + WIDTH, n_channels))  # noqa: E731
-        self._out, self._spare = held(size), held(size)
-        if not self.whole:
+        # What is not written before it is read is in lanes whose results are left out.
+        held = lambda blocks: np.empty((len(layout.kept), blocks + WIDTH, n_channels))  # noqa: E731
+        self._out = held(size)
+        if self.whole:
+            self._spare = held(size)
+        else:
             self._inner, self._full = held(size + blocks), held(size + blocks)
         if self.tail:
             self._head_inner, self._head_full = held(size + blocks + 1), held(size + blocks + 1)
@@ -238,8 +241,11 @@ def segments(start: np.ndarray, length: int) -> tuple[int, list[slice]]:
     near = gaps[gaps < length]
     if not len(near):
         return length, [slice(i, i + 1) for i in range(len(start))]
-    values, counts = np.unique(near, return_counts=True)
-    step = int(values[np.argmax(counts)])
+    if (near == near[0]).all():
+        step = int(near[0])
+    else:
+        values, counts = np.unique(near, return_counts=True)
+        step = int(values[np.argmax(counts)])
     cut = np.flatnonzero((gaps >= length) | (gaps % step != 0)) + 1
     edges = np.concatenate([[0], cut, [len(start)]]).tolist()
     return step, [slice(a, b) for a, b in itertools.pairwise(edges)]
@@ -247,7 +253,7 @@ def segments(start: np.ndarray, length: int) -> tuple[int, list[slice]]:
 
 def scattered(layout: Layout, signal: np.ndarray, start: np.ndarray, length: int, size: int) -> Iterator:
     """As `walk`, for windows that share little: each is summed by itself, whatever its start."""
-    out, spare = (np.zeros((len(layout.kept), min(size, len(start)) + WIDTH, signal.shape[0])) for _ in range(2))
+    out, spare = (np.empty((len(layout.kept), min(size, len(start)) + WIDTH, signal.shape[0])) for _ in range(2))
     for first in range(0, len(start), size):
         here = slice(first, min(first + size, len(start)))
         k.block_sums(signal, start[here], length, layout.want, layout.kept, k.ADDS, layout.level, 0, out, spare)

@@ -85,7 +85,7 @@ class Features(TransformerMixin, BaseEstimator):
         if channels != getattr(self, "n_features_in_", channels):
             raise ShapeError(f"X has {channels} channels, Features was fitted on windows of {self.n_features_in_}")
         rate_hz = self.rate_hz if self.rate_hz is not None else getattr(self, "rate_hz_", None)
-        return extract(X, self._requests(), rate_hz, self.n_jobs)
+        return extract(X, channels, self._requests(), rate_hz, self.n_jobs)
 
     def stream(self, rate_hz: float, n_channels: int, windowing: Windowing | None = None) -> FeatureStream:
         """The same features of a live signal: `push(chunk (channel, time))` gives rows as windows complete.
