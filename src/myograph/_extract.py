@@ -20,7 +20,7 @@ from myograph.features import FEATURES, Feature, resolve
 from myograph.features._base import check_level
 from myograph.windows import Windows
 
-BATCH_BYTES = 1 << 24  # of gathered samples in float64; small enough to leave the caches useful, large enough for BLAS
+BATCH_BYTES = 1 << 21  # of gathered samples in float64, so that what is computed from them stays in the caches
 CHUNK = 320  # windows summed at once: their sums stay in the second-level cache
 PIECE = 128  # windows that are worth a thread
 MANY = 32  # grids a recording; with more than these, of few windows each, windows are summed one by one

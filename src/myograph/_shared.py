@@ -12,13 +12,16 @@ from typing import Any
 import numpy as np
 import scipy.fft
 
+from myograph import _simd as simd
 from myograph._compiled import njit
+from myograph._simd import WIDTH, fill, load
 from myograph.features._base import check_count, ratio
 from myograph.features.spectral import bin_frequencies, fft_length
 from myograph.features.wavelet import FLOOR, _decompose, default_level
 
 SPECTRAL = ("MNF", "MDF", "PKF", "MNP", "TTP", "SM", "VCF")
 WAVELET = ("WENG", "WV", "WWL", "WENT")
+TINY = float(np.finfo(np.float64).tiny)
 
 
 def spectral(x: np.ndarray, names: Sequence[str], parameters: Sequence[Mapping[str, Any]]) -> list[np.ndarray]:
@@ -85,21 +88,36 @@ def _subband(w):
     """Of the squared coefficients e: sum, variance, waveform length and entropy. w: (row, coefficient) -> (row, 4)."""
     found = np.zeros((len(w), 4))
     n = w.shape[1]
+    whole = (n - 1) // WIDTH * WIDTH  # in registers, each with a neighbour after it
     for row in range(len(w)):
-        total = length = 0.0
-        before = w[row, 0] * w[row, 0]
-        for i in range(n):
+        sums, lengths = fill(0.0), fill(0.0)
+        for i in range(0, whole, WIDTH):
+            v, after = load(w, row, i), load(w, row, i + 1)
+            e = v * v
+            sums = sums + e
+            lengths = lengths + abs(after * after - e)
+        total, length = simd.total(sums), simd.total(lengths)
+        for i in range(whole, n):
             e = w[row, i] * w[row, i]
             total += e
-            length += abs(e - before)
-            before = e
-        mean = total / n
-        deviation = entropy = 0.0
-        for i in range(n):
+            if i + 1 < n:
+                length += abs(w[row, i + 1] * w[row, i + 1] - e)
+        mean, entropy, deviation = total / n, 0.0, 0.0
+        centre, scale = fill(mean), fill(total if total > 0 else 1.0)
+        squares, informations = fill(0.0), fill(0.0)
+        for i in range(0, whole, WIDTH):
+            v = load(w, row, i)
+            e = v * v
+            d, share = e - centre, e / scale
+            squares = simd.muladd(d, d, squares)
+            # 0 ln 0 is 0, and so is that of a share too small to be told from it.
+            informations = simd.muladd(share, simd.log(simd.higher(share, fill(TINY)), fill(0.0)), informations)
+        for i in range(whole, n):
             e = w[row, i] * w[row, i]
+            share = e / total if total > 0 else 0.0
             deviation += (e - mean) * (e - mean)
-            p = e / total if total > 0 else 0.0
-            if p > 0:
-                entropy -= p * np.log(p)
-        found[row, 0], found[row, 1], found[row, 2], found[row, 3] = total, deviation / n, length, entropy
+            if share > 0:
+                entropy -= share * np.log(share)
+        found[row, 0], found[row, 1] = total, (deviation + simd.total(squares)) / n
+        found[row, 2], found[row, 3] = length, entropy - simd.total(informations)
     return found
