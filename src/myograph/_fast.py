@@ -23,6 +23,7 @@ from myograph._compiled import njit
 
 ROWS = 256  # rows of a kernel matrix made at once: with some thousand support vectors it stays within the caches
 FEW = 8  # rows up to which distances are summed one by one, not by a matrix product
+BLOCK, ABREAST = 2048, 8  # rows that go through all trees of a forest together, and through a tree side by side
 NEAR = 1e-9  # margins closer to zero, relative to their weights, than the rounding of a matrix product could move them
 
 # What was prepared of a fitted estimator, beside it and not in it: predicting leaves no trace in an estimator, its
@@ -93,11 +94,10 @@ class FastRandomForest(RandomForestClassifier):
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
 
-NODE = np.dtype(
-    [("threshold", np.float64), ("feature", np.int32), ("left", np.int32), ("right", np.int32), ("outcome", np.int32)]
-)
-"""A split goes left where x[feature] <= threshold, its outcome is -1. The outcome of a leaf is its one class, or where
-there are several the number of classes plus a row of their shares."""
+NODE = np.dtype([("threshold", np.float32), ("feature", np.int32), ("left", np.int32), ("right", np.int32)])
+"""A split goes left where x[feature] <= threshold, rounded down to float32: of a float32 x that says the same. A leaf
+leads to itself, and its feature is -1 - outcome: its one class, or where there are several the number of classes plus
+a row of their shares."""
 
 
 @dataclass(frozen=True)
@@ -119,16 +119,18 @@ class _Forest:
         mixed: list[np.ndarray] = []
         for tree, first in zip(trees, root):
             mine = nodes[first : first + tree.node_count]
-            mine["threshold"], mine["feature"] = tree.threshold, tree.feature
+            near = tree.threshold.astype(np.float32)
+            down = np.nextafter(near, np.float32(-np.inf))
+            mine["threshold"], mine["feature"] = np.where(near > tree.threshold, down, near), tree.feature
             mine["left"], mine["right"] = tree.children_left + first, tree.children_right + first
-            mine["outcome"] = -1
             leaves = np.flatnonzero(tree.children_left < 0)
+            mine["left"][leaves] = mine["right"][leaves] = leaves + first
             shares = tree.value[leaves, 0, :n_classes]
             largest = shares.argmax(axis=1)
             pure = (shares[np.arange(len(leaves)), largest] == 1) & (np.count_nonzero(shares, axis=1) == 1)
             several = np.count_nonzero(~pure)
-            mine["outcome"][leaves[pure]] = largest[pure]
-            mine["outcome"][leaves[~pure]] = n_classes + n_mixed + np.arange(several)
+            mine["feature"][leaves[pure]] = -1 - largest[pure]
+            mine["feature"][leaves[~pure]] = -1 - (n_classes + n_mixed + np.arange(several))
             mixed.append(shares[~pure])
             n_mixed += several
         return cls(cls.source_of(estimator), root, nodes, np.concatenate(mixed))
@@ -140,19 +142,47 @@ class _Forest:
 
 @njit(nogil=True, cache=True)
 def _vote(X, root, nodes, mixed, proba):
-    """proba (row, class) += the shares of classes in the leaf of each tree that a row of X ends in."""
-    n_classes = proba.shape[1]
-    for tree in range(len(root)):  # the nodes of one tree stay in the cache while the rows pass
-        for i in range(len(X)):
-            at = root[tree]
-            while nodes[at].outcome < 0:
-                at = nodes[at].left if X[i, nodes[at].feature] <= nodes[at].threshold else nodes[at].right
-            end = nodes[at].outcome
-            if end < n_classes:
-                proba[i, end] += 1.0
-            else:
-                for c in range(n_classes):
-                    proba[i, c] += mixed[end - n_classes, c]
+    """proba (row, class) += the shares of classes in the leaf of each tree that a row of X ends in.
+
+    Some rows stay in the cache while the trees pass, and a few go down a tree side by side: one alone would wait for
+    the memory at each node.
+    """
+    at = np.empty(ABREAST, np.int32)
+    for first in range(0, len(X), BLOCK):
+        last = min(first + BLOCK, len(X))
+        for tree in range(len(root)):
+            for row in range(first, last, ABREAST):
+                n = min(ABREAST, last - row)
+                at[:] = root[tree]
+                deciding = True
+                while deciding:
+                    deciding = False
+                    if n == ABREAST:
+                        for k in range(ABREAST):
+                            deciding |= _step(X[row + k], nodes, at, k)
+                    else:
+                        for k in range(n):
+                            deciding |= _step(X[row + k], nodes, at, k)
+                for k in range(n):
+                    _count(nodes[at[k]].feature, mixed, proba[row + k])
+
+
+@njit(nogil=True, inline="always")
+def _step(x, nodes, at, k):
+    """at[k] becomes the child that x goes to; whether there was one."""
+    node = nodes[at[k]]
+    at[k] = node.left if x[max(node.feature, 0)] <= node.threshold else node.right
+    return node.feature >= 0
+
+
+@njit(nogil=True, inline="always")
+def _count(feature, mixed, shares):
+    outcome = -1 - feature
+    if outcome < len(shares):
+        shares[outcome] += 1.0
+    else:
+        for c in range(len(shares)):
+            shares[c] += mixed[outcome - len(shares), c]
 
 
 class FastSVC(SVC):

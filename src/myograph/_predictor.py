@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.ensemble import VotingClassifier
 from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
@@ -18,7 +18,7 @@ from myograph._simd import as_signal
 from myograph._sums import Sums, scattered
 from myograph.errors import ConfigError, ShapeError, SignalError
 from myograph.estimators import Features
-from myograph.methods import LogScale
+from myograph.methods import LogScale, ProductOfViews
 
 Step = Callable[[np.ndarray], np.ndarray]
 
@@ -66,8 +66,8 @@ def _decide(estimator: Any, n_channels: int, n_samples: int, rate_hz: float | No
     if type(estimator) is Pipeline:
         prepare, last = _prepare(estimator, n_channels, n_samples, rate_hz)
         return lambda window: last.predict(prepare(window))[0]
-    pipelines = isinstance(estimator, VotingClassifier) and all(type(e) is Pipeline for e in estimator.estimators_)
-    if not pipelines or estimator.voting != "soft":
+    voting = type(estimator) in (VotingClassifier, ProductOfViews) and estimator.voting == "soft"
+    if not voting or not all(type(e) is Pipeline for e in estimator.estimators_):
         return lambda window: estimator.predict(window)[0]
     views = [_prepare(e, n_channels, n_samples, rate_hz) for e in estimator.estimators_]
     weights = estimator._weights_not_none  # None, or those of the views that were not dropped
@@ -75,6 +75,8 @@ def _decide(estimator: Any, n_channels: int, n_samples: int, rate_hz: float | No
 
     def vote(window: np.ndarray) -> Any:
         shares = np.stack([last.predict_proba(prepare(window))[0] for prepare, last in views])
+        if type(estimator) is ProductOfViews:
+            return classes[np.log(shares + estimator.floor).sum(axis=0).argmax()]
         return classes[np.average(shares, axis=0, weights=weights).argmax()]
 
     return vote
@@ -83,14 +85,16 @@ def _decide(estimator: Any, n_channels: int, n_samples: int, rate_hz: float | No
 def _prepare(pipeline: Pipeline, n_channels: int, n_samples: int, rate_hz: float | None) -> tuple[Step, Any]:
     """(1, channel, time) -> (1, column) of all steps but the last, and the last."""
     *before, last = [step for _, step in pipeline.steps if step is not None and step != "passthrough"]
-    steps = [_step(step, n_channels, n_samples, rate_hz) for step in before]
+    return _chain([_step(step, n_channels, n_samples, rate_hz) for step in before]), last
 
+
+def _chain(steps: list[Step]) -> Step:
     def prepare(rows: np.ndarray) -> np.ndarray:
         for step in steps:
             rows = step(rows)
         return rows
 
-    return prepare, last
+    return prepare
 
 
 def _step(step: Any, n_channels: int, n_samples: int, rate_hz: float | None) -> Step:
@@ -103,6 +107,14 @@ def _step(step: Any, n_channels: int, n_samples: int, rate_hz: float | None) -> 
     if type(step) is StandardScaler:
         mean, width = step.mean_ if step.with_mean else 0.0, step.scale_ if step.with_std else 1.0
         return lambda rows: (rows - mean) / width
+    if type(step) is Pipeline:
+        return _chain(
+            [_step(s, n_channels, n_samples, rate_hz) for _, s in step.steps if s not in (None, "passthrough")]
+        )
+    beside = step.transformer_list if type(step) is FeatureUnion and not step.transformer_weights else []
+    if beside and not any(isinstance(s, str) for _, s in beside):
+        parts = [_step(s, n_channels, n_samples, rate_hz) for _, s in beside]
+        return lambda rows: np.hstack([part(rows) for part in parts])
     return step.transform
 
 
