@@ -20,12 +20,10 @@ import torch
 from torch import nn
 
 from myograph._batches import Batches
-from myograph._memory import training_settings
 from myograph.errors import ConfigError
 
 OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop", "nadam", "adagrad")
 SCHEDULES = ("constant", "cosine", "step", "onecycle", "plateau")
-denormals_flushed = training_settings
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm)
 
 

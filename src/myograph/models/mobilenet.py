@@ -78,9 +78,9 @@ class InvertedResidual(nn.Module):
         inner = inputs * expansion
         self.body = nn.Sequential(
             _norm(inputs, inner, 1),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             _norm(inner, inner, 3, stride, inner),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             _norm(inner, planes, 1),
         )
         self.short = None if stride > 1 else nn.Identity() if inputs == planes else _norm(inputs, planes, 1)
@@ -110,7 +110,7 @@ def mobilenet_v2(
     if n_channels < 1 or n_samples < 1:
         raise ShapeError(f"mobilenet_v2 got windows of {n_channels} channels x {n_samples} samples; it takes any grid")
     rows, columns = grid_of("mobilenet_v2", n_channels, grid, layout)
-    layers: list[nn.Module] = [_norm(n_samples, 32, 3), nn.ReLU()]
+    layers: list[nn.Module] = [_norm(n_samples, 32, 3), nn.ReLU(inplace=True)]
     inputs = 32
     for expands, planes, repeats, first in STAGES:
         for i in range(repeats):
@@ -119,6 +119,6 @@ def mobilenet_v2(
             rows, columns = (rows - 1) // stride + 1, (columns - 1) // stride + 1
             inputs = planes
     net = nn.Sequential(Grid(*grid_of("mobilenet_v2", n_channels, grid, layout), n_samples), *layers)
-    net.append(_norm(320, 1280, 1)).append(nn.ReLU()).append(nn.Flatten())
+    net.append(_norm(320, 1280, 1)).append(nn.ReLU(inplace=True)).append(nn.Flatten())
     net.add_module("head", nn.Linear(1280 * rows * columns, n_classes))
     return net

@@ -303,14 +303,15 @@ class System:
 
     def _trained(self, p: int) -> Any:
         from myograph import _weights
-        from myograph._loop import denormals_flushed, seeded
+        from myograph._loop import seeded
+        from myograph._memory import training_settings
         from myograph.errors import DataError
 
         windows = self.windows(p)
         seen = [s for s, g in self.group_of.items() if g == "seen"]
         learnt = louder(windows[rows_of(windows, seen, IMITATORS)], self.sizes.gains)
         batches, _ = self._batches(learnt, np.arange(len(learnt)))
-        with denormals_flushed(), seeded(self.seed, batches.device):
+        with training_settings(), seeded(self.seed, batches.device):
             net = self._net(windows, batches.device)
             path = self._path(p)
             try:
@@ -377,7 +378,8 @@ class System:
     def _classify(
         self, subject: str, p: int, shares: Sequence[float], random_shares: Sequence[float]
     ) -> dict[str, Any]:
-        from myograph._loop import denormals_flushed, seeded
+        from myograph._loop import seeded
+        from myograph._memory import training_settings
 
         windows, trained = self.windows(p), self.imitators(p)
         rows = {
@@ -388,7 +390,7 @@ class System:
         audit(windows, np.concatenate([rows["train"], rows["choose"]]), rows["test"], name=f"subject {subject}")
         audit(windows, rows["train"], rows["choose"], name=f"subject {subject}, choice of the epoch")
         train, choose, test = (self._batches(windows, rows[part])[0] for part in ("train", "choose", "test"))
-        with denormals_flushed(), seeded(self.seed, train.device):
+        with training_settings(), seeded(self.seed, train.device):
             net = self._net(windows, train.device)
             fresh = copy.deepcopy(net)
             net.imitators.load_state_dict(trained.imitators.state_dict())
