@@ -220,6 +220,18 @@ def test_predictor_says_what_the_pipeline_says(name, dtype):
     assert np.mean(expected == truth) > 0.4  # of five
 
 
+def test_views_are_multiplied_where_their_mean_says_otherwise():
+    rng = np.random.default_rng(3)
+    X, y = rng.standard_normal((120, 4, 90)), np.arange(120) % 4  # noise: the views disagree
+    method = METHOD["lda_svm"]().fit(X, y)
+    more = rng.standard_normal((150, 4, 90))
+    expected = method.predict(more)
+    mean = np.mean([view.predict_proba(more) for view in method.estimators_], axis=0).argmax(1)
+    assert (mean != expected).any()
+    predict = fast_predictor(method, 4, 90)
+    assert [predict(w) for w in more] == expected.tolist()
+
+
 def test_rows_are_the_pipelines_to_the_last_bit():
     X, y = windows(3)
     pipeline = lda(("HTD", "VAR", "ENT", "M2", "AR", "SSC", "LD")).fit(X, y)
