@@ -106,7 +106,13 @@ def reproduce(
     name: Annotated[str | None, typer.Argument(help="A published system; see --list.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every published system, and one page of all.")] = False,
     listing: Annotated[bool, typer.Option("--list", help="List the published systems.")] = False,
-    full: Annotated[bool, typer.Option("--full/--quick", help="As published, or the small simulated cohort.")] = False,
+    full: Annotated[
+        bool,
+        typer.Option(
+            "--full/--quick",
+            help="As published; or small (the default): simulated people, or a few of --dataset, and fewer epochs.",
+        ),
+    ] = False,
     dataset: Annotated[str | None, typer.Option(help="Run on this data set instead.")] = None,
     seeds: Annotated[int, typer.Option(help="Seeds to average over.")] = 1,
     jobs: Annotated[int, typer.Option(help="Folds at work at once; -1 is one a core.")] = -1,

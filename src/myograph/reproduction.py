@@ -59,6 +59,13 @@ class Row:
     note: str = ""
     section: str = ""
 
+    def __post_init__(self) -> None:
+        if self.leaky != (self.honest is not None) or self.leaky != bool(self.why_leaky):
+            raise ConfigError(
+                f"row {self.setting!r}: a leaky score says why and stands beside an honest one, and no other row has "
+                f"either; got leaky={self.leaky}, why_leaky={self.why_leaky!r}, honest={self.honest}"
+            )
+
     def as_dict(self) -> dict[str, Any]:
         found = dataclasses.asdict(self)
         found["ours"] = summarise(np.array(self.values))
@@ -195,7 +202,10 @@ def reproduce(
     with only_run_in(folder, f"reproduce {name} {kind} {dataset} {n_seeds}"):
         say = progress or (lambda what, done, total: None)
         context = Context(name, folder, quick, dataset, tuple(range(n_seeds)), jobs, say)
-        rows = [row.as_dict() for row in _measured(measure(context), context)]
+        try:
+            rows = [row.as_dict() for row in _measured(measure(context), context)]
+        finally:  # a run that was interrupted counts all its parts
+            wall_s = _add_time(folder / "wall_s.json", time.perf_counter() - started)
         result = plain(
             {
                 "name": name,
@@ -208,12 +218,19 @@ def reproduce(
                 "figures": context.figures,
                 "versions": versions(),
                 "finished": time.strftime("%Y-%m-%d"),
-                "wall_s": time.perf_counter() - started,
+                "wall_s": wall_s,
             }
         )
         write_json(folder / RESULT, result)
         write_page([result], folder / "report.html")
     return {**result, "folder": str(folder), "report": str(folder / "report.html")}
+
+
+def _add_time(path: Path, seconds: float) -> float:
+    """The seconds in the file and these together, which the file then holds."""
+    total = seconds + (json.loads(path.read_text()) if path.exists() else 0.0)
+    write_json(path, total)
+    return total
 
 
 def _about(measure: Callable[..., Any]) -> str:
@@ -262,8 +279,9 @@ def write_markdown(results: Sequence[dict[str, Any]], path: Path) -> None:
     ]
     for result in results:
         lines += ["", f"## {result['title']}", "", "\n".join(result["about"].split("\n")[1:]).strip(), ""]
+        on = f" --dataset {result['dataset']}" if result["dataset"] else ""
         lines += [
-            f"`myograph reproduce {result['name']} --{result['kind']}`, {result['finished']}, "
+            f"`myograph reproduce {result['name']}{on} --{result['kind']}`, {result['finished']}, "
             f"{result['wall_s'] / 60:.1f} minutes."
         ]
         section = None

@@ -1,0 +1,146 @@
+"""What every published system's run shares: rows, what is kept of an interrupted run, its page and its Markdown."""
+
+import json
+
+import numpy as np
+import pytest
+
+from myograph.datasets.simulated import Simulated
+from myograph.errors import ConfigError
+from myograph.protocols import LeakyShuffledWindows, WithinSubject
+from myograph.recipes import Published, Recipe
+from myograph.reproduction import REPRODUCTIONS, Context, Row, load_result, reproduce, shown, write_markdown
+from myograph.results import only_run_in
+
+TINY = Simulated(n_subjects=2, n_gestures=3, n_repetitions=3, hold_s=1.0, rest_s=0.5)
+PAPER = Published("setting", 66.6, 6.4, "Somebody 1999", "verified")
+
+
+def recipe(**changes):
+    return Recipe(
+        **{"name": "tiny", "dataset": TINY, "protocol": WithinSubject(test_repetitions=(3,)), "method": "lda"} | changes
+    )
+
+
+@pytest.fixture
+def system():
+    """Registers a function as a published system for one test."""
+    added = []
+
+    def add(function):
+        REPRODUCTIONS.register("tiny_system")(function)
+        added.append("tiny_system")
+        return "tiny_system"
+
+    yield add
+    for name in added:
+        REPRODUCTIONS._entries.pop(name)
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(system, tmp_path):
+    measured = []
+
+    def measure(context):
+        """A title\n\nWhat it says about itself."""
+        for k in range(3):
+            if k == 2 and len(measured) == 2:
+                raise KeyboardInterrupt
+            found = context.remember(f"value {k}", {"k": k}, lambda k=k: measured.append(k) or k / 10)
+            yield Row(f"row {k}", (found,), data="nothing")
+
+    name = system(measure)
+    with pytest.raises(KeyboardInterrupt):
+        reproduce(name, out=tmp_path)
+    assert not (tmp_path / "result.json").exists()
+    before = json.loads((tmp_path / "wall_s.json").read_text())
+    measured.append("again")
+    result = reproduce(name, out=tmp_path)
+    assert measured == [0, 1, "again", 2]
+    assert [row["values"] for row in result["rows"]] == [[0.0], [0.1], [0.2]]
+    assert result["wall_s"] > before > 0
+    assert load_result(tmp_path)["rows"] == result["rows"]
+
+
+def test_what_was_kept_is_measured_again_for_other_settings(tmp_path):
+    context = Context("any", tmp_path)
+    assert context.remember("key", {"epochs": 3}, lambda: 1) == 1
+    assert context.remember("key", {"epochs": 3}, lambda: 2) == 1
+    assert context.remember("key", {"epochs": 4}, lambda: 3) == 3
+
+
+def test_a_damaged_file_of_an_interrupted_run_is_measured_again(tmp_path):
+    context = Context("any", tmp_path)
+    context.remember("key", None, lambda: 1)
+    (kept,) = (tmp_path / "kept").iterdir()
+    kept.write_text("[1, 2")
+    assert context.remember("key", None, lambda: 5) == 5
+
+
+def test_an_evaluated_row_has_a_value_a_subject_averaged_over_seeds(tmp_path):
+    row = Context("any", tmp_path, seeds=(0, 1)).evaluate("LDA", recipe(), PAPER, "accuracy")
+    assert len(row.values) == 2 and row.over == "subjects" and row.n_seeds == 2
+    assert not row.leaky and row.honest is None
+    assert row.data.startswith("simulated")
+    single = [Context("any", tmp_path, seeds=(s,)).evaluate("LDA", recipe(), PAPER, "accuracy").values for s in (0, 1)]
+    assert np.allclose(row.values, np.mean(single, axis=0))
+
+
+def test_a_leaky_row_stands_beside_its_honest_one_on_page_and_in_markdown(system, tmp_path):
+    def measure(context):
+        """A title"""
+        leaky = LeakyShuffledWindows(0.5, honest=WithinSubject(test_repetitions=(3,)))
+        yield context.evaluate("shuffled", recipe(protocol=leaky), PAPER, "accuracy")
+
+    result = reproduce(system(measure), out=tmp_path)
+    (row,) = result["rows"]
+    assert row["leaky"] and row["ours"]["mean"] > row["honest_summary"]["mean"]
+    page = (tmp_path / "report.html").read_text()
+    assert "LEAKY" in page and shown(row["honest_summary"], "%") in page
+    write_markdown([result], tmp_path / "page.md")
+    (line,) = [x for x in (tmp_path / "page.md").read_text().split("\n") if x.startswith("| shuffled")]
+    assert "**LEAKY** " + shown(row["ours"], "%") in line
+    assert shown(row["honest_summary"], "%") in line
+    assert "66.6 ± 6.4 (verified: Somebody 1999)" in line
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"leaky": True, "why_leaky": "shared samples"},
+        {"leaky": True, "honest": (0.5,)},
+        {"honest": (0.5,)},
+        {"why_leaky": "shared samples"},
+    ],
+)
+def test_no_leaky_row_without_its_reason_and_its_honest_score(row):
+    with pytest.raises(ConfigError, match="beside an honest one"):
+        Row("setting", (0.9,), **row)
+
+
+def test_markdown_says_the_command_that_made_it(system, tmp_path):
+    def measure(context):
+        """A title"""
+        yield Row("row", (0.25, 0.75), data="somewhere", unit="mm")
+
+    result = reproduce(system(measure), quick=False, dataset="ninapro_db1", out=tmp_path)
+    write_markdown([result], tmp_path / "page.md")
+    text = (tmp_path / "page.md").read_text()
+    assert "`myograph reproduce tiny_system --dataset ninapro_db1 --full`" in text
+    assert "0.500 ± 0.354" in text  # half of 0.25 and 0.75 apart: sqrt(2 * 0.25 ** 2)
+    assert "reproduce tiny_system --dataset ninapro_db1 --full" in (tmp_path / "report.html").read_text()
+
+
+def test_two_runs_do_not_share_a_folder(system, tmp_path):
+    def measure(context):
+        """A title"""
+        yield Row("row", (1.0,))
+
+    name = system(measure)
+    reproduce(name, out=tmp_path)
+    with pytest.raises(Exception, match="another"), only_run_in(tmp_path, "reproduce something else"):
+        pass
+
+
+def test_seeds_are_counted_from_one(system, tmp_path):
+    with pytest.raises(ConfigError, match="n_seeds"):
+        reproduce("atzori2016", n_seeds=0, out=tmp_path)
