@@ -78,8 +78,11 @@ def test_a_damaged_file_of_an_interrupted_run_is_measured_again(tmp_path):
 
 def test_an_evaluated_row_has_a_value_a_subject_averaged_over_seeds(tmp_path):
     row = Context("any", tmp_path, seeds=(0, 1)).evaluate("LDA", recipe(), PAPER, "accuracy")
-    assert len(row.values) == 2 and row.over == "subjects" and row.n_seeds == 2
-    assert not row.leaky and row.honest is None
+    assert len(row.values) == 2
+    assert row.over == "subjects"
+    assert row.n_seeds == 2
+    assert not row.leaky
+    assert row.honest is None
     assert row.data.startswith("simulated")
     single = [Context("any", tmp_path, seeds=(s,)).evaluate("LDA", recipe(), PAPER, "accuracy").values for s in (0, 1)]
     assert np.allclose(row.values, np.mean(single, axis=0))
@@ -93,9 +96,11 @@ def test_a_leaky_row_stands_beside_its_honest_one_on_page_and_in_markdown(system
 
     result = reproduce(system(measure), out=tmp_path)
     (row,) = result["rows"]
-    assert row["leaky"] and row["ours"]["mean"] > row["honest_summary"]["mean"]
+    assert row["leaky"]
+    assert row["ours"]["mean"] > row["honest_summary"]["mean"]
     page = (tmp_path / "report.html").read_text()
-    assert "LEAKY" in page and shown(row["honest_summary"], "%") in page
+    assert "LEAKY" in page
+    assert shown(row["honest_summary"], "%") in page
     write_markdown([result], tmp_path / "page.md")
     (line,) = [x for x in (tmp_path / "page.md").read_text().split("\n") if x.startswith("| shuffled")]
     assert "**LEAKY** " + shown(row["ours"], "%") in line
