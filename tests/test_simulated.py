@@ -107,6 +107,17 @@ def test_bursts_of_the_muscles_come_every_five_seconds():
     assert [int(r.repetition[int((t + 0.1) * r.rate_hz)]) for t in on] == [1, 2, 3, 4]
 
 
+def test_asymmetry_parts_the_sides_of_a_person():
+    def difference(asymmetry):
+        sides = [
+            np.log(r.signal[:, r.label > 0].std())
+            for r in Simulated("muscles", n_subjects=6, n_repetitions=2, asymmetry=asymmetry).read()
+        ]
+        return np.abs(np.subtract(sides[0::2], sides[1::2])).mean()
+
+    assert difference(6.0) > 1.5 * difference(0.0)
+
+
 def test_an_envelope_is_never_negative():
     r = next(Simulated("ninapro_db1", **TINY).read())
     assert r.signal.min() >= 0

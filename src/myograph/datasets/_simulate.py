@@ -88,7 +88,8 @@ MUSCLES: tuple[tuple[str, Muscle, float, float], ...] = (
 )
 """Name, muscle, limb radius and median fat, mm."""
 OFF_CENTRE_SD_MM, ALONG_SD_MM = 5.0, 5.0  # of the grid over the muscle's belly
-SIDE_FAT_SPREAD = 0.05  # between the two sides of a person, sd of the logarithm
+# Between the two sides of a person, at an asymmetry of 1: sd of the logarithm, but for velocity's.
+SIDE_FAT_SPREAD, SIDE_EFFORT_SPREAD, SIDE_VELOCITY_SD = 0.05, 0.1, 0.1
 BURST_EFFORT, BURST_EFFORT_SPREAD = {"biceps": 0.4, "tibialis": 0.5}, 0.2
 
 
@@ -99,6 +100,7 @@ def muscles(settings: dict[str, Any], subject: int, session: int) -> Iterator[Re
     person's own asymmetry tells left from right.
     """
     keys = Keys(settings["seed"])
+    asymmetry = settings["asymmetry"]
     names = tuple(name for name, *_ in MUSCLES)[: settings["n_gestures"]]
     for row, (_, muscle, radius, fat) in enumerate(MUSCLES[: settings["n_gestures"]]):
         mirror = -1.0 if row % 2 else 1.0
@@ -107,7 +109,10 @@ def muscles(settings: dict[str, Any], subject: int, session: int) -> Iterator[Re
         habit = BURST_EFFORT_SPREAD * rng.standard_normal()
         fatness = rng.standard_normal()
         own = keys.rng(PERSON, subject, 5000 + row)
-        limb = draw_limb(own, radius, fat * float(np.exp(0.15 * fatness)), fat_spread=SIDE_FAT_SPREAD)
+        side = keys.rng(PERSON, subject, 6000 + row)
+        habit += asymmetry * SIDE_EFFORT_SPREAD * side.standard_normal()
+        velocity += asymmetry * SIDE_VELOCITY_SD * side.standard_normal()
+        limb = draw_limb(own, radius, fat * float(np.exp(0.15 * fatness)), fat_spread=asymmetry * SIDE_FAT_SPREAD)
         off_centre = OFF_CENTRE_SD_MM * own.standard_normal() / radius
         units = MotorUnits.draw(
             vary(muscle, own)._replace(angle_deg=mirror * np.rad2deg(off_centre)), limb, own, velocity

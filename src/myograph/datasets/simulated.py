@@ -85,6 +85,8 @@ class Simulated(Dataset):
     drift : further factor on the part of that which goes on from one repetition to the next: habits that ease in,
         random walks of effort and electrodes, fatigue.
     session_variability : factor on what differs between sessions.
+    asymmetry : factor on how far a person's two sides differ in fat, strength and conduction velocity, where muscles of
+        both are recorded (preset "muscles").
     interval_cv : coefficient of variation of the motor units' inter-spike intervals.
     seed : of everything.
     """
@@ -106,6 +108,7 @@ class Simulated(Dataset):
     variability: float = 1.0
     drift: float = 1.0
     session_variability: float = 1.0
+    asymmetry: float = 1.0
     interval_cv: float = 0.15
     seed: int = 0
 
@@ -143,7 +146,15 @@ class Simulated(Dataset):
         for key, lowest in (("rate_hz", 100.0), ("hold_s", 0.5), ("rest_s", 0.5)):
             if not s[key] >= lowest:
                 raise ConfigError(f"{key} is {lowest:g} or more, got {s[key]}")
-        for key in ("noise_uv", "mains_uv", "artefacts_per_min", "variability", "drift", "session_variability"):
+        for key in (
+            "noise_uv",
+            "mains_uv",
+            "artefacts_per_min",
+            "variability",
+            "drift",
+            "session_variability",
+            "asymmetry",
+        ):
             if not getattr(self, key) >= 0:
                 raise ConfigError(f"{key} is 0 or more, got {getattr(self, key)}")
         if not 0 <= self.interval_cv <= 0.5:
