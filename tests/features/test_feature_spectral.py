@@ -10,6 +10,7 @@ import scipy.stats
 
 from myograph.errors import ConfigError
 from myograph.features import FEATURES
+from myograph.features._dwt import dwt
 from myograph.features.spectral import power_spectrum
 
 RATE = 1000.0
@@ -156,3 +157,16 @@ def test_wavelet_entropy_of_zero_coefficients_is_defined():
     impulse[32] = 5.0
     value = FEATURES["WENT"](impulse, rate_hz=RATE, wavelet="haar", level=2)
     np.testing.assert_allclose(value, 0, atol=1e-12)  # one coefficient a subband, the others exactly 0
+
+
+@pytest.mark.parametrize("wavelet", ["haar", "db7", "sym8", "bior3.5"])
+@pytest.mark.parametrize("n", [1, 2, 5, 16, 17, 101, 600])
+def test_wavelet_transform_against_pywavelets(wavelet, n):
+    x = np.random.default_rng(n).standard_normal((3, n))
+    kernel = pywt.Wavelet(wavelet)
+    for mine, peer in zip(
+        dwt(x, np.array(kernel.dec_lo), np.array(kernel.dec_hi)), pywt.dwt(x, wavelet, mode="symmetric")
+    ):
+        np.testing.assert_allclose(mine, peer, atol=1e-13, strict=True)
+    alone = dwt(x[2:], np.array(kernel.dec_lo), np.array(kernel.dec_hi))
+    np.testing.assert_array_equal(alone[1], dwt(x, np.array(kernel.dec_lo), np.array(kernel.dec_hi))[1][2:])

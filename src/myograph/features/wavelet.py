@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 
 import numpy as np
 import pywt
@@ -113,6 +112,11 @@ def _decompose(name, x, wavelet, level):
         raise ConfigError(
             f"{name}: no discrete wavelet is named {wavelet!r}; see pywt.wavelist(kind='discrete')"
         ) from error
-    with warnings.catch_warnings():  # levels beyond the filter's length see the mirrored border, as published
-        warnings.filterwarnings("ignore", message="Level value of", category=UserWarning)
-        return pywt.wavedec(x, kernel, mode="symmetric", level=level, axis=-1)
+    from myograph.features._dwt import dwt
+
+    low, high = np.array(kernel.dec_lo), np.array(kernel.dec_hi)
+    approximation, details = np.ascontiguousarray(x, np.float64).reshape(math.prod(x.shape[:-1]), x.shape[-1]), []
+    for _ in range(level):  # levels beyond the filter's length see the mirrored border, as published
+        approximation, detail = dwt(approximation, low, high)
+        details.append(detail)
+    return [band.reshape(*x.shape[:-1], band.shape[1]) for band in (approximation, *details[::-1])]
