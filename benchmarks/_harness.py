@@ -13,23 +13,25 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(os.environ.get("MYOGRAPH_BENCH_RESULTS") or Path(__file__).parent / "results")
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
 
 @dataclass
 class Row:
-    """One line of the table. `value` is to be at least `bar`, or at most where `at_most`."""
+    """One line of the table. `value` is to be at least `bar`, or at most where `at_most`; None: only to compare with."""
 
     work: str
     value: float
-    bar: float
+    bar: float | None = None
     unit: str = "x"
     at_most: bool = False
     note: str = ""
 
     @property
-    def met(self) -> bool:
+    def met(self) -> bool | None:
+        if self.bar is None:
+            return None
         return self.value <= self.bar if self.at_most else self.value >= self.bar
 
 
@@ -77,21 +79,25 @@ class Peer:
 
 def write(name: str, title: str, rows: list[Row], **more: Any) -> str:
     """Write results/<name>.json and .md; returns the table."""
-    RESULTS.mkdir(exist_ok=True)
+    RESULTS.mkdir(exist_ok=True, parents=True)
     cpu = next((line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name")), "")
     about = {"machine": cpu or platform.processor(), "python": platform.python_version(), **more}
     content = {"title": title, **about, "rows": [{**asdict(r), "met": r.met} for r in rows]}
     (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
-    lines = [f"# {title}", "", *(f"- {key}: {value}" for key, value in about.items()), ""]
-    lines += ["| work | measured | bar | met | note |", "|---|---|---|---|---|"]
-    for r in rows:
-        sign = "<=" if r.at_most else ">="
-        lines.append(
-            f"| {r.work} | {r.value:.3g} {r.unit} | {sign} {r.bar:g} {r.unit} | {'yes' if r.met else 'NO'} | {r.note} |"
-        )
+    lines = [f"# {title}", "", *(f"- {key}: {value}" for key, value in about.items()), "", *table(rows)]
     text = "\n".join(lines) + "\n"
     (RESULTS / f"{name}.md").write_text(text)
     return text
+
+
+def table(rows: list[Row]) -> list[str]:
+    """Lines of a table in Markdown."""
+    lines = ["| work | measured | bar | met | note |", "|---|---|---|---|---|"]
+    for r in rows:
+        sign, met = "<=" if r.at_most else ">=", {None: "", True: "yes", False: "NO"}[r.met]
+        bar = "" if r.bar is None else f"{sign} {r.bar:g} {r.unit}"
+        lines.append(f"| {r.work} | {r.value:.3g} {r.unit} | {bar} | {met} | {r.note} |")
+    return lines
 
 
 def _cpuinfo() -> list[str]:

@@ -1,14 +1,25 @@
 #!/bin/sh
 # All benchmarks in turn, each beside its peers on one thread; tables go to benchmarks/results/ and to the screen.
 # One that fails, or whose bars are missed, does not keep the others from running.
+# --quick: those of signals and features once each, to see that they run; tables go to build/quick-bench.
 cd "$(dirname "$0")/.." || exit 1
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 PYTHON=${PYTHON:-.venv/bin/python}
 failed=""
-sh benchmarks/peers.sh || failed="peers"
-for name in features bursts_spectral training spine; do
-    test -f "benchmarks/$name.py" || continue
-    echo "== $name"
-    "$PYTHON" "benchmarks/$name.py" || failed="$failed $name"
-done
+run() {
+    test -f "benchmarks/$1.py" || return
+    echo "== $*"
+    script=$1
+    shift
+    "$PYTHON" "benchmarks/$script.py" "$@" || failed="$failed $script"
+}
+sh benchmarks/peers.sh || failed=" peers"
+if test "$1" = --quick; then
+    export MYOGRAPH_BENCH_RESULTS=build/quick-bench
+    run features --quick
+    run bursts_spectral --rounds 1
+else
+    for name in features bursts_spectral training spine; do run "$name"; done
+fi
+run signals
 test -z "$failed" || { echo "failed:$failed" >&2; exit 1; }
