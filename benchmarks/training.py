@@ -4,8 +4,8 @@ The other side is written in the style of the published code: a Dataset that ret
 loop that reads each batch's loss; the same layers, optimiser, batch size and number of epochs, data already in memory.
 Three epochs, preparation included. Each side runs in a process of its own, since what our training sets (allocator,
 denormals) holds for the whole process. The sides take turns on one thread; what counts is CPU time (other programs may
-share the machine), and the median of the ratios. Results: benchmarks/results/training.json and .md.
-`--only NAME` runs one row, `--quick` takes fewer windows.
+share the machine), and the median of the ratios. Results: benchmarks/results/training.* and latency.*.
+`--only NAME` runs the rows whose name begins so, `--quick` takes fewer windows; neither writes results.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from _harness import Peer
+from _harness import RESULTS, Peer, Row, write
 from myograph import Recording, Windowing, Windows
 from myograph._memory import training_settings
+from myograph.errors import ShapeError
 from myograph.estimators import Features
 from myograph.imitation import FeatureImitatingNet
 from myograph.models import MODELS
 from myograph.training import NeuralClassifier
 
-RESULTS = Path(__file__).parent / "results"
 # name: model, options, (channels, samples, classes), windows, batch, bar
 EPOCHS = {
     "MobileNetV2 8x24": ("mobilenet_v2", {"grid": (8, 24)}, (192, 1, 8), 512, 128, 2.1),
@@ -77,6 +77,26 @@ class PlainImitator(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.head(self.lstm(x.transpose(1, 2))[1][0][-1])
+
+
+class PlainHybrid(nn.Module):
+    """The published CNN-LSTM, layer by layer."""
+
+    def __init__(self, n_outputs: int):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv1d(1, 32, 5, padding="same"), nn.Conv1d(32, 64, 7, padding="same")
+        self.leaky, self.pool, self.dropout = nn.LeakyReLU(0.3), nn.MaxPool1d(2), nn.Dropout(0.2)
+        self.each, self.lstm = nn.Linear(64, 50), nn.LSTM(50, 30, batch_first=True)
+        self.hidden, self.head = nn.Linear(30, 15), nn.Linear(15, n_outputs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for conv in (self.conv1, self.conv2):
+            x = self.dropout(self.pool(self.leaky(conv(x))))
+        x = self.dropout(self.leaky(self.each(x.transpose(1, 2))))
+        return self.head(self.leaky(self.hidden(self.lstm(x)[0][:, -1])))
+
+
+PLAIN = {"fin_lstm": PlainImitator, "muscle_cnn_lstm": PlainHybrid}
 
 
 class PlainJoint(nn.Module):
@@ -128,12 +148,8 @@ def epoch_work(side: str, name: str, scale: float) -> Callable[[], Any]:
     X, y = windows_like_emg(max(batch, int(n * scale)), channels, samples, classes)
     shape = {"n_channels": channels, "n_classes": classes, "n_samples": samples}
     if side == "research":
-        make = (
-            (lambda: PlainImitator(classes))
-            if model == "fin_lstm"
-            else lambda: MODELS.create(model, **shape, **options)
-        )
-        return lambda: research_loop(make(), X, y, batch, 3)
+        make = PLAIN.get(model, lambda _: MODELS.create(model, **shape, **options))
+        return lambda: research_loop(make(classes), X, y, batch, 3)
     clf = NeuralClassifier(model, options, epochs=3, batch_size=batch, optimizer="adam", weight_decay=0.0, device="cpu")
     if side == "ours":
         return lambda: clf.fit(X, y)
@@ -162,11 +178,11 @@ def joint_work(side: str, name: str, scale: float) -> Callable[[], Any]:
         torch.optim.Adam(net.imitators.parameters(), 1e-3),
         torch.optim.Adam(net.classifier.parameters(), 1e-2),
     ]
-    settings = training_settings if side == "ours" else contextlib.nullcontext
-    inside = contextlib.ExitStack()
-    inside.enter_context(settings())
+    settings = contextlib.ExitStack()
+    if side == "ours":
+        settings.enter_context(training_settings())  # as long as there are steps, as in `fit`
 
-    def step() -> None:
+    def step(_: Any = settings) -> None:
         for o in optimizers:
             o.zero_grad()
         nn.functional.cross_entropy(net(x), y).backward()
@@ -238,21 +254,14 @@ def worker(side: str) -> None:
         print(json.dumps({"seconds": cpu(ready[key])}), flush=True)
 
 
-def compare(name: str, sides: dict[str, Peer], runs: int, scale: float) -> dict[str, Any]:
+def compare(name: str, sides: dict[str, Peer], runs: int, scale: float) -> Row:
     pairs = [(sides["ours"](name=name, scale=scale), sides["research"](name=name, scale=scale)) for _ in range(runs)]
     ours, theirs = [a for a, _ in pairs], [17 * b if name == "FIN preparation" else b for _, b in pairs]
-    row: dict[str, Any] = {"name": name, "bar": WORKS[name][1], "ours": ours, "theirs": theirs}
-    row |= {"ours_cpu_s": statistics.median(ours), "theirs_cpu_s": statistics.median(theirs)}
-    row["ratio"] = statistics.median(b / a for a, b in zip(ours, theirs))
+    note = f"{statistics.median(ours):.3g} s against {statistics.median(theirs):.3g} s"
     if name in EPOCHS:
-        bare = [sides["ours"](name=name, scale=scale, part="bare") for _ in range(runs)]
-        row["share of our time in the network's steps"] = min(1.0, statistics.median(bare) / row["ours_cpu_s"])
-    print(
-        f"{name:18} ours {row['ours_cpu_s']:8.3f} s  theirs {row['theirs_cpu_s']:8.3f} s  {row['ratio']:7.2f}x  "
-        f"bar {row['bar']}x",
-        flush=True,
-    )
-    return row
+        bare = statistics.median(sides["ours"](name=name, scale=scale, part="bare") for _ in range(runs))
+        note += f"; {min(1.0, bare / statistics.median(ours)):.0%} of ours in the network's steps"
+    return Row(name, statistics.median(b / a for a, b in zip(ours, theirs)), WORKS[name][1], note=note)
 
 
 LATENCY = {
@@ -270,25 +279,21 @@ LATENCY = {
 }
 
 
-def latency_rows(runs: int) -> list[dict[str, Any]]:
+def latencies(runs: int) -> list[dict[str, Any]]:
     """One window through a fitted estimator's `predict`, eager, and through the network alone; milliseconds."""
     rows = []
     for name in MODELS:
-        row = None
         for shape in (LATENCY.get(name), (12, 300), (12, 200), (10, 15), (12, 30), (25, 12), (12, 25), (8, 52)):
             if shape is None:
                 continue
             try:
                 module = MODELS.create(name, n_channels=shape[0], n_classes=10, n_samples=shape[1])
-                row = timed(name, module, shape, runs)
-                break
-            except Exception as error:  # this size is none of the model's: the next
-                last = error
-        if row is None:
-            print(f"{name}: no size tried fits ({last})")
-            continue
-        rows.append(row)
-        print(f"{name:18} {row['window']:9} predict {row['predict_ms']:.3f} ms  network {row['network_ms']:.3f} ms")
+            except ShapeError:  # this size is none of the model's: the next
+                continue
+            rows.append(timed(name, module, shape, runs))
+            break
+        else:
+            raise LookupError(f"no window size tried fits {name}: add one to LATENCY")
     return rows
 
 
@@ -321,56 +326,43 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--worker", choices=("ours", "research"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.worker:
         worker(given.worker)
         return
     torch.set_num_threads(1)
-    scale = 0.5 if given.quick else 1.0
-    names = [name for name in WORKS if given.only in name]
+    sides = {s: Peer(Path(sys.executable), Path(__file__), Path(f"--worker={s}")) for s in ("ours", "research")}
     rows = []
-    if names:
-        sides = {s: Peer(Path(sys.executable), Path(__file__), Path(f"--worker={s}")) for s in ("ours", "research")}
-        rows = [compare(name, sides, given.runs, scale) for name in names]
-        for peer in sides.values():
-            peer.close()
-    if not given.only:
-        write(rows, [])  # the latencies take a while
-    latency = latency_rows(given.runs) if given.only in ("", "latency") else []
-    if not given.only:
-        write(rows, latency)
+    for name in WORKS:
+        if name.startswith(given.only):
+            rows.append(compare(name, sides, given.runs, 0.5 if given.quick else 1.0))
+            print(f"{name:18} {rows[-1].value:8.2f}x  bar {rows[-1].bar:g}x  {rows[-1].note}", flush=True)
+    for peer in sides.values():
+        peer.close()
+    found = latencies(given.runs) if "latency".startswith(given.only) else []
+    table = latency_table(found)
+    if given.only or given.quick:
+        print(table)
+        return
+    for name in ("m5", "myonet"):
+        row = next(r for r in found if r["model"] == name)
+        note = f"{row['window']}; the network alone {row['network_ms']:.3f} ms"
+        rows.append(Row(f"{name}, one window, eager", row["predict_ms"], 1.0, "ms", True, note))
+    about = "CPU seconds on one thread, medians of alternating runs; latencies by the clock"
+    print(write("training", "Training against the research-style loop", rows, figures=about), table, sep="\n")
+    (RESULTS / "latency.json").write_text(json.dumps(found, indent=1) + "\n")
+    (RESULTS / "latency.md").write_text(f"# One window, eager, milliseconds (median)\n\n{table}")
 
 
-def write(rows: list[dict[str, Any]], latency: list[dict[str, Any]]) -> None:
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "training.json").write_text(json.dumps({"training": rows, "latency": latency}, indent=1) + "\n")
-    lines = [
-        "# Training against the research-style loop",
-        "",
-        "CPU seconds on one thread, medians of alternating runs.",
-        "",
-    ]
-    lines += ["| work | ours | research loop | ratio | bar | in the network's steps |", "|---|---|---|---|---|---|"]
-    for r in rows:
-        share = r.get("share of our time in the network's steps")
-        lines.append(
-            f"| {r['name']} | {r['ours_cpu_s']:.3f} | {r['theirs_cpu_s']:.3f} | {r['ratio']:.2f}x | {r['bar']}x "
-            f"| {'' if share is None else f'{share:.0%}'} |"
-        )
+def latency_table(rows: list[dict[str, Any]]) -> str:
+    lines = ["| model | window | parameters | predict | network |", "|---|---|---|---|---|"]
     lines += [
-        "",
-        "# One window, eager, milliseconds (median)",
-        "",
-        "| model | window | parameters | predict | network |",
+        f"| {r['model']} | {r['window']} | {r['parameters']:,} | {r['predict_ms']:.3f} | {r['network_ms']:.3f} |"
+        for r in rows
     ]
-    lines += ["|---|---|---|---|---|"]
-    for r in latency:
-        lines.append(
-            f"| {r['model']} | {r['window']} | {r['parameters']:,} | {r['predict_ms']:.3f} | {r['network_ms']:.3f} |"
-        )
-    (RESULTS / "training.md").write_text("\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n" if rows else ""
 
 
 if __name__ == "__main__":

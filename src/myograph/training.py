@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,23 +46,38 @@ if TYPE_CHECKING:
 _PLAN = [f.name for f in dataclasses.fields(Plan)]
 
 
+@dataclass(eq=False, repr=False)
 class _NeuralEstimator(BaseEstimator):
-    """What classifier and regressor share: model building, fitting, files, history."""
+    """What classifier and regressor share: parameters, model building, fitting, files, history."""
 
     _counts = False
-    model: Any
-    model_options: Mapping[str, Any] | None
-    normalise: str
-    validation: float | tuple[int, ...] | None
-    augment: Sequence[Any]
-    augment_copies: int
-    pretrained: Any
-    pretrain: Any
-    device: str
-    checkpoint: str | os.PathLike[str] | None
-    distributed: bool
-    verbose: int
-    seed: int
+    model: Any = "atzori"
+    model_options: Mapping[str, Any] | None = None
+    epochs: int = 50
+    batch_size: int = 256
+    lr: float = 1e-3
+    optimizer: str | type = "adamw"
+    optimizer_options: Mapping[str, Any] | None = None
+    schedule: str = "cosine"
+    schedule_options: Mapping[str, Any] | None = None
+    weight_decay: float = 1e-2
+    layers: Mapping[str, Any] | None = None
+    clip_norm: float | None = None
+    precision: str = "float32"
+    ema: float | None = None
+    validation: float | tuple[int, ...] | None = None
+    patience: int | None = None
+    restore_best: bool = True
+    normalise: str = "channel"
+    augment: Sequence[Any] = ()
+    augment_copies: int = 0
+    pretrained: Any = None
+    pretrain: Callable[..., Any] | None = None
+    seed: int = 0
+    device: str = "auto"
+    checkpoint: str | os.PathLike[str] | None = None
+    distributed: bool = False
+    verbose: int = 0
 
     # What the subclasses say: targets as a tensor, the loss, and how many outputs the model has.
     def _learn_targets(self, y: np.ndarray, train: np.ndarray) -> tuple[torch.Tensor, int]:
@@ -358,6 +374,7 @@ class _NeuralEstimator(BaseEstimator):
         return tags
 
 
+@dataclass(eq=False, repr=False)
 class NeuralClassifier(ClassifierMixin, _NeuralEstimator):
     """Any network of `MODELS`, or one of yours, as a scikit-learn classifier over windows.
 
@@ -404,71 +421,10 @@ class NeuralClassifier(ClassifierMixin, _NeuralEstimator):
 
     _counts = True
 
-    def __init__(
-        self,
-        model: Any = "atzori",
-        model_options: Mapping[str, Any] | None = None,
-        epochs: int = 50,
-        batch_size: int = 256,
-        lr: float = 1e-3,
-        optimizer: str | type = "adamw",
-        optimizer_options: Mapping[str, Any] | None = None,
-        schedule: str = "cosine",
-        schedule_options: Mapping[str, Any] | None = None,
-        weight_decay: float = 1e-2,
-        layers: Mapping[str, Any] | None = None,
-        label_smoothing: float = 0.0,
-        class_weight: str | Mapping[Any, float] | None = None,
-        sampling: str | None = None,
-        clip_norm: float | None = None,
-        precision: str = "float32",
-        ema: float | None = None,
-        validation: float | tuple[int, ...] | None = None,
-        patience: int | None = None,
-        monitor: str = "loss",
-        restore_best: bool = True,
-        normalise: str = "channel",
-        augment: Sequence[Any] = (),
-        augment_copies: int = 0,
-        pretrained: Any = None,
-        pretrain: Callable[..., Any] | None = None,
-        seed: int = 0,
-        device: str = "auto",
-        checkpoint: str | os.PathLike[str] | None = None,
-        distributed: bool = False,
-        verbose: int = 0,
-    ):
-        self.model = model
-        self.model_options = model_options
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.optimizer = optimizer
-        self.optimizer_options = optimizer_options
-        self.schedule = schedule
-        self.schedule_options = schedule_options
-        self.weight_decay = weight_decay
-        self.layers = layers
-        self.label_smoothing = label_smoothing
-        self.class_weight = class_weight
-        self.sampling = sampling
-        self.clip_norm = clip_norm
-        self.precision = precision
-        self.ema = ema
-        self.validation = validation
-        self.patience = patience
-        self.monitor = monitor
-        self.restore_best = restore_best
-        self.normalise = normalise
-        self.augment = augment
-        self.augment_copies = augment_copies
-        self.pretrained = pretrained
-        self.pretrain = pretrain
-        self.seed = seed
-        self.device = device
-        self.checkpoint = checkpoint
-        self.distributed = distributed
-        self.verbose = verbose
+    label_smoothing: float = 0.0
+    class_weight: str | Mapping[Any, float] | None = None
+    sampling: str | None = None
+    monitor: str = "loss"
 
     def _learn_targets(self, y: np.ndarray, train: np.ndarray) -> tuple[torch.Tensor, int]:
         if y.ndim != 1:
@@ -529,6 +485,7 @@ class NeuralClassifier(ClassifierMixin, _NeuralEstimator):
         return len(self.classes_)
 
 
+@dataclass(eq=False, repr=False)
 class NeuralRegressor(RegressorMixin, _NeuralEstimator):
     """A network that predicts numbers: the parameters of `NeuralClassifier`, less those about classes.
 
@@ -538,67 +495,8 @@ class NeuralRegressor(RegressorMixin, _NeuralEstimator):
     model : as in `NeuralClassifier`; its `n_classes` is the number of target columns.
     """
 
-    def __init__(
-        self,
-        model: Any = "atzori",
-        model_options: Mapping[str, Any] | None = None,
-        epochs: int = 50,
-        batch_size: int = 256,
-        lr: float = 1e-3,
-        optimizer: str | type = "adamw",
-        optimizer_options: Mapping[str, Any] | None = None,
-        schedule: str = "cosine",
-        schedule_options: Mapping[str, Any] | None = None,
-        weight_decay: float = 1e-2,
-        layers: Mapping[str, Any] | None = None,
-        loss: str = "mse",
-        scale_targets: bool = True,
-        clip_norm: float | None = None,
-        precision: str = "float32",
-        ema: float | None = None,
-        validation: float | tuple[int, ...] | None = None,
-        patience: int | None = None,
-        restore_best: bool = True,
-        normalise: str = "channel",
-        augment: Sequence[Any] = (),
-        augment_copies: int = 0,
-        pretrained: Any = None,
-        pretrain: Callable[..., Any] | None = None,
-        seed: int = 0,
-        device: str = "auto",
-        checkpoint: str | os.PathLike[str] | None = None,
-        distributed: bool = False,
-        verbose: int = 0,
-    ):
-        self.model = model
-        self.model_options = model_options
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.optimizer = optimizer
-        self.optimizer_options = optimizer_options
-        self.schedule = schedule
-        self.schedule_options = schedule_options
-        self.weight_decay = weight_decay
-        self.layers = layers
-        self.loss = loss
-        self.scale_targets = scale_targets
-        self.clip_norm = clip_norm
-        self.precision = precision
-        self.ema = ema
-        self.validation = validation
-        self.patience = patience
-        self.restore_best = restore_best
-        self.normalise = normalise
-        self.augment = augment
-        self.augment_copies = augment_copies
-        self.pretrained = pretrained
-        self.pretrain = pretrain
-        self.seed = seed
-        self.device = device
-        self.checkpoint = checkpoint
-        self.distributed = distributed
-        self.verbose = verbose
+    loss: str = "mse"
+    scale_targets: bool = True
 
     def _learn_targets(self, y: np.ndarray, train: np.ndarray) -> tuple[torch.Tensor, int]:
         if y.dtype.kind not in "iufb" or y.ndim > 2:

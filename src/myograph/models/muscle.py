@@ -22,6 +22,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from myograph.models import MODELS
+from myograph.models._dropped import Dropped
 from myograph.models._lstm import LSTM
 from myograph.models._parts import Expect, need_size
 
@@ -42,15 +43,15 @@ class _Convolutions(Expect):
         super().__init__(n_channels, n_samples)
         self.conv1 = nn.Conv2d(n_channels, 32, (1, 5), padding="same")
         self.conv2 = nn.Conv2d(32, 64, (1, 7), padding="same")
-        self.pool = nn.MaxPool2d((1, 2))
         self.each = nn.Linear(64, 50)
-        self.leaky, self.dropout = nn.LeakyReLU(SLOPE), nn.Dropout(dropout)
+        self.pool, self.leaky = Dropped(SLOPE, dropout), Dropped(SLOPE, dropout, pool=1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = super().forward(x)[:, :, None]
         for conv in (self.conv1, self.conv2):
-            x = self.dropout(self.pool(self.leaky(conv(x))))
-        return self.dropout(self.leaky(self.each(x[:, :, 0].transpose(1, 2))))
+            x = self.pool(conv(x))
+        x = self.each(x[:, :, 0].transpose(1, 2))
+        return self.leaky(x.transpose(1, 2)[:, :, None])[:, :, 0].transpose(1, 2)
 
 
 class _LastState(nn.Module):
