@@ -61,8 +61,15 @@ def test_mains_share_by_hand():
     assert 50 <= share <= 100
 
 
+def test_mains_harmonics_are_no_mains_without_the_line_itself():
+    x = emg()
+    x[2] += 20 * np.sin(2 * np.pi * 150 * np.arange(x.shape[1]) / RATE)
+    assert inspect(rec(x)) == []
+
+
 def test_clipping():
     x = emg()
+    x[3] = np.random.default_rng(1).integers(-20, 21, x.shape[1])  # its top is reached as often as the value below it
     x[4] = np.clip(x[4], -100, 100)
     found = only(inspect(rec(x)))
     assert (found.level, found.where) == ("warning", "subject 1, session 1, channel 4")
@@ -115,7 +122,25 @@ def test_swapped_channels_of_a_grid(seed):
     assert found.where.endswith("channels 9, 38")
 
 
+def ring_emg(rows, columns, seed=0, spread=0.6):
+    """One source under each electrode of rings round the arm, seen by its neighbours across the seam too."""
+    place = np.stack(np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij"), -1).reshape(-1, 2)
+    away = np.abs(place[:, None] - place[None])
+    away[..., 1] = np.minimum(away[..., 1], columns - away[..., 1])
+    return np.exp(-(away**2).sum(-1) / (2 * spread**2)) @ emg(n_channels=rows * columns, seed=seed)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_neighbours_across_the_seam_of_a_ring(seed):
+    x = ring_emg(5, 8, seed)
+    x[[16, 23]] = x[[23, 16]]  # the first and the last of a ring, side by side
+    assert inspect(rec(x, layout=Layout.grid(5, 8, wraps=True))) == []
+    assert "swapped" in only(inspect(rec(x, layout=Layout.grid(5, 8)))).what
+
+
 def test_offsets_envelopes_and_units():
+    below = only(inspect(rec(emg() - 5000)))
+    assert "offset of up to 5" in below.what
     offset = only(inspect(rec(emg() + 5000)))
     assert (offset.level, "offset of up to 5" in offset.what) == ("warning", True)
     assert only(inspect(rec(emg() + 5000, unit="adc"))).level == "note"
