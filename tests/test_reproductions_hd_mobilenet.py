@@ -14,6 +14,7 @@ from myograph.evaluation import evaluate, prepare
 from myograph.protocols import KFoldRepetitions
 from myograph.recipes import hd_mobilenet as hd
 from myograph.recording import Recording
+from myograph.reproduction import Context
 from myograph.training import NeuralClassifier
 
 TINY = hd.HDOptions(
@@ -194,3 +195,27 @@ def test_sizes_are_the_published_ones():
     assert len(rows) == 8
     for row in rows:
         assert row.values[0] == pytest.approx(row.published.value, abs=0.006)
+
+
+def test_k_folds_leave_every_repetition_out_once(folder):
+    scores = hd.run(hd.HDOptions(path=folder, subjects=("1",), width=0.2, epochs=1, batch=100, folds=5))
+    assert not scores.leaky
+    assert scores.honest is None
+    assert len(scores.folds) == 5
+    assert sorted(set(scores.predictions["repetition"])) == [1, 2, 3, 4, 5]
+    assert len(scores.predictions) == 8 * 5 * 16
+
+
+@pytest.mark.nightly
+def test_random_samples_look_solved_and_a_repetition_left_out_is_not():
+    context = Context("hd_mobilenet", None)
+    ice, _ = hd.cohorts(context)
+    scores = evaluate(
+        hd.system(
+            dataclasses.replace(ice, width=0.2), hd._split(context, ice), (hd.KeepMiddle(hd.QUICK_MS),), rest="drop"
+        )
+    )
+    leaky, honest = scores.folds["accuracy"].mean(), scores.honest.folds["accuracy"].mean()
+    assert scores.leaky
+    assert leaky >= 0.97
+    assert honest <= leaky - 0.10

@@ -13,6 +13,7 @@ from myograph.protocols import LeaveOneSubjectOut, PooledSubjects
 from myograph.recipes import muscle_cnn_lstm as muscle
 from myograph.recording import Recording
 from myograph.reproduction import Context
+from myograph.training import NeuralClassifier
 from myograph.windows import EachChannel
 
 TINY = {"dataset": "simulated", "preset": "muscles", "n_subjects": 2, "n_repetitions": 5, "rest_s": 1.0}
@@ -103,3 +104,47 @@ def test_the_real_layout_runs(tmp_path):
     chosen = dataclasses.replace(chosen, windowing=EachChannel(Bursts(500.0, brisk), 8), protocol=PooledSubjects(0.4))
     scores = evaluate(chosen, recordings)
     assert set(scores.predictions["y_true"]) == {"left", "right"}
+
+
+def test_initial_weights_are_those_of_keras():
+    rng = np.random.default_rng(0)
+    windows, labels = rng.normal(size=(8, 1, 500)).astype(np.float32), np.arange(8) % 4
+    network = NeuralClassifier("muscle_cnn_lstm", epochs=1, lr=1e-12, weight_decay=0.0).fit(windows, labels)
+    weights = {k: v.numpy() for k, v in network.module_.state_dict().items()}
+    inner = weights["body.1.lstm.weight_hh_l0"]
+    np.testing.assert_allclose(inner.T @ inner, np.eye(30), atol=1e-5)
+    np.testing.assert_allclose(weights["body.1.lstm.bias_ih_l0"], np.repeat([0, 1, 0, 0], 30), atol=1e-6)
+    assert np.abs(weights["head.weight"]).max() <= np.sqrt(6 / (15 + 4)) + 1e-6
+
+
+@pytest.fixture(scope="module")
+def quick():
+    """(name, protocol, part) to the mean accuracy over the folds of the quick run's row."""
+    context = Context("muscle_cnn_lstm", None)
+    found: dict = {}
+
+    def accuracy(name, protocol, part=None):
+        chosen = muscle.setting(context, name, protocol, part)
+        if "recordings" not in found:
+            found["recordings"] = read(chosen)
+        key = (name, str(protocol), part)
+        if key not in found:
+            found[key] = float(evaluate(chosen, found["recordings"]).folds["accuracy"].mean())
+        return found[key]
+
+    return accuracy
+
+
+@pytest.mark.nightly
+def test_muscles_are_told_apart_within_persons_and_pretraining_does_no_harm(quick):
+    random, pretrained = (quick(f"hybrid, {how}", PooledSubjects(0.2)) for how in ("random", "pretrained"))
+    assert random >= 0.90
+    assert pretrained >= random - 0.02  # 384 samples: one standard error is 0.014
+
+
+@pytest.mark.nightly
+def test_another_persons_side_is_a_guess_and_the_muscle_is_not(quick):
+    unseen = LeaveOneSubjectOut()
+    assert 0.40 <= quick("hybrid, random", unseen) <= 0.60
+    assert 0.40 <= quick("hybrid, random", unseen, 0) <= 0.60
+    assert quick("hybrid, random", unseen, 1) >= 0.85
