@@ -17,6 +17,7 @@ import pytest
 from myograph import Windows
 from myograph.audit import audit
 from myograph.datasets import DATASETS, Dataset, choose_subjects, is_here, load, locate, natural
+from myograph.datasets._check import repetitions
 from myograph.datasets.myoarmband import MyoArmband
 from myograph.datasets.three_dc import ThreeDC
 from myograph.errors import ConfigError, DataError, UnknownNameError
@@ -404,6 +405,13 @@ def test_check_reports_missing_repetitions(own: Path) -> None:
     assert [(f.where, f.what.split(",")[0]) for f in lacking] == [
         ("myoarmband, subject Male0, session Test0", "'wrist flexion' has no repetition 2")
     ]
+
+
+def test_a_repetition_that_few_labels_have_is_one_note_about_them() -> None:
+    label, repetition = np.repeat([0, 1, 2, 0], 10), np.repeat([1, 1, 1, 2], 10)
+    recording = Recording(np.zeros((1, 40)), 100.0, label, "1", repetition, label_names=("a", "b", "c"))
+    (found,) = repetitions(recording)
+    assert (found.level, found.what) == ("note", "only 'a' of 3 labels has a repetition 2")
 
 
 @pytest.mark.real_data

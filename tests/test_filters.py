@@ -24,6 +24,7 @@ from myograph.filters import (
     stream_all,
 )
 from myograph.recording import Layout, Recording
+from myograph.spatial import next_channel
 
 # Every registered filter, with settings where it has no defaults; a new one must be added here or have defaults.
 OPTIONS = {
@@ -295,3 +296,13 @@ def test_bad_chunks_are_refused_and_leave_the_state_alone():
     np.testing.assert_array_equal(np.concatenate([first, second], 1), same.push(np.concatenate([x, x], 1)))
     with pytest.raises(MyographError, match="no filter named 'lowpass'"):
         FILTERS["lowpass"]
+
+
+def test_mains_comb_reaches_up_to_its_limit_and_not_beyond():
+    limits = {149.0: 2, 150.0: 3, None: 9}
+    assert {hz: len(MainsComb(50.0, up_to_hz=hz).sections(1000.0)) for hz in limits} == limits
+
+
+@pytest.mark.parametrize(("n", "following"), [(4, [1, 2, 3, 0]), (3, [1, 2, 0]), (2, [1, -1])])
+def test_the_next_electrode_round_a_ring(n, following):
+    assert next_channel(Layout.ring(n), "columns").tolist() == following  # of two, each is the other's only neighbour

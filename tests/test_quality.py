@@ -122,6 +122,16 @@ def test_swapped_channels_of_a_grid(seed):
     assert found.where.endswith("channels 9, 38")
 
 
+def test_hum_in_far_channels_of_a_grid_is_no_misplacement():
+    x, layout = grid_emg(6, 8), Layout.grid(6, 8)
+    t = np.arange(x.shape[1]) / RATE
+    for channel in (3, 38, 44):
+        x[channel] = 0.2 * x[channel] + 60 * np.sin(2 * np.pi * 60 * t)
+    found = only(inspect(rec(x, layout=layout)))
+    assert "60 Hz" in found.what
+    assert found.where.endswith("channels 3, 38, 44")
+
+
 def ring_emg(rows, columns, seed=0, spread=0.6):
     """One source under each electrode of rings round the arm, seen by its neighbours across the seam too."""
     place = np.stack(np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij"), -1).reshape(-1, 2)

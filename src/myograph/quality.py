@@ -50,8 +50,10 @@ def inspect(recording: Recording) -> list[Finding]:
     if live.any():
         found += _clipped(recording, mean, spread, live)
         found += _copies(recording, live)
-        found += _misplaced(recording, live)
-        found += _mains(recording, live)
+        mains_hz, share = _mains_share(recording, live)
+        # Channels with hum resemble each other, wherever they are.
+        found += _misplaced(recording, live & (share <= MAINS_SHARE))
+        found += _mains(recording, mains_hz, share)
         found += _offset(recording, mean, spread, live)
         found += _unit(recording, mean, live)
     return sorted(found, key=lambda f: ("error", "warning", "note").index(f.level))
@@ -194,16 +196,15 @@ def _misplaced(recording: Recording, live: np.ndarray) -> Iterator[Finding]:
         )
 
 
-def _mains(recording: Recording, live: np.ndarray) -> Iterator[Finding]:
+def _mains_share(recording: Recording, live: np.ndarray) -> tuple[float, np.ndarray]:
+    """The mains' frequency, 50 or 60 Hz, and the share of each channel's power in its lines; (channel,)."""
     from scipy import signal as sps  # slower to import than six recordings are to load, and readers import Finding
 
     rate = recording.rate_hz
     per = round(2 * rate)  # lines half a hertz wide
-    if recording.n_samples < 2 * per:
-        return
     share = {hz: np.zeros(recording.n_channels) for hz in (50.0, 60.0) if hz + 8 <= rate / 2}
-    if not share:
-        return
+    if not share or recording.n_samples < 2 * per:
+        return 50.0, np.zeros(recording.n_channels)
     for channel in np.flatnonzero(live):
         x = recording.signal[channel].astype(np.float64)
         frequency, density = sps.welch(x, rate, nperseg=per, detrend="linear", average="median")
@@ -211,12 +212,16 @@ def _mains(recording: Recording, live: np.ndarray) -> Iterator[Finding]:
         for mains_hz in share:
             share[mains_hz][channel] = _lines(frequency, density, mains_hz, rate) / power
     mains_hz = max(share, key=lambda f: share[f].max())
-    loud = np.flatnonzero(share[mains_hz] > MAINS_SHARE)
+    return mains_hz, share[mains_hz]
+
+
+def _mains(recording: Recording, mains_hz: float, share: np.ndarray) -> Iterator[Finding]:
+    loud = np.flatnonzero(share > MAINS_SHARE)
     if len(loud):
         yield Finding(
             "warning",
             _where(recording, loud),
-            f"{mains_hz:g} Hz mains and harmonics make up to {share[mains_hz].max():.0%} of the power",
+            f"{mains_hz:g} Hz mains and harmonics make up to {share.max():.0%} of the power",
             f"filter with MainsComb({mains_hz:g}) or Notch({mains_hz:g}), and check the reference electrode",
         )
 

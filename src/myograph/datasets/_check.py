@@ -31,21 +31,35 @@ def check(dataset: Dataset, folder: Path, progress: Progress | None = None) -> l
 
 
 def repetitions(recording: Recording) -> list[Finding]:
-    """Labels that lack a repetition which other labels of the recording have."""
+    """Labels that lack a repetition which at least half of the labels have, and repetitions that fewer have."""
     labels, numbers = recording.label.astype(np.int64), recording.repetition.astype(np.int64)
     known = (labels >= 0) & (numbers > 0)
     pairs = np.unique(np.stack([labels[known], numbers[known]]), axis=1)
-    every = np.unique(pairs[1])
+    present = np.unique(pairs[0])
+    lacking: dict[int, list[int]] = {}
     findings = []
-    for label in np.unique(pairs[0]):
-        missing = np.setdiff1d(every, pairs[1, pairs[0] == label])
-        if len(missing):
+    for number in np.unique(pairs[1]):
+        have = pairs[0, pairs[1] == number]
+        if 2 * len(have) < len(present):
+            names = ", ".join(repr(recording.label_names[label]) for label in have)
             findings.append(
                 Finding(
-                    "warning",
+                    "note",
                     recording.name,
-                    f"{recording.label_names[label]!r} has no repetition {', '.join(map(str, missing))}, other labels have",
-                    "leave the repetition or the label out, or choose a protocol that does not need it",
+                    f"only {names} of {len(present)} labels has a repetition {number}",
+                    "a movement made once too often, or cut in two: leave it out where all labels are to weigh alike",
                 )
             )
+            continue
+        for label in np.setdiff1d(present, have):
+            lacking.setdefault(int(label), []).append(int(number))
+    for label, missing in lacking.items():
+        findings.append(
+            Finding(
+                "warning",
+                recording.name,
+                f"{recording.label_names[label]!r} has no repetition {', '.join(map(str, missing))}, other labels have",
+                "leave the repetition or the label out, or choose a protocol that does not need it",
+            )
+        )
     return findings
