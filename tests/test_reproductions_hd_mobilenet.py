@@ -15,6 +15,7 @@ from myograph.protocols import KFoldRepetitions
 from myograph.recipes import hd_mobilenet as hd
 from myograph.recording import Recording
 from myograph.reproduction import Context
+from myograph.settings import change
 from myograph.training import NeuralClassifier
 
 TINY = hd.HDOptions(
@@ -99,6 +100,14 @@ def test_t_max_width_image_and_seed():
     with pytest.raises(ConfigError, match="pretrained_path"):
         hd.system(hd.HDOptions(fine_tune=True))
     assert hd.system(dataclasses.replace(TINY, seed=3)).protocol.seed == 3
+
+
+def test_every_option_can_be_set_on_the_command_line():
+    given = {"epochs": 7, "lr": 0.01, "T_max": 9, "image_width": 7, "image_height": 24, "channel": 168, "batch": 32}
+    given |= {"workers": 2, "path": "here", "dataset": "csl_hdemg", "folds": 3, "weight_decay": 0.1, "fine_tune": True}
+    given |= {"model_save": "a", "pretrained_path": "b", "label_smoothing": 0.2, "width": 0.4, "seed": 4}
+    options = change(hd.HDOptions(), [*(f"{k}={v}" for k, v in given.items()), "subjects=1,2"])
+    assert dataclasses.asdict(options) == given | {"subjects": ("1", "2")}
 
 
 def test_folds_are_leaky_when_one_and_repetitions_when_more():
