@@ -161,6 +161,21 @@ def test_durations_gaps_and_refractory_time_by_hand():
     assert times(steps()) == []
 
 
+def test_gaps_and_durations_at_their_limits():
+    assert times(steps((1000, 1200), (1250, 1400))) == [[1000, 1400]]  # gap_ms is 50
+    assert times(steps((1000, 1200), (1252, 1400))) == [[1000, 1200], [1252, 1400]]
+    assert times(steps((500, 560)), min_duration_ms=60.0) == [[500, 560]]
+    assert times(steps((500, 560)), min_duration_ms=61.0) == []
+
+
+def test_label_of_a_window_is_that_at_its_middle():
+    signal, detector = steps((1000, 1400), (2000, 2400)), BurstDetector(smooth_ms=1.0, gap_ms=50.0, k=1.0)
+    label = np.where(np.arange(4000) < 1100, 0, 1)  # changes within the first window's first half
+    table = Windows.cut(rec(signal, label, label_names=("a", "b")), Bursts(400.0, detector)).table
+    assert table["start"].tolist() == [1000, 2000]
+    assert table["label"].tolist() == ["b", "b"]
+
+
 def test_m_of_n_by_hand():
     clicks = steps(*[(1000 + 10 * i, 1002 + 10 * i) for i in range(5)], (2000, 2300))
     assert len(times(clicks, gap_ms=5.0)) == 6
