@@ -44,7 +44,7 @@ from myograph.training import NeuralClassifier
 
 # name: model, options, (channels, samples, classes), windows, batch, bar
 EPOCHS = {
-    "MobileNetV2 8x24": ("mobilenet_v2", {"grid": (8, 24)}, (192, 1, 8), 512, 128, 2.1),
+    "MobileNetV2 8x24": ("mobilenet_v2", {"grid": (8, 24)}, (192, 1, 8), 1024, 128, 2.1),
     "Atzori 10x15": ("atzori", {}, (10, 15, 53), 8192, 256, 1.3),
     "Ding 12x200": ("ding", {}, (12, 200, 17), 384, 128, 1.3),
     "M5 192x20": ("m5", {}, (192, 20, 7), 4096, 256, 1.3),

@@ -334,6 +334,16 @@ def test_each_normalisation_by_its_definition():
 # Determinism, resume
 
 
+def test_auto_precision_is_float32_on_a_cpu():
+    X, y, _ = toy()
+    found = {}
+    for precision in ("float32", "auto", "bf16"):
+        clf = NeuralClassifier("m5", epochs=1, normalise="none", precision=precision, device="cpu")
+        found[precision] = clf.fit(np.tile(X[::7], (1, 1, 20)), y[::7]).module_.conv2.weight.detach()
+    assert torch.equal(found["float32"], found["auto"])
+    assert not torch.equal(found["float32"], found["bf16"])
+
+
 def test_same_seed_same_weights_and_the_global_generators_are_untouched():
     X, y, _ = toy()
     torch.manual_seed(5)

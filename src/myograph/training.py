@@ -393,7 +393,8 @@ class NeuralClassifier(ClassifierMixin, _NeuralEstimator):
     label_smoothing, class_weight, sampling : `class_weight` is None, "balanced" or {label: weight}; sampling="balanced"
         draws every class equally often.
     clip_norm : the largest norm of the gradient.
-    precision : "float32", "bf16" (autocast), or "auto": bf16 on a GPU, float32 on a CPU, where bf16 is slower.
+    precision : "float32", "bf16" (autocast), or "auto": bf16 on a GPU, float32 on a CPU. There bf16 is faster (1.3 to 1.6
+        times measured) where the processor multiplies it natively, such as with AVX512-BF16, and slower elsewhere.
     ema : decay of averaged weights, which then validate and predict; None for none.
     validation : fraction of the repetitions of each subject and session, or their numbers, held out of train; None for
         none. Arrays need `fit(..., groups=)`. Never random windows.
