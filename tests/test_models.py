@@ -142,16 +142,23 @@ def test_locally_connected_is_a_linear_layer_at_each_position():
 
 
 def test_myonet_features_are_log_powers_of_filtered_combinations():
-    """Second route: convolve, combine the electrodes, mean of squares."""
+    """Second route: convolve with silence on either side, combine the electrodes, sum of squares."""
     net = MODELS.create("myonet", n_channels=4, n_classes=3, n_samples=40, bands=2, combinations=5).eval()
     x = torch.randn(2, 4, 40)
     kernels = net.bands.detach().numpy()
     combinations = net.combinations.detach().numpy()
+    features = net.features(x).detach().numpy()
     for b in range(2):
-        band = np.stack([[np.correlate(c, kernels[b], "valid") for c in w] for w in x.numpy()])
-        power = np.square(combinations[b] @ band).mean(2)
-        got = net.features(x).detach().numpy()[:, 9 * b : 9 * b + 5]
-        np.testing.assert_allclose(got, np.log(power + 1e-3), rtol=1e-3, atol=1e-4)
+        band = np.stack([[np.convolve(c, kernels[b]) for c in w] for w in x.numpy()])
+        power = np.square(combinations[b] @ band).sum(2) / 40
+        own = np.square(band).sum(2) / 40
+        got = features[:, 9 * b : 9 * b + 9]
+        np.testing.assert_allclose(got, np.log(np.hstack([power, own]) + 1e-3), rtol=1e-3, atol=1e-4)
+    signs = np.diff(np.sign(x.numpy())) != 0
+    turns = np.diff(np.sign(np.diff(x.numpy()))) != 0
+    sizes = [np.abs(x.numpy()).mean(2), np.abs(np.diff(x.numpy())).mean(2)]
+    others = [x.numpy().mean(2), *(np.log(s + 1e-3**0.5) for s in sizes), signs.mean(2), turns.mean(2)]
+    np.testing.assert_allclose(features[:, 18:], np.hstack(others), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("channels", [4, 16, 64])

@@ -3,19 +3,21 @@
 It knows what is known about surface EMG: a contraction shows in the power of the signal, in which frequencies that power
 lies and how electrodes share it, and powers compare as logarithms. So it learns filters and reads log powers:
 
-    bands     F = 4 learnt filters of 9 samples, the same for every channel
-    moments   the covariance of the channels in each band over the window: F matrices of channel x channel
-    powers    in each band M = 48 learnt combinations of the electrodes, whose power w' S w comes from the covariance
-    features  log power of each combination and of each single channel in each band, and each channel's mean
-    mlp       batch normalisation, dropout, linear to 128, batch normalisation, GELU, dropout, linear to the classes
+    moments   how each pair of channels goes together at delays of 0 to 8 samples: sums of x_i(t) x_j(t + d)
+    bands     F = 4 learnt filters of 9 samples, the same for every channel; the covariance S of the channels in a band
+              is a weighted sum of the moments (Wiener-Khinchin), so no signal is filtered
+    powers    in each band M = 48 learnt combinations w of the electrodes, whose power is w' S w
+    features  log power of each combination and each single channel in each band; each channel's mean, log mean
+              absolute value, log mean absolute difference, and shares of zero crossings and of turns
+    mlp       batch normalisation, dropout, linear to up to 512, batch normalisation, GELU, dropout, linear to classes
 
 Combinations start as sums and differences of two electrodes, bands as the signal, its first and second difference and
 its moving average; training moves all of them. While training, each channel of each window is scaled by a random gain
 (log-normal, `jitter`), as contact and effort do from one repetition to the next.
 
-The only thing that grows with the window is the covariance, a sum over samples: the network is causal and streams at the
-cost of one outer product a sample and band. It expects channels scaled to about unit variance, as the estimators'
-`normalise="channel"` does. Design and ablations: docs/myonet.md.
+The only things that grow with the window are sums over samples: the network is causal and streams at a constant cost a
+sample. It expects channels scaled to about unit variance, as the estimators' `normalise="channel"` does. Design and
+ablations: docs/myonet.md.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ from myograph.models import MODELS
 from myograph.models._parts import Expect, need_size
 
 FLOOR = 1e-3  # added to powers before the logarithm, relative to channels of unit variance
+AMPLITUDE_FLOOR = FLOOR**0.5
+LARGEST = 180_000  # parameters after the features; the whole network stays below 200,000
 
 
 def _first_bands(n_bands: int, length: int) -> Tensor:
@@ -51,6 +55,11 @@ def _first_combinations(n_bands: int, n_combinations: int, n_channels: int) -> T
 class MyoNet(Expect):
     """Log powers of learnt bands and electrode combinations, and a small classifier; see the module."""
 
+    first: Tensor
+    second: Tensor
+    own: Tensor
+    times: Tensor
+
     def __init__(
         self,
         n_channels: int,
@@ -58,7 +67,7 @@ class MyoNet(Expect):
         n_samples: int,
         bands: int,
         combinations: int,
-        hidden: int,
+        hidden: int | None,
         dropout: float,
         jitter: float,
     ):
@@ -66,7 +75,14 @@ class MyoNet(Expect):
         self.length, self.jitter = min(9, n_samples // 2), jitter
         self.bands = nn.Parameter(_first_bands(bands, self.length))
         self.combinations = nn.Parameter(_first_combinations(bands, combinations, n_channels))
-        n_features = bands * (combinations + n_channels) + n_channels
+        first, second = torch.triu_indices(n_channels, n_channels)
+        self.register_buffer("first", first, persistent=False)
+        self.register_buffer("second", second, persistent=False)
+        self.register_buffer("own", torch.nonzero(first == second).flatten(), persistent=False)
+        self.register_buffer("times", torch.where(first == second, 1.0, 2.0), persistent=False)
+        n_features = bands * (combinations + n_channels) + 5 * n_channels
+        if hidden is None:
+            hidden = max(min(512, LARGEST // (n_features + n_classes + 3)), 32)
         self.mlp = nn.Sequential(
             nn.BatchNorm1d(n_features),
             nn.Dropout(dropout),
@@ -77,14 +93,30 @@ class MyoNet(Expect):
         )
         self.head = nn.Linear(hidden, n_classes)
 
+    def moments(self, x: Tensor) -> Tensor:
+        """(batch, channel, time) to (batch, delay, pair): sums over time of x_i(t) x_j(t + d) + x_j(t) x_i(t + d), over
+        the window's length, for all pairs i <= j; half of that where i = j or d = 0, a quarter where both."""
+        found = []
+        for delay in range(self.length):
+            sums = x[:, :, : x.shape[2] - delay] @ x[:, :, delay:].mT
+            found.append((sums if delay == 0 else sums + sums.mT)[:, self.first, self.second])
+        return torch.stack(found, 1) * (self.times / x.shape[2])
+
+    def powers(self, moments: Tensor) -> Tensor:
+        """(batch, delay, pair) to (batch, band, combination and channel)."""
+        delays = [(self.bands[:, : self.length - d] * self.bands[:, d:]).sum(1) for d in range(self.length)]
+        banded = (torch.stack(delays, 1) @ moments).transpose(0, 1)  # (band, batch, pair)
+        combined = banded @ (self.combinations[..., self.first] * self.combinations[..., self.second]).mT
+        return torch.cat([combined, banded[..., self.own]], 2).transpose(0, 1)
+
     def features(self, x: Tensor) -> Tensor:
-        """(batch, channel, time) to (batch, bands * (combinations + channels) + channels)."""
-        banded = (x.unfold(2, self.length, 1) @ self.bands.T).permute(0, 3, 1, 2)
-        covariance = banded @ banded.mT / banded.shape[3]
-        power = ((self.combinations @ covariance) * self.combinations).sum(3)
-        own = covariance.diagonal(dim1=2, dim2=3)
-        logs = torch.log(torch.cat([power, own], 2) + FLOOR).flatten(1)
-        return torch.cat([logs, x.mean(2)], 1)
+        """(batch, channel, time) to (batch, bands * (combinations + channels) + 5 channels)."""
+        steps = x[:, :, 1:] - x[:, :, :-1]
+        crossings = (x[:, :, 1:] * x[:, :, :-1] < 0).to(x.dtype).mean(2)
+        turns = (steps[:, :, 1:] * steps[:, :, :-1] < 0).to(x.dtype).mean(2)
+        sizes = torch.log(torch.cat([x.abs().mean(2), steps.abs().mean(2)], 1) + AMPLITUDE_FLOOR)
+        logs = torch.log(self.powers(self.moments(x)).clamp_min(0) + FLOOR).flatten(1)
+        return torch.cat([logs, x.mean(2), sizes, crossings, turns], 1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = super().forward(x)
@@ -101,13 +133,16 @@ def myonet(
     *,
     bands: int = 4,
     combinations: int = 48,
-    hidden: int = 128,
+    hidden: int | None = None,
     dropout: float = 0.3,
     jitter: float = 0.15,
 ) -> nn.Module:
-    """Our default: any number of channels (made for 4 to 64), 2 samples or more (made for 20 to 600)."""
-    need_size("myonet", n_channels >= 1 and n_samples >= 2, n_channels, n_samples, "any channels, 2 samples or more")
-    if min(bands, combinations, hidden) < 1 or jitter < 0 or not 0 <= dropout < 1:
+    """Our default: any number of channels (made for 4 to 64), 3 samples or more (made for 20 to 600).
+
+    hidden : units of the hidden layer; None takes 512, or as many as keep the network below 200,000 parameters.
+    """
+    need_size("myonet", n_channels >= 1 and n_samples >= 3, n_channels, n_samples, "any channels, 3 samples or more")
+    if min(bands, combinations, 1 if hidden is None else hidden) < 1 or jitter < 0 or not 0 <= dropout < 1:
         raise ConfigError(
             "bands, combinations and hidden are at least 1, jitter at least 0 and dropout in [0, 1), got "
             f"{bands}, {combinations}, {hidden}, {jitter} and {dropout}"
