@@ -10,6 +10,7 @@ import numpy as np
 
 from myograph import _simd as simd
 from myograph._compiled import njit
+from myograph._kernels import block_sums
 from myograph._simd import EXP_FLOOR, WIDTH, fill, load, store
 
 # How groups of rows merge: by adding; by the larger; as means and deviations; as softmax sums; as counts of sign
@@ -97,6 +98,13 @@ def link(kinds, rows, full, first, m, level):
         if kinds[g] >= CROSSED:
             threshold = fill(level[0] if kinds[g] == CROSSED else level[1])
             row = rows[g]
+            if n >= WIDTH:  # a register of lanes needs the block before it alone, wherever it begins
+                for i in range(max(first, 1) * n, (first + m) * n, WIDTH):
+                    before, last = load(flat, row + 2, i - n), load(flat, row + 2, i)
+                    change = _changes(kinds[g], before, load(flat, row + 1, i), threshold)
+                    store(flat, row, i, load(flat, row, i) + change)
+                    store(flat, row + 2, i, simd.select(last == none, before, last))
+                continue
             for b in range(max(first, 1), first + m):
                 for c in range(0, n, WIDTH):
                     # Lanes beyond the block's channels are the next block's: their last values may be carried on now.
@@ -105,6 +113,71 @@ def link(kinds, rows, full, first, m, level):
                     change = _changes(kinds[g], before, load(flat, row + 1, i), threshold)
                     store(flat, row, i, load(flat, row, i) + simd.first(change, n - c))
                     store(flat, row + 2, i, simd.select(last == none, before, last))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _add_runs(full, row, m, n_c, rest, runs, first, out):
+    """out[row, i] = first[row, i] + the sum of the `rest` blocks after block i, for i < m, added as in `window_sums`.
+
+    What the tree needs is read and written as few times as possible: two doublings are one pass where the size between
+    them is not asked for, and up to four runs go to the windows in one pass.
+    """
+    n = m * n_c
+    # Where the runs that make up a window are: their row in `runs` (-1 is `full` itself), and their first element.
+    where, begin = np.empty(4, np.int64), np.empty(4, np.int64)
+    held, have, place, last, level = full, row, n_c, 0, 0
+    source, count = first, 0
+    while rest >> level:
+        if level > last:
+            size, offset = 1 << last, n_c if last == 0 else 0
+            shift = size * n_c
+            together = level - last > 1
+            to = last + 2 if together else last + 1
+            length = n + (rest - (1 << to)) * n_c
+            if together:
+                for i in range(offset, offset + length, WIDTH):
+                    a = load(held, have, i) + load(held, have, i + shift)
+                    b = load(held, have, i + 2 * shift) + load(held, have, i + 3 * shift)
+                    store(runs, to, i - offset, a + b)
+            else:
+                for i in range(offset, offset + length, WIDTH):
+                    store(runs, to, i - offset, load(held, have, i) + load(held, have, i + shift))
+            held, have, last = runs, to, to
+            continue
+        if rest >> level & 1:
+            where[count], begin[count] = (-1, place) if level == 0 else (level, place - n_c)
+            count += 1
+            place += n_c << level
+        level += 1
+        while rest >> level and not rest >> level & 1:
+            level += 1
+        if count == 4 or not rest >> level:
+            _add_terms(out, row, source, full, runs, where, begin, count, n)
+            source, count = out, 0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _add_terms(out, row, source, full, runs, where, begin, count, n):
+    """out[row] = source[row] + one to four runs."""
+    a = full if where[0] < 0 else runs
+    ar, ao = row if where[0] < 0 else where[0], begin[0]
+    if count == 1:
+        for i in range(0, n, WIDTH):
+            store(out, row, i, load(source, row, i) + load(a, ar, ao + i))
+    elif count == 2:
+        br, bo = where[1], begin[1]
+        for i in range(0, n, WIDTH):
+            store(out, row, i, load(source, row, i) + load(a, ar, ao + i) + load(runs, br, bo + i))
+    elif count == 3:
+        br, bo, cr, co = where[1], begin[1], where[2], begin[2]
+        for i in range(0, n, WIDTH):
+            two = load(source, row, i) + load(a, ar, ao + i) + load(runs, br, bo + i)
+            store(out, row, i, two + load(runs, cr, co + i))
+    else:
+        br, bo, cr, co, dr, do = where[1], begin[1], where[2], begin[2], where[3], begin[3]
+        for i in range(0, n, WIDTH):
+            two = load(source, row, i) + load(a, ar, ao + i) + load(runs, br, bo + i)
+            store(out, row, i, two + load(runs, cr, co + i) + load(runs, dr, do + i))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -121,9 +194,20 @@ def window_sums(kinds, rows, inner, full, tail, m, blocks, block_samples, tail_s
     n = m * n_c
     # Runs of 1, 2, 4, ... blocks in turn; those that a window is made of go to it as they come.
     now, then = np.empty((3, (m + blocks) * n_c + WIDTH)), np.empty((3, (m + blocks) * n_c + WIDTH))
+    levels = 1
+    while blocks - 1 >> levels:
+        levels += 1
+    runs_of = np.empty((levels, (m + blocks) * n_c + WIDTH))
     for g in range(len(kinds)):
         kind, row = kinds[g], rows[g]
         adding = ADD if kind >= CROSSED else kind
+        if adding == ADD and blocks > 1:
+            _add_runs(f, row, m, n_c, blocks - 1, runs_of, first, o)
+            if kind >= CROSSED:
+                _end_counts(kind, row, inner, full, tail, m, blocks, tail_samples > 0, level, out)
+            elif tail_samples:
+                _follow(adding, o, row, 0, o, row, 0, 0, t, row, blocks * n_c, tail_samples, n, 0.0)
+            continue
         deep = 3 if adding == SOFTEN else (2 if adding == DEVIATE else 1)
         have, place, size, rest = block_samples, n_c, 1, blocks - 1
         count = n + (rest - 1) * n_c
@@ -177,3 +261,21 @@ def _end_counts(kind, row, inner, full, tail, m, blocks, with_tail, level, out):
                     out[row, i, c] -= _changed(kind, full[row + 2, b - 1, c], full[row + 1, b, c], threshold)
                 elif with_tail:
                     out[row, i, c] -= _changed(kind, full[row + 2, end - 1, c], tail[row + 1, end, c], threshold)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def advance(signal, begin, step, want, kept, adds, level, kinds, rows, inner, full, m, blocks, out):
+    """Read the last block of m windows, sum up the windows, and move the blocks that the next ones share to the front.
+
+    One call for all, since calls from Python cost as much as the sums of a few windows. Arguments as in `block_sums`
+    and `window_sums`; windows have no tail.
+    """
+    keep = blocks - 1
+    block_sums(signal, begin, step, want, kept, adds, level, keep, inner, full)
+    link(kinds, rows, full, keep, m, level)
+    window_sums(kinds, rows, inner, full, full, m, blocks, step, 0, level, out)
+    for r in range(len(full)):
+        for b in range(keep):
+            for c in range(full.shape[2]):
+                inner[r, b, c] = inner[r, m + b, c]
+                full[r, b, c] = full[r, m + b, c]

@@ -191,19 +191,23 @@ class Grid:
         layout = self.layout
         if self.whole:
             self._blocks(signal, start + np.arange(m) * self.step, self.length, 0, self._out, self._spare)
+        elif not self.tail:
+            begin = start + np.arange(self.blocks - 1, self.blocks - 1 + m) * self.step
+            merges.advance(
+                signal, begin, self.step, layout.want, layout.kept, k.ADDS, layout.level, layout.kinds, layout.rows,
+                self._inner, self._full, m, self.blocks, self._out,
+            )  # fmt: skip
         else:
             self._read(signal, start, self.blocks - 1, m)
-            tail = self._head_full if self.tail else self._full
             merges.window_sums(
-                layout.kinds, layout.rows, self._inner, self._full, tail, m, self.blocks, self.step, self.tail,
-                layout.level, self._out,
+                layout.kinds, layout.rows, self._inner, self._full, self._head_full, m, self.blocks, self.step,
+                self.tail, layout.level, self._out,
             )  # fmt: skip
             keep = self.blocks - 1
             for held in (self._inner, self._full):
                 held[:, :keep] = held[:, m : m + keep]
-            if self.tail:
-                for held in (self._head_inner, self._head_full):
-                    held[:, keep] = held[:, keep + m]
+            for held in (self._head_inner, self._head_full):
+                held[:, keep] = held[:, keep + m]
         return self._out[:, :m]
 
     def _read(self, signal: np.ndarray, start: int, first: int, m: int) -> None:
