@@ -19,7 +19,6 @@ if test "$1" = --quick; then
     run features --quick
     run bursts_spectral --rounds 1
 else
-    for name in features bursts_spectral training spine; do run "$name"; done
+    for name in features bursts_spectral predict training spine; do run "$name"; done
 fi
-run signals
 test -z "$failed" || { echo "failed:$failed" >&2; exit 1; }
