@@ -12,7 +12,7 @@ from myograph.evaluation import evaluate, prepare, read
 from myograph.protocols import LeaveOneSubjectOut, PooledSubjects
 from myograph.recipes import muscle_cnn_lstm as muscle
 from myograph.recording import Recording
-from myograph.reproduction import Context
+from myograph.reproduction import Context, write_page
 from myograph.training import NeuralClassifier
 from myograph.windows import EachChannel
 
@@ -83,6 +83,19 @@ def test_best_epoch_is_leaky_and_never_below_the_last(tmp_path):
     for row in rows:
         assert row.leaky
         assert row.values[0] >= row.honest[0]
+
+
+def test_confusion_matrices_are_kept_for_the_report(tmp_path):
+    context = Context("muscle_cnn_lstm", tmp_path)
+    context.evaluate("LSTM only", recipe(model="muscle_lstm", epochs=1), section="here", matrix=True)
+    (figure,) = context.figures
+    assert figure["title"] == "here, LSTM only"
+    assert set(figure["labels"]) == {"left_biceps", "right_biceps", "left_tibialis", "right_tibialis"}
+    tested = 2 * 4 * 1 * 2  # people, muscles, one burst of five, channels 0 and 8
+    assert np.sum(figure["matrix"]) == pytest.approx(tested, abs=4)
+    result = {"title": "t", "about": "a", "name": "n", "kind": "quick", "n_seeds": 1, "wall_s": 1, "finished": "today"}
+    write_page([result | {"dataset": None, "rows": [], "figures": context.figures}], tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text().count('class="cell') == 16
 
 
 def test_published_settings_and_the_real_data():

@@ -100,14 +100,22 @@ class Context:
         section: str = "",
         data: str = "",
         recordings: Sequence[Any] | None = None,
+        matrix: bool = False,
     ) -> Row:
-        """Evaluate a recipe with every seed and make a row of it: a value a subject, averaged over the seeds."""
+        """Evaluate a recipe with every seed and make a row of it: a value a subject, averaged over the seeds.
+
+        `matrix` keeps the confusion matrix, summed over folds and seeds, for the report.
+        """
         started = time.perf_counter()
         runs = []
         for seed in self.seeds:
             seeded = dataclasses.replace(recipe, seed=seed)
             report = lambda what, done, total: self.say(f"{setting}: {what}", done, total)  # noqa: E731
             runs.append(evaluate(seeded, recordings, root=self.folder / "runs", jobs=self.jobs, progress=report))
+        if matrix:
+            counts = np.sum([run.confusion for run in runs], axis=0)
+            title = ", ".join(filter(None, [section, setting]))
+            self.figures.append(plain({"title": title, "matrix": counts.tolist(), "labels": runs[0].labels}))
         over = runs[0].unit
         metrics = {m: tuple(np.mean([_values(run, m, over) for run in runs], axis=0).tolist()) for m in TITLES}
         honest = None
@@ -261,6 +269,7 @@ def write_page(results: Sequence[dict[str, Any]], path: Path) -> None:
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["shown"] = shown
     environment.filters["lines"] = lambda figure: Markup(_charts.lines(figure))
+    environment.filters["matrix"] = lambda figure: Markup(_charts.matrix(np.array(figure["matrix"]), figure["labels"]))
     template = environment.from_string(files("myograph").joinpath("reproduction.html.j2").read_text(encoding="utf-8"))
     style = files("myograph").joinpath("report.html.j2").read_text(encoding="utf-8")
     style = style[style.index("<style>") : style.index("</style>") + 8]

@@ -187,7 +187,7 @@ def muscle_cnn_lstm(context: Context) -> Iterator[Row]:
     for split, protocol in splits.items():
         for name in NETWORKS:
             yield context.evaluate(
-                name, recipe(name, protocol), PAPER[name][split], "accuracy", "last epoch", section=split
+                name, recipe(name, protocol), PAPER[name][split], "accuracy", "last epoch", section=split, matrix=True
             )
         for part, name in enumerate(("left or right", "biceps or tibialis")):
             yield context.evaluate(
@@ -197,6 +197,7 @@ def muscle_cnn_lstm(context: Context) -> Iterator[Row]:
                 "accuracy",
                 "random weights; the authors' setup for this is not stated",
                 section=split,
+                matrix=True,
             )
     yield context.evaluate(
         "hybrid, random, last 20 % of the bursts",
@@ -259,7 +260,7 @@ def best_epochs(context: Context, recipe: Any) -> Iterator[Row]:
         found = context.remember(f"curves of {name}", chosen.as_dict(), lambda chosen=chosen: watch(chosen))
         for kind in curves:
             for part, words in (("train", "train"), ("valid", "test")):
-                curves[kind][f"{name}, {words}"] = found[f"{part}_{kind}"]
+                curves[kind][f"{name.removeprefix('hybrid, ')}, {words}"] = found[f"{part}_{kind}"]
         best = int(np.argmax(found["valid_accuracy"]))
         yield Row(
             setting=f"{name}, best epoch on test",
@@ -277,7 +278,7 @@ def best_epochs(context: Context, recipe: Any) -> Iterator[Row]:
     for kind, series in curves.items():
         first = next(iter(series.values()))
         context.figure(
-            f"{kind.capitalize()} by epoch, intrapersonal",
+            f"{kind.capitalize()} of the hybrid by epoch, intrapersonal",
             series,
             list(range(1, len(first) + 1)),
             kind,
