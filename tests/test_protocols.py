@@ -21,7 +21,7 @@ from myograph import (
 )
 from myograph.audit import audit
 from myograph.errors import LeakageError, ProtocolError
-from myograph.protocols import Protocol
+from myograph.protocols import Protocol, SessionStream
 
 HONEST = [
     WithinSubject(test_repetitions=(2,)),
@@ -173,7 +173,11 @@ def test_one_subject_cannot_be_left_out(windows):
         lambda: WithinSubject((1,), (1, 2)),
         lambda: KFoldRepetitions(1),
         lambda: KFoldRepetitions(within="trial"),
+        lambda: KFoldRepetitions(2.5),
         lambda: PooledSubjects(0),
+        lambda: PooledSubjects(n_repeats=0),
+        lambda: SessionStream(n_initial=0.5),
+        lambda: WithinSubject(("first",)),
         lambda: LeaveOneSubjectOut(1.0),
         lambda: CrossSession(("a",), ("a",)),
         lambda: LeakyShuffledWindows(2.0),
@@ -252,3 +256,39 @@ def test_masks_and_positions_are_one(windows):
     fold = next(WithinSubject().folds(windows))
     masks = [np.isin(np.arange(len(windows)), rows) for rows in (fold.train, fold.test)]
     assert audit(windows, *masks) == audit(windows, fold.train, fold.test)
+
+
+def test_one_repetition_or_session_may_be_given_alone_and_sessions_as_numbers(windows):
+    assert WithinSubject(2, 1) == WithinSubject((2,), (1,))
+    assert CrossSession(test_sessions="late") == CrossSession(test_sessions=("late",))
+    rng = np.random.default_rng(0)
+    numbered = Windows.cut([make_recording(rng, session=s) for s in "123"], Windowing(100, 50))
+    (fold,) = CrossSession(test_sessions=(2, 3)).folds(numbered)
+    assert set(numbered.table["session"].iloc[fold.test]) == {"2", "3"}
+    with pytest.raises(ProtocolError, match="needs session 7, 8"):
+        list(CrossSession(test_sessions=(7, 8)).folds(numbered))
+
+
+def test_a_protocol_without_folds_is_told(windows):
+    with pytest.raises(ProtocolError, match="gives no folds; the windows have"):
+        list(KFoldRepetitions().folds(windows.table.iloc[:0]))
+
+
+def test_the_same_samples_with_other_labels_are_found():
+    recording = make_recording(np.random.default_rng(0))
+    twin = Recording(recording.signal.copy(), 100.0, recording.label[::-1].copy(), subject="copy")
+    windows = Windows.cut([recording, twin], Windowing(200, 100))
+    subject = windows.table["subject"].to_numpy()
+    with pytest.raises(LeakageError, match=r"share samples with train, first test window \d+ and train window \d+"):
+        audit(windows, subject == "1", subject == "copy")
+
+
+def test_steps_of_a_stream_share_their_train_rows_where_windows_straddle_borders():
+    label = np.tile(np.repeat([0, 1], 100), 4)
+    repetition = np.repeat([1, 2, 3, 4], 200)
+    recording = Recording(np.random.default_rng(0).normal(size=(1, 800)), 1000, label, "1", repetition)
+    windows = Windows.cut(recording, Windowing(50, 10, label_rule="majority"))
+    first, *others = SessionStream(by="repetition").folds(windows)
+    assert len(first.train) < (windows.table["repetition"] == 1).sum()
+    for fold in others:
+        np.testing.assert_array_equal(fold.train, first.train)

@@ -207,3 +207,30 @@ def test_no_recordings_and_unknown_columns_are_told():
         windows.where(sujet="1")
     with pytest.raises(IndexError, match="mask over"):
         windows[np.ones(3, bool)]
+
+
+def test_rows_that_are_one_channel_are_not_split_into_the_first_one():
+    recording = make_recording(np.random.default_rng(0), n_channels=3)
+    apart = Windows.cut(recording, Windowing(100, 50)).split_channels()
+    np.testing.assert_array_equal(apart.split_channels().batch(), apart.batch())
+    some = Windows.cut(recording, EachChannel(Windowing(100, 50), every=2))
+    assert set(some.split_channels().table["channel"]) == {0, 2}
+
+
+def test_subjects_and_sessions_are_found_by_their_number_too():
+    windows = Windows.cut([make_recording(np.random.default_rng(0), subject=s) for s in "12"])
+    for name in (2, "2", (2,), np.array([2]), {"2"}):
+        assert set(windows.where(subject=name).table["subject"]) == {"2"}
+    assert len(windows.where(repetition=1.0)) == len(windows.where(repetition=1)) > 0
+
+
+def test_no_windows_and_wrong_indices_are_told():
+    windows = Windows.cut(make_recording(np.random.default_rng(0)))
+    for ask in (lambda w: w.shape, lambda w: w.rate_hz, np.asarray):
+        with pytest.raises(ShapeError, match="there are no windows here"):
+            ask(windows[[]])
+    assert windows.batch([]).shape == (0, *windows.shape[1:])
+    assert len(windows[np.array(3)]) == 1
+    for rows in ("label", [0.0, 1.0]):
+        with pytest.raises(IndexError, match="row positions or a mask"):
+            windows[rows]

@@ -62,8 +62,9 @@ def audit(
     """
     table = windows.table
     train, test = (np.flatnonzero(r) if np.asarray(r).dtype == bool else np.asarray(r) for r in (train, test))
+    source = _sources(windows)
     shared = {
-        "samples": overlapping(table, test, train, _sources(windows)),
+        "samples": overlapping(table, test, train, source),
         "repetition": _sharing(table, REPETITION, test, train),
         **{claim: _sharing(table, columns, test, train) for claim, columns in CLAIMS.items()},
     }
@@ -71,7 +72,7 @@ def audit(
     if not leaky:
         for what in ("samples", "repetition", *disjoint):
             if shared[what].any():
-                raise LeakageError(_explain(table, name, what, train, test, shared[what]))
+                raise LeakageError(_explain(table, name, what, train, test, shared[what], source))
     return result
 
 
@@ -109,21 +110,29 @@ def _sources(windows: Windows) -> np.ndarray:
     keys: list[Any] = []
     for recording, look in zip(windows.recordings, looks):
         # Hashing whole signals is only worth it where two look alike at both ends.
-        keys.append(recording.content_hash if looks.count(look) > 1 else look)
+        keys.append(recording.samples_hash if looks.count(look) > 1 else look)
     numbers = {key: i for i, key in enumerate(dict.fromkeys(keys))}
     return np.array([numbers[key] for key in keys])
 
 
-def _explain(table: pd.DataFrame, name: str, what: str, train: np.ndarray, test: np.ndarray, shared: np.ndarray) -> str:
+def _explain(
+    table: pd.DataFrame,
+    name: str,
+    what: str,
+    train: np.ndarray,
+    test: np.ndarray,
+    shared: np.ndarray,
+    source: np.ndarray,
+) -> str:
     row = int(test[np.argmax(shared)])
     if what == "samples":
-        partner = next((int(t) for t in train if overlapping(table, test[shared][:1], np.array([t])).any()), None)
+        meets = overlapping(table, train, np.array([row]), source)
     else:
-        columns = REPETITION if what == "repetition" else CLAIMS[what]
-        partner = next(int(t) for t in train if all(table[c].iloc[t] == table[c].iloc[row] for c in columns))
+        meets = _sharing(table, REPETITION if what == "repetition" else CLAIMS[what], train, np.array([row]))
+    partner = int(train[np.argmax(meets)])
     first = table.iloc[row]
     where = f"subject {first['subject']}, session {first['session']}, repetition {first['repetition']}"
-    pair = f"test window {row} and train window {partner}" if partner is not None else f"test window {row}"
+    pair = f"test window {row} and train window {partner}"
     advice = (
         "split by repetition with a protocol from myograph.protocols"
         if what in ("samples", "repetition")

@@ -51,18 +51,29 @@ class Protocol:
         ProtocolError : the table lacks a subject, session or repetition that the protocol needs.
         """
         table = table_of(windows, self)
+        stream: dict[bytes, np.ndarray] = {}  # what the folds with the same train rows test in all
+        if self.sequential:
+            for _, train, test in self._folds(table):
+                key = np.packbits(train).tobytes()
+                stream[key] = stream.get(key, False) | test
+        empty = True
         for name, train, test in self._folds(table):
+            empty = False
+            # Steps of a stream are purged alike: with other train rows they would not be one stream any more.
+            near = np.flatnonzero(stream[np.packbits(train).tobytes()] if self.sequential else test)
             train, test = np.flatnonzero(train), np.flatnonzero(test)
             for part, rows in (("train", train), ("test", test)):
                 if not len(rows):
                     raise ProtocolError(f"{self}: fold {name!r} has no {part} windows; {_inventory(table)}")
             if not self.leaky:
-                train = train[~overlapping(table, train, test)]
+                train = train[~overlapping(table, train, near)]
                 if not len(train):
                     raise ProtocolError(
                         f"{self}: every train window of fold {name!r} shares samples with a test window"
                     )
             yield Fold(name, train, test)
+        if empty:
+            raise ProtocolError(f"{self} gives no folds; {_inventory(table)}")
 
     def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """scikit-learn's interface: (train, test) row positions of `X`, a Windows or its table."""
@@ -87,6 +98,7 @@ class WithinSubject(Protocol):
     train_repetitions: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
+        _as_tuples(self, int, "test_repetitions", "train_repetitions")
         both = set(self.test_repetitions) & set(self.train_repetitions or ())
         if both or not self.test_repetitions:
             raise ProtocolError(
@@ -122,9 +134,10 @@ class KFoldRepetitions(Protocol):
     within: str = "subject"
 
     def __post_init__(self) -> None:
-        if self.n_splits is not None and self.n_splits < 2:
+        if self.n_splits is not None and not _whole(self.n_splits, 2):
             raise ProtocolError(
-                f"n_splits is at least 2, or None to leave one repetition out at a time, got {self.n_splits}"
+                f"n_splits is a whole number of at least 2, or None to leave one repetition out at a time, got "
+                f"{self.n_splits!r}"
             )
         if self.within not in ("subject", "session"):
             raise ProtocolError(f"within is 'subject' or 'session', got {self.within!r}")
@@ -161,6 +174,8 @@ class PooledSubjects(Protocol):
     def __post_init__(self) -> None:
         if not 0 < self.test_fraction < 1:
             raise ProtocolError(f"test_fraction lies between 0 and 1, got {self.test_fraction}")
+        if not _whole(self.n_repeats, 1):
+            raise ProtocolError(f"n_repeats is a whole number of at least 1, got {self.n_repeats!r}")
 
     def _folds(self, table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         rng = np.random.default_rng(self.seed)
@@ -228,6 +243,7 @@ class CrossSession(Protocol):
     disjoint: ClassVar[tuple[str, ...]] = ("session",)
 
     def __post_init__(self) -> None:
+        _as_tuples(self, str, "train_sessions", "test_sessions")
         both = set(self.train_sessions or ()) & set(self.test_sessions or ())
         if both:
             raise ProtocolError(
@@ -265,9 +281,10 @@ class SessionStream(Protocol):
     sequential: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.by not in ("session", "repetition") or self.n_initial < 1:
+        if self.by not in ("session", "repetition") or not _whole(self.n_initial, 1):
             raise ProtocolError(
-                f"by is 'session' or 'repetition' and n_initial at least 1, got {self.by!r} and {self.n_initial}"
+                f"by is 'session' or 'repetition' and n_initial a whole number of at least 1, got {self.by!r} and "
+                f"{self.n_initial!r}"
             )
 
     @property
@@ -336,6 +353,23 @@ def _groups(table: pd.DataFrame, *columns: str, within: np.ndarray | None = None
         rows = codes == code
         first = table.iloc[int(np.argmax(rows))]
         yield ", session ".join(str(first[c]) for c in columns), rows
+
+
+def _as_tuples(protocol: Any, kind: type, *fields: str) -> None:
+    """One number or name, or several, as a tuple of `kind`: sessions are names, whoever writes them as numbers."""
+    for field in fields:
+        value = getattr(protocol, field)
+        if value is None:
+            continue
+        try:
+            several = tuple(map(kind, [value] if isinstance(value, (str, int, np.integer)) else value))
+        except (TypeError, ValueError) as error:
+            raise ProtocolError(f"{field} holds {'numbers' if kind is int else 'names'}, got {value!r}") from error
+        object.__setattr__(protocol, field, several)
+
+
+def _whole(value: Any, least: int) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= least
 
 
 def _inventory(table: pd.DataFrame) -> str:

@@ -175,12 +175,19 @@ class Recording:
             digest.update(np.ascontiguousarray(array))
         return digest.hexdigest()
 
+    @cached_property
+    def samples_hash(self) -> str:
+        """SHA-256 of the samples alone, however they are labelled."""
+        digest = hashlib.sha256(f"{self.signal.shape}{self.signal.dtype}".encode())
+        digest.update(np.ascontiguousarray(self.signal))
+        return digest.hexdigest()
+
     def with_signal(self, signal: np.ndarray, **changes: Any) -> Recording:
         """The same recording with other samples (a filter's output), and other fields as given."""
         return replace(self, signal=signal, **changes)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k != "content_hash"}
+        return {k: v for k, v in self.__dict__.items() if k not in ("content_hash", "samples_hash")}
 
     def __repr__(self) -> str:
         return (

@@ -241,6 +241,7 @@ class Windows:
     @property
     def n_samples(self) -> int:
         """Samples in a window; raises ShapeError where windows of several lengths (rates) are mixed."""
+        self._need_rows()
         lengths = np.unique(self.table["stop"].to_numpy() - self.table["start"].to_numpy())
         if len(lengths) != 1:
             raise ShapeError(
@@ -251,6 +252,7 @@ class Windows:
 
     @property
     def n_channels(self) -> int:
+        self._need_rows()
         if (self.table["channel"].to_numpy() >= 0).any():
             return 1
         counts = {self.recordings[i].n_channels for i in np.unique(self.table["recording"].to_numpy())}
@@ -262,12 +264,19 @@ class Windows:
 
     @property
     def rate_hz(self) -> float:
+        self._need_rows()
         rates = {self.recordings[i].rate_hz for i in np.unique(self.table["recording"].to_numpy())}
         if len(rates) != 1:
             raise ShapeError(
                 f"these windows have different rates ({sorted(rates)} Hz); resample the recordings to one rate"
             )
         return rates.pop()
+
+    def _need_rows(self) -> None:
+        if not len(self):
+            raise ShapeError(
+                "there are no windows here, so they have no shape and no rate; does the split or the selection leave any?"
+            )
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -306,7 +315,12 @@ class Windows:
             signal = self.recordings[row["recording"]].signal[:, row["start"] : row["stop"]]
             return signal if row["channel"] < 0 else signal[row["channel"] : row["channel"] + 1]
         if not isinstance(rows, slice):
-            rows = np.asarray(rows)
+            rows = np.atleast_1d(np.asarray(rows))
+            if rows.dtype.kind not in "iub" and rows.size:
+                raise IndexError(
+                    f"Windows are indexed by row positions or a mask, got {rows.dtype}; a column is w.table[...], "
+                    "a selection by value w.where(...)"
+                )
             if rows.dtype == bool and len(rows) != len(self):
                 raise IndexError(f"a mask over {len(self)} windows has {len(self)} entries, got {len(rows)}")
             if rows.size == 0:
@@ -319,7 +333,9 @@ class Windows:
         for column, values in columns.items():
             if column not in self.table.columns:
                 raise WindowError(f"Windows have no column {column!r}; there are {', '.join(self.table.columns)}")
-            values = [values] if isinstance(values, (str, int, np.integer)) else list(values)
+            values = [values] if np.isscalar(values) else list(values)
+            if isinstance(self.table[column].dtype, pd.CategoricalDtype):
+                values = [str(v) for v in values]
             keep &= self.table[column].isin(values).to_numpy()
         return self[keep]
 
@@ -329,7 +345,10 @@ class Windows:
         return Windows(self.recordings, self.table.assign(label=unknown))
 
     def split_channels(self) -> Windows:
-        """One row for every channel of every window, each of shape (1, time); rows of one window stay together."""
+        """One row for every channel of every window, each of shape (1, time); rows of one window stay together. Rows that
+        are one channel already stay as they are."""
+        if len(self) and (self.table["channel"].to_numpy() >= 0).all():
+            return self
         n = self.n_channels
         table = self.table.loc[self.table.index.repeat(n)].reset_index(drop=True)
         table["channel"] = np.tile(np.arange(n, dtype=np.int16), len(self))
