@@ -216,6 +216,7 @@ def test_k_folds_leave_every_repetition_out_once(folder):
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(1800)
 def test_random_samples_look_solved_and_a_repetition_left_out_is_not():
     context = Context("hd_mobilenet", None)
     ice, _ = hd.cohorts(context)

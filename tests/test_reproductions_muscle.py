@@ -149,6 +149,7 @@ def quick():
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(1800)
 def test_muscles_are_told_apart_within_persons_and_pretraining_does_no_harm(quick):
     random, pretrained = (quick(f"hybrid, {how}", PooledSubjects(0.2)) for how in ("random", "pretrained"))
     assert random >= 0.90
@@ -156,6 +157,7 @@ def test_muscles_are_told_apart_within_persons_and_pretraining_does_no_harm(quic
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(1800)
 def test_another_persons_side_is_a_guess_and_the_muscle_is_not(quick):
     unseen = LeaveOneSubjectOut()
     assert 0.40 <= quick("hybrid, random", unseen) <= 0.60
