@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from scipy.io import loadmat, savemat
 
 from myograph import Recording
 from myograph.datasets import DATASETS, load
-from myograph.errors import ConfigError, DataError
+from myograph.errors import ConfigError, DataError, UnknownNameError
 
 NAMES = (
     "capgmyo",
@@ -225,14 +226,15 @@ def test_csl_hdemg_leaves_out_every_eighth_row(shelf: Callable[[str], Path]) -> 
     ]
     assert [int(r.repetition.max()) for r in recordings] == [30, 10, 10, 30, 10, 10]
     cells = loadmat(folder / "subject2" / "session1" / "gest1.mat")["gestures"]
-    kept = np.delete(cells[0, 3], np.s_[7:192:8], axis=0)
+    assert cells.shape == (10, 1)  # the archive's own example reads gestures[i, 0]
+    kept = np.delete(cells[3, 0], np.s_[7:192:8], axis=0).astype(np.float32)
     recording = recordings[1]
     np.testing.assert_array_equal(one(recording, "gesture 1", 4), kept)
     assert recording.n_channels == 168
     assert recording.rate_hz == 2048
     # Rows of the file run down a column of eight electrodes: row 9 (from 0) is the second of the second column.
     assert recording.layout.index()[1, 1] == 8
-    np.testing.assert_array_equal(one(recording, "gesture 1", 4)[8], cells[0, 3][9])
+    np.testing.assert_array_equal(one(recording, "gesture 1", 4)[8], cells[3, 0][9].astype(np.float32))
 
 
 def test_ice_lab_drops_column_193(shelf: Callable[[str], Path]) -> None:
@@ -250,13 +252,13 @@ def test_capgmyo_databases(shelf: Callable[[str], Path]) -> None:
     folder = shelf("capgmyo")
     (recording,) = read("capgmyo", folder, "2")
     np.testing.assert_array_equal(
-        one(recording, "pointing index", 3), loadmat(folder / "dba" / "002-007-003.mat")["data"].T
+        one(recording, "pointing index", 3), loadmat(folder / "dba-preprocessed-002" / "002-007-003.mat")["data"].T
     )
     assert (len(recording.label_names), recording.unit) == (8, "normalised")
     days = read("capgmyo", folder, "2", database="b")
     assert [r.session for r in days] == ["1", "2"]
     for number, day in zip((3, 4), days):
-        expected = loadmat(folder / "dbb" / f"{number:03d}-001-002.mat")["data"].T
+        expected = loadmat(folder / f"dbb-preprocessed-{number:03d}" / f"{number:03d}-001-002.mat")["data"].T
         np.testing.assert_array_equal(one(day, "thumb up", 2), expected)
     assert len(read("capgmyo", folder, "1", database="c")[0].label_names) == 12
     with pytest.raises(ConfigError, match="database is 'a', 'b' or 'c', got 'd'"):
@@ -279,10 +281,15 @@ def test_capgmyo_databases(shelf: Callable[[str], Path]) -> None:
             {"emg": np.zeros((9, 4)), "relabel": np.full((9, 1), 7), "gestureCounter": np.ones((9, 1))},
             "holds labels .* 1 to 6 were expected",
         ),
-        ("csl_hdemg", "subject1/session1/gest1.mat", {"gestures": np.zeros((192, 50))}, "is a cell array of"),
+        ("csl_hdemg", "subject1/session1/gest1.mat", {"gestures": np.zeros((192, 50))}, "a cell array of trials"),
         ("ice_lab", "001-001-001.mat", {"Data": np.zeros((50, 64))}, "64 channels .* 192 channels"),
-        ("ice_lab", "001-001-001.mat", {"x": np.zeros((50, 192))}, "lacks 'data'"),
-        ("capgmyo", "dba/001-001-001.mat", {"data": np.full((50, 128), np.nan)}, "samples that are NaN"),
+        ("ice_lab", "001-001-001.mat", {"x": np.zeros((50, 192))}, "lacks 'Data', it has x"),
+        (
+            "capgmyo",
+            "dba-preprocessed-001/001-001-001.mat",
+            {"data": np.full((50, 128), np.nan)},
+            "samples that are NaN",
+        ),
         ("flexemg", "001-Session1Train/001-001.mat", {"raw": np.zeros((50, 96)), "p": 1}, "does not say order"),
         ("flexemg", "001-Session1Train/001-001.mat", {"raw": np.zeros((50, 60)), "p": 1}, "64 or more"),
     ],
@@ -295,6 +302,105 @@ def test_malformed_matlab_files(
     with pytest.raises(DataError, match=message) as caught:
         read(name, folder, "1")
     assert "again" in str(caught.value)
+
+
+SIGNALS = {
+    "capgmyo": ("dba-*/001-001-001.mat", "data"),
+    "csl_hdemg": ("subject1/session1/gest0.mat", "gestures"),
+    "flexemg": ("001-Session1Train/001-001.mat", "raw"),
+    "ice_lab": ("001-001-001.mat", "Data"),
+    "ninapro_db5": ("S1_E1_A1.mat", "emg"),
+    "trigno_maize": ("subject2/left_biceps.mat", "emg"),
+    "unibo_inail": ("user_1_day_1_posture_1.mat", "emg"),
+}
+TRACKS = {"ninapro_db5": ("restimulus", "rerepetition"), "unibo_inail": ("relabel", "gestureCounter")}
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_variables_that_are_no_signal_are_a_named_error(own: Callable[[str], Path], name: str) -> None:
+    folder = own(name)
+    pattern, key = SIGNALS[name]
+    path = next(folder.rglob(pattern))
+    good = {k: v for k, v in loadmat(path).items() if not k.startswith("__")}
+    subject = "2" if name == "trigno_maize" else "1"
+    odd: dict[str, object] = dict.fromkeys(("text", *TRACKS.get(name, ())), "abc")
+    odd |= {"struct": {"a": 1}, "empty": np.zeros((0, 0)), "cube": np.zeros((4, 5, 6))}
+    odd |= {"complex": np.ones(np.shape(good[key])) * 1j}
+    for what, value in odd.items():
+        changed = what if what in TRACKS.get(name, ()) else key
+        savemat(path, {**good, changed: value})
+        with pytest.raises(DataError, match=path.name.replace(".", r"\.")) as caught:
+            next(iter(DATASETS.create(name).read(folder, [subject])))
+        assert "; " in str(caught.value), f"no advice where {changed} is {what}"
+
+
+def test_labels_that_are_no_whole_numbers(own: Callable[[str], Path]) -> None:
+    folder = own("unibo_inail")
+    path = next(folder.rglob("user_1_day_1_posture_1.mat"))
+    good = {k: v for k, v in loadmat(path).items() if not k.startswith("__")}
+    for value in (1.5, np.nan, 1e12):
+        bad = good["gestureCounter"].copy()
+        bad[3] = value
+        savemat(path, {**good, "gestureCounter": bad})
+        with pytest.raises(DataError, match="'gestureCounter' is a whole number a sample, got"):
+            read("unibo_inail", folder, "1")
+
+
+@pytest.mark.parametrize("name", [*NAMES, "3dc", "myoarmband", "ninapro_db1"])
+def test_a_subject_that_is_not_there_is_named(shelf: Callable[[str], Path], name: str) -> None:
+    dataset = DATASETS.create(name)
+    for ask in (dataset.read, dataset.examine):
+        with pytest.raises(UnknownNameError, match=f"no subject of {name} named 'nobody'"):
+            list(ask(shelf(name), ["nobody"] if ask == dataset.read else "nobody"))
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("capgmyo", "dba-*/001-002-003.mat"),
+        ("delsys_csv", "recording 1.csv"),
+        ("flexemg", "001-Session1Train/001-001.mat"),
+        ("ice_lab", "001-002-003.mat"),
+        ("plux_biceps", "emg_bursts.h5"),
+        ("unibo_inail", "user_1_day_1_posture_1.mat"),
+    ],
+)
+def test_one_recording_in_two_places_is_not_read_twice(own: Callable[[str], Path], name: str, file: str) -> None:
+    folder = own(name)
+    path = next(folder.rglob(file))
+    second = folder / "copies" / path.relative_to(folder)
+    second.parent.mkdir(parents=True)
+    shutil.copy(path, second)
+    with pytest.raises(DataError, match="keep one") as caught:
+        list(DATASETS.create(name).read(folder))
+    assert str(path) in str(caught.value)
+    assert str(second) in str(caught.value)
+
+
+def test_folders_of_one_name(own: Callable[[str], Path]) -> None:
+    folder = own("3dc")
+    (folder / "__MACOSX" / "Participant1").mkdir(parents=True)
+    assert DATASETS.create("3dc").subjects(folder) == ["1", "2"]
+    shutil.copytree(next(folder.rglob("3DCDataset-main/Participant2")), folder / "old" / "Participant2")
+    with pytest.raises(DataError, match="Participant2 have one name; keep one"):
+        DATASETS.create("3dc").subjects(folder)
+
+
+def test_check_notes_what_an_export_announces_and_lacks(own: Callable[[str], Path]) -> None:
+    folder = own("delsys_csv")
+    path = folder / "recording 1.csv"
+    lines = path.read_text().splitlines()
+    announced = {
+        int(line.split("Number of points: ")[1].split()[0]) for line in lines if ": EMG " in line and "Number" in line
+    }
+    path.write_text("\n".join(lines[:-7]) + "\n")
+    found, recording = DATASETS.create("delsys_csv").examine(folder, "recording 1")
+    n = recording.n_samples
+    assert (found.level, found.where) == ("note", str(path))
+    assert found.what == f"the header counts {max(announced)} samples of EMG, {n} are there"
+    header = "\n".join(lines).replace(f"Number of points: {max(announced)} ", f"Number of points: {n} ")
+    path.write_text("\n".join(header.splitlines()[:-7]) + "\n")
+    assert [type(f) for f in DATASETS.create("delsys_csv").examine(folder, "recording 1")] == [Recording]
 
 
 def test_flexemg_without_the_map_of_its_array(own: Callable[[str], Path]) -> None:

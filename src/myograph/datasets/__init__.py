@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -25,6 +25,8 @@ DATASETS = Registry("data set", "myograph.datasets")
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(message, done, total)."""
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,12 @@ def stop_at_errors(finding: Finding) -> None:
     """Raise a finding that keeps data from being read; others pass. What `read` does where `examine` collects."""
     if finding.level == "error":
         raise DataError(f"{finding.where}: {finding.what}; {finding.advice}")
+
+
+def as_finding(error: MyographError, where: str | Path) -> Finding:
+    """An error as a Finding: what `examine` collects where `read` raises. Its advice is what follows the first "; "."""
+    what, _, advice = str(error).partition("; ")
+    return Finding("error", str(where), what, advice or "put this right, then check again")
 
 
 class Dataset:
@@ -85,7 +93,8 @@ class Dataset:
     def read(self, folder: Path, subjects: Iterable[str] | None = None) -> Iterator[Recording]:
         """Recordings of the given subjects (all if None), subject by subject; no other subject is parsed.
 
-        Raises DataError where a file is missing, damaged or not in the expected layout.
+        Raises DataError where a file is missing, damaged or not in the expected layout, UnknownNameError for a subject
+        that is not there.
         """
         raise NotImplementedError(f"{type(self).__name__} defines no read(folder, subjects)")
 
@@ -109,13 +118,20 @@ class Dataset:
         try:
             yield from self.read(folder, [subject])
         except MyographError as error:
-            yield Finding("error", f"subject {subject}", str(error), "put this right, then check again")
+            yield as_finding(error, f"subject {subject}")
 
     def check(self, folder: Path, progress: Progress | None = None) -> list[Finding]:
         """Everything missing, damaged or odd in the folder, going on after each."""
         from myograph.datasets._check import check
 
         return check(self, Path(folder), progress)
+
+
+def of_subject(found: Mapping[str, Found], subject: str, name: str) -> Found:
+    """What was found of one subject; UnknownNameError, with the nearest names, where the data set `name` lacks it."""
+    if subject not in found:
+        raise unknown_name(f"subject of {name}", subject, found)
+    return found[subject]
 
 
 def natural(name: str) -> list[tuple[int, int | str]]:

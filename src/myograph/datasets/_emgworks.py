@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from myograph.errors import DataError
+from myograph.quality import Finding
 
-HEADER = re.compile(r"Label: (?P<label>.*?) Sampling frequency: (?P<rate>\S+) .*?Unit: (?P<unit>.*?) Domain Unit:")
+HEADER = re.compile(
+    r"Label: (?P<label>.*?) Sampling frequency: (?P<rate>\S+) (?:Number of points: (?P<points>\d+) )?"
+    r".*?Unit: (?P<unit>.*?) Domain Unit:"
+)
 TO_UV = {"V": 1e6, "mV": 1e3, "uV": 1.0, "µV": 1.0}
 MAX_HEADER_LINES = 2000
 
@@ -48,7 +53,7 @@ def read_emgworks(path: Path) -> Export:
         signals, n_header = _header(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error}; {again}") from error
-    emg = [i for i, s in enumerate(signals) if "EMG" in s["label"].upper() and s["unit"] in TO_UV]
+    emg = [i for i, s in enumerate(signals) if _is_emg(s)]
     if not emg:
         raise DataError(f"{path} names no EMG signal in V, mV or uV among its {len(signals)} header lines; {again}")
     rates = {float(signals[i]["rate"]) for i in emg}
@@ -82,6 +87,25 @@ def read_emgworks(path: Path) -> Export:
         rates.pop(),
         np.stack([c[: min(lengths)] for c in columns]).astype(np.float32),
     )
+
+
+def not_exported(path: Path, n_samples: int) -> Iterator[Finding]:
+    """A note where the header of a readable export counts more EMG samples than there are.
+
+    That is so of an export of a part of the recording, and is all that can be told of a file cut at the end of a row.
+    """
+    counts = [int(s["points"]) for s in _header(path)[0] if _is_emg(s) and s["points"]]
+    if counts and max(counts) > n_samples:
+        yield Finding(
+            "note",
+            str(path),
+            f"the header counts {max(counts)} samples of EMG, {n_samples} are there",
+            "right where a part of the recording was exported; if not, the file is cut short: export it again",
+        )
+
+
+def _is_emg(signal: dict[str, str]) -> bool:
+    return "EMG" in signal["label"].upper() and signal["unit"] in TO_UV
 
 
 def _header(path: Path) -> tuple[list[dict[str, str]], int]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import zipfile
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from myograph.datasets._description import UNITS, Description
-from myograph.datasets._matlab import read_matlab
+from myograph.datasets._matlab import names_in, read_matlab
 from myograph.errors import ConfigError, DataError, need
 
 if TYPE_CHECKING:
@@ -157,17 +159,7 @@ def _names(path: Path) -> list[str]:
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as file:
             return sorted(file.files)
-    from scipy.io import whosmat
-
-    try:
-        return [name for name, _, _ in whosmat(path)]
-    except (NotImplementedError, ValueError):
-        import h5py
-
-        found: list[str] = []
-        with h5py.File(path, "r") as file:
-            file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
-        return found
+    return names_in(path)
 
 
 def _load(path: Path, names: list[str]) -> list[np.ndarray]:
@@ -214,7 +206,7 @@ def _edf(path: Path) -> Table:
 
     pyedflib = need("pyedflib", "formats")
     with pyedflib.EdfReader(str(path)) as file:
-        labels = [name.strip() for name in file.getSignalLabels()]
+        labels = _distinct(file.getSignalLabels())
         rates = np.asarray(file.getSampleFrequencies(), float)
         units = [file.getPhysicalDimension(i).strip().lower() for i in range(len(labels))]
         to_uv = {n: _VOLTS[u] for n, u in zip(labels, units) if u in _VOLTS}
@@ -234,9 +226,10 @@ def _wfdb(path: Path) -> Table:
 
     wfdb = need("wfdb", "formats")
     record = wfdb.rdrecord(str(path.with_suffix("")))
-    columns = pd.DataFrame(record.p_signal, columns=list(record.sig_name))
+    names = _distinct(record.sig_name)
+    columns = pd.DataFrame(record.p_signal, columns=names)
     units = [str(u).strip().lower() for u in record.units]
-    to_uv = {n: _VOLTS[u] for n, u in zip(record.sig_name, units) if u in _VOLTS}
+    to_uv = {n: _VOLTS[u] for n, u in zip(names, units) if u in _VOLTS}
     onsets, texts = np.zeros(0), []
     if path.with_suffix(".atr").is_file():
         notes = wfdb.rdann(str(path.with_suffix("")), "atr")
@@ -244,6 +237,15 @@ def _wfdb(path: Path) -> Table:
         texts = [aux.strip("\x00 ") or symbol for aux, symbol in zip(notes.aux_note, notes.symbol)]
     columns[ANNOTATIONS] = _spans(len(columns), record.fs, onsets, np.zeros(len(onsets)), texts)
     return Table(columns, True, float(record.fs), to_uv)
+
+
+def _distinct(names: Iterable[str]) -> list[str]:
+    """Names that differ: the second "EMG" is "EMG.1", as pandas calls columns of a CSV file."""
+    found: list[str] = []
+    for name in (str(n).strip() for n in names):
+        free = (f"{name}.{i}" if i else name for i in count())
+        found.append(next(n for n in free if n not in found))
+    return found
 
 
 def _spans(n: int, rate_hz: float, onsets: Any, durations: Any, texts: Any) -> np.ndarray:

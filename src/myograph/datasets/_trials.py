@@ -11,7 +11,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from myograph.datasets import Dataset, natural, stop_at_errors
+from myograph.datasets import Dataset, as_finding, natural, of_subject, stop_at_errors
+from myograph.datasets._matlab import AGAIN
 from myograph.errors import DataError
 from myograph.quality import Finding
 from myograph.recording import Layout, Recording, Unit
@@ -54,23 +55,22 @@ class OneFileATrial(Dataset):
         return sorted(self.people(Path(folder)), key=natural)
 
     def sources(self, folder: Path, subject: str) -> list[Path]:
-        trials = self.trials(self.people(Path(folder))[subject])
+        trials = self.trials(of_subject(self.people(Path(folder)), subject, self.name))
         return [t.path for session in trials.values() for t in session if t.path.is_file()]
 
     def read(self, folder: Path, subjects: Iterable[str] | None = None) -> Iterator[Recording]:
         people = self.people(Path(folder))
         for subject in self.subjects(folder) if subjects is None else subjects:
-            for session, trials in self.trials(people[subject]).items():
+            for session, trials in self.trials(of_subject(people, subject, self.name)).items():
                 recording = self._session(subject, session, trials, stop_at_errors)
                 if recording is not None:
                     yield recording
 
     def examine(self, folder: Path, subject: str) -> Iterator[Recording | Finding]:
         try:
-            sessions = self.trials(self.people(Path(folder))[subject])
+            sessions = self.trials(of_subject(self.people(Path(folder)), subject, self.name))
         except DataError as error:  # where a file of the data set's own says which trials there are
-            what, _, advice = str(error).partition("; ")
-            yield Finding("error", f"{self.name}, subject {subject}", what, advice)
+            yield as_finding(error, f"{self.name}, subject {subject}")
             return
         for session, trials in sessions.items():
             findings: list[Finding] = []
@@ -89,8 +89,7 @@ class OneFileATrial(Dataset):
                 parts.append(self._samples(trial.path))
                 kept.append(trial)
             except DataError as error:
-                what, _, advice = str(error).partition("; ")
-                report(Finding("error", str(trial.path), what, advice))
+                report(as_finding(error, trial.path))
         if not parts:
             return None
         lengths = np.array([p.shape[1] for p in parts])
@@ -119,30 +118,60 @@ class OneFileATrial(Dataset):
         )
 
     def _samples(self, path: Path) -> np.ndarray:
-        again = "copy or download it again"
         try:
             signal = self.parse(path)
         except FileNotFoundError:
-            raise DataError(f"this file is missing; {again}, or leave the subject out") from None
+            raise DataError(f"this file is missing; {AGAIN}, or leave the subject out") from None
         except DataError:
             raise
         except (OSError, ValueError) as error:
-            raise DataError(f"this file is cut short or damaged: {error}; {again}") from error
+            raise DataError(f"this file is cut short or damaged: {error}; {AGAIN}") from error
         if signal.shape[0] != self.n_channels or not signal.shape[1]:
             raise DataError(
                 f"this file holds {signal.shape[0]} channels x {signal.shape[1]} samples, {self.n_channels} channels "
-                f"and some samples were expected; {again}"
+                f"and some samples were expected; {AGAIN}"
             )
         if not np.isfinite(signal).all():
-            raise DataError(f"this file holds {int((~np.isfinite(signal)).sum())} samples that are NaN; {again}")
+            raise DataError(f"this file holds {int((~np.isfinite(signal)).sum())} samples that are NaN; {AGAIN}")
         return signal
 
 
 def find_folders(root: Path, pattern: str) -> dict[str, Path]:
-    """Folders below `root` whose whole name matches, by name; nothing below one of them is looked at."""
+    """Folders below `root` whose whole name matches, by name; nothing below one of them is looked at.
+
+    Raises DataError where two have one name.
+    """
     found: dict[str, Path] = {}
     for place, folders, _ in os.walk(root):
-        matching = [f for f in folders if re.fullmatch(pattern, f)]
-        found |= {f: Path(place) / f for f in matching}
-        folders[:] = [f for f in folders if f not in matching]
+        matching = sorted(f for f in folders if re.fullmatch(pattern, f))
+        for name in matching:
+            if name in found:
+                raise DataError(f"{found[name]} and {Path(place) / name} have one name; keep one of them, or rename it")
+            found[name] = Path(place) / name
+        # Archives made on a Mac hold the names of all folders a second time, without the data.
+        folders[:] = [f for f in folders if f not in matching and f != "__MACOSX"]
+    return found
+
+
+def read_rows(path: Path) -> np.ndarray:
+    """(column, row) float32 numbers of a text file: commas between them, no header. A row cut short ends in NaN."""
+    import pandas as pd
+
+    return np.ascontiguousarray(pd.read_csv(path, header=None, dtype=np.float32).to_numpy().T)
+
+
+def numbered(paths: Iterable[Path]) -> dict[int, dict[tuple[int, int], Path]]:
+    """Paths by the numbers in names such as 001-002-003.mat: for each subject, those of (gesture, repetition).
+
+    Other names are passed over. Raises DataError where two files have the same numbers.
+    """
+    found: dict[int, dict[tuple[int, int], Path]] = {}
+    for path in sorted(paths):
+        match = re.fullmatch(r"(\d{3})-(\d{3})-(\d{3})\.mat", path.name)
+        if match is None:
+            continue
+        subject, gesture, repetition = map(int, match.groups())
+        first = found.setdefault(subject, {}).setdefault((gesture, repetition), path)
+        if first is not path:
+            raise DataError(f"{first} and {path} have one name; keep one of them")
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,14 +9,13 @@ from typing import Literal
 import numpy as np
 
 from myograph.datasets import DATASETS, natural
-from myograph.datasets._matlab import read_matlab, write_matlab
-from myograph.datasets._trials import OneFileATrial, Trial
+from myograph.datasets._matlab import matrix, read_matlab, write_matlab
+from myograph.datasets._trials import OneFileATrial, Trial, numbered
 from myograph.errors import ConfigError, DataError
 from myograph.protocols import KFoldRepetitions
 from myograph.recording import Layout
 from myograph.windows import Windowing
 
-FILE = re.compile(r"(\d{3})-(\d{3})-(\d{3})\.mat")
 HAND = (
     "thumb up",
     "extension of index and middle, flexion of the others",
@@ -38,11 +36,16 @@ class CapgMyo(OneFileATrial):
 
     database : "a" (18 people, 8 gestures), "b" (10 people on two days) or "c" (10 people, 12 finger movements).
 
+    Signal (128, time): channels run along the arm first, 16 columns of 8 (Geng et al. 2016, doi:10.1038/srep36571, use
+    16 x 8 images; which edge comes first is our reading). Values lie in [-1, 1] and are given as they are,
+    "normalised": descriptions by others say that 1 is 2.5 mV, which we could not check against the paper.
+
     Layout: `{subject:03d}-{gesture:03d}-{trial:03d}.mat` with `data` (1000, 128), in folders whose names begin with
-    dba, dbb or dbc where more than one database is there. In DB-b the numbers 2n-1 and 2n are the sessions 1 and 2 of
-    person n (our reading of the numbering). Gestures 100 and 101 of DB-a, maximal contractions, are left out. Channels
-    run along the arm first: 16 columns of 8 (Geng et al. 2016, doi:10.1038/srep36571, use 16 x 8 images). The files'
-    values lie in [-1, 1]; what they are in µV we could not verify, so the unit is "normalised".
+    dba, dbb or dbc (as published: `dba-preprocessed-001`) where more than one database is there. In DB-b the numbers
+    2n-1 and 2n are the sessions 1 and 2 of person n, as in the authors' program. Gestures 100 and 101, maximal
+    contractions, are left out. The names of DB-c's finger movements are not in the files: they go by number.
+
+    Source: Du et al. 2017, doi:10.3390/s17030458. Licence: not known.
     """
 
     database: Literal["a", "b", "c"] = "a"
@@ -71,21 +74,20 @@ class CapgMyo(OneFileATrial):
 
     def _numbers(self, folder: Path) -> dict[int, dict[tuple[int, int], Path]]:
         """For each subject number of the files: path of (gesture, trial)."""
-        paths = [p for p in Path(folder).rglob("*.mat") if FILE.fullmatch(p.name)]
+        paths = list(Path(folder).rglob("*.mat"))
         parts = {p: [q.lower() for q in p.relative_to(folder).parts[:-1]] for p in paths}
         if any(q.startswith(("dba", "dbb", "dbc")) for names in parts.values() for q in names):
             paths = [p for p in paths if any(q.startswith(f"db{self.database}") for q in parts[p])]
-        found: dict[int, dict[tuple[int, int], Path]] = {}
-        for path in paths:
-            number, gesture, trial = map(int, path.stem.split("-"))
-            if 1 <= gesture <= len(self.label_names):
-                found.setdefault(number, {})[gesture, trial] = path
-        if not found:
+        found = {
+            number: {key: path for key, path in files.items() if 1 <= key[0] <= len(self.label_names)}
+            for number, files in numbered(paths).items()
+        }
+        if not any(found.values()):
             raise DataError(
                 f"capgmyo: {folder} holds no files of DB-{self.database} such as 001-001-001.mat; unpack them there, in "
                 f"a folder db{self.database}"
             )
-        return found
+        return {number: files for number, files in found.items() if files}
 
     def _person(self, number: int) -> tuple[str, str]:
         return (str((number + 1) // 2), str(2 - number % 2)) if self.database == "b" else (str(number), "1")
@@ -109,7 +111,7 @@ class CapgMyo(OneFileATrial):
 
     def parse(self, path: Path) -> np.ndarray:
         (data,) = read_matlab(path, ("data",))
-        return np.ascontiguousarray(data.T, dtype=np.float32)
+        return matrix(data, path, "data", f"(time, {self.n_channels})")
 
     def write_miniature(self, folder: Path, rng: np.random.Generator) -> None:
         for database, names in GESTURES.items():
@@ -117,7 +119,8 @@ class CapgMyo(OneFileATrial):
                 for gesture in range(1, len(names) + 1):
                     loud = 0.01 + 0.1 * (np.arange(128) // 8 == gesture)
                     for trial in range(1, 5 if database == "a" else 3):
-                        path = folder / f"db{database}" / f"{number:03d}-{gesture:03d}-{trial:03d}.mat"
+                        home = folder / f"db{database}-preprocessed-{number:03d}"
+                        path = home / f"{number:03d}-{gesture:03d}-{trial:03d}.mat"
                         samples = np.clip(rng.normal(size=(180, 128)) * loud, -1, 1).round(3)
                         numbers = {"subject": number, "gesture": gesture, "trial": trial}
                         write_matlab(

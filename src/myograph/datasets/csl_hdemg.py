@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from myograph.datasets import DATASETS, Dataset, natural
-from myograph.datasets._matlab import read_matlab, write_matlab
+from myograph.datasets import DATASETS
+from myograph.datasets._files import File, OneFileARecording
+from myograph.datasets._matlab import AGAIN, read_matlab, write_matlab
 from myograph.datasets._trials import find_folders
-from myograph.errors import DataError, MyographError
+from myograph.errors import DataError
 from myograph.protocols import KFoldRepetitions
 from myograph.quality import Finding
 from myograph.recording import Layout, Recording
@@ -26,12 +27,21 @@ N_GESTURES = 27
 
 @DATASETS.register
 @dataclass(frozen=True)
-class CslHdemg(Dataset):
+class CslHdemg(OneFileARecording):
     """A Recording a gesture and session (five days): its trials of about 3 s one after another, 10 of each, 30 idle.
 
-    Layout: `subject{s}/session{k}/gest{g}.mat`, a cell array `gestures` of (192, time) trials, gest0 the idle gesture.
-    Rows 8, 16, …, 192 carry no signal and are left out: 168 = 7 x 24, row 0 at the proximal end. The scale is not
-    stated: "adc".
+    Signal (168, time): 24 columns of 8 electrodes, neighbours of a column subtracted from one another by the amplifier.
+    Channel 7 c + r is electrode r + 1 less electrode r + 2 of column c, r = 0 at the proximal end. Every eighth row of
+    the files (8, 16, …, 192) spans two columns, means nothing and is left out, as the data set's own description asks.
+
+    Layout: `subject{s}/session{k}/gest{g}.mat`, g from 0 to 26, with a cell array `gestures`, (trial, 1), of (192,
+    time) trials at 2048 Hz. gest0 is the idle gesture: programs of others read it so, and it is the one with 30 trials;
+    the description itself does not give its number. It names no other gesture either, so these are "gesture 1" to
+    "gesture 26". Not stated: the unit (the authors' example draws RMS values up to 0.0035), hence "adc"; the spacing
+    and whether the last column meets the first.
+
+    Source: Amma et al. 2015, doi:10.1145/2702123.2702501, and the description in the archive. Licence: none stated; the
+    authors ask to cite the paper.
     """
 
     name = "csl_hdemg"
@@ -48,39 +58,21 @@ class CslHdemg(Dataset):
     label_names = ("idle", *(f"gesture {i}" for i in range(1, N_GESTURES)))
     layout = Layout(tuple(i % 7 for i in range(168)), tuple(i // 7 for i in range(168)))
 
-    def _files(self, folder: Path) -> dict[str, list[tuple[str, int, Path]]]:
-        found = {}
-        for name, home in find_folders(Path(folder), r"subject\d+").items():
-            files = []
+    def listed(self, folder: Path) -> Iterator[File]:
+        for name, home in find_folders(folder, r"subject\d+").items():
             for session, place in find_folders(home, r"session\d+").items():
                 for path in place.glob("gest*.mat"):
                     match = re.fullmatch(r"gest(\d+)\.mat", path.name)
                     if match and int(match[1]) < N_GESTURES:
-                        files.append((session.removeprefix("session"), int(match[1]), path))
-            if files:
-                found[name.removeprefix("subject")] = sorted(files, key=lambda f: (natural(f[0]), f[1]))
-        if not found:
-            raise DataError(
-                f"csl_hdemg: {folder} holds no files such as subject1/session1/gest1.mat; unpack the data set there"
-            )
-        return {s: found[s] for s in sorted(found, key=natural)}
+                        subject, session = name.removeprefix("subject"), session.removeprefix("session")
+                        yield File(path, subject, session, int(match[1]))
 
-    def subjects(self, folder: Path) -> list[str]:
-        return list(self._files(folder))
+    def expected(self) -> str:
+        return "files such as subject1/session1/gest1.mat; unpack the data set there"
 
-    def sources(self, folder: Path, subject: str) -> list[Path]:
-        return [path for _, _, path in self._files(folder)[subject]]
-
-    def read(self, folder: Path, subjects: Iterable[str] | None = None) -> Iterator[Recording]:
-        files = self._files(folder)
-        for subject in files if subjects is None else subjects:
-            for session, gesture, path in files[subject]:
-                yield self._recording(subject, session, gesture, path)
-
-    def examine(self, folder: Path, subject: str) -> Iterator[Recording | Finding]:
-        files = self._files(folder)[subject]
-        for session in dict.fromkeys(s for s, _, _ in files):
-            missing = set(range(N_GESTURES)) - {g for s, g, _ in files if s == session}
+    def lacking(self, subject: str, files: list[File]) -> Iterator[Finding]:
+        for session in dict.fromkeys(f.session for f in files):
+            missing = set(range(N_GESTURES)) - {f.part for f in files if f.session == session}
             if missing:
                 yield Finding(
                     "warning",
@@ -88,21 +80,20 @@ class CslHdemg(Dataset):
                     f"no files of gestures {', '.join(map(str, sorted(missing)))}",
                     "copy them if you need them; the others can be used without",
                 )
-        for session, gesture, path in files:
-            try:
-                yield self._recording(subject, session, gesture, path)
-            except MyographError as error:
-                what, _, advice = str(error).partition("; ")
-                yield Finding("error", str(path), what, advice)
 
-    def _recording(self, subject: str, session: str, gesture: int, path: Path) -> Recording:
-        (cells,) = read_matlab(path, ("gestures",))
+    def record(self, file: File) -> Recording:
+        subject, session, gesture = file.subject, file.session, file.part
+        (cells,) = read_matlab(file.path, ("gestures",))
         trials = [np.asarray(c) for c in cells.ravel()] if cells.dtype == object else []
-        shapes = [t.shape for t in trials]
-        if not trials or any(len(s) != 2 or s[0] != N_ROWS or s[1] == 0 for s in shapes):
+        odd = [
+            f"trial {i}: {t.dtype} of shape {t.shape}"
+            for i, t in enumerate(trials, 1)
+            if t.ndim != 2 or t.shape[0] != N_ROWS or not t.size or t.dtype.kind not in "iuf"
+        ]
+        if odd or not trials:
             raise DataError(
-                f"{path}: 'gestures' is a cell array of ({N_ROWS}, time) trials, got {shapes[:3] or cells.dtype}; "
-                "copy or download it again"
+                f"{file.path}: 'gestures' holds {odd[0] if odd else f'{cells.dtype} of shape {cells.shape}'}, a cell "
+                f"array of trials, each numbers of shape ({N_ROWS}, time), was expected; {AGAIN}"
             )
         lengths = [t.shape[1] for t in trials]
         return Recording(
@@ -122,10 +113,10 @@ class CslHdemg(Dataset):
         for subject in (1, 2):
             for session in (1, 2):
                 for gesture in range(3):
-                    loud = 3 + 30 * (np.arange(N_ROWS)[:, None] // 8 % 3 == gesture) * (gesture > 0)
-                    cells = np.empty((1, 30 if gesture == 0 else 10), object)
-                    for i in range(cells.size):
-                        cells[0, i] = np.rint(rng.normal(size=(N_ROWS, 320 + i % 3)) * loud).astype(np.int16)
+                    loud = 1e-4 + 1e-3 * (np.arange(N_ROWS)[:, None] // 8 % 3 == gesture) * (gesture > 0)
+                    cells = np.empty((30 if gesture == 0 else 10, 1), object)
+                    for i in range(len(cells)):
+                        cells[i, 0] = (rng.normal(size=(N_ROWS, 320 + i % 3)) * loud).round(6)
                     write_matlab(
                         folder / f"subject{subject}" / f"session{session}" / f"gest{gesture}.mat",
                         {"gestures": cells},

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from myograph.datasets import DATASETS, Dataset, natural
-from myograph.datasets._emgworks import is_export, read_emgworks, write_emgworks
-from myograph.errors import ConfigError, DataError, MyographError
+from myograph.datasets import DATASETS
+from myograph.datasets._emgworks import is_export, not_exported, read_emgworks, write_emgworks
+from myograph.datasets._files import File, OneFileARecording
+from myograph.errors import ConfigError
 from myograph.protocols import KFoldRepetitions
 from myograph.quality import Finding
 from myograph.recording import Recording
@@ -18,7 +19,7 @@ from myograph.recording import Recording
 
 @DATASETS.register
 @dataclass(frozen=True)
-class DelsysCsv(Dataset):
+class DelsysCsv(OneFileARecording):
     """A Recording a file, its subject the file's name without the ending; every sample is unlabelled (-1).
 
     path : your folder; None looks for `delsys_csv` in the data folder.
@@ -44,38 +45,19 @@ class DelsysCsv(Dataset):
     def own_folder(self) -> Path | None:
         return None if self.path is None else Path(self.path).expanduser()
 
-    def _files(self, folder: Path) -> dict[str, Path]:
-        found: dict[str, Path] = {}
-        for path in sorted(p for p in Path(folder).rglob("*.csv") if is_export(p)):
-            if path.stem in found:
-                raise DataError(f"delsys_csv: {found[path.stem]} and {path} have one name; rename one of them")
-            found[path.stem] = path
-        if not found:
-            raise DataError(
-                f"delsys_csv: {folder} holds no EMGworks exports (.csv whose first line begins 'Label: '); export the "
-                "recordings as CSV there"
-            )
-        return {name: found[name] for name in sorted(found, key=natural)}
+    def listed(self, folder: Path) -> Iterator[File]:
+        return (File(p, p.stem) for p in folder.rglob("*.csv") if is_export(p))
 
-    def subjects(self, folder: Path) -> list[str]:
-        return list(self._files(folder))
+    def expected(self) -> str:
+        return "EMGworks exports (.csv whose first line begins 'Label: '); export the recordings as CSV there"
 
-    def sources(self, folder: Path, subject: str) -> list[Path]:
-        return [self._files(folder)[subject]]
+    def record(self, file: File) -> Recording:
+        export = read_emgworks(file.path)
+        label = np.full(export.signal.shape[1], -1, np.int32)
+        return Recording(export.signal, export.rate_hz, label, subject=file.subject, name=f"delsys_csv, {file.subject}")
 
-    def read(self, folder: Path, subjects: Iterable[str] | None = None) -> Iterator[Recording]:
-        files = self._files(folder)
-        for subject in files if subjects is None else subjects:
-            export = read_emgworks(files[subject])
-            label = np.full(export.signal.shape[1], -1, np.int32)
-            yield Recording(export.signal, export.rate_hz, label, subject=subject, name=f"delsys_csv, {subject}")
-
-    def examine(self, folder: Path, subject: str) -> Iterator[Recording | Finding]:
-        try:
-            yield from self.read(folder, [subject])
-        except MyographError as error:
-            what, _, advice = str(error).partition("; ")
-            yield Finding("error", str(self._files(folder)[subject]), what, advice)
+    def remarks(self, file: File, recording: Recording) -> Iterator[Finding]:
+        return not_exported(file.path, recording.n_samples)
 
     def write_miniature(self, folder: Path, rng: np.random.Generator) -> None:
         for subject in (1, 2):

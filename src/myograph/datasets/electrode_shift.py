@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from myograph.datasets import DATASETS, RemoteFile
-from myograph.datasets._trials import OneFileATrial, Trial, find_folders
+from myograph.datasets._trials import OneFileATrial, Trial, find_folders, read_rows
 from myograph.errors import DataError
 from myograph.protocols import CrossSession
 from myograph.recording import Layout
@@ -27,13 +27,17 @@ class ElectrodeShift(OneFileATrial):
     number is stands in the session's `metadata.json` and nowhere else (other software swaps wrist flexion and
     extension). Repetitions are 0… in the files and 1… here. No motion is one of the five published classes, so `rest`
     is None.
+
+    Signal (8, time): a Myo armband's counts ("adc") at 200 Hz, electrodes in its own order. How far it was shifted is
+    not stated in the files. Licence: none stated; cite the paper, doi:10.1186/s12984-024-01355-4.
     """
 
     name = "electrode_shift"
     title = "Electrode shift (CIIL): 21 people x 5 gestures before and after a shift of the Myo, 8 channels @ 200 Hz"
     licence = "unknown; cite the paper"
     citation = (
-        "the paper that the LibEMG documentation names for its CIIL electrode shift data, J NeuroEng Rehabil 2024"
+        "Context-informed incremental learning improves both the performance and resilience of myoelectric control, J "
+        "NeuroEng Rehabil 2024 (the paper that LibEMG names for these data)"
     )
     doi = "10.1186/s12984-024-01355-4"
     homepage = "https://github.com/LibEMG/CIILData"
@@ -78,9 +82,7 @@ class ElectrodeShift(OneFileATrial):
         return sorted(trials, key=lambda t: (t.repetition, t.label))
 
     def parse(self, path: Path) -> np.ndarray:
-        import pandas as pd
-
-        return np.ascontiguousarray(pd.read_csv(path, header=None, dtype=np.float32).to_numpy().T)
+        return read_rows(path)
 
     def write_miniature(self, folder: Path, rng: np.random.Generator) -> None:
         for subject in (0, 1):

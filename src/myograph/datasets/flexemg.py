@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from myograph.datasets import DATASETS, Dataset, RemoteFile, natural
-from myograph.datasets._matlab import read_matlab, write_matlab
-from myograph.errors import ConfigError, DataError, MyographError
+from myograph.datasets import DATASETS, RemoteFile, natural
+from myograph.datasets._files import File, OneFileARecording
+from myograph.datasets._matlab import AGAIN, matrix, read_matlab, write_matlab
+from myograph.errors import ConfigError, DataError
 from myograph.protocols import CrossSession
-from myograph.quality import Finding
 from myograph.recording import Layout, Recording
 from myograph.windows import Windowing
 
 RATE_HZ = 1000.0
 N_CHANNELS = 64
+MAP = "arraymap.mat"
 NAMES = ("Rest", "Fist", "Raise", "Lower", "Open")
 
 
 @DATASETS.register
 @dataclass(frozen=True)
-class FlexEmg(Dataset):
+class FlexEmg(OneFileARecording):
     """A Recording a file: 5 s of rest, then each gesture for 5 s in the order that the file states; a file is a repetition.
 
     trim : share of each rest or gesture that is unlabelled at either end, where the hand still moves or moves already.
@@ -33,7 +34,10 @@ class FlexEmg(Dataset):
     `raw` (time, 96), of which columns 0-63 are electrodes, and `p` (names, order and durations in ms, and `lsbmV`);
     `arraymap.mat` places the channels on the grid. µV = (raw - mean of the channel over the file) x lsbmV x 1000: the
     mean is an offset of the converter, and taking it looks ahead within the file. What follows the last gesture is
-    unlabelled.
+    unlabelled. Signal (64, time) in µV; the spacing of the grid, and whether its last column meets the first, are not
+    stated in the files.
+
+    Source: the data set's repository and Moin et al. 2018, its paper.
     """
 
     trim: float = 0.2
@@ -55,60 +59,30 @@ class FlexEmg(Dataset):
         if not 0 <= self.trim < 0.5:
             raise ConfigError(f"trim is a share from 0 up to, not including, 0.5, got {self.trim}")
 
-    def _files(self, folder: Path) -> dict[str, list[tuple[str, int, Path]]]:
-        found: dict[str, list[tuple[str, int, Path]]] = {}
-        for path in Path(folder).rglob("*.mat"):
+    def listed(self, folder: Path) -> list[File]:
+        files = []
+        for path in folder.rglob("*.mat"):
             home = re.fullmatch(r"(\d+)-(.+)", path.parent.name)
             trial = re.fullmatch(r"(\d+)-(\d+)\.mat", path.name)
             if home and trial and home[1] == trial[1]:
-                found.setdefault(str(int(home[1])), []).append((home[2], int(trial[2]), path))
-        if not found:
-            raise DataError(
-                f"flexemg: {folder} holds no files such as 001-Session1Train/001-001.mat; unpack the data set there"
-            )
-        return {
-            # Session1Train comes before Session1Test.
-            s: sorted(found[s], key=lambda f: (natural(f[0].replace("Train", "")), f[1]))
-            for s in sorted(found, key=natural)
-        }
+                files.append(File(path, str(int(home[1])), home[2], int(trial[2])))
+        maps = sorted(folder.rglob(MAP))
+        if files and not maps:
+            raise DataError(f"flexemg: {folder} holds no {MAP}, which places the channels; copy it there")
+        return [replace(f, beside=(maps[0],)) for f in files]
 
-    def subjects(self, folder: Path) -> list[str]:
-        return list(self._files(folder))
+    def expected(self) -> str:
+        return "files such as 001-Session1Train/001-001.mat; unpack the data set there"
 
-    def sources(self, folder: Path, subject: str) -> list[Path]:
-        return [self._map(folder), *(path for _, _, path in self._files(folder)[subject])]
+    def order(self, file: File) -> Any:
+        return natural(file.session.replace("Train", "")), file.part  # Session1Train comes before Session1Test
 
-    def read(self, folder: Path, subjects: Iterable[str] | None = None) -> Iterator[Recording]:
-        files = self._files(folder)
-        layout = _layout(self._map(folder))
-        for subject in files if subjects is None else subjects:
-            for session, trial, path in files[subject]:
-                yield self._recording(subject, session, trial, path, layout)
-
-    def examine(self, folder: Path, subject: str) -> Iterator[Recording | Finding]:
-        layout = None
-        try:
-            layout = _layout(self._map(folder))
-        except MyographError as error:
-            what, _, advice = str(error).partition("; ")
-            yield Finding("error", str(folder), what, advice)
-        for session, trial, path in self._files(folder)[subject]:
-            try:
-                yield self._recording(subject, session, trial, path, layout)
-            except MyographError as error:
-                what, _, advice = str(error).partition("; ")
-                yield Finding("error", str(path), what, advice)
-
-    def _map(self, folder: Path) -> Path:
-        found = sorted(Path(folder).rglob("arraymap.mat"))
-        if not found:
-            raise DataError(f"flexemg: {folder} holds no arraymap.mat, which places the channels; copy it there")
-        return found[0]
-
-    def _recording(self, subject: str, session: str, trial: int, path: Path, layout: Layout | None) -> Recording:
+    def record(self, file: File) -> Recording:
+        path = file.path
         raw, p = read_matlab(path, ("raw", "p"))
-        if raw.ndim != 2 or raw.shape[1] < N_CHANNELS or not len(raw):
-            raise DataError(f"{path}: raw is (time, {N_CHANNELS} or more), got {raw.shape}; copy or download it again")
+        if raw.ndim != 2 or raw.shape[1] < N_CHANNELS:
+            raise DataError(f"{path}: raw is (time, {N_CHANNELS} or more), got {raw.shape}; {AGAIN}")
+        counts = matrix(raw[:, :N_CHANNELS], path, "raw", f"(time, {N_CHANNELS} or more)").astype(np.float64)
         try:
             facts = {key: p[key].ravel()[0] for key in ("labelnames", "sequence", "timegest", "timerest", "lsbmV")}
             words = [str(np.ravel(w)[0]) for w in np.ravel(facts["labelnames"])]
@@ -118,30 +92,26 @@ class FlexEmg(Dataset):
             microvolts = float(np.ravel(facts["lsbmV"])[0]) * 1000
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise DataError(
-                f"{path}: 'p' does not say order and durations of the gestures {NAMES[1:]} ({error}); "
-                "copy or download it again"
+                f"{path}: 'p' does not say order and durations of the gestures {NAMES[1:]} ({error}); {AGAIN}"
             ) from error
         edges = np.cumsum([0, rest, *[gesture] * len(order)])
         if edges[-1] > len(raw):
-            raise DataError(
-                f"{path} holds {len(raw)} samples, its gestures take {edges[-1]}; copy or download it again"
-            )
+            raise DataError(f"{path} holds {len(raw)} samples, its gestures take {edges[-1]}; {AGAIN}")
         label = np.full(len(raw), -1, np.int32)
         for code, start, stop in zip(codes, edges, edges[1:]):
             cut = round(self.trim * (stop - start))
             label[start + cut : stop - cut] = code
-        counts = raw[:, :N_CHANNELS].T.astype(np.float64)
         return Recording(
             ((counts - counts.mean(axis=1, keepdims=True)) * microvolts).astype(np.float32),
             RATE_HZ,
             label,
-            subject=subject,
-            repetition=np.full(len(raw), trial, np.int32),
-            session=session,
+            subject=file.subject,
+            repetition=np.full(len(raw), file.part, np.int32),
+            session=file.session,
             unit="uV",
             label_names=NAMES,
-            layout=layout,
-            name=f"flexemg, subject {subject}, {session}, trial {trial}",
+            layout=_layout(file.beside[0]),
+            name=f"flexemg, subject {file.subject}, {file.session}, trial {file.part}",
         )
 
     def write_miniature(self, folder: Path, rng: np.random.Generator) -> None:
@@ -173,7 +143,8 @@ class FlexEmg(Dataset):
 
 def _layout(path: Path) -> Layout:
     (grid,) = read_matlab(path, ("arraymap",))
-    if sorted(np.ravel(grid).tolist()) != list(range(1, N_CHANNELS + 1)):
-        raise DataError(f"{path}: 'arraymap' places each of {N_CHANNELS} channels once; copy or download it again")
+    places = grid.ravel().tolist() if grid.ndim == 2 and grid.dtype.kind in "iuf" else []
+    if sorted(places) != list(range(1, N_CHANNELS + 1)):
+        raise DataError(f"{path}: 'arraymap' places each of {N_CHANNELS} channels once on a grid; {AGAIN}")
     place = np.argsort(grid.ravel())
     return Layout(tuple((place // grid.shape[1]).tolist()), tuple((place % grid.shape[1]).tolist()))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from myograph.datasets import DATASETS, Dataset, natural
+from myograph.datasets import DATASETS, Dataset, as_finding, natural
 from myograph.datasets._description import FACTS, Description, describe, word
 from myograph.datasets._tables import ENDINGS, Table, channels, read_table
 from myograph.errors import ConfigError, DataError, MyographError, unknown_name
@@ -128,6 +128,8 @@ class Folder(Dataset):
                 if description.subject is None and facts.get("subject", "1") != subject:
                     continue
                 pieces += [p for p in self._pieces(path, facts, files, description) if p.subject == subject]
+            if not pieces:
+                raise unknown_name("subject of folder", subject, self.subjects(folder))
             yield from _recordings(pieces, description)
 
     def examine(self, folder: Path, subject: str) -> Iterator[Recording | Finding]:
@@ -140,8 +142,7 @@ class Folder(Dataset):
             try:
                 pieces += [p for p in self._pieces(path, facts, files, description) if p.subject == subject]
             except MyographError as error:
-                what, _, advice = str(error).partition("; ")
-                yield Finding("error", str(path), what, advice)
+                yield as_finding(error, path)
         yield from _recordings(pieces, description)
 
     def _pieces(

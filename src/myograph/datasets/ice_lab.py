@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from myograph.datasets import DATASETS, natural
-from myograph.datasets._matlab import read_matlab, write_matlab
-from myograph.datasets._trials import OneFileATrial, Trial
+from myograph.datasets._matlab import find_matlab, lacks, matrix, write_matlab
+from myograph.datasets._trials import OneFileATrial, Trial, numbered
 from myograph.errors import DataError
 from myograph.protocols import KFoldRepetitions
 from myograph.recording import Layout
 from myograph.windows import Windowing
 
-FILE = re.compile(r"(\d{3})-(\d{3})-(\d{3})\.mat")
 N_CHANNELS = 192
 
 
@@ -25,10 +23,17 @@ N_CHANNELS = 192
 class IceLab(OneFileATrial):
     """Gestures held for about 5 s, each repetition in a file of its own.
 
+    Signal (192, time): three grids of 8 x 8 electrodes on the forearm, 10 mm apart within a grid. The layout fills 8
+    rows x 24 columns row by row, as the authors' images do; where a channel sits on the skin is not stated, so
+    neighbours in the layout need not be neighbours on the arm, and its spacing is left open. The unit is not stated:
+    "adc".
+
     Layout: `{subject:03d}-{gesture:03d}-{repetition:03d}.mat` with `Data` (or `data`), (time, 192); some files have a
-    193rd column, which is left out. Channels fill 8 rows x 24 columns row by row, as in the authors' images. Their
-    description lists 7 gestures and their programs read 8, in an order that is stated differently in different places,
-    so labels are called by the file's number. The scale is not stated: "adc".
+    193rd column, which is left out. The description lists 7 gestures (no movement among them) and the authors' programs
+    read 8, in an order that is stated differently in different places, so labels are called by the file's number and
+    none is `rest`.
+
+    Source: the repository of the MIC Laboratory; the data themselves were not published with it. Licence: not known.
     """
 
     name = "ice_lab"
@@ -41,38 +46,37 @@ class IceLab(OneFileATrial):
     windowing = Windowing(length_ms=150, step_ms=50)
     rate_hz = 2560.0
     n_channels = N_CHANNELS
-    layout = Layout.grid(8, 24, spacing_mm=10.0)
+    layout = Layout.grid(8, 24)
+    version = 2
     label_names = tuple(f"gesture {i}" for i in range(1, 9))
 
     def _files(self, folder: Path) -> dict[str, list[Trial]]:
-        found: dict[str, list[Trial]] = {}
-        for path in Path(folder).rglob("*.mat"):
-            match = FILE.fullmatch(path.name)
-            if match and 1 <= int(match[2]) <= len(self.label_names):
-                found.setdefault(str(int(match[1])), []).append(Trial(path, int(match[2]) - 1, int(match[3])))
-        if not found:
-            raise DataError(f"ice_lab: {folder} holds no files such as 001-001-001.mat; put the data set's files there")
-        return {
-            subject: sorted(found[subject], key=lambda t: (t.repetition, t.label))
-            for subject in sorted(found, key=natural)
+        found = {
+            str(number): sorted(
+                (Trial(path, g - 1, r) for (g, r), path in files.items() if 1 <= g <= len(self.label_names)),
+                key=lambda t: (t.repetition, t.label),
+            )
+            for number, files in numbered(Path(folder).rglob("*.mat")).items()
         }
+        if not any(found.values()):
+            raise DataError(f"ice_lab: {folder} holds no files such as 001-001-001.mat; put the data set's files there")
+        return {subject: found[subject] for subject in sorted(found, key=natural) if found[subject]}
 
     def people(self, folder: Path) -> dict[str, Path]:
+        # A person's files need no folder of their own: the "home" is the whole one and its name says who is meant.
         return {subject: Path(folder) / subject for subject in self._files(folder)}
 
     def trials(self, home: Path) -> dict[str, list[Trial]]:
         return {"1": self._files(home.parent)[home.name]}
 
     def parse(self, path: Path) -> np.ndarray:
-        try:
-            (data,) = read_matlab(path, ("Data",))
-        except DataError as error:
-            if "lacks" not in str(error):
-                raise
-            (data,) = read_matlab(path, ("data",))
+        found = find_matlab(path, ("Data", "data"))
+        if not found:
+            raise lacks(path, ["Data"])
+        data = found["Data"] if "Data" in found else found["data"]
         if data.ndim == 2 and data.shape[1] == N_CHANNELS + 1:
             data = data[:, :N_CHANNELS]
-        return np.ascontiguousarray(data.T, dtype=np.float32)
+        return matrix(data, path, "Data", f"(time, {N_CHANNELS})")
 
     def write_miniature(self, folder: Path, rng: np.random.Generator) -> None:
         for subject in (1, 2):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from myograph.datasets import DATASETS, natural
-from myograph.datasets._trials import OneFileATrial, Trial, find_folders
+from myograph.datasets._trials import OneFileATrial, Trial, find_folders, read_rows
 from myograph.errors import DataError
 from myograph.protocols import CrossSession
 from myograph.quality import Finding
@@ -26,9 +26,17 @@ POSITIONS = tuple({"N": "neutral", "I": "inner", "O": "outer"}[p] for p in "NION
 class LongtermMyo(OneFileATrial):
     """A session a day, `day01` … `day30`; 4 trials of 22 motions, each 1.5 s of a held motion without its onset.
 
-    Layout: `sub{s}/day{d}/D{d}M{motion}T{trial}.csv`, a row a sample, no header, counts divided by the full scale. Days
-    whose folder is not there are left out. A recording's name tells where the armband sat on that day. Rest is one of
-    the 22 motions of the published scores, so `rest` is None.
+    Where the armband sat is the same for all subjects and stands in each recording's name: neutral, or turned inwards or
+    outwards (by how much is not stated in the files). Neutral on days 1, 4, 9, 10, 12, 13, 19, 26, 27, 29; inner on 2,
+    5, 6, 16-18, 22, 24, 25, 28; outer on 3, 7, 8, 11, 14, 15, 20, 21, 23, 30 (the authors' `set_config.m`).
+
+    Signal (8, time): a Myo armband's electrodes in its own order, 200 Hz, counts divided by the full scale
+    ("normalised"). Layout: `sub{s}/day{d}/D{d}M{motion}T{trial}.csv`, 300 rows of 8 numbers, no header. Days whose
+    folder is not there are left out. Rest (motion 1) is one of the 22 motions of the published scores, so `rest` is
+    None.
+
+    Source: the paper (five men, 30 sessions in 40-42 days, three placements; 1.5 s cut out of each motion by multiscale
+    sample entropy) and its repository.
     """
 
     name = "longterm_myo"
@@ -85,9 +93,7 @@ class LongtermMyo(OneFileATrial):
         return sessions
 
     def parse(self, path: Path) -> np.ndarray:
-        import pandas as pd
-
-        return np.ascontiguousarray(pd.read_csv(path, header=None, dtype=np.float32).to_numpy().T)
+        return read_rows(path)
 
     def _session(
         self, subject: str, session: str, trials: list[Trial], report: Callable[[Finding], None]

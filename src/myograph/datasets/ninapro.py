@@ -9,7 +9,7 @@ doi:10.1371/journal.pone.0186132 (DB4, 5); Palermo et al. 2017, doi:10.1109/ICOR
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -17,9 +17,10 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from myograph.datasets import DATASETS, Dataset, RemoteFile, natural
-from myograph.datasets._matlab import read_matlab, write_matlab
-from myograph.errors import ConfigError, DataError, MyographError
+from myograph.datasets import DATASETS, RemoteFile
+from myograph.datasets._files import File, OneFileARecording
+from myograph.datasets._matlab import matrix, read_matlab, track, write_matlab
+from myograph.errors import ConfigError, DataError
 from myograph.protocols import CrossSession, KFoldRepetitions, Protocol, WithinSubject
 from myograph.quality import Finding
 from myograph.recording import Layout, Recording, Unit
@@ -128,6 +129,7 @@ class Facts:
     counts_on : in the published files labels count on from exercise to exercise (the reader sees which it is; this
         settles a file that leaves both open).
     pattern : of file names, with the groups subject and, where there are such, exercise and session.
+    n_repetitions : of each movement in a session. fewer_repetitions : in the sessions that have fewer.
     labels, repetitions : key of the label and repetition tracks; "re" before it is the relabelled one.
     to_uv : factor to µV where the scale is known, else 0 and the unit is "adc".
     """
@@ -147,6 +149,7 @@ class Facts:
     pattern: str = r"S(?P<subject>\d+)_(?:E(?P<exercise>\d+)_A(?P<session>\d+)|A(?P<session2>\d+)_E(?P<exercise2>\d+))"
     example: str = "S{subject}_E{exercise}_A{session}.mat"
     sessions: tuple[str, ...] = ("1",)
+    fewer_repetitions: Mapping[str, int] = field(default_factory=dict, compare=False)
     labels: str = "stimulus"
     repetitions: str = "repetition"
     to_uv: float = 0.0
@@ -263,6 +266,9 @@ FACTS = {
         layout=TRIGNO,
     ),
     "ninapro_db8": Facts(
+        # Recorded at 1111 Hz and brought to 2 kHz by the publisher, so nothing is to be found above 555 Hz. Two rows of
+        # eight around the forearm; which column is which electrode is not stated, hence no layout. The amputees wore 13
+        # and 12 sensors. Sources: the database's page; Krasoulis et al. 2019. The unit is not stated there: "adc".
         title="NinaPro DB8: 10 people and 2 amputees x 9 finger movements, 3 sessions, 16 channels @ 2000 Hz",
         citation="Krasoulis et al., Effect of user practice on prosthetic finger control with an intuitive myoelectric decoder, Front Neurosci 2019",
         doi="10.3389/fnins.2019.00891",
@@ -273,6 +279,7 @@ FACTS = {
         protocol=CrossSession(train_sessions=("1", "2"), test_sessions=("3",)),
         files=_remote("DB8/S{}_E1_A{}.mat", range(1, 13), range(1, 4)),
         sessions=("1", "2", "3"),
+        fewer_repetitions={"3": 2},
     ),
     "ninapro_db10": Facts(
         title="NinaPro DB10 (MeganePro 1): 30 people and 15 amputees x 10 grasps, 12 channels @ 1926 Hz",
@@ -293,7 +300,7 @@ FACTS = {
 
 
 @dataclass(frozen=True)
-class Ninapro(Dataset):
+class Ninapro(OneFileARecording):
     """One Recording an exercise and session: exercises of one donning are one session, and rest is one class in all.
 
     exercises : numbers as in the file names; None reads every exercise whose file is there.
@@ -331,48 +338,24 @@ class Ninapro(Dataset):
                 raise ConfigError(f"{self.name} has exercises {known}, got {self.exercises}")
             object.__setattr__(self, "exercises", given)
 
-    def _files(self, folder: Path) -> dict[str, list[tuple[str, int, Path]]]:
-        """For each subject: (session, exercise, path), in order."""
-        found: dict[str, list[tuple[str, int, Path]]] = {}
-        seen: dict[tuple[str, str, int], Path] = {}
-        for path in sorted(Path(folder).rglob("*.mat")):
+    def listed(self, folder: Path) -> Iterator[File]:
+        for path in folder.rglob("*.mat"):
             match = re.fullmatch(self.facts.pattern + r"\.mat", path.name, re.IGNORECASE)
             if match is None:
                 continue
             group = match.groupdict()
             exercise = int(group.get("exercise") or group.get("exercise2") or 1)
             session = group.get("session") or group.get("session2") or "1"
-            if self.exercises is not None and exercise not in self.exercises:
-                continue
-            key = (str(int(group["subject"])), session.upper(), exercise)
-            if key in seen:
-                raise DataError(
-                    f"{self.name}: {seen[key]} and {path} are both exercise {exercise}, session {session} of subject "
-                    f"{key[0]}; keep one of them"
-                )
-            seen[key] = path
-            found.setdefault(key[0], []).append((session.upper(), exercise, path))
-        if not found:
-            example = self.facts.example.format(subject=1, session=self.facts.sessions[0], exercise=1)
-            which = f" for exercises {', '.join(map(str, self.exercises))}" if self.exercises else ""
-            raise DataError(f"{self.name}: {folder} holds no files such as {example}{which}; unpack the database there")
-        return {s: sorted(found[s], key=lambda f: (natural(f[0]), f[1])) for s in sorted(found, key=natural)}
+            if self.exercises is None or exercise in self.exercises:
+                yield File(path, str(int(group["subject"])), session.upper(), exercise)
 
-    def subjects(self, folder: Path) -> list[str]:
-        return list(self._files(folder))
+    def expected(self) -> str:
+        example = self.facts.example.format(subject=1, session=self.facts.sessions[0], exercise=1)
+        which = f" for exercises {', '.join(map(str, self.exercises))}" if self.exercises else ""
+        return f"files such as {example}{which}; unpack the database there"
 
-    def sources(self, folder: Path, subject: str) -> list[Path]:
-        return [path for _, _, path in self._files(folder)[subject]]
-
-    def read(self, folder: Path, subjects: Iterable[str] | None = None) -> Iterator[Recording]:
-        files = self._files(folder)
-        for subject in files if subjects is None else subjects:
-            for session, exercise, path in files[subject]:
-                yield self._recording(subject, session, exercise, path)
-
-    def examine(self, folder: Path, subject: str) -> Iterator[Recording | Finding]:
-        files = self._files(folder)[subject]
-        present = {(s, e) for s, e, _ in files}
+    def lacking(self, subject: str, files: list[File]) -> Iterator[Finding]:
+        present = {(f.session, f.part) for f in files}
         wanted = self.exercises or self.facts.exercises
         missing = [f"{e} of session {s}" for s in self.facts.sessions for e in wanted if (s, e) not in present]
         if missing:
@@ -382,31 +365,32 @@ class Ninapro(Dataset):
                 f"there is no file of exercise {', '.join(missing)}",
                 "fetch them if you need them; the others can be used without",
             )
-        for session, exercise, path in files:
-            try:
-                recording = self._recording(subject, session, exercise, path)
-            except MyographError as error:  # NaN in the samples is a SignalError
-                what, _, advice = str(error).partition("; ")
-                yield Finding("error", str(path), what, advice)
-                continue
-            names = self.facts.exercises[exercise].names
-            lacking = [n for i, n in enumerate(names, 1) if not (recording.label == i).any()]
-            if lacking:
-                yield Finding(
-                    "warning",
-                    str(path),
-                    f"{len(lacking)} of {len(names)} movements never occur: {', '.join(lacking[:5])}",
-                    "leave the subject out where a comparison needs every movement",
-                )
-            yield recording
 
-    def _recording(self, subject: str, session: str, exercise: int, path: Path) -> Recording:
+    def remarks(self, file: File, recording: Recording) -> Iterator[Finding]:
+        names = self.facts.exercises[file.part].names
+        lacking = [n for i, n in enumerate(names, 1) if not (recording.label == i).any()]
+        if lacking:
+            yield Finding(
+                "warning",
+                str(file.path),
+                f"{len(lacking)} of {len(names)} movements never occur: {', '.join(lacking[:5])}",
+                "leave the subject out where a comparison needs every movement",
+            )
+
+    def record(self, file: File) -> Recording:
+        path, exercise = file.path, file.part
+        if exercise not in self.facts.exercises:
+            known = ", ".join(map(str, self.facts.exercises))
+            raise DataError(
+                f"{path} is named as exercise {exercise}, {self.name} has {known}; is it a file of another database? "
+                "Move it elsewhere"
+            )
         facts = self.facts
         relabelled = self.label_track == "restimulus"
         renumbered = relabelled if self.repetition_track is None else self.repetition_track == "rerepetition"
         keys = ("emg", "re" * relabelled + facts.labels, "re" * renumbered + facts.repetitions)
         emg, code, repetition = read_matlab(path, keys)
-        code, repetition = code.ravel().astype(np.int32), repetition.ravel().astype(np.int32)
+        code, repetition = track(code, path, keys[1]), track(repetition, path, keys[2])
         if emg.ndim != 2 or emg.shape[1] not in facts.columns or len(emg) != len(code) or len(emg) != len(repetition):
             raise DataError(
                 f"{path} holds emg {emg.shape}, {keys[1]} {code.shape} and {keys[2]} {repetition.shape} where emg of "
@@ -416,13 +400,13 @@ class Ninapro(Dataset):
         emg = self._without_empty(emg, path)
         label = self._labels(code, exercise, path)
         label[(repetition < 0) | ((repetition == 0) & (label > 0))] = -1
-        bad = ~np.isfinite(emg).all(axis=1)
+        signal = matrix(emg, path, "emg", f"(time, {facts.columns[0]})")
+        bad = ~np.isfinite(signal).all(axis=0)
         if bad.any():
             raise DataError(
                 f"{path} holds NaN or infinite values in {int(bad.sum())} samples, the first at {int(np.argmax(bad))}; "
                 "download it again, or leave the subject out"
             )
-        signal = np.ascontiguousarray(emg.T, dtype=np.float32)
         if facts.to_uv:
             signal *= np.float32(facts.to_uv)
         unit: Unit = "uV" if facts.to_uv else "adc"
@@ -430,13 +414,13 @@ class Ninapro(Dataset):
             signal,
             facts.rate_hz,
             label,
-            subject=subject,
+            subject=file.subject,
             repetition=spread_to_rest(label, repetition),
-            session=session,
+            session=file.session,
             unit=unit,
             label_names=("rest", *facts.exercises[exercise].names),
             layout=facts.layout if facts.layout is not None and len(facts.layout) == len(signal) else None,
-            name=f"{self.name}, subject {subject}, session {session}, exercise {exercise}",
+            name=f"{self.name}, subject {file.subject}, session {file.session}, exercise {exercise}",
         )
 
     def _without_empty(self, emg: np.ndarray, path: Path) -> np.ndarray:
@@ -476,14 +460,18 @@ class Ninapro(Dataset):
                     n = len(exercise.codes)
                     codes = range(exercise.first_code, exercise.first_code + n) if facts.counts_on else exercise.codes
                     some = [codes[i] for i in sorted({0, 1, 2, n - 1})]
-                    write_matlab(folder / f"s{subject}" / name, _miniature(facts, some, number, rng))
+                    n_repetitions = facts.fewer_repetitions.get(session, facts.n_repetitions)
+                    variables = _miniature(facts, some, n_repetitions, number, rng)
+                    write_matlab(folder / f"s{subject}" / name, variables)
 
 
-def _miniature(facts: Facts, codes: list[int], number: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def _miniature(
+    facts: Facts, codes: list[int], n_repetitions: int, number: int, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
     """Variables of one file: of each movement every repetition, each followed by as much rest."""
     n = max(round(0.3 * facts.rate_hz), 30)
-    move = np.repeat(np.array(codes), facts.n_repetitions)
-    turn = np.tile(np.arange(1, facts.n_repetitions + 1), len(codes))
+    move = np.repeat(np.array(codes), n_repetitions)
+    turn = np.tile(np.arange(1, n_repetitions + 1), len(codes))
     rest = np.zeros_like(move)
     stimulus = np.repeat(np.stack([rest, move], 1).ravel(), n)
     repetition = np.repeat(np.stack([rest, turn], 1).ravel(), n)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from myograph.datasets import DATASETS, Dataset, natural
-from myograph.errors import DataError, MyographError
+from myograph.datasets import DATASETS
+from myograph.datasets._files import File, OneFileARecording
+from myograph.errors import DataError
 from myograph.protocols import KFoldRepetitions
-from myograph.quality import Finding
 from myograph.recording import Recording
 
 SUPPLY_V = 3.0
@@ -20,7 +20,7 @@ GAIN = 1000.0
 
 @DATASETS.register
 @dataclass(frozen=True)
-class PluxBiceps(Dataset):
+class PluxBiceps(OneFileARecording):
     """Each file is a subject of its own (who was recorded is not stated); every sample is unlabelled (-1).
 
     Meant for detectors of bursts: `emg_bursts` holds 9 contractions in 28.5 s, `emg_fatigue` 30 in 127 s.
@@ -36,32 +36,14 @@ class PluxBiceps(Dataset):
     rest = None
     protocol = KFoldRepetitions()
 
-    def _files(self, folder: Path) -> dict[str, Path]:
-        found = {p.stem: p for p in Path(folder).rglob("*.h5")}
-        if not found:
-            raise DataError(f"plux_biceps: {folder} holds no OpenSignals .h5 files; put them there")
-        return {name: found[name] for name in sorted(found, key=natural)}
+    def listed(self, folder: Path) -> Iterator[File]:
+        return (File(p, p.stem) for p in folder.rglob("*.h5") if not p.name.startswith("."))
 
-    def subjects(self, folder: Path) -> list[str]:
-        return list(self._files(folder))
+    def expected(self) -> str:
+        return "OpenSignals .h5 files; put them there"
 
-    def sources(self, folder: Path, subject: str) -> list[Path]:
-        return [self._files(folder)[subject]]
-
-    def read(self, folder: Path, subjects: Iterable[str] | None = None) -> Iterator[Recording]:
-        files = self._files(folder)
-        for subject in files if subjects is None else subjects:
-            yield read_opensignals(files[subject], subject)
-
-    def examine(self, folder: Path, subject: str) -> Iterator[Recording | Finding]:
-        path = self._files(folder)[subject]
-        try:
-            recording = read_opensignals(path, subject)
-        except MyographError as error:
-            what, _, advice = str(error).partition("; ")
-            yield Finding("error", str(path), what, advice)
-            return
-        yield recording
+    def record(self, file: File) -> Recording:
+        return read_opensignals(file.path, file.subject)
 
     def write_miniature(self, folder: Path, rng: np.random.Generator) -> None:
         import h5py

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from myograph.datasets import DATASETS, RemoteFile
-from myograph.datasets._trials import OneFileATrial, Trial, find_folders
+from myograph.datasets._trials import OneFileATrial, Trial, find_folders, read_rows
 from myograph.errors import DataError
 from myograph.protocols import CrossSession
 from myograph.recording import Layout
@@ -74,10 +74,7 @@ class ThreeDC(OneFileATrial):
         }
 
     def parse(self, path: Path) -> np.ndarray:
-        import pandas as pd
-
-        # The C parser reads a cut last row as NaN, which is caught with the other NaN.
-        return np.ascontiguousarray(pd.read_csv(path, header=None, dtype=np.float32).to_numpy().T)
+        return read_rows(path)
 
     def write_miniature(self, folder: Path, rng: np.random.Generator) -> None:
         for subject in (1, 2):

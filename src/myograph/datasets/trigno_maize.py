@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from myograph.datasets import DATASETS, Dataset, natural
-from myograph.datasets._emgworks import read_emgworks, write_emgworks
-from myograph.datasets._matlab import read_matlab, write_matlab
-from myograph.errors import DataError, MyographError
+from myograph.datasets import DATASETS
+from myograph.datasets._emgworks import not_exported, read_emgworks, write_emgworks
+from myograph.datasets._files import File, OneFileARecording
+from myograph.datasets._matlab import find_matlab, lacks, matrix, write_matlab
+from myograph.errors import DataError
 from myograph.protocols import LeaveOneSubjectOut
 from myograph.quality import Finding
-from myograph.recording import Layout, Recording, Unit
+from myograph.recording import Layout, Recording
 
 MUSCLES = ("left_biceps", "right_biceps", "left_tibialis", "right_tibialis")
 N_CHANNELS = 16
@@ -24,7 +25,7 @@ RATE_HZ = 1000.0
 
 @DATASETS.register
 @dataclass(frozen=True)
-class TrignoMaize(Dataset):
+class TrignoMaize(OneFileARecording):
     """A Recording a muscle: about 10 minutes with a contraction of about 1 s every 5 s; its label is the muscle.
 
     The recordings (9 people) were never published, so the layout is our choice: `subject{s}/{muscle}.csv`, an
@@ -42,39 +43,17 @@ class TrignoMaize(Dataset):
     protocol = LeaveOneSubjectOut()
     layout = Layout.grid(4, 4, spacing_mm=5.0)
 
-    def _files(self, folder: Path) -> dict[str, list[tuple[str, Path]]]:
-        found: dict[str, dict[str, Path]] = {}
-        for path in sorted(Path(folder).rglob("*")):
+    def listed(self, folder: Path) -> Iterator[File]:
+        for path in folder.rglob("*"):
             home = re.fullmatch(r"subject(\d+)", path.parent.name)
             if home and path.stem in MUSCLES and path.suffix in (".csv", ".mat"):
-                mine = found.setdefault(home[1], {})
-                if path.stem in mine:
-                    raise DataError(f"trigno_maize: {mine[path.stem]} and {path} are one recording; keep one of them")
-                mine[path.stem] = path
-        if not found:
-            raise DataError(
-                f"trigno_maize: {folder} holds no files such as subject1/left_biceps.csv; the muscles are "
-                f"{', '.join(MUSCLES)}, the endings .csv or .mat"
-            )
-        return {
-            s: sorted(found[s].items(), key=lambda item: MUSCLES.index(item[0])) for s in sorted(found, key=natural)
-        }
+                yield File(path, home[1], part=MUSCLES.index(path.stem))
 
-    def subjects(self, folder: Path) -> list[str]:
-        return list(self._files(folder))
+    def expected(self) -> str:
+        return f"files such as subject1/left_biceps.csv; the muscles are {', '.join(MUSCLES)}, the endings .csv or .mat"
 
-    def sources(self, folder: Path, subject: str) -> list[Path]:
-        return [path for _, path in self._files(folder)[subject]]
-
-    def read(self, folder: Path, subjects: Iterable[str] | None = None) -> Iterator[Recording]:
-        files = self._files(folder)
-        for subject in files if subjects is None else subjects:
-            for muscle, path in files[subject]:
-                yield self._recording(subject, muscle, path)
-
-    def examine(self, folder: Path, subject: str) -> Iterator[Recording | Finding]:
-        files = self._files(folder)[subject]
-        missing = [m for m in MUSCLES if m not in dict(files)]
+    def lacking(self, subject: str, files: list[File]) -> Iterator[Finding]:
+        missing = [m for i, m in enumerate(MUSCLES) if i not in {f.part for f in files}]
         if missing:
             yield Finding(
                 "warning",
@@ -82,22 +61,19 @@ class TrignoMaize(Dataset):
                 f"no recording of {', '.join(missing)}",
                 "leave the subject out where a comparison needs every muscle",
             )
-        for muscle, path in files:
-            try:
-                yield self._recording(subject, muscle, path)
-            except MyographError as error:
-                what, _, advice = str(error).partition("; ")
-                yield Finding("error", str(path), what, advice)
 
-    def _recording(self, subject: str, muscle: str, path: Path) -> Recording:
-        unit: Unit = "uV"
+    def remarks(self, file: File, recording: Recording) -> Iterator[Finding]:
+        if file.path.suffix == ".csv":
+            yield from not_exported(file.path, recording.n_samples)
+
+    def record(self, file: File) -> Recording:
+        path = file.path
         if path.suffix == ".csv":
             export = read_emgworks(path)
             signal, rate_hz = export.signal, export.rate_hz
         else:
-            (emg,) = read_matlab(path, ("emg",))
-            signal, rate_hz = (emg.T * 1e6).astype(np.float32), _rate(path)
-        if signal.ndim != 2 or signal.shape[0] != N_CHANNELS or not signal.shape[1]:
+            signal, rate_hz = _read_volts(path)
+        if signal.shape[0] != N_CHANNELS:
             raise DataError(
                 f"{path} holds {signal.shape[::-1]}, (time, {N_CHANNELS}) was expected; give all {N_CHANNELS} channels "
                 "of the grid"
@@ -105,12 +81,11 @@ class TrignoMaize(Dataset):
         return Recording(
             signal,
             rate_hz,
-            np.full(signal.shape[1], MUSCLES.index(muscle), np.int32),
-            subject=subject,
-            unit=unit,
+            np.full(signal.shape[1], file.part, np.int32),
+            subject=file.subject,
             label_names=MUSCLES,
             layout=self.layout,
-            name=f"trigno_maize, subject {subject}, {muscle}",
+            name=f"trigno_maize, subject {file.subject}, {MUSCLES[file.part]}",
         )
 
     def write_miniature(self, folder: Path, rng: np.random.Generator) -> None:
@@ -126,10 +101,16 @@ class TrignoMaize(Dataset):
                     write_matlab(place / f"{muscle}.mat", {"emg": emg.T / 1e6, "rate_hz": np.array([[RATE_HZ]])})
 
 
-def _rate(path: Path) -> float:
-    try:
-        return float(read_matlab(path, ("rate_hz",))[0].ravel()[0])
-    except DataError as error:
-        if "lacks" in str(error):
-            return RATE_HZ
-        raise
+def _read_volts(path: Path) -> tuple[np.ndarray, float]:
+    """(channel, time) float32 µV of a .mat file, and its rate."""
+    found = find_matlab(path, ("emg", "rate_hz"))
+    if "emg" not in found:
+        raise lacks(path, ["emg"])
+    rate = found.get("rate_hz", np.array([RATE_HZ]))
+    if rate.size != 1 or rate.dtype.kind not in "iuf":
+        raise DataError(
+            f"{path}: 'rate_hz' is one number of samples a second, got {rate.dtype} of shape {rate.shape}; put it right"
+        )
+    emg = found["emg"]
+    scaled = emg * 1e6 if emg.dtype.kind in "iuf" else emg
+    return matrix(scaled, path, "emg", f"(time, {N_CHANNELS})"), float(rate.item())

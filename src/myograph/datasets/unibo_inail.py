@@ -3,37 +3,45 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from myograph.datasets import DATASETS, Dataset, RemoteFile, natural
-from myograph.datasets._matlab import read_matlab, write_matlab
-from myograph.errors import ConfigError, DataError, MyographError
+from myograph.datasets import DATASETS, RemoteFile
+from myograph.datasets._files import File, OneFileARecording
+from myograph.datasets._matlab import AGAIN, matrix, read_matlab, track, write_matlab
+from myograph.errors import ConfigError, DataError
 from myograph.protocols import CrossSession
-from myograph.quality import Finding
 from myograph.recording import Recording
 from myograph.windows import Windowing
 
 NAMES = ("rest", "power grip", "2-finger pinch", "3-finger pinch", "pointing index", "open hand")
+N_CHANNELS = 4
 TRIM = 50  # samples that `relabel` takes off either side of a gesture
 
 
 @DATASETS.register
 @dataclass(frozen=True)
-class UniboInail(Dataset):
+class UniboInail(OneFileARecording):
     """A session a day and posture, `day1 posture1` …; 9 to 16 repetitions of five gestures, one gesture after the other.
 
     label_track : "relabel", whose gestures lack the first and last 50 samples (they are rest there), or "label".
     postures : which of the four arm postures; None reads all whose files are there.
 
-    Layout: `data/user_{u}_day_{d}_posture_{p}.mat` with `emg` (time, 4), `label`, `relabel` and `gestureCounter`.
-    The repetition is `gestureCounter`: it runs on during the rest after a gesture and restarts with the next gesture,
+    Signal (4, time): Otto Bock 13E200 electrodes over the extensor carpi ulnaris, extensor digitorum communis, flexor
+    carpi radialis and flexor carpi ulnaris; that the channels come in this order is not stated. The envelope's scale
+    is not stated either: "adc", and crossings of zero mean nothing in it. The postures are proximal, distal, distal
+    with the palm down, and distal with the arm 45° up; that 1 to 4 come in this order is not stated.
+
+    Layout: `data/user_{u}_day_{d}_posture_{p}.mat` with `emg` (time, 4) at 500 Hz, `label`, `relabel` and
+    `gestureCounter`, all (time, 1). The repetition is `gestureCounter`: it runs on during the rest after a gesture and restarts with the next gesture,
     so that splitting on it keeps every class on both sides; the rest before the first gesture (0 there) is given to
-    repetition 1. The envelope's scale is not known: "adc", and crossings of zero mean nothing in it.
+    repetition 1.
+
+    Source: the data set's repository and Zanghieri et al. 2023, doi:10.1109/BioCAS58349.2023.10388902.
     """
 
     label_track: Literal["relabel", "label"] = "relabel"
@@ -65,63 +73,38 @@ class UniboInail(Dataset):
             given = (self.postures,) if isinstance(self.postures, int) else tuple(int(p) for p in self.postures)
             object.__setattr__(self, "postures", given)
 
-    def _files(self, folder: Path) -> dict[str, list[tuple[int, int, Path]]]:
-        found: dict[str, list[tuple[int, int, Path]]] = {}
-        for path in Path(folder).rglob("user_*_day_*_posture_*.mat"):
+    def listed(self, folder: Path) -> Iterator[File]:
+        for path in folder.rglob("user_*_day_*_posture_*.mat"):
             match = re.fullmatch(r"user_(\d+)_day_(\d+)_posture_(\d+)\.mat", path.name)
             if match and (self.postures is None or int(match[3]) in self.postures):
-                found.setdefault(match[1], []).append((int(match[2]), int(match[3]), path))
-        if not found:
-            which = f" of postures {', '.join(map(str, self.postures))}" if self.postures else ""
-            raise DataError(
-                f"unibo_inail: {folder} holds no files{which} such as user_1_day_1_posture_1.mat; "
-                "unpack the data set there"
-            )
-        return {user: sorted(found[user]) for user in sorted(found, key=natural)}
+                yield File(path, match[1], f"day{match[2]} posture{match[3]}")
 
-    def subjects(self, folder: Path) -> list[str]:
-        return list(self._files(folder))
+    def expected(self) -> str:
+        which = f" of postures {', '.join(map(str, self.postures))}" if self.postures else ""
+        return f"files{which} such as user_1_day_1_posture_1.mat; unpack the data set there"
 
-    def sources(self, folder: Path, subject: str) -> list[Path]:
-        return [path for _, _, path in self._files(folder)[subject]]
-
-    def read(self, folder: Path, subjects: Iterable[str] | None = None) -> Iterator[Recording]:
-        files = self._files(folder)
-        for subject in files if subjects is None else subjects:
-            for day, posture, path in files[subject]:
-                yield self._recording(subject, f"day{day} posture{posture}", path)
-
-    def examine(self, folder: Path, subject: str) -> Iterator[Recording | Finding]:
-        for day, posture, path in self._files(folder)[subject]:
-            try:
-                yield self._recording(subject, f"day{day} posture{posture}", path)
-            except MyographError as error:
-                what, _, advice = str(error).partition("; ")
-                yield Finding("error", str(path), what, advice)
-
-    def _recording(self, subject: str, session: str, path: Path) -> Recording:
+    def record(self, file: File) -> Recording:
+        path = file.path
         emg, label, counter = read_matlab(path, ("emg", self.label_track, "gestureCounter"))
-        label, counter = label.ravel(), counter.ravel()
-        if emg.ndim != 2 or not len(emg) == len(label) == len(counter):
+        label, counter = track(label, path, self.label_track), track(counter, path, "gestureCounter")
+        if emg.ndim != 2 or emg.shape[1] != N_CHANNELS or not len(emg) == len(label) == len(counter):
             raise DataError(
-                f"{path}: emg is {emg.shape}, {self.label_track} {label.shape}, gestureCounter {counter.shape}, one "
-                "sample of each was expected a row; copy or download it again"
+                f"{path}: emg is {emg.shape}, {self.label_track} {label.shape}, gestureCounter {counter.shape}, emg of "
+                f"(time, {N_CHANNELS}) and one sample of each was expected a row; {AGAIN}"
             )
         odd = np.setdiff1d(label, np.arange(1, len(NAMES) + 1))
         if len(odd):
-            raise DataError(
-                f"{path} holds labels {odd[:5]}, 1 to {len(NAMES)} were expected; copy or download it again"
-            )
+            raise DataError(f"{path} holds labels {odd[:5]}, 1 to {len(NAMES)} were expected; {AGAIN}")
         return Recording(
-            np.ascontiguousarray(emg.T, dtype=np.float32),
+            matrix(emg, path, "emg", f"(time, {N_CHANNELS})"),
             500.0,
-            label.astype(np.int32) - 1,
-            subject=subject,
-            repetition=np.maximum(counter, 1).astype(np.int32),
-            session=session,
+            label - 1,
+            subject=file.subject,
+            repetition=np.maximum(counter, 1),
+            session=file.session,
             unit="adc",
             label_names=NAMES,
-            name=f"unibo_inail, user {subject}, {session}",
+            name=f"unibo_inail, user {file.subject}, {file.session}",
         )
 
     def write_miniature(self, folder: Path, rng: np.random.Generator) -> None:
