@@ -103,6 +103,13 @@ def test_where_torch_itself_runs(monkeypatch):
     assert seen == ["forward"]
 
 
+@pytest.mark.parametrize("shape", [(2, 5, 7), (2, 5, 2), (2, 0, 3)])
+def test_inputs_that_do_not_fit_are_refused_and_not_read_past_their_end(shape):
+    for ask in (LSTM(3, 4).states, LSTM(3, 4, bidirectional=True).last):
+        with pytest.raises(RuntimeError, match=r"[Ee]xpected|must be equal"):
+            ask(torch.randn(shape))
+
+
 @pytest.mark.parametrize("name", ["fin_lstm", "muscle_cnn_lstm", "muscle_lstm"])
 def test_networks_train_through_the_kernels(name, monkeypatch):
     seen = kernels_run(monkeypatch)

@@ -23,7 +23,7 @@ from torch import nn
 from myograph import KFoldRepetitions, Recording, Windowing, Windows
 from myograph._batches import GATHER_BYTES, Batches, Normalise, split_by_repetition
 from myograph._loop import Objective, Plan, Trainer, balanced_order, batches_of, lr_factor, make_optimizer
-from myograph.errors import ConfigError, DataError, ShapeError, SignalError, UnknownNameError
+from myograph.errors import ConfigError, DataError, ResultsError, ShapeError, SignalError, UnknownNameError
 from myograph.training import NeuralClassifier, NeuralRegressor
 
 
@@ -221,12 +221,26 @@ def test_windows_of_another_shape_or_rate_are_refused():
         ({"device": "cuda:99"} if not torch.cuda.is_available() else {"device": "tpu"}, ConfigError, "device"),
         ({"augment_copies": 1}, ConfigError, "augment names nothing"),
         ({"ema": 1.5}, ConfigError, "between 0 and 1"),
+        ({"epochs": "many"}, ConfigError, "epochs is a whole number"),
+        ({"lr": "fast"}, ConfigError, "lr is a number above 0"),
+        ({"clip_norm": -1.0}, ConfigError, "clip_norm is a number above 0"),
+        ({"patience": 0, "validation": (1,)}, ConfigError, "patience is a number of at least 1"),
+        ({"patience": 3}, ConfigError, "validation is None"),
+        ({"device": None}, ConfigError, "'auto'"),
+        ({"lr": 1e30, "optimizer": "sgd", "schedule": "constant", "epochs": 9}, ConfigError, "diverged.*lower lr"),
     ],
 )
 def test_unusable_parameters_are_explained(changes, error, says):
     X, y, _ = toy()
+    groups = np.arange(len(y)) % 6 if "patience" in changes else None
     with pytest.raises(error, match=says):
-        small(**changes).fit(X, y)
+        small(**changes).fit(X, y, groups=groups)
+
+
+def test_labels_that_are_none_are_told():
+    X, y, _ = toy()
+    with pytest.raises(ShapeError, match="3 NaN labels"):
+        small().fit(X, np.where(np.arange(len(y)) < 3, np.nan, 1.0))
 
 
 # Validation by repetition
@@ -405,7 +419,27 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["run.safetensors"]
 
 
+def test_a_checkpoint_goes_with_pretrained_arrays(tmp_path):
+    X, y, _ = toy()
+    path = tmp_path / "run.safetensors"
+    weights = {k: v.numpy() for k, v in small(epochs=1).fit(X, y).module_.state_dict().items()}
+    first = small(epochs=1, pretrained=weights, checkpoint=path).fit(X, y)
+    again = small(epochs=1, pretrained=weights, checkpoint=path).fit(X, y)
+    assert torch.equal(first.module_.conv.weight, again.module_.conv.weight)
+    with pytest.raises(ConfigError, match="other parameters"):
+        small(epochs=1, pretrained={**weights, "norm.bias": weights["norm.bias"] + 1}, checkpoint=path).fit(X, y)
+
+
 # Files
+
+
+def test_a_saved_network_may_be_read_as_any_file_of_its_owner(tmp_path):
+    X, y, _ = toy()
+    (tmp_path / "plain").write_text("")
+    saved = small(epochs=1).fit(X, y).save(tmp_path / "new" / "net.safetensors")
+    assert saved.stat().st_mode == (tmp_path / "plain").stat().st_mode
+    with pytest.raises(ResultsError, match="is a file, not a folder"):
+        small(epochs=1).fit(X, y).save(tmp_path / "plain" / "net.safetensors")
 
 
 @pytest.mark.parametrize("labels", [("a", "ü", "z"), (1, 5, 9), (2.0, 3.0, 4.0)])

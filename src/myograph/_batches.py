@@ -58,7 +58,7 @@ def pick_device(device: str | torch.device) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise ConfigError(f"device is 'auto', 'cpu', 'cuda' or torch's name of one, got {device!r}") from error
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"device={str(device)!r}, but torch sees no GPU here; use device='auto' or 'cpu'")
@@ -223,7 +223,7 @@ def split_by_repetition(
             "belong to one; pass a Windows, or fit(X, y, groups=repetition_of_each_window), or validation=None"
         )
     held = np.zeros(len(y), bool)
-    if isinstance(validation, (tuple, list)):
+    if isinstance(validation, (tuple, list, np.ndarray)):
         held = np.isin(named, validation)
     else:
         if not 0 < validation < 1:

@@ -11,6 +11,7 @@ import contextlib
 import copy
 import fnmatch
 import math
+import numbers
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -52,10 +53,15 @@ class Plan:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
             value = getattr(self, name)
-            if int(value) != value or value < 1:
+            if not isinstance(value, numbers.Real) or value < 1 or int(value) != value:
                 raise ConfigError(f"{name} is a whole number of at least 1, got {value!r}")
-        if not self.lr > 0 or self.weight_decay < 0:
-            raise ConfigError(f"lr is above 0 and weight_decay at least 0, got {self.lr!r} and {self.weight_decay!r}")
+        for name, least in (("lr", 0), ("clip_norm", 0), ("patience", 1), ("weight_decay", 0)):
+            value = getattr(self, name)
+            if value is None and name in ("clip_norm", "patience"):
+                continue
+            above = name in ("lr", "clip_norm")
+            if not isinstance(value, numbers.Real) or not (value > least if above else value >= least):
+                raise ConfigError(f"{name} is a number {'above' if above else 'of at least'} {least}, got {value!r}")
         if self.schedule not in SCHEDULES:
             raise ConfigError(f"schedule is one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
         known = _SCHEDULE_OPTIONS[self.schedule] | {"warmup"}
@@ -289,6 +295,11 @@ class Trainer:
             started = time.perf_counter()
             row: dict[str, Any] = {"epoch": self.epoch + 1}
             row |= self._train_epoch(train, order)
+            if math.isnan(row["train_loss"]):
+                raise ConfigError(
+                    f"training diverged: the train loss of epoch {self.epoch + 1} is NaN; take a lower lr (now {plan.lr:g}), "
+                    "a clip_norm, or a normalise that brings the windows to about unit variance"
+                )
             self.epoch += 1
             if valid is not None:
                 row |= {f"valid_{k}": v for k, v in self.evaluate(valid).items()}

@@ -17,9 +17,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from myograph._compiled import njit
 
 LANES = 16
 ROWS = 8  # rows of a tile; forward the products take half of them at a time

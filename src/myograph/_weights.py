@@ -7,7 +7,6 @@ import hashlib
 import importlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,24 +20,28 @@ FORMAT = "myograph-1"
 
 
 def write(path: str | os.PathLike[str], kind: str, tensors: Mapping[str, torch.Tensor], values: Any) -> Path:
-    """Write tensors and JSON values under `path`, by a temporary name that is then moved."""
+    """Write tensors and JSON values under `path`, by a temporary name that is then moved.
+
+    Raises
+    ------
+    ResultsError : it cannot be written there.
+    """
     from safetensors.torch import save
+
+    from myograph.results import write_atomically
 
     path = Path(path)
     flat = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in tensors.items()}
     text = json.dumps(values)
     header = {"format": FORMAT, "kind": kind, "values": text, "sha256": _digest(flat, kind, text)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
+
+    def put(temporary: str) -> None:
+        with open(temporary, "wb") as file:
             file.write(save(flat, header))
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+
+    write_atomically(path, put)
     return path
 
 

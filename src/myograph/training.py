@@ -104,6 +104,11 @@ class _NeuralEstimator(BaseEstimator):
         ConfigError : parameters that do not fit, or a checkpoint that another run wrote.
         """
         source, y = as_source(X), self._check_targets(X, y)
+        if self.patience is not None and self.validation is None:
+            raise ConfigError(
+                f"patience={self.patience!r} waits for a better validation score, and validation is None; give "
+                "validation=0.2, say, or no patience"
+            )
         device, accelerator = self._place()
         self.__dict__.pop("_trainer", None)
         if self.validation is None:
@@ -207,7 +212,8 @@ class _NeuralEstimator(BaseEstimator):
         left_out = ("verbose", "checkpoint", "device")
         params = {k: v for k, v in self.get_params(deep=False).items() if k not in left_out}
         if isinstance(params.get("pretrained"), Mapping):
-            params["pretrained"] = _weights._digest(params["pretrained"], "pretrained", "")
+            tensors = {k: torch.as_tensor(v).detach().cpu() for k, v in params["pretrained"].items()}
+            params["pretrained"] = _weights._digest(tensors, "pretrained", "")
         digest = hashlib.sha256(json.dumps(_weights.encode(params, "parameter")).encode())
         digest.update(f"{y.tolist()} {train.tolist()}".encode())
         if isinstance(source, Windows):
@@ -430,11 +436,13 @@ class NeuralClassifier(ClassifierMixin, _NeuralEstimator):
     def _learn_targets(self, y: np.ndarray, train: np.ndarray) -> tuple[torch.Tensor, int]:
         if y.ndim != 1:
             raise ShapeError(f"y holds one label a window, got shape {y.shape}")
+        if y.dtype.kind == "f" and np.isnan(y).any():
+            raise ShapeError(f"y holds {int(np.isnan(y).sum())} NaN labels; leave those windows out")
         if y.dtype.kind == "f" and not np.equal(y, np.floor(y)).all():
             raise ShapeError("y holds fractions, so it is no label; NeuralRegressor learns numbers")
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
-            raise ShapeError(f"y holds the one class {self.classes_[0]!r}; a classifier needs at least two")
+            raise ShapeError(f"y holds the one class {self.classes_.tolist()[0]!r}; a classifier needs at least two")
         return self._encode_targets(y), len(self.classes_)
 
     def _encode_targets(self, y: np.ndarray) -> torch.Tensor:
@@ -442,7 +450,7 @@ class NeuralClassifier(ClassifierMixin, _NeuralEstimator):
         unknown = self.classes_[codes] != y
         if unknown.any():
             raise ShapeError(
-                f"y holds the label {y[unknown][0]!r}, which was not among the classes of the first call; name all with "
+                f"y holds the label {y[unknown].tolist()[0]!r}, which was not among the classes of the first call; name all with "
                 "partial_fit(X, y, classes=...)"
             )
         return torch.from_numpy(codes.astype(np.int64))

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor, nn
+
+from myograph._compiled import njit
 
 
 class Dropped(nn.Module):

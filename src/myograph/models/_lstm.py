@@ -40,6 +40,7 @@ class LSTM(nn.LSTM):
             return self._run(x, self._directions[-1:])[:, 0 if self.bidirectional else -1]
         if not self.bidirectional or x.is_meta or torch.compiler.is_compiling():  # torch.export traces the module alone
             return self(x)[1][0][-1]
+        self.check_input(x, None)
         below, weights = self.num_layers - 1, [weight for part in self.all_weights for weight in part]
         if below:
             zeros = x.new_zeros(2 * below, len(x), self.hidden_size)
@@ -59,6 +60,8 @@ class LSTM(nn.LSTM):
             and x.dtype == self.weight_ih_l0.dtype == torch.float32
             and not torch.is_autocast_enabled("cpu")
             and x.numel() > 0
+            and x.ndim == 3
+            and x.shape[2] == self.input_size  # else torch's own code says what is wrong
         )
 
     def _run(self, x: Tensor, top: tuple[int, ...]) -> Tensor:
