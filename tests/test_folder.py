@@ -192,6 +192,76 @@ def test_wfdb_gives_rate_unit_and_annotations(tmp_path: Path) -> None:
     assert {p.name for p in dataset.sources(tmp_path, "1")} == {"dataset.toml", "r1.hea", "r1.dat", "r1.atr"}
 
 
+def write_bdf(path: Path) -> None:
+    """Two signals of one name, 3 s at 100 Hz, in µV and mV, with -1000 to 1000 over all 24 bits."""
+    pyedflib = pytest.importorskip("pyedflib")
+    writer = pyedflib.EdfWriter(str(path), 2, file_type=pyedflib.FILETYPE_BDF)
+    common = {"label": "EMG", "sample_frequency": 100, "transducer": "", "prefilter": ""}
+    limits = {"physical_min": -1000.0, "physical_max": 1000.0, "digital_min": -(2**23), "digital_max": 2**23 - 1}
+    for i, unit in enumerate(("uV", "mV")):
+        writer.setSignalHeader(i, {**common, **limits, "dimension": unit})
+    writer.writeSamples([500 * np.sin(np.arange(300) / 7), 3 * np.cos(np.arange(300) / 5)])
+    writer.close()
+
+
+def test_bdf_by_hand_with_two_signals_of_one_name(tmp_path: Path) -> None:
+    write_bdf(tmp_path / "s1.bdf")
+    (recording,) = read(tmp_path, 'files = "s{subject}.bdf"\nlabel = false')
+    # 256 bytes of header and 256 a signal; records of 1 s, signal after signal, 24-bit little-endian.
+    raw = (tmp_path / "s1.bdf").read_bytes()
+    n_records, n_signals = int(raw[236:244]), int(raw[252:256])
+    assert (n_records, n_signals) == (3, 2)
+    data = np.frombuffer(raw[256 * (1 + n_signals) :], np.uint8).reshape(n_records, n_signals, 100, 3).astype(np.int64)
+    counts = data[..., 0] + (data[..., 1] << 8) + (data[..., 2] << 16)
+    counts -= (counts >= 2**23) * 2**24
+    values = (counts.transpose(1, 0, 2).reshape(2, 300) + 2**23) * 2000 / (2**24 - 1) - 1000
+    np.testing.assert_allclose(recording.signal, values * [[1], [1000]], rtol=1e-6, atol=1e-3)
+    second = read(tmp_path, 'files = "s{subject}.bdf"\nlabel = false\nchannels = ["EMG.1"]')[0]
+    np.testing.assert_array_equal(second.signal[0], recording.signal[1])
+
+
+def test_wfdb_by_hand_with_two_signals_of_one_name(tmp_path: Path) -> None:
+    wfdb = pytest.importorskip("wfdb")
+    signal = np.random.default_rng(3).normal(size=(200, 2))
+    wfdb.wrsamp("r1", 50, ["mV", "uV"], ["emg", "emg2"], signal, fmt=["16", "16"], write_dir=str(tmp_path))
+    header = (tmp_path / "r1.hea").read_text()
+    (tmp_path / "r1.hea").write_text(header.replace("emg2", "emg"))
+    (recording,) = read(tmp_path, 'files = "r{subject}.hea"\nlabel = false')
+    counts = np.fromfile(tmp_path / "r1.dat", "<i2").reshape(-1, 2).astype(float)
+    scales = re.findall(r"16 ([\d.]+)\((-?\d+)\)/", header)  # gain in counts a unit, and the count of zero
+    for row, (gain, zero), to_uv in zip((0, 1), scales, (1000, 1)):
+        expected = (counts[:, row] - int(zero)) / float(gain) * to_uv
+        np.testing.assert_allclose(recording.signal[row], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [0, 100, 700, 2000])
+def test_a_truncated_bdf_is_named(tmp_path: Path, size: int) -> None:
+    write_bdf(tmp_path / "s1.bdf")
+    raw = (tmp_path / "s1.bdf").read_bytes()
+    assert size < len(raw)
+    (tmp_path / "s1.bdf").write_bytes(raw[:size])
+    with pytest.raises(DataError, match=r"s1\.bdf is cut short or damaged.*; copy the file again"):
+        read(tmp_path, 'files = "s{subject}.bdf"\nlabel = false')
+
+
+@pytest.mark.parametrize("damage", ["samples", "half a sample", "no samples", "header", "signals"])
+def test_a_truncated_wfdb_record_is_named(tmp_path: Path, damage: str) -> None:
+    wfdb = pytest.importorskip("wfdb")
+    wfdb.wrsamp("r1", 50, ["mV"], ["emg"], np.ones((200, 1)), fmt=["16"], write_dir=str(tmp_path))
+    header, samples = tmp_path / "r1.hea", tmp_path / "r1.dat"
+    lines, whole = header.read_text().splitlines(), samples.read_bytes()
+    if damage == "no samples":
+        samples.unlink()
+    elif damage == "header":
+        header.write_text("r1\n")
+    elif damage == "signals":
+        header.write_text(lines[0] + "\n")
+    else:
+        samples.write_bytes(whole[: 101 if damage == "half a sample" else 100])
+    with pytest.raises(DataError, match=r"r1\.hea is cut short or damaged.*; copy the file again"):
+        read(tmp_path, 'files = "r{subject}.hea"\nlabel = false')
+
+
 def test_formats_without_their_library_name_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyedflib", None)
     (tmp_path / "a.edf").write_bytes(b"")

@@ -225,8 +225,11 @@ def _wfdb(path: Path) -> Table:
     import pandas as pd
 
     wfdb = need("wfdb", "formats")
-    record = wfdb.rdrecord(str(path.with_suffix("")))
-    names = _distinct(record.sig_name)
+    try:
+        record = wfdb.rdrecord(str(path.with_suffix("")))
+        names = _distinct(record.sig_name)
+    except (TypeError, AttributeError) as error:  # what the library meets where lines of the header are missing
+        raise DataError(f"{path} is cut short or damaged: it describes no signals ({error}); {AGAIN}") from error
     columns = pd.DataFrame(record.p_signal, columns=names)
     units = [str(u).strip().lower() for u in record.units]
     to_uv = {n: _VOLTS[u] for n, u in zip(names, units) if u in _VOLTS}
