@@ -443,8 +443,10 @@ def days(context: Context, cohort: Cohort) -> Iterator[Row]:
     if cohort.dataset != "longterm_myo":
         del plan["ConvNet"]  # made for one armband
     curves = {}
+    n = len(cohort.subjects())
+    people = f"{n} {'person' if n == 1 else 'people'}"
     for method, ways in plan.items():
-        row = _rows(cohort, context, f"Real days, {cohort.dataset}, {cohort.title}: {method}")
+        row = _rows(cohort, context, f"Real days, {cohort.dataset}, {people}, {cohort.title}: {method}")
         none = np.empty(0)
         for way, make in ways.items():
             started = time.perf_counter()
