@@ -9,7 +9,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from conftest import make_recording
 from myograph import Recording, Windowing, Windows
-from myograph.adapt import LDAMeans, PseudoLabel, SelfRecalibrating, median_over_neighbours, mode_over_neighbours
+from myograph.adapt import AdaBN, LDAMeans, PseudoLabel, SelfRecalibrating, median_over_neighbours, mode_over_neighbours
 from myograph.errors import ConfigError, ProtocolError
 from myograph.evaluation import evaluate
 from myograph.protocols import SessionStream
@@ -197,3 +197,28 @@ def test_a_network_at_the_end_of_a_pipeline_is_fine_tuned_not_begun_anew():
     model.adapt(windows[1])
     assert model.estimator_[-1] is last
     assert last.t_ == steps + 3 * len(windows[1])
+
+
+def test_batch_norm_adapts_at_the_end_of_a_pipeline_as_it_does_alone():
+    from sklearn.base import TransformerMixin
+
+    from myograph.training import NeuralClassifier
+
+    class Same(TransformerMixin, BaseEstimator):
+        def fit(self, X, y=None):
+            return self
+
+        def transform(self, X):
+            return np.asarray(X)
+
+        def __sklearn_is_fitted__(self):
+            return True
+
+    windows = [Windows.cut(r, Windowing(100, 50)) for r in drifting(2)]
+    network = NeuralClassifier("myonet", epochs=1, device="cpu")
+    alone = AdaBN(network).fit(windows[0], windows[0].y)
+    before = alone.predict_proba(windows[1])
+    piped = AdaBN(make_pipeline(Same(), network)).fit(windows[0], windows[0].y)
+    expected = alone.adapt(windows[1]).predict_proba(windows[1])
+    np.testing.assert_array_equal(piped.adapt(windows[1]).predict_proba(windows[1]), expected)
+    assert np.abs(expected - before).max() > 1e-3

@@ -109,6 +109,10 @@ def test_subjects_seed_method_and_settings_reach_the_run(call, tmp_path):
         (("rum",), "Did you mean 'run'"),
         (("datasets", "info", "ninapro_db11"), "Did you mean 'ninapro_db1"),
         (("report", "nowhere"), "holds no run"),
+        (
+            ("run", "--dataset", "3dc", "--set", "protocol=CrossSession", "--set", "protocol.test_sessions=7,8"),
+            "needs session 7, 8",
+        ),
     ],
 )
 def test_errors_are_one_message_with_advice(call, words, message):
@@ -117,6 +121,13 @@ def test_errors_are_one_message_with_advice(call, words, message):
     assert message in err.replace("\n", " ")
     assert "Traceback" not in err
     assert out == ""
+
+
+def test_a_group_of_commands_alone_is_its_help_and_no_empty_error(call):
+    status, out, err = call("features")
+    assert status == 2
+    assert "list" in out + err
+    assert "error" not in err
 
 
 def test_an_interrupt_says_how_to_go_on(call, monkeypatch):

@@ -77,3 +77,5 @@ def test_table_has_every_model_and_says_why_one_does_not_fit():
     assert rows["m5"]["samples"] == 50
     with pytest.raises(ShapeError):
         counting.info("zhai", 12, 300)
+    with pytest.raises(ShapeError, match="12 channels x 0 samples"):
+        counting.info("atzori", 12, 0)

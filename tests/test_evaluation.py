@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import os
 import signal
@@ -11,13 +12,24 @@ import textwrap
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import FixedThresholdClassifier, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from conftest import make_recording
-from myograph import KFoldRepetitions, LeakyShuffledWindows, LeaveOneSubjectOut, Recording, Windowing, WithinSubject
+from myograph import (
+    KFoldRepetitions,
+    LeakyShuffledWindows,
+    LeaveOneSubjectOut,
+    Recording,
+    Windowing,
+    Windows,
+    WithinSubject,
+)
 from myograph.errors import ConfigError, LeakageError, ProtocolError, ResultsError, WindowError
 from myograph.evaluation import evaluate
 from myograph.protocols import Protocol
@@ -158,11 +170,17 @@ def test_two_runs_at_once_in_one_folder_are_refused(recordings, tmp_path):
         pass
 
 
-def test_a_lock_left_by_a_dead_process_is_nobodys(tmp_path):
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / ".lock").write_text(str(dead.pid))
+def test_a_lock_left_by_a_killed_process_is_nobodys_even_where_this_one_got_its_number(tmp_path):
+    script = f"""
+        import os, signal
+        from pathlib import Path
+        from myograph.results import only_run_in
+        with only_run_in(Path({str(tmp_path / "run")!r}), "x"):
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)])
+    assert (tmp_path / "run" / ".lock").exists()
+    (tmp_path / "run" / ".lock").write_text(str(os.getpid()))
     with only_run_in(tmp_path / "run", "x"):
         pass
 
@@ -312,3 +330,57 @@ def test_import_is_light():
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert found[1:] == ["False", "False"]
     assert float(found[0]) < 0.5
+
+
+def test_scores_are_those_of_predict_where_it_is_not_the_most_probable_class():
+    rng = np.random.default_rng(0)
+    recordings = [make_recording(rng, subject=s, n_labels=2) for s in "12"]
+    tuned = FixedThresholdClassifier(LogisticRegression(C=0.01), threshold=0.9, pos_label="g1")
+    chosen = recipe(
+        method=make_pipeline(FunctionTransformer(log_power), tuned), protocol=LeaveOneSubjectOut(), rest="keep"
+    )
+    scores = evaluate(chosen, recordings)
+    windows = Windows.cut(recordings, chosen.windowing)
+    expected = cross_val_score(chosen.method, windows, windows.y, cv=LeaveOneSubjectOut())
+    np.testing.assert_allclose(scores.folds["accuracy"], expected)
+    assert (expected < 0.9).all()
+    told = scores.predictions
+    assert (told["confidence"][told["y_pred"] == "g1"] >= 0.9).all()
+    assert (told["confidence"][told["y_pred"] == "g0"] < 0.5).any()
+
+
+class _Named(Protocol):
+    def __init__(self, *names):
+        self.names = names
+
+    def _folds(self, table):
+        for i, name in enumerate(self.names, 1):
+            test = table["repetition"].to_numpy() == i
+            yield name, ~test, test
+
+
+def test_folds_of_one_name_and_no_folds_are_told_before_anything_is_fitted(recordings):
+    for names, says in ((("a", "a"), "two folds of one name"), ((), "no folds")):
+        with pytest.raises(ProtocolError, match=says):
+            evaluate(recipe(protocol=_Named(*names), method=None), recordings)
+
+
+class _Plain:
+    def __init__(self, value):
+        self.value = value
+
+
+def test_the_identity_tells_apart_whatever_an_estimator_was_given():
+    long = np.arange(5000.0)
+    other = np.where(long == 2500, 0, long)
+    given = [
+        long, other, long.astype(int), torch.tensor(long), {"w": torch.tensor(other)}, lambda x: x + 1, lambda x: x + 2,
+        functools.partial(log_power), functools.partial(log_power, 1), _Plain(1), _Plain(2), np.int64(3), log_power,
+    ]  # fmt: skip
+    identity = lambda value: recipe(method=FunctionTransformer(log_power, kw_args={"v": value})).identity({})  # noqa: E731
+    found = [identity(value) for value in given]
+    assert found == [identity(value) for value in given]
+    assert identity(_Plain(1)) == identity(_Plain(1))
+    assert identity(np.int64(3)) == identity(3)
+    assert identity(long) == identity(torch.tensor(long))
+    assert len(set(found)) == len(given) - 1

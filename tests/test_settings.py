@@ -6,7 +6,7 @@ from myograph import LeakyShuffledWindows, LeaveOneSubjectOut, Windowing, Within
 from myograph.errors import ConfigError, ProtocolError, UnknownNameError
 from myograph.filters import BandPass
 from myograph.recipes import Recipe
-from myograph.settings import change, parse
+from myograph.settings import change, constructors, parse
 
 BASE = Recipe(name="base", dataset="simulated")
 
@@ -92,3 +92,9 @@ def test_nothing_else_is_evaluated():
     assert parse("__import__('os').getcwd()") == "__import__('os').getcwd()"
     with pytest.raises(UnknownNameError, match="no protocol, windowing or filter named 'open'"):
         parse("open('/etc/passwd')")
+
+
+def test_a_setting_constructs_protocols_windowings_and_filters_and_nothing_else():
+    known = constructors()
+    assert {"WithinSubject", "SessionStream", "Windowing", "EachChannel", "Bursts", "BandPass"} <= set(known)
+    assert not {"Recording", "Layout", "Fold", "Protocol"} & set(known)

@@ -93,3 +93,13 @@ def test_errors_say_what_came():
         paired([1, 2], [2, 1], test="u")  # type: ignore[arg-type]
     with pytest.raises(ShapeError, match="0 to 1"):
         holm([1.5])
+
+
+def test_differences_that_are_equal_but_for_rounding_tie():
+    a, b = [0.9, 0.8, 0.7, 0.3, 0.5], [0.8, 0.7, 0.6, 0.1 + 0.2, 0.9]
+    tied = paired([90, 80, 70, 30, 50], [80, 70, 60, 30, 90])
+    found = paired(a, b)
+    assert (found.p, found.effect) == (tied.p, tied.effect)
+    assert found.difference == pytest.approx(-0.02)
+    assert paired(a, [v - 1e-3 for v in a], "t").p == 0.0
+    assert paired([1e-12, 3e-12, 2e-12], [0, 0, 0]).effect == 1

@@ -55,7 +55,9 @@ class _Adapter(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     def _refit_last(self, X: Any, y: np.ndarray) -> None:
         """A new last step, learnt from what the frozen steps made of the windows."""
-        fresh = clone(self._last).fit(X, y)
+        self._replace_last(clone(self._last).fit(X, y))
+
+    def _replace_last(self, fresh: Any) -> None:
         if isinstance(self.estimator_, Pipeline):
             steps = [*self.estimator_.steps[:-1], (self.estimator_.steps[-1][0], fresh)]
             self.estimator_ = Pipeline(steps, memory=self.estimator_.memory)
@@ -207,7 +209,7 @@ class AdaBN(_Adapter):
     def adapt(self, X: Any) -> AdaBN:
         from myograph.transfer import adapt_batch_norm
 
-        self.estimator_ = adapt_batch_norm(self.estimator_, X)
+        self._replace_last(adapt_batch_norm(self._last, self._before_last(X)))
         return self
 
 

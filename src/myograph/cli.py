@@ -495,6 +495,8 @@ def _usage(error: Any) -> None:
     """A wrong command or option: click's message, and the nearest command."""
     command = getattr(error, "cmd_name", None) or ""
     message = error.format_message()
+    if not message:  # a group of commands alone: its help has been printed
+        sys.exit(error.exit_code)
     if message.startswith("No such command"):
         given = message.split("'")[1] if "'" in message else command
         names = [c.name or getattr(c.callback, "__name__", "") for c in app.registered_commands] + [

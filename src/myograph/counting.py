@@ -177,7 +177,8 @@ def info(name: str, n_channels: int | None = None, n_samples: int | None = None,
     if n_channels is None and n_samples is None:
         more = {**options, **more}
     more.setdefault("n_classes", classes)
-    row = count(name, n_channels or channels, n_samples or samples, **more)
+    channels, samples = (channels if n_channels is None else n_channels), (samples if n_samples is None else n_samples)
+    row = count(name, channels, samples, **more)
     summary = (factory.__doc__ or "").strip().partition("\n")[0]
     return {**row, "summary": summary, "source": (_module_doc(factory)).strip().partition("\n\n")[0]}
 

@@ -18,9 +18,10 @@ import joblib
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
+from sklearn.pipeline import Pipeline
 
 from myograph.audit import Audit, audit
-from myograph.errors import ConfigError, ResultsError
+from myograph.errors import ConfigError, ProtocolError
 from myograph.filters import apply_all
 from myograph.metrics import score
 from myograph.protocols import Fold, KFoldRepetitions, Protocol
@@ -66,6 +67,9 @@ def evaluate(
     identity = recipe.identity(hashes)
     windows = prepare(recipe, recordings, say)
     folds = list(recipe.protocol.folds(windows))
+    if len({f.name for f in folds}) < max(len(folds), 1):
+        what = "two folds of one name; give each its own" if folds else "no folds for these windows"
+        raise ProtocolError(f"{recipe.protocol} gives {what}")
     audits = check(windows, folds, recipe.protocol)
     estimator = make_method(recipe)
 
@@ -213,17 +217,28 @@ def predict_stream(estimator: BaseEstimator, windows: Windows, folds: Sequence[F
 
 
 def _predict(model: Any, test: Windows) -> pd.DataFrame:
-    confidence = np.full(len(test), np.nan)
-    if hasattr(model, "predict_proba"):
-        proba = model.predict_proba(test)
-        predicted = np.asarray(model.classes_)[proba.argmax(axis=1)]
-        confidence = proba.max(axis=1)
-    else:
-        predicted = model.predict(test)
+    predicted, confidence = _answers(model, test)
     table = test.table[["recording", "start", "stop", "subject", "session", "repetition"]].copy()
     table[["subject", "session"]] = table[["subject", "session"]].astype(str)
     table["y_true"], table["y_pred"], table["confidence"] = test.y, np.asarray(predicted, str), confidence
     return table
+
+
+def _answers(model: Any, test: Any) -> tuple[np.ndarray, np.ndarray]:
+    """(window,) labels as `predict` gives them, and each one's probability, NaN where the model has none."""
+    if isinstance(model, Pipeline) and len(model) > 1:  # features are made once for both
+        return _answers(model[-1], model[:-1].transform(test))
+    if not hasattr(model, "predict_proba"):
+        predicted = np.asarray(model.predict(test))
+        return predicted, np.full(len(predicted), np.nan)
+    proba, classes = model.predict_proba(test), np.asarray(model.classes_)
+    best = proba.argmax(axis=1)
+    # Networks and soft votes predict the most probable class; others, such as a tuned threshold, need not.
+    if hasattr(model, "module_") or getattr(model, "voting", None) == "soft":
+        return classes[best], proba.max(axis=1)
+    predicted = np.asarray(model.predict(test))
+    of_predicted = np.where(predicted[:, None] == classes, proba, -1.0).max(axis=1)
+    return predicted, np.where(of_predicted < 0, np.nan, of_predicted)
 
 
 def streams(folds: Sequence[Fold], sequential: bool) -> list[list[int]]:
@@ -286,8 +301,6 @@ def _fold_table(
     predictions: pd.DataFrame, folds: list[Fold], audits: list[Audit], seconds: list[float]
 ) -> pd.DataFrame:
     by_fold = dict(iter(predictions.groupby("fold", sort=False)))
-    if len(by_fold) != len(folds):
-        raise ResultsError("two folds of this protocol have one name; give each its own")
     rows = []
     for fold, found, spent in zip(folds, audits, seconds):
         part = by_fold[fold.name]

@@ -208,54 +208,41 @@ def cannot_write(path: Path, error: OSError) -> ResultsError:
 @contextlib.contextmanager
 def only_run_in(folder: Path, identity: str) -> Iterator[None]:
     """Hold a folder for one run: another run's results in it, or another process at work in it, is an error."""
-    lock, mark = folder / ".lock", folder / "identity"
+    mark = folder / "identity"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o666)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    try:
+        if not _hold(handle):
+            holder = os.read(handle, 20).decode("ascii", "replace").strip() or "?"
+            raise ResultsError(
+                f"process {holder} is running in {folder} right now; wait for it, or choose another folder with --out"
+            )
+        with contextlib.suppress(OSError):  # only for the message above
+            os.ftruncate(handle, 0)
+            os.write(handle, str(os.getpid()).encode())
         if mark.is_file() and mark.read_text().strip() != identity:
             raise ResultsError(
                 f"{folder} holds another run (identity {mark.read_text().strip()[:12]}, this one is {identity[:12]}); "
                 "choose another folder with --out, or delete that one"
             )
-        holder = _holder(lock)
-        if holder:
-            raise ResultsError(
-                f"process {holder} is running in {folder} right now; wait for it, or choose another folder with --out"
-            )
-        with contextlib.suppress(FileNotFoundError):
-            lock.unlink()
-        handle = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-        os.write(handle, str(os.getpid()).encode())
-        os.close(handle)
-    except FileExistsError as error:
-        if lock.exists():
-            raise ResultsError(
-                f"another process has just started in {folder}; choose another folder with --out"
-            ) from error
-        raise cannot_write(folder, error) from error
-    except ResultsError:
-        raise
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-    try:
         write_atomically(mark, lambda path: Path(path).write_text(identity + "\n"))
         yield
     finally:
-        with contextlib.suppress(OSError):
-            lock.unlink()
+        os.close(handle)  # lets go of it; the file stays, for another process may have it open already
 
 
-def _holder(lock: Path) -> int | None:
-    """The living process that holds a lock; a lock left by a killed one is nobody's."""
+def _hold(handle: int) -> bool:
+    """Lock an open file until it is closed; False where another has it. The system lets go of a killed process's locks,
+    so none is ever left behind, whatever number the next process gets."""
     try:
-        pid = int(lock.read_text() or 0)
-    except (OSError, ValueError):
-        return None
-    if pid <= 0 or pid == os.getpid():
-        return pid or None
+        import fcntl
+    except ImportError:  # Windows
+        return True
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        pass
-    return pid
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)  # some network file systems have no locks
+    return True

@@ -54,7 +54,7 @@ def constructors() -> dict[str, type]:
     found: dict[str, type] = {}
     for module in (protocols, windows, filters):
         for name, thing in vars(module).items():
-            if inspect.isclass(thing) and dataclasses.is_dataclass(thing) and not name.startswith("_"):
+            if inspect.isclass(thing) and dataclasses.is_dataclass(thing) and thing.__module__ == module.__name__:
                 found[name] = thing
     found.pop("Fold", None)
     from myograph.bursts import Bursts

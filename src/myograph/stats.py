@@ -74,7 +74,9 @@ def paired(
     if test not in ("wilcoxon", "t"):
         raise ConfigError(f"test is 'wilcoxon' or 't', got {test!r}")
     x, y = _together({names[0]: a, names[1]: b})
-    d = x - y
+    # 0.9 - 0.8 and 0.8 - 0.7 differ in the last bit: unrounded, equal differences would not tie and none be zero.
+    unit = 10.0 ** np.floor(np.log10(max(np.abs([x, y]).max(), 1e-300)) - 11)
+    d = np.round((x - y) / unit) * unit
     if not d.any():
         p, effect = 1.0, 0.0
     elif test == "wilcoxon":

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
+
+import numpy as np
 
 from myograph._registry import Registry
 from myograph.errors import ConfigError
@@ -94,7 +97,7 @@ class Recipe:
 
 
 def describe(value: Any) -> Any:
-    """A value of a recipe as JSON: a dataclass or estimator becomes its type and its parameters."""
+    """A value of a recipe as JSON: a dataclass or estimator becomes its type and its parameters, an array a hash."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {f.name: describe(getattr(value, f.name)) for f in dataclasses.fields(value)}
         return {"type": type(value).__name__, **fields}
@@ -105,11 +108,32 @@ def describe(value: Any) -> Any:
         return {str(k): describe(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [describe(v) for v in value]
-    if callable(value):
-        return f"{value.__module__}.{value.__qualname__}"
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
+    if hasattr(value, "__array__") and not isinstance(value, type):
+        return _describe_array(np.asarray(value.detach().cpu() if hasattr(value, "detach") else value))
+    if isinstance(value, functools.partial):
+        return {"type": "partial", **{k: describe(getattr(value, k)) for k in ("func", "args", "keywords")}}
+    if callable(value) and hasattr(value, "__qualname__"):
+        name = f"{value.__module__}.{value.__qualname__}"
+        return f"{name} {_code_hash(value)}" if "<" in name and hasattr(value, "__code__") else name
+    if type(value).__repr__ is object.__repr__:  # shows an address in memory, which is another one in each process
+        return {"type": type(value).__name__, **{k: describe(v) for k, v in vars(value).items()}}
     return str(value)
+
+
+def _describe_array(array: np.ndarray) -> Any:
+    if array.size <= 32 and array.dtype.kind in "iufbU":
+        return array.tolist()
+    content = np.ascontiguousarray(array) if array.dtype.kind != "O" else repr(array.tolist()).encode()
+    return f"{array.dtype} {array.shape} {hashlib.sha256(content).hexdigest()}"
+
+
+def _code_hash(function: Any) -> str:
+    """Functions without a name of their own are told apart by what they do."""
+    code = function.__code__
+    constants = [c for c in code.co_consts if not hasattr(c, "co_code")]
+    return hashlib.sha256(code.co_code + repr((constants, code.co_names)).encode()).hexdigest()[:16]
 
 
 def baseline(dataset: str, method: str = DEFAULT_METHOD, **options: Any) -> Recipe:
