@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.io import loadmat, savemat
 
 from myograph import Windows
 from myograph.audit import audit
 from myograph.datasets import DATASETS, Dataset, choose_subjects, is_here, load, locate, natural
-from myograph.datasets._check import repetitions
+from myograph.datasets._check import repeated, repetitions
 from myograph.datasets.myoarmband import MyoArmband
 from myograph.datasets.three_dc import ThreeDC
 from myograph.errors import ConfigError, DataError, UnknownNameError
@@ -410,8 +411,23 @@ def test_check_reports_missing_repetitions(own: Path) -> None:
 def test_a_repetition_that_few_labels_have_is_one_note_about_them() -> None:
     label, repetition = np.repeat([0, 1, 2, 0], 10), np.repeat([1, 1, 1, 2], 10)
     recording = Recording(np.zeros((1, 40)), 100.0, label, "1", repetition, label_names=("a", "b", "c"))
-    (found,) = repetitions(recording)
-    assert (found.level, found.what) == ("note", "only 'a' of 3 labels has a repetition 2")
+    (found,) = repetitions(repeated(recording), "here")
+    assert (found.level, found.where, found.what) == ("note", "here", "only 'a' of 3 labels has a repetition 2")
+
+
+def test_repetitions_are_compared_over_all_recordings_of_a_session(own: Path, files_only: None) -> None:
+    """CSL-HDEMG has a recording a gesture: none alone lacks anything."""
+    folder = miniature("csl_hdemg", own)
+    path = next(folder.rglob("subject2/session1/gest2.mat"))
+    savemat(path, {"gestures": loadmat(path)["gestures"][:8]})
+    findings = [f for f in DATASETS.create("csl_hdemg").check(folder) if "repetition" in f.what]
+    rare = "only 'idle' of 3 labels has a repetition 11, 12, 13,"
+    assert [f.where for f in findings if f.what.startswith(rare)] == [
+        f"csl_hdemg, subject {s}, session {k}" for s in (1, 2) for k in (1, 2)
+    ]
+    (other,) = (f for f in findings if not f.what.startswith(rare))
+    assert (other.level, other.where) == ("warning", "csl_hdemg, subject 2, session 1")
+    assert other.what == "'gesture 2' has no repetition 9, 10, other labels have"
 
 
 @pytest.mark.real_data

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.io import loadmat, savemat
 
-from myograph import Windowing, Windows
+from myograph import Recording, Windowing, Windows
 from myograph.datasets import DATASETS, load, locate
 from myograph.datasets._matlab import read_matlab
 from myograph.datasets.ninapro import FACTS, spread_to_rest
@@ -194,6 +194,61 @@ def test_unreliable_samples_of_db10_are_unlabelled(tmp_path: Path) -> None:
     assert r.subject == "10"
     assert r.label[10:20].tolist() == [2] * 5 + [-1] * 5
     assert set(r.repetition[r.label >= 0].tolist()) == {1}
+
+
+def test_pauses_of_db10_part_recordings(tmp_path: Path) -> None:
+    n = 40
+    grasp = np.array([0] * 10 + [2] * 30, np.int8)[:, None]
+    repetition = np.array([0] * 10 + [1] * 15 + [2] * 15, np.int8)[:, None]
+    times = np.arange(n)[:, None] / 1926 + np.repeat([0, 3.5, 170], [20, 15, 5])[:, None]
+    emg = np.arange(n * 11.0).reshape(n, 11)  # one electrode fewer, as three people have
+    variables = {"emg": emg, "regrasp": grasp, "reobjectrepetition": repetition}
+    savemat(tmp_path / "S024_ex1.mat", {**variables, "ts": times})
+    dataset = DATASETS.create("ninapro_db10")
+    parts = list(dataset.read(tmp_path))
+    assert [r.n_samples for r in parts] == [20, 15, 5]
+    assert [r.name[-11:] for r in parts] == ["part 1 of 3", "part 2 of 3", "part 3 of 3"]
+    assert {(r.subject, r.session, r.n_channels, r.layout) for r in parts} == {("24", "1", 11, None)}
+    np.testing.assert_array_equal(np.concatenate([r.signal for r in parts], axis=1), emg.T)
+    assert np.concatenate([r.repetition for r in parts]).tolist() == [1] * 25 + [2] * 15
+    savemat(tmp_path / "S024_ex1.mat", variables)
+    (whole,) = dataset.read(tmp_path)
+    assert whole.n_samples == n
+
+
+@pytest.mark.parametrize("short", ["restimulus", "rerepetition", "both"])
+def test_label_tracks_a_little_shorter_than_the_samples(tmp_path: Path, short: str) -> None:
+    path = write(tmp_path / "S1_E1_A1.mat", [1, 2, 3, 4], channels=12, rate=100)
+    variables = {k: v for k, v in loadmat(path).items() if not k.startswith("__")}
+    for key in ("restimulus", "rerepetition"):
+        if short in (key, "both"):
+            variables[key] = variables[key][:-9]
+    savemat(path, variables)
+    finding, recording = (
+        item
+        for item in DATASETS.create("ninapro_db2").examine(tmp_path, "1")
+        if isinstance(item, Recording) or "no label" in item.what
+    )
+    assert (finding.level, finding.what) == ("note", "the last 9 samples have no label")
+    assert recording.n_samples == 900
+    assert recording.label[-10:].tolist() == [0] + [-1] * 9
+    np.testing.assert_array_equal(recording.label[:-9], np.roll(np.repeat([0, 1, 0, 2, 0, 3, 0, 4, 0], 100), 2)[:-9])
+    variables[key] = variables[key][:-11]
+    savemat(path, variables)
+    with pytest.raises(DataError, match=r"holds emg \(900, 12\).*tracks as long were expected"):
+        list(DATASETS.create("ninapro_db2").read(tmp_path))
+
+
+def test_a_label_track_that_is_longer_is_cut(tmp_path: Path) -> None:
+    write(tmp_path / "S1_E1_A1.mat", [1], channels=12, rate=100, emg=np.ones((298, 12)))
+    (recording,) = DATASETS.create("ninapro_db2").read(tmp_path)
+    assert recording.label.tolist() == [0] * 102 + [1] * 100 + [0] * 96
+
+
+def test_an_exercise_that_the_database_lacks_is_said(tmp_path: Path) -> None:
+    write(tmp_path / "S1_E7_A1.mat", [1], channels=12)
+    with pytest.raises(DataError, match="is named as exercise 7, ninapro_db2 has 1, 2, 3; is it a file of another"):
+        list(DATASETS.create("ninapro_db2").read(tmp_path))
 
 
 def test_version_7_3_files_are_read(tmp_path: Path) -> None:

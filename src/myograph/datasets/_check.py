@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from myograph.datasets import Dataset, Progress, natural
 from myograph.errors import MyographError
 from myograph.quality import Finding, inspect
 from myograph.recording import Recording
-
-if TYPE_CHECKING:
-    from myograph.datasets import Dataset, Progress
 
 
 def check(dataset: Dataset, folder: Path, progress: Progress | None = None) -> list[Finding]:
@@ -21,45 +18,59 @@ def check(dataset: Dataset, folder: Path, progress: Progress | None = None) -> l
         subjects = dataset.subjects(folder)
     except MyographError as error:
         return [Finding("error", str(folder), str(error), "put the files there, then check again")]
-    findings = []
+    findings: list[Finding] = []
     for done, subject in enumerate(subjects):
         if progress:
             progress(f"checking {dataset.name}, subject {subject}", done, len(subjects))
+        sessions: dict[str, set[tuple[str, int]]] = {}
         for item in dataset.examine(folder, subject):
-            findings += [item] if isinstance(item, Finding) else [*repetitions(item), *inspect(item)]
+            if isinstance(item, Finding):
+                findings.append(item)
+            else:
+                findings += inspect(item)
+                sessions.setdefault(item.session, set()).update(repeated(item))
+        for session, pairs in sessions.items():
+            findings += repetitions(pairs, f"{dataset.name}, subject {subject}, session {session}")
     return findings
 
 
-def repetitions(recording: Recording) -> list[Finding]:
-    """Labels that lack a repetition which at least half of the labels have, and repetitions that fewer have."""
-    labels, numbers = recording.label.astype(np.int64), recording.repetition.astype(np.int64)
-    known = (labels >= 0) & (numbers > 0)
-    pairs = np.unique(np.stack([labels[known], numbers[known]]), axis=1)
-    present = np.unique(pairs[0])
-    lacking: dict[int, list[int]] = {}
-    findings = []
-    for number in np.unique(pairs[1]):
-        have = pairs[0, pairs[1] == number]
-        if 2 * len(have) < len(present):
-            names = ", ".join(repr(recording.label_names[label]) for label in have)
-            findings.append(
-                Finding(
-                    "note",
-                    recording.name,
-                    f"only {names} of {len(present)} labels has a repetition {number}",
-                    "a movement made once too often, or cut in two: leave it out where all labels are to weigh alike",
-                )
-            )
+def repeated(recording: Recording) -> set[tuple[str, int]]:
+    """Each label of a recording with each number of its repetitions."""
+    known = (recording.label >= 0) & (recording.repetition > 0)
+    pairs = np.unique(np.stack([recording.label[known], recording.repetition[known]]), axis=1)
+    return {(recording.label_names[label], number) for label, number in pairs.T.tolist()}
+
+
+def repetitions(pairs: set[tuple[str, int]], where: str) -> list[Finding]:
+    """Labels that lack a repetition which at least half of the session's labels have, and those fewer have."""
+    labels = {label for label, _ in pairs}
+    few: dict[tuple[str, ...], list[int]] = {}
+    lacking: dict[str, list[int]] = {}
+    for number in sorted({number for _, number in pairs}):
+        have = {label for label, other in pairs if other == number}
+        if 2 * len(have) < len(labels):
+            few.setdefault(tuple(sorted(have, key=natural)), []).append(number)
             continue
-        for label in np.setdiff1d(present, have):
-            lacking.setdefault(int(label), []).append(int(number))
-    for label, missing in lacking.items():
-        findings.append(
-            Finding(
-                "warning",
-                recording.name,
-                f"{recording.label_names[label]!r} has no repetition {', '.join(map(str, missing))}, other labels have",
-                "leave the repetition or the label out, or choose a protocol that does not need it",
-            )
+        for label in labels - have:
+            lacking.setdefault(label, []).append(number)
+    return [
+        Finding(
+            "note",
+            where,
+            f"only {', '.join(map(repr, names))} of {len(labels)} labels has a repetition {_listed(numbers)}",
+            "a movement made once too often, or cut in two: leave it out where all labels are to weigh alike",
         )
-    return findings
+        for names, numbers in few.items()
+    ] + [
+        Finding(
+            "warning",
+            where,
+            f"{label!r} has no repetition {_listed(lacking[label])}, other labels have",
+            "leave the repetition or the label out, or choose a protocol that does not need it",
+        )
+        for label in sorted(lacking, key=natural)
+    ]
+
+
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))

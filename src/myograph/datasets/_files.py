@@ -31,7 +31,8 @@ class File:
 class OneFileARecording(Dataset):
     """Subjects in natural order; of each its sessions, and of each session its parts.
 
-    A subclass gives `listed`, `expected` and `record`, and where there is more to say `lacking` and `remarks`.
+    A subclass gives `listed`, `expected` and `record`, and where there is more to say `lacking` and `remarks`. One whose
+    files were not recorded without a break overrides `records`.
     """
 
     def listed(self, folder: Path) -> Iterable[File]:
@@ -46,11 +47,15 @@ class OneFileARecording(Dataset):
         """Read one file. Raises DataError where it is damaged or not in the expected layout."""
         raise NotImplementedError(f"{type(self).__name__} defines no record(file)")
 
+    def records(self, file: File) -> Iterable[Recording]:
+        """The recordings of one file, each without a break in time."""
+        return [self.record(file)]
+
     def lacking(self, subject: str, files: list[File]) -> Iterator[Finding]:
         """What a subject's files lack as a set."""
         return iter(())
 
-    def remarks(self, file: File, recording: Recording) -> Iterator[Finding]:
+    def remarks(self, file: File, recordings: list[Recording]) -> Iterator[Finding]:
         """What is odd about a file that could be read."""
         return iter(())
 
@@ -69,19 +74,19 @@ class OneFileARecording(Dataset):
         files = self._by_subject(folder)
         for subject in files if subjects is None else subjects:
             for file in of_subject(files, subject, self.name):
-                yield self.record(file)
+                yield from self.records(file)
 
     def examine(self, folder: Path, subject: str) -> Iterator[Recording | Finding]:
         files = of_subject(self._by_subject(folder), subject, self.name)
         yield from self.lacking(subject, files)
         for file in files:
             try:
-                recording = self.record(file)
+                recordings = list(self.records(file))
             except MyographError as error:  # NaN in the samples is a SignalError
                 yield as_finding(error, file.path)
                 continue
-            yield from self.remarks(file, recording)
-            yield recording
+            yield from self.remarks(file, recordings)
+            yield from recordings
 
     def _by_subject(self, folder: Path) -> dict[str, list[File]]:
         found: dict[str, dict[tuple[str, int], File]] = {}

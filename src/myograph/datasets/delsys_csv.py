@@ -56,8 +56,8 @@ class DelsysCsv(OneFileARecording):
         label = np.full(export.signal.shape[1], -1, np.int32)
         return Recording(export.signal, export.rate_hz, label, subject=file.subject, name=f"delsys_csv, {file.subject}")
 
-    def remarks(self, file: File, recording: Recording) -> Iterator[Finding]:
-        return not_exported(file.path, recording.n_samples)
+    def remarks(self, file: File, recordings: list[Recording]) -> Iterator[Finding]:
+        return not_exported(file.path, recordings[0].n_samples)
 
     def write_miniature(self, folder: Path, rng: np.random.Generator) -> None:
         for subject in (1, 2):

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import product
+from dataclasses import dataclass, field, replace
+from itertools import pairwise, product
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -19,12 +19,15 @@ import numpy as np
 
 from myograph.datasets import DATASETS, RemoteFile
 from myograph.datasets._files import File, OneFileARecording
-from myograph.datasets._matlab import matrix, read_matlab, track, write_matlab
+from myograph.datasets._matlab import find_matlab, matrix, read_matlab, track, write_matlab
 from myograph.errors import ConfigError, DataError
 from myograph.protocols import CrossSession, KFoldRepetitions, Protocol, WithinSubject
 from myograph.quality import Finding
 from myograph.recording import Layout, Recording, Unit
 
+# Of the samples; published label tracks may be shorter than their emg: by one sample in DB2's subject 1, exercise 3, by
+# 272 in subject 12's. They are taken to begin together (our choice), and what has no label stays unlabelled.
+MOST_OFF = 0.01
 SITE = "https://ninapro.hevs.ch/files"
 
 # The exercises of Atzori et al. 2014 by their letters; the databases number them differently.
@@ -131,6 +134,7 @@ class Facts:
     pattern : of file names, with the groups subject and, where there are such, exercise and session.
     n_repetitions : of each movement in a session. fewer_repetitions : in the sessions that have fewer.
     labels, repetitions : key of the label and repetition tracks; "re" before it is the relabelled one.
+    clock : key of each sample's time in s, where a file has pauses: each part without one is a Recording of its own.
     to_uv : factor to µV where the scale is known, else 0 and the unit is "adc".
     """
 
@@ -152,6 +156,7 @@ class Facts:
     fewer_repetitions: Mapping[str, int] = field(default_factory=dict, compare=False)
     labels: str = "stimulus"
     repetitions: str = "repetition"
+    clock: str = ""
     to_uv: float = 0.0
     layout: Layout | None = field(default=None, compare=False)
 
@@ -282,11 +287,15 @@ FACTS = {
         fewer_repetitions={"3": 2},
     ),
     "ninapro_db10": Facts(
+        # Twelve electrodes: eight around the forearm, then four further down; three people have 11 and one has the first
+        # eight (Cognolato et al. 2020).
         title="NinaPro DB10 (MeganePro 1): 30 people and 15 amputees x 10 grasps, 12 channels @ 1926 Hz",
         citation="Cognolato et al., Gaze, visual, myoelectric, and inertial data of grasps for intelligent prosthetics, Sci Data 2020",
         doi="10.1038/s41597-020-0380-3",
-        columns=(12,),
+        columns=(12, 11, 8),
         rate_hz=1926.0,
+        clock="ts",
+        layout=TRIGNO,
         exercises=_other(range(1, 11), "grasp"),
         n_repetitions=4,
         protocol=KFoldRepetitions(4),
@@ -311,7 +320,7 @@ class Ninapro(OneFileARecording):
     Movements are named after the exercises A to D of the paper ("A1 index flexion"), so that the same movement has the
     same name in every database. Rest takes the number of the repetition before it (before the first: the one after),
     because the databases leave it 0 or let it run on. A movement's samples without a repetition are unlabelled, as
-    are those that DB10 marks as unreliable. The `exercise` stored in a file is not used: DB5's is wrong.
+    are those that DB10 marks as unreliable, and those at the end that a label track does not reach. The `exercise` stored in a file is not used: DB5's is wrong.
     """
 
     exercises: tuple[int, ...] | None = None
@@ -321,6 +330,7 @@ class Ninapro(OneFileARecording):
     facts: ClassVar[Facts]
     licence = "free for research; cite the paper named (terms at ninapro.hevs.ch)"
     rest = "rest"
+    version = 2
 
     def __post_init__(self) -> None:
         if self.label_track not in ("restimulus", "stimulus"):
@@ -366,9 +376,17 @@ class Ninapro(OneFileARecording):
                 "fetch them if you need them; the others can be used without",
             )
 
-    def remarks(self, file: File, recording: Recording) -> Iterator[Finding]:
+    def remarks(self, file: File, recordings: list[Recording]) -> Iterator[Finding]:
         names = self.facts.exercises[file.part].names
-        lacking = [n for i, n in enumerate(names, 1) if not (recording.label == i).any()]
+        lacking = [n for i, n in enumerate(names, 1) if not any((r.label == i).any() for r in recordings)]
+        bare = int(np.argmax(np.append(recordings[-1].label[::-1] >= 0, True)))
+        if bare:
+            yield Finding(
+                "note",
+                str(file.path),
+                f"the last {bare} samples have no label",
+                "nothing to do: they are in no window; some files' label tracks are shorter than their samples",
+            )
         if lacking:
             yield Finding(
                 "warning",
@@ -376,6 +394,24 @@ class Ninapro(OneFileARecording):
                 f"{len(lacking)} of {len(names)} movements never occur: {', '.join(lacking[:5])}",
                 "leave the subject out where a comparison needs every movement",
             )
+
+    def records(self, file: File) -> list[Recording]:
+        recording = self.record(file)
+        times = find_matlab(file.path, (self.facts.clock,)) if self.facts.clock else {}
+        if not times or times[self.facts.clock].size != recording.n_samples:
+            return [recording]
+        steps = np.diff(times[self.facts.clock].ravel())
+        edges = [0, *(np.flatnonzero(steps > 1.5 * np.median(steps)) + 1).tolist(), recording.n_samples]
+        return [
+            replace(
+                recording,
+                signal=recording.signal[:, start:stop],
+                label=recording.label[start:stop],
+                repetition=recording.repetition[start:stop],
+                name=f"{recording.name}, part {part} of {len(edges) - 1}" if len(edges) > 2 else recording.name,
+            )
+            for part, (start, stop) in enumerate(pairwise(edges), 1)
+        ]
 
     def record(self, file: File) -> Recording:
         path, exercise = file.path, file.part
@@ -391,14 +427,18 @@ class Ninapro(OneFileARecording):
         keys = ("emg", "re" * relabelled + facts.labels, "re" * renumbered + facts.repetitions)
         emg, code, repetition = read_matlab(path, keys)
         code, repetition = track(code, path, keys[1]), track(repetition, path, keys[2])
-        if emg.ndim != 2 or emg.shape[1] not in facts.columns or len(emg) != len(code) or len(emg) != len(repetition):
+        n, labelled = len(emg), min(len(code), len(repetition))
+        off = max(n, len(code), len(repetition)) - min(n, labelled)
+        if emg.ndim != 2 or emg.shape[1] not in facts.columns or off > MOST_OFF * n:
             raise DataError(
                 f"{path} holds emg {emg.shape}, {keys[1]} {code.shape} and {keys[2]} {repetition.shape} where emg of "
                 f"(time, {' or '.join(map(str, facts.columns))}) and tracks as long were expected; is it a file of "
                 f"{self.name}? Download it again"
             )
+        code, repetition = (np.concatenate([t[:n], np.zeros(max(0, n - len(t)), t.dtype)]) for t in (code, repetition))
         emg = self._without_empty(emg, path)
         label = self._labels(code, exercise, path)
+        label[labelled:] = -1
         label[(repetition < 0) | ((repetition == 0) & (label > 0))] = -1
         signal = matrix(emg, path, "emg", f"(time, {facts.columns[0]})")
         bad = ~np.isfinite(signal).all(axis=0)
@@ -484,6 +524,8 @@ def _miniature(
     loud = 1 + 5 * (np.arange(columns) == restimulus % columns) * (restimulus > 0)
     emg = rng.normal(size=(len(stimulus), columns)) * loud * (1e-5 if facts.to_uv else 1.0)
     emg[:, list(facts.empty)] = 0
+    times = np.arange(len(stimulus)) / facts.rate_hz
+    times[len(times) // 2 :] += 20.0  # a pause, where the database has such
     return {
         "emg": emg.astype(np.float32),
         facts.labels: stimulus,
@@ -492,6 +534,7 @@ def _miniature(
         f"re{facts.repetitions}": rerepetition,
         "subject": np.array([[1]], np.uint8),
         "exercise": np.array([[number]], np.uint8),
+        **({facts.clock: times[:, None]} if facts.clock else {}),
     }
 
 

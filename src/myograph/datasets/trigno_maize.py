@@ -62,9 +62,9 @@ class TrignoMaize(OneFileARecording):
                 "leave the subject out where a comparison needs every muscle",
             )
 
-    def remarks(self, file: File, recording: Recording) -> Iterator[Finding]:
+    def remarks(self, file: File, recordings: list[Recording]) -> Iterator[Finding]:
         if file.path.suffix == ".csv":
-            yield from not_exported(file.path, recording.n_samples)
+            yield from not_exported(file.path, recordings[0].n_samples)
 
     def record(self, file: File) -> Recording:
         path = file.path
