@@ -252,13 +252,16 @@ def test_capgmyo_databases(shelf: Callable[[str], Path]) -> None:
     folder = shelf("capgmyo")
     (recording,) = read("capgmyo", folder, "2")
     np.testing.assert_array_equal(
-        one(recording, "pointing index", 3), loadmat(folder / "dba-preprocessed-002" / "002-007-003.mat")["data"].T
+        one(recording, "pointing index", 3),
+        loadmat(folder / "dba-preprocessed-002" / "002-007-003.mat")["data"].T.astype(np.float32),
     )
     assert (len(recording.label_names), recording.unit) == (8, "normalised")
     days = read("capgmyo", folder, "2", database="b")
     assert [r.session for r in days] == ["1", "2"]
     for number, day in zip((3, 4), days):
-        expected = loadmat(folder / f"dbb-preprocessed-{number:03d}" / f"{number:03d}-001-002.mat")["data"].T
+        expected = loadmat(folder / f"dbb-preprocessed-{number:03d}" / f"{number:03d}-001-002.mat")["data"].T.astype(
+            np.float32
+        )
         np.testing.assert_array_equal(one(day, "thumb up", 2), expected)
     assert len(read("capgmyo", folder, "1", database="c")[0].label_names) == 12
     with pytest.raises(ConfigError, match="database is 'a', 'b' or 'c', got 'd'"):

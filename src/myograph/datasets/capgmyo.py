@@ -125,6 +125,6 @@ class CapgMyo(OneFileATrial):
                         numbers = {"subject": number, "gesture": gesture, "trial": trial}
                         write_matlab(
                             path,
-                            {"data": samples.astype(np.float32), **{k: np.array([[v]]) for k, v in numbers.items()}},
+                            {"data": samples, **{k: np.array([[v]]) for k, v in numbers.items()}},
                             compress=False,
                         )

@@ -24,8 +24,8 @@ class DelsysCsv(OneFileARecording):
 
     path : your folder; None looks for `delsys_csv` in the data folder.
 
-    Only EMG signals are read, at their own rate and in µV, cut to the length of the shortest; accelerometers and
-    gyroscopes, which are slower, are left out. To give labels, describe the folder to the data set `folder` instead.
+    Signal (sensor, time): the EMG signals alone, in the file's order, at their own rate and in µV, cut to the length of
+    the shortest; accelerometers and gyroscopes, which are slower, are left out. To give labels, describe the folder to the data set `folder` instead.
     """
 
     path: str | None = None

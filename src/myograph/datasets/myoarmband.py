@@ -32,6 +32,10 @@ class MyoArmband(OneFileATrial):
     Layout: `{PreTraining,Evaluation}Dataset/{person}/{session}/classe_{i}.dat`, little-endian int16, 8 channels
     interleaved, 5 s; gesture i % 7, repetition i // 7 + 1. "neutral" is a gesture like the others in the published
     scores, so `rest` is None.
+
+    Signal (8, time): a Myo armband's counts from -128 to 127 ("adc") at 200 Hz, electrodes in its own order, the last
+    next to the first. Source: Côté-Allard et al. 2019, doi:10.1109/TNSRE.2019.2896269, and its repository, which also
+    gives the licence.
     """
 
     part: Literal["evaluation", "pretraining", "all"] = "evaluation"

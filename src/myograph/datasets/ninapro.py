@@ -318,7 +318,9 @@ class Ninapro(OneFileARecording):
     repetition_track : "rerepetition" or "repetition"; None takes the one that goes with `label_track`.
 
     Movements are named after the exercises A to D of the paper ("A1 index flexion"), so that the same movement has the
-    same name in every database. Rest takes the number of the repetition before it (before the first: the one after),
+    same name in every database; where the files only number them, they are "grasp 3" or "movement 3". Signal (electrode,
+    time): in µV for DB2, DB3 and DB6, whose files are read as volts, and as in the files, "adc", for the others, whose
+    scale we could not verify. Rest takes the number of the repetition before it (before the first: the one after),
     because the databases leave it 0 or let it run on. A movement's samples without a repetition are unlabelled, as
     are those that DB10 marks as unreliable, and those at the end that a label track does not reach. The `exercise` stored in a file is not used: DB5's is wrong.
     """

@@ -25,7 +25,8 @@ class PluxBiceps(OneFileARecording):
 
     Meant for detectors of bursts: `emg_bursts` holds 9 contractions in 28.5 s, `emg_fatigue` 30 in 127 s.
     Layout: OpenSignals HDF5, `{device}/raw/channel_{k}` with (time, 1) counts; resolution in bits and rate are
-    attributes of the device. µV = (counts / 2^bits - 1/2) x 3 V / 1000 x 10^6, the sensor's transfer function.
+    attributes of the device. Signal (1, time): µV = (counts / 2^bits - 1/2) x 3 V / 1000 x 10^6, the sensor's transfer
+    function. Source and licence: the biosignalsnotebooks repository.
     """
 
     name = "plux_biceps"

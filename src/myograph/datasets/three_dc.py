@@ -26,6 +26,10 @@ class ThreeDC(OneFileATrial):
     Layout: `Participant{p}/{train,test}/EMG/3dc_EMG_gesture_{repetition}_{gesture}.txt`, integers separated by commas,
     a row a sample. Repetitions are 0..3 in the file names and 1..4 here. "no motion" is a gesture like the others in
     the published scores, so `rest` is None.
+
+    Signal (10, time): the converter's counts at 1000 Hz, whose size in µV the files do not state ("adc"); electrodes in
+    the armband's own order, the last next to the first. Source: Côté-Allard et al. 2019, doi:10.3390/s19122811, and its
+    repository.
     """
 
     name = "3dc"

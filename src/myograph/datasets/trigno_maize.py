@@ -32,12 +32,15 @@ class TrignoMaize(OneFileARecording):
     EMGworks export, or `subject{s}/{muscle}.mat` with `emg` (time, 16) in volts and optionally `rate_hz`; muscles are
     left_biceps, right_biceps, left_tibialis and right_tibialis. Every sample carries the muscle's label, also between
     contractions: cut the contractions out with a burst detector. All of a file is one repetition until then.
+
+    Signal (16, time) in µV, at the rate of the export or of `rate_hz`, 1000 Hz where a .mat file has none. Channels run
+    row by row over the 4 x 4 grid, 5 mm apart (the order is our choice: none is stated). Source: Velasquez Rendon et al., DSP 2023. Licence: none known.
     """
 
     name = "trigno_maize"
     title = "Trigno Maize: biceps and tibialis anterior, left and right, 16 channels (4 x 4) @ 1000 Hz"
     licence = "unknown (not published)"
-    citation = "none known"
+    citation = "Velasquez Rendon et al., DSP 2023 (the paper that the recordings were made for)"
     homepage = "nowhere public; record or copy files in the layout that the data set's description gives"
     rest = None
     protocol = LeaveOneSubjectOut()
