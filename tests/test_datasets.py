@@ -408,6 +408,19 @@ def test_check_reports_missing_repetitions(own: Path) -> None:
     ]
 
 
+def test_check_names_missing_sessions(own: Path, files_only: None) -> None:
+    folder = miniature("electrode_shift", own)
+    shutil.rmtree(next(folder.rglob("subject1/trial_3")))
+    findings = [f for f in DATASETS.create("electrode_shift").check(folder) if "session" in f.what]
+    assert [(f.level, f.where, f.what) for f in findings] == [
+        ("warning", "electrode_shift, subject 1", "no recording of session trial_3")
+    ]
+    dataset = DATASETS.create("unibo_inail", postures=(1, 2))
+    told = [f.what for f in dataset.check(miniature("unibo_inail", own)) if "session" in f.what]
+    missing = [f"day{d} posture{p}" for d in range(1, 9) for p in (1, 2) if not (d < 3 and p == 1)]
+    assert told == [f"no recording of session {', '.join(missing)}"] * 2
+
+
 def test_a_repetition_that_few_labels_have_is_one_note_about_them() -> None:
     label, repetition = np.repeat([0, 1, 2, 0], 10), np.repeat([1, 1, 1, 2], 10)
     recording = Recording(np.zeros((1, 40)), 100.0, label, "1", repetition, label_names=("a", "b", "c"))

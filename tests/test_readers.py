@@ -389,6 +389,18 @@ def test_folders_of_one_name(own: Callable[[str], Path]) -> None:
         DATASETS.create("3dc").subjects(folder)
 
 
+@pytest.mark.parametrize(
+    ("unit", "encoding", "to_uv"),
+    [("V", "utf-8", 1e6), ("mV", "utf-8", 1e3), ("uV", "utf-8", 1), ("\u00b5V", "utf-8", 1), ("\u00b5V", "cp1252", 1)],
+)
+def test_emgworks_units(tmp_path: Path, unit: str, encoding: str, to_uv: float) -> None:
+    head = f"Label: a: EMG 1 Sampling frequency: 2.0e+003 Number of points: 2 start: 0.0 Unit: {unit} Domain Unit: s"
+    (tmp_path / "a.csv").write_text(f'{head}\n\nX[s],"a: EMG 1"\n0,0.25\n0.0005,-3\n', encoding=encoding)
+    (recording,) = read("delsys_csv", tmp_path, "a")
+    assert recording.signal.tolist() == [[0.25 * to_uv, -3 * to_uv]]
+    assert (recording.unit, recording.rate_hz) == ("uV", 2000.0)
+
+
 def test_check_notes_what_an_export_announces_and_lacks(own: Callable[[str], Path]) -> None:
     folder = own("delsys_csv")
     path = folder / "recording 1.csv"

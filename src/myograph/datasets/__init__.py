@@ -65,6 +65,7 @@ class Dataset:
     name, title, licence, citation, doi, homepage : shown to the user; `name` is what `load` takes.
     files : what `fetch` downloads; empty where the publisher offers no direct links.
     rest : the label name of rest, None where there is none, or where it counts as a gesture like the others.
+    sessions : of every subject as published, so that `check` can name missing ones; empty where people differ in them.
     version : raise it when the reader changes, so that decoded copies are made anew.
     needs_files : False for a generator.
     protocol, windowing : what a baseline on it uses when the user says nothing else.
@@ -78,6 +79,7 @@ class Dataset:
     homepage: ClassVar[str] = ""
     files: ClassVar[tuple[RemoteFile, ...]] = ()
     rest: ClassVar[str | None] = None
+    sessions: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 1
     needs_files: ClassVar[bool] = True
     protocol: ClassVar[Protocol] = WithinSubject(test_repetitions=(2, 5))

@@ -29,6 +29,16 @@ def check(dataset: Dataset, folder: Path, progress: Progress | None = None) -> l
             else:
                 findings += inspect(item)
                 sessions.setdefault(item.session, set()).update(repeated(item))
+        missing = [s for s in dataset.sessions if s not in sessions]
+        if missing:
+            findings.append(
+                Finding(
+                    "warning",
+                    f"{dataset.name}, subject {subject}",
+                    f"no recording of session {', '.join(missing)}",
+                    "copy them if you need them; the others can be used without",
+                )
+            )
         for session, pairs in sessions.items():
             findings += repetitions(pairs, f"{dataset.name}, subject {subject}, session {session}")
     return findings

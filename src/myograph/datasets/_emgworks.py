@@ -16,7 +16,8 @@ HEADER = re.compile(
     r"Label: (?P<label>.*?) Sampling frequency: (?P<rate>\S+) (?:Number of points: (?P<points>\d+) )?"
     r".*?Unit: (?P<unit>.*?) Domain Unit:"
 )
-TO_UV = {"V": 1e6, "mV": 1e3, "uV": 1.0, "µV": 1.0}
+# The last is the micro sign of a file in another encoding than UTF-8, the one before it the Greek letter.
+TO_UV = {"V": 1e6, "mV": 1e3, "uV": 1.0, "\u00b5V": 1.0, "\u03bcV": 1.0, "\ufffdV": 1.0}
 MAX_HEADER_LINES = 2000
 
 

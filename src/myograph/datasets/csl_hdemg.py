@@ -53,6 +53,7 @@ class CslHdemg(OneFileARecording):
     doi = "10.1145/2702123.2702501"
     homepage = "https://www.uni-bremen.de/csl/"
     rest = "idle"
+    sessions = ("1", "2", "3", "4", "5")
     protocol = KFoldRepetitions(n_splits=10, within="session")
     windowing = Windowing(length_ms=150, step_ms=50)
     label_names = ("idle", *(f"gesture {i}" for i in range(1, N_GESTURES)))

@@ -43,6 +43,7 @@ class ElectrodeShift(OneFileATrial):
     homepage = "https://github.com/LibEMG/CIILData"
     files = (RemoteFile("electrode_shift.zip", ("https://github.com/LibEMG/CIILData/archive/refs/heads/main.zip",)),)
     rest = None
+    sessions = SESSIONS
     protocol = CrossSession(train_sessions=("training",))
     windowing = Windowing(length_ms=250, step_ms=50)
     rate_hz = 200.0

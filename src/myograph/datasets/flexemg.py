@@ -52,6 +52,7 @@ class FlexEmg(OneFileARecording):
     homepage = "https://github.com/a-moin/flexemg"
     files = (RemoteFile("flexemg.zip", ("https://github.com/a-moin/flexemg/archive/refs/heads/master.zip",)),)
     rest = "Rest"
+    sessions = ("Session1Train", "Session1Test", "Session2Test", "Session3Train", "Session3Test")
     protocol = CrossSession()
     windowing = Windowing(length_ms=250, step_ms=50)
 

@@ -48,6 +48,7 @@ class LongtermMyo(OneFileATrial):
     )
     homepage = "https://www.sciencedirect.com/science/article/pii/S1746809420301373"
     rest = None
+    sessions = tuple(f"day{day:02d}" for day in range(1, len(POSITIONS) + 1))
     protocol = CrossSession(train_sessions=("day01",))
     windowing = Windowing(length_ms=250, step_ms=50)
     rate_hz = 200.0

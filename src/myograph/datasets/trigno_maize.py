@@ -40,7 +40,7 @@ class TrignoMaize(OneFileARecording):
     name = "trigno_maize"
     title = "Trigno Maize: biceps and tibialis anterior, left and right, 16 channels (4 x 4) @ 1000 Hz"
     licence = "unknown (not published)"
-    citation = "Velasquez Rendon et al., DSP 2023 (the paper that the recordings were made for)"
+    citation = "Velasquez Rendon et al., DSP 2023, which describes the recordings"
     homepage = "nowhere public; record or copy files in the layout that the data set's description gives"
     rest = None
     protocol = LeaveOneSubjectOut()

@@ -73,6 +73,10 @@ class UniboInail(OneFileARecording):
             given = (self.postures,) if isinstance(self.postures, int) else tuple(int(p) for p in self.postures)
             object.__setattr__(self, "postures", given)
 
+    @property
+    def sessions(self) -> tuple[str, ...]:  # type: ignore[override]
+        return tuple(f"day{d} posture{p}" for d in range(1, 9) for p in self.postures or range(1, 5))
+
     def listed(self, folder: Path) -> Iterator[File]:
         for path in folder.rglob("user_*_day_*_posture_*.mat"):
             match = re.fullmatch(r"user_(\d+)_day_(\d+)_posture_(\d+)\.mat", path.name)
