@@ -222,3 +222,14 @@ def test_batch_norm_adapts_at_the_end_of_a_pipeline_as_it_does_alone():
     expected = alone.adapt(windows[1]).predict_proba(windows[1])
     np.testing.assert_array_equal(piped.adapt(windows[1]).predict_proba(windows[1]), expected)
     assert np.abs(expected - before).max() > 1e-3
+
+
+def test_a_classifier_without_probabilities_is_refused_before_it_is_scored():
+    from sklearn.svm import LinearSVC
+
+    windows = Windows.cut(drifting(1)[0], Windowing(100, 50))
+    plain = make_pipeline(Mean(), LinearSVC())
+    for adapter in (SelfRecalibrating(plain), PseudoLabel(plain)):
+        with pytest.raises(ConfigError, match="LinearSVC gives none"):
+            adapter.fit(windows, windows.y)
+    SelfRecalibrating(plain, "last", "mode").fit(windows, windows.y).adapt(windows)

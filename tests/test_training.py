@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -237,6 +238,17 @@ def test_unusable_parameters_are_explained(changes, error, says):
         small(**changes).fit(X, y, groups=groups)
 
 
+def test_batch_norm_on_one_window_is_told():
+    class Flat(nn.Sequential):
+        def __init__(self, n_channels, n_classes, n_samples):
+            width = n_channels * n_samples
+            super().__init__(nn.Flatten(), nn.BatchNorm1d(width), nn.Linear(width, n_classes))
+
+    X, y, _ = toy()
+    with pytest.raises(ConfigError, match="batch norm cannot train on a batch of one window"):
+        small(model=Flat).partial_fit(X[:1], y[:1], classes=["a", "b", "z"])
+
+
 def test_labels_that_are_none_are_told():
     X, y, _ = toy()
     with pytest.raises(ShapeError, match="3 NaN labels"):
@@ -417,6 +429,14 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="other parameters or other data"):
         small(epochs=1, checkpoint=path).fit(X * 2, y)
     assert [p.name for p in tmp_path.iterdir()] == ["run.safetensors"]
+
+
+def test_threads_that_train_at_once_do_not_disturb_each_other():
+    X, y, _ = toy()
+    alone = small(epochs=2).fit(X, y).predict_proba(X)
+    with ThreadPoolExecutor(3) as pool:
+        for found in pool.map(lambda _: small(epochs=2).fit(X, y).predict_proba(X), range(3)):
+            np.testing.assert_array_equal(found, alone)
 
 
 def test_a_checkpoint_goes_with_pretrained_arrays(tmp_path):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from sklearn.pipeline import make_pipeline
 from torch import nn
 
 from myograph import Recording, Windowing, Windows
@@ -190,6 +191,8 @@ def test_fine_tuning_starts_from_the_fitted_weights_and_leaves_them():
     assert all(torch.equal(v, before[k]) for k, v in source.module_.state_dict().items())
     with pytest.raises(ConfigError, match="is not; fit it"):
         fine_tune(NeuralClassifier(Hybrid), X, y)
+    with pytest.raises(ConfigError, match="this Pipeline is not; give the pipeline's last step"):
+        fine_tune(make_pipeline(source), X, y)
 
 
 def test_layerwise_rates_fall_towards_the_input():

@@ -12,6 +12,7 @@ import copy
 import fnmatch
 import math
 import numbers
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from myograph.errors import ConfigError
 
 OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop", "nadam", "adagrad")
 SCHEDULES = ("constant", "cosine", "step", "onecycle", "plateau")
+_drawing = threading.RLock()
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm)
 
 
@@ -236,9 +238,12 @@ def batches_of(order: torch.Tensor, size: int) -> list[torch.Tensor]:
 
 @contextlib.contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Torch's own generators (initialisation, dropout) start at `seed` inside and are put back after."""
+    """Torch's own generators (initialisation, dropout) start at `seed` inside and are put back after.
+
+    They belong to the whole process, so only one thread at a time is inside: others would draw from them in between.
+    """
     devices = [device.index or 0] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with _drawing, torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield
 
@@ -331,7 +336,14 @@ class Trainer:
             for group in self.optimizer.param_groups:
                 group["lr"] = group["base_lr"] * factor
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
-                output = self.wrapped(x)
+                try:
+                    output = self.wrapped(x)
+                except ValueError as error:
+                    if len(x) > 1 or "more than 1 value per channel" not in str(error):
+                        raise
+                    raise ConfigError(
+                        "batch norm cannot train on a batch of one window; give two or more, and batch_size likewise"
+                    ) from error
                 loss = self.objective.loss(output, target)
             self.optimizer.zero_grad(set_to_none=True)
             if self.accelerator is None:

@@ -68,6 +68,12 @@ class _Adapter(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "estimator_")
         return np.asarray(self.estimator_.predict(X))
 
+    def _need_probabilities(self, instead: str) -> None:
+        if not hasattr(self.estimator_, "predict_proba"):
+            raise ConfigError(
+                f"{type(self).__name__} goes by class probabilities, and {type(self._last).__name__} gives none; {instead}"
+            )
+
     @property
     def predict_proba(self) -> Any:
         check_is_fitted(self, "estimator_")
@@ -111,6 +117,8 @@ class SelfRecalibrating(_Adapter):
                 f"policy is none, all or last and correction median or mode, got {self.policy!r} and {self.correction!r}"
             )
         super().fit(X, y)
+        if self.policy != "none" and self.correction == "median":
+            self._need_probabilities("take correction='mode', or another classifier")
         self.seen_ = [(self._before_last(X), np.asarray(X.y if y is None else y))] if self.policy == "all" else []
         return self
 
@@ -151,6 +159,7 @@ class PseudoLabel(_Adapter):
 
     def fit(self, X: Any, y: Any = None) -> PseudoLabel:
         super().fit(X, y)
+        self._need_probabilities("take another classifier")
         self.seen_ = [(self._before_last(X), np.asarray(X.y if y is None else y))]
         return self
 

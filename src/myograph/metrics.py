@@ -29,7 +29,7 @@ def score(predictions: pd.DataFrame) -> dict[str, float]:
     """All metrics of one set of predictions.
 
     predictions : rows with `y_true`, `y_pred`, `confidence` (NaN where the method gives none) and the columns that
-        name a trial (recording, repetition).
+        name a trial (fold, subject, recording, repetition).
 
     Returns a value for each key of `TITLES`; calibration_error is NaN where no confidence was given.
     """

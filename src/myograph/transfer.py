@@ -215,13 +215,19 @@ def fine_tune(fitted: Any, X: Any, y: Any = None, groups: Any = None, **changes:
     X, y, groups : as for `fit`. Other labels than before give a new head on the old body. Normalisation is learnt anew.
     changes : parameters that differ, such as `epochs=10, lr=1e-4, layers={"conv1": 0}` or `layers=layerwise_lr(...)`.
     """
-    if not hasattr(fitted, "module_"):
-        raise ConfigError(
-            f"fine_tune continues from a fitted estimator, and this {type(fitted).__name__} is not; fit it"
-        )
+    _need_network(fitted, "fine_tune")
     state = {k: v.detach().cpu().clone() for k, v in fitted.module_.state_dict().items()}
     tuned = clone(fitted).set_params(**{"pretrain": None, "checkpoint": None, "pretrained": state, **changes})
     return tuned.fit(X, y, groups)
+
+
+def _need_network(fitted: Any, asker: str) -> None:
+    if hasattr(fitted, "module_"):
+        return
+    advice = "give the pipeline's last step" if hasattr(fitted, "steps") else "fit it"
+    raise ConfigError(
+        f"{asker} takes a fitted NeuralClassifier or NeuralRegressor, and this {type(fitted).__name__} is not; {advice}"
+    )
 
 
 def progressive(windows: Windows, counts: Sequence[int] | None = None) -> Iterator[tuple[int, np.ndarray]]:
@@ -252,10 +258,7 @@ def adapt_batch_norm(fitted: Any, X: Any, batch_size: int = 4096) -> Any:
     ------
     ConfigError : the network has no batch norm, or is not fitted.
     """
-    if not hasattr(fitted, "module_"):
-        raise ConfigError(
-            f"adapt_batch_norm adapts a fitted estimator, and this {type(fitted).__name__} is not; fit it"
-        )
+    _need_network(fitted, "adapt_batch_norm")
     adapted = copy.deepcopy(fitted)
     norms = [m for m in adapted.module_.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     norms = [m for m in norms if m.track_running_stats]
