@@ -245,6 +245,17 @@ def test_a_label_track_that_is_longer_is_cut(tmp_path: Path) -> None:
     assert recording.label.tolist() == [0] * 102 + [1] * 100 + [0] * 96
 
 
+def test_the_third_session_of_db8_has_two_repetitions(tmp_path: Path) -> None:
+    dataset = DATASETS.create("ninapro_db8")
+    dataset.write_miniature(tmp_path, np.random.default_rng(0))
+    recordings = list(dataset.read(tmp_path, ["2"]))
+    assert [(r.session, r.rate_hz, r.repetition.max()) for r in recordings] == [
+        ("1", 2000.0, 10),
+        ("2", 2000.0, 10),
+        ("3", 2000.0, 2),
+    ]
+
+
 def test_an_exercise_that_the_database_lacks_is_said(tmp_path: Path) -> None:
     write(tmp_path / "S1_E7_A1.mat", [1], channels=12)
     with pytest.raises(DataError, match="is named as exercise 7, ninapro_db2 has 1, 2, 3; is it a file of another"):
