@@ -18,6 +18,7 @@ from scipy.io import loadmat, savemat
 
 from myograph import Recording
 from myograph.datasets import DATASETS, load
+from myograph.datasets.longterm_myo import POSITIONS
 from myograph.errors import ConfigError, DataError, UnknownNameError
 
 NAMES = (
@@ -80,6 +81,12 @@ def test_longterm_myo(shelf: Callable[[str], Path]) -> None:
     assert (first.session, second.session, first.unit, first.rate_hz) == ("day01", "day02", "normalised", 200.0)
     assert "neutral" in first.name
     assert "inner" in second.name
+    days = {where: {d for d, p in enumerate(POSITIONS, 1) if p == where} for where in ("neutral", "inner", "outer")}
+    assert days == {
+        "neutral": {1, 4, 9, 10, 12, 13, 19, 26, 27, 29},
+        "inner": {2, 5, 6, 16, 17, 18, 22, 24, 25, 28},
+        "outer": {3, 7, 8, 11, 14, 15, 20, 21, 23, 30},
+    }
     path = next(shelf("longterm_myo").rglob("sub2/day2/D2M17T3.csv"))
     np.testing.assert_allclose(one(second, "wrist flexion, hand closed", 3), by_csv_module(path).T, rtol=1e-6)
     assert Counter(second.repetition.tolist()) == dict.fromkeys((1, 2, 3, 4), 22 * 100)
@@ -187,6 +194,11 @@ def test_delsys_csv(own: Callable[[str], Path]) -> None:
         read("delsys_csv", folder, "recording 1")
     path.write_text("\n".join([lines[0].replace("EMG", "ECG"), *lines[header - 1 :]]) + "\n")
     with pytest.raises(DataError, match="names no EMG signal"):
+        read("delsys_csv", folder, "recording 1")
+    path.write_text("\n".join([lines[0].replace("1.259259e+03", "1,26e3"), *lines[1:]]) + "\n")
+    with pytest.raises(
+        DataError, match=r"line 1: 'Label: .*1,26e3.*' is no header line; export it from EMGworks again"
+    ):
         read("delsys_csv", folder, "recording 1")
     path.write_text("\n".join([lines[0].replace("1.259259e+03", "2e3"), *lines[1:]]) + "\n")
     with pytest.raises(DataError, match=r"EMG at \[1259.259, 2000.0\] Hz; export sensors of one rate together"):
@@ -435,6 +447,38 @@ def test_check_goes_on_after_nan(own: Callable[[str], Path]) -> None:
     assert bad.where == str(path)
     assert "channel 2 at sample 7" in bad.what
     assert good.session == "day2 posture1"
+
+
+@pytest.mark.parametrize(
+    ("tracks", "message"),
+    [
+        ({1: (900, 1)}, r"channel 1 is of shape \(900, 1\), \(1000, 1\) was expected"),
+        ({1: (500, 2)}, r"channel 1 is of shape \(500, 2\)"),
+        ({1: (1000, 1), 2: (1000, 3)}, "channel 2 is of shape"),
+        ({}, "EMG sensors hold no samples"),
+    ],
+)
+def test_opensignals_channels_of_wrong_shape(tmp_path: Path, tracks: dict[int, tuple[int, int]], message: str) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        device = file.create_group("00:07")
+        device.attrs.update({"sampling rate": 1000, "resolution": 12, "channels": list(tracks), "nsamples": 1000})
+        device.create_group("raw")
+        for number, shape in tracks.items():
+            device.create_dataset(f"raw/channel_{number}", data=np.zeros(shape, np.uint16))
+    with pytest.raises(DataError, match=message + ".*download it again"):
+        read("plux_biceps", tmp_path, "a")
+
+
+def test_opensignals_of_two_channels(tmp_path: Path) -> None:
+    counts = np.random.default_rng(4).integers(0, 4096, (100, 2)).astype(np.uint16)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        device = file.create_group("00:07")
+        device.attrs.update({"sampling rate": 1000, "resolution": [12, 16], "channels": [2, 5], "nsamples": 100})
+        for i, number in enumerate((2, 5)):
+            device.create_dataset(f"raw/channel_{number}", data=counts[:, [i]])
+    (recording,) = read("plux_biceps", tmp_path, "a")
+    expected = (counts / [2**12, 2**16] - 0.5) * 3000  # 3 V at a gain of 1000 are 3000 µV
+    np.testing.assert_allclose(recording.signal, expected.T, rtol=1e-5, atol=1e-3)
 
 
 def test_plux_refuses_what_is_not_opensignals(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from myograph.errors import DataError
 from myograph.quality import Finding
 
 HEADER = re.compile(
-    r"Label: (?P<label>.*?) Sampling frequency: (?P<rate>\S+) (?:Number of points: (?P<points>\d+) )?"
+    r"Label: (?P<label>.*?) Sampling frequency: (?P<rate>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?) (?:Number of points: (?P<points>\d+) )?"
     r".*?Unit: (?P<unit>.*?) Domain Unit:"
 )
 # The last is the micro sign of a file in another encoding than UTF-8, the one before it the Greek letter.

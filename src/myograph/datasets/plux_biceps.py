@@ -61,7 +61,12 @@ class PluxBiceps(OneFileARecording):
             with h5py.File(place / f"{file}.h5", "w") as out:
                 group = out.create_group(device)
                 group.attrs.update(
-                    {"sampling rate": 1000, "resolution": np.array([bits]), "channels": np.array([channel])}
+                    {
+                        "sampling rate": 1000,
+                        "resolution": np.array([bits]),
+                        "channels": np.array([channel]),
+                        "nsamples": len(counts),
+                    }
                 )
                 track = group.create_dataset(f"raw/channel_{channel}", data=counts[:, None])
                 track.attrs["sensor"] = "EMG"
@@ -88,6 +93,11 @@ def read_opensignals(path: Path, subject: str) -> Recording:
             tracks = []
             for number in numbers:
                 track = device[f"raw/channel_{number}"]
+                n_samples = int(device.attrs.get("nsamples", track.shape[0]))
+                if track.shape not in ((n_samples,), (n_samples, 1)):
+                    raise DataError(
+                        f"{path}: channel {number} is of shape {track.shape}, ({n_samples}, 1) was expected; {again}"
+                    )
                 sensor = track.attrs.get("sensor", "EMG")
                 sensor = sensor.decode() if isinstance(sensor, bytes) else str(sensor)
                 if sensor.upper().endswith("EMG"):
@@ -97,7 +107,11 @@ def read_opensignals(path: Path, subject: str) -> Recording:
         raise
     except (OSError, KeyError, ValueError, RuntimeError, AttributeError, TypeError) as error:
         raise DataError(f"{path} is cut short, damaged or not an OpenSignals file: {error}; {again}") from error
-    if not tracks or not tracks[0].size:
-        raise DataError(f"{path} holds no samples of an EMG sensor; {again}")
+    lengths = {len(t) for t in tracks}
+    if len(lengths) != 1 or 0 in lengths:
+        raise DataError(
+            f"{path}: its channels of EMG sensors hold {sorted(lengths) or 'no'} samples, some and as many in each were "
+            f"expected; {again}"
+        )
     signal = np.stack(tracks).astype(np.float32)
     return Recording(signal, rate_hz, np.full(signal.shape[1], -1), subject=subject, name=f"plux_biceps, {subject}")
