@@ -384,3 +384,19 @@ def test_the_identity_tells_apart_whatever_an_estimator_was_given():
     assert identity(np.int64(3)) == identity(3)
     assert identity(long) == identity(torch.tensor(long))
     assert len(set(found)) == len(given) - 1
+
+
+def test_scores_show_themselves_in_a_line(recordings):
+    scores = evaluate(recipe(), recordings)
+    assert repr(scores) == (
+        f"<Scores test: Pipeline on my own, WithinSubject, accuracy {scores.summary['accuracy']['mean']:.3f} "
+        f"± {scores.summary['accuracy']['std']:.3f} over 3 subjects>"
+    )
+
+
+def test_one_recording_is_enough_and_other_things_are_told(recordings):
+    assert repr(evaluate(recipe(), recordings[0])).endswith("over 1 fold>")
+    with pytest.raises(ConfigError, match="recordings are Recording objects, got ndarray"):
+        evaluate(recipe(), [recordings[0].signal])
+    with pytest.raises(ConfigError, match="method is a name of `myograph methods` or a scikit-learn estimator"):
+        evaluate(recipe(method=log_power), recordings)

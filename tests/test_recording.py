@@ -83,3 +83,20 @@ def test_layouts_place_channels():
     grid = Layout.grid(2, 3)
     assert grid.index().tolist() == [[0, 1, 2], [3, 4, 5]]
     assert grid.take(np.array([4, 0])).index()[1, 1] == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "says"),
+    [
+        ({"repetition": np.full(10, np.nan)}, ShapeError, "float64 with fractions or NaN"),
+        ({"repetition": np.full(10, 1.5)}, ShapeError, "fractions"),
+        ({"repetition": np.array(["a"] * 10)}, ShapeError, "whole numbers, got <U1"),
+        ({"rate_hz": None}, SignalError, "rate_hz is a positive number"),
+        ({"rate_hz": "1000"}, SignalError, "rate_hz is a positive number"),
+    ],
+)
+def test_repetitions_and_rates_that_are_no_numbers_are_told(changes, error, says):
+    facts = {"signal": np.zeros((2, 10)), "rate_hz": 100, "label": np.zeros(10, int), "subject": "1"}
+    with pytest.raises(error, match=says):
+        Recording(**(facts | changes))
+    assert Recording(**facts, repetition=np.full(10, 2.0)).repetition.dtype == np.int32

@@ -234,3 +234,24 @@ def test_no_windows_and_wrong_indices_are_told():
     for rows in ("label", [0.0, 1.0]):
         with pytest.raises(IndexError, match="row positions or a mask"):
             windows[rows]
+
+
+def test_whole_windows_and_single_channels_make_no_array_together():
+    recording = make_recording(np.random.default_rng(0), n_channels=3)
+    whole = Windows.cut(recording, Windowing(100, 50))
+    with pytest.raises(ShapeError, match=r"different channel counts \(\[1, 3\]\)"):
+        Windows.concatenate([whole, whole.split_channels()]).batch([0, len(whole)])
+
+
+class _Outside:
+    def intervals(self, recording):
+        n = np.array([recording.n_samples])
+        return {"start": n - 5, "stop": n + 5, "label": n * 0, "repetition": n * 0 + 1, "position": n * 0}
+
+
+def test_windowings_of_ones_own_stay_within_the_recording():
+    recording = make_recording(np.random.default_rng(0))
+    with pytest.raises(WindowError, match=r"outside subject 1, session 1's 3600 samples.*starts run from 3595"):
+        Windows.cut(recording, _Outside())
+    with pytest.raises(WindowError, match="got 50"):
+        Windows.cut(recording, 50)

@@ -47,7 +47,8 @@ def evaluate(
 
     Parameters
     ----------
-    recordings : used instead of the recipe's data set, which then may be any name.
+    recordings : used instead of the recipe's data set, which then may be any name; all of them, whatever the recipe's
+        `subjects` say.
     out : the run's folder; finished folds are kept there, and the same recipe started again goes on after them.
         None keeps results in memory only, unless `root` is given.
     root : the folder in which a run makes its own, named after the recipe and its identity.
@@ -62,7 +63,14 @@ def evaluate(
     """
     started = time.perf_counter()
     say = progress or (lambda what, done, total: None)
-    recordings = read(recipe, say) if recordings is None else list(recordings)
+    if recordings is None:
+        recordings = read(recipe, say)
+    else:
+        recordings = [recordings] if isinstance(recordings, Recording) else list(recordings)
+        if strange := [type(r).__name__ for r in recordings if not isinstance(r, Recording)]:
+            raise ConfigError(
+                f"recordings are Recording objects, got {strange[0]}; make one with Recording(signal, ...)"
+            )
     hashes = {f"{r.subject}/{r.session}/{i}": r.content_hash for i, r in enumerate(recordings)}
     identity = recipe.identity(hashes)
     windows = prepare(recipe, recordings, say)
@@ -182,6 +190,10 @@ def make_method(recipe: Recipe) -> BaseEstimator:
     if not isinstance(recipe.method, str):
         if recipe.method_options:
             raise ConfigError("method_options go with a method given by name; set them on the estimator itself")
+        if not hasattr(recipe.method, "get_params") or not hasattr(recipe.method, "fit"):
+            raise ConfigError(
+                f"method is a name of `myograph methods` or a scikit-learn estimator over windows, got {recipe.method!r}"
+            )
         return cast(BaseEstimator, clone(recipe.method))
     from inspect import signature
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import numbers
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -136,8 +137,16 @@ class Recording:
         repetition = runs_per_label(label) if self.repetition is None else np.asarray(self.repetition)
         if repetition.shape != label.shape:
             raise ShapeError(f"{self.name}: repetition is {repetition.shape}, label is {label.shape}; both are (time,)")
-        if not (np.isfinite(self.rate_hz) and self.rate_hz > 0):
-            raise SignalError(f"{self.name}: rate_hz is a positive number of samples a second, got {self.rate_hz}")
+        if repetition.dtype.kind not in "iu" and not (
+            repetition.dtype.kind == "f" and np.array_equal(repetition, np.floor(repetition))
+        ):
+            raise ShapeError(
+                f"{self.name}: repetition holds whole numbers, got {repetition.dtype}"
+                + (" with fractions or NaN" if repetition.dtype.kind == "f" else "")
+                + "; None numbers the runs of each label"
+            )
+        if not (isinstance(self.rate_hz, numbers.Real) and np.isfinite(self.rate_hz) and self.rate_hz > 0):
+            raise SignalError(f"{self.name}: rate_hz is a positive number of samples a second, got {self.rate_hz!r}")
         if self.unit not in UNITS:
             raise SignalError(
                 f"{self.name}: unit is one of {', '.join(UNITS)}, got {self.unit!r}; use 'adc' for an unknown scale"

@@ -23,7 +23,7 @@ from myograph.metrics import TITLES, confusion, per_class_recall, score, summari
 PREDICTIONS, FOLDS, RUN = "predictions.parquet", "scores.parquet", "run.json"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Scores:
     """A finished evaluation.
 
@@ -87,6 +87,15 @@ class Scores:
         found = per_class_recall(self.predictions["y_true"].to_numpy(str), self.predictions["y_pred"].to_numpy(str))
         order = {name: i for i, name in enumerate(self.labels)}
         return found.sort_values("label", key=lambda s: s.map(order)).reset_index(drop=True)
+
+    def __repr__(self) -> str:
+        found, info = self.summary["accuracy"], self.info
+        spread = f" ± {found['std']:.3f}" if found["n"] > 1 else ""
+        leaky = "LEAKY " if self.leaky else ""
+        return (
+            f"<Scores {info['recipe']}: {info['method']} on {info['dataset']}, {info['protocol']}, {leaky}accuracy "
+            f"{found['mean']:.3f}{spread} over {found['n']} {self.unit}{'s' if found['n'] != 1 else ''}>"
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """What `myograph run --json` prints: plain numbers, NaN as null."""

@@ -185,7 +185,9 @@ class Windows:
         windowing = Windowing() if windowing is None else windowing
         if not recordings:
             raise WindowError("there are no recordings to cut; does the selection of subjects leave any?")
-        parts = [windowing.intervals(r) for r in recordings]
+        if not hasattr(windowing, "intervals"):
+            raise WindowError(f"windowing is Windowing(length_ms=..., step_ms=...), Bursts or alike, got {windowing!r}")
+        parts = [_within(r, windowing.intervals(r), windowing) for r in recordings]
         counts = [len(p["start"]) for p in parts]
         if not sum(counts):
             raise WindowError(
@@ -253,9 +255,9 @@ class Windows:
     @property
     def n_channels(self) -> int:
         self._need_rows()
-        if (self.table["channel"].to_numpy() >= 0).any():
-            return 1
-        counts = {self.recordings[i].n_channels for i in np.unique(self.table["recording"].to_numpy())}
+        alone = self.table["channel"].to_numpy() >= 0
+        counts = {self.recordings[i].n_channels for i in np.unique(self.table["recording"].to_numpy()[~alone])}
+        counts |= {1} if alone.any() else set()
         if len(counts) != 1:
             raise ShapeError(
                 f"these windows have different channel counts ({sorted(counts)}); select the same channels of each"
@@ -390,6 +392,16 @@ class Windows:
     def __repr__(self) -> str:
         subjects, labels = self.table["subject"].nunique(), self.table["label"].nunique()
         return f"<Windows: {len(self)} of {len(self.recordings)} recordings, {subjects} subjects, {labels} labels>"
+
+
+def _within(recording: Recording, found: dict[str, np.ndarray], windowing: Cutter) -> dict[str, np.ndarray]:
+    start, stop = np.asarray(found["start"]), np.asarray(found["stop"])
+    if ((start < 0) | (stop <= start) | (stop > recording.n_samples)).any():
+        raise WindowError(
+            f"{windowing} gives windows outside {recording.name}'s {recording.n_samples} samples, or of none: starts run "
+            f"from {start.min()} to {start.max()}, stops from {stop.min()} to {stop.max()}"
+        )
+    return found
 
 
 def _spread(names: list[str], counts: list[int]) -> pd.Categorical:
