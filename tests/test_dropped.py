@@ -62,3 +62,8 @@ def test_torchs_seed_decides():
 def test_nothing_is_dropped_outside_training():
     layer, x = Dropped(0.3, 0.5).eval(), torch.randn(4, 8, 1, 50, requires_grad=True)
     torch.testing.assert_close(layer(x), one_by_one(0.3, 2)(x), rtol=0, atol=0)
+
+
+def test_planes_of_several_rows_are_pooled_as_torch_does():
+    x = torch.randn(2, 3, 2, 6)
+    torch.testing.assert_close(Dropped(0.3, 0.0)(x), one_by_one(0.3, 2)(x), rtol=0, atol=0)

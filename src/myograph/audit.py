@@ -100,8 +100,9 @@ def overlapping(
 
 
 def _sharing(table: pd.DataFrame, columns: Sequence[str], rows: np.ndarray, others: np.ndarray) -> np.ndarray:
-    group = table.groupby(list(columns), sort=False, observed=True).ngroup().to_numpy()
-    return np.isin(group[rows], np.unique(group[others]))
+    part = table[list(columns)].iloc[np.concatenate([rows, others])]  # a fold of one subject looks at no other's rows
+    group = part.groupby(list(columns), sort=False, observed=True).ngroup().to_numpy()
+    return np.isin(group[: len(rows)], np.unique(group[len(rows) :]))
 
 
 def _sources(windows: Windows) -> np.ndarray:
