@@ -30,7 +30,7 @@ def check(dataset: Dataset, folder: Path, progress: Progress | None = None) -> l
                 findings += inspect(item)
                 sessions.setdefault(item.session, set()).update(repeated(item))
         missing = [s for s in dataset.sessions if s not in sessions]
-        if missing:
+        if missing and sessions:  # where nothing can be read, the errors say so
             findings.append(
                 Finding(
                     "warning",
