@@ -383,6 +383,12 @@ def test_a_subject_that_is_not_there_is_named(shelf: Callable[[str], Path], name
 def test_one_recording_in_two_places_is_not_read_twice(own: Callable[[str], Path], name: str, file: str) -> None:
     folder = own(name)
     path = next(folder.rglob(file))
+    expected = len(list(DATASETS.create(name).read(folder)))
+    for hidden in ("__MACOSX", ".unpacking-1"):  # what another process unpacks is no copy
+        again = folder / hidden / path.relative_to(folder)
+        again.parent.mkdir(parents=True)
+        shutil.copy(path, again)
+    assert len(list(DATASETS.create(name).read(folder))) == expected
     second = folder / "copies" / path.relative_to(folder)
     second.parent.mkdir(parents=True)
     shutil.copy(path, second)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from myograph.datasets import Dataset, as_finding, natural, of_subject
+from myograph.datasets import Dataset, as_finding, aside, natural, of_subject
 from myograph.errors import DataError, MyographError
 from myograph.quality import Finding
 from myograph.recording import Recording
@@ -90,7 +90,8 @@ class OneFileARecording(Dataset):
 
     def _by_subject(self, folder: Path) -> dict[str, list[File]]:
         found: dict[str, dict[tuple[str, int], File]] = {}
-        for file in sorted(self.listed(Path(folder)), key=lambda f: f.path):
+        listed = (f for f in self.listed(Path(folder)) if not aside(f.path, Path(folder)))
+        for file in sorted(listed, key=lambda f: f.path):
             mine = found.setdefault(file.subject, {})
             other = mine.setdefault((file.session, file.part), file)
             if other is not file:

@@ -148,8 +148,8 @@ def find_folders(root: Path, pattern: str) -> dict[str, Path]:
             if name in found:
                 raise DataError(f"{found[name]} and {Path(place) / name} have one name; keep one of them, or rename it")
             found[name] = Path(place) / name
-        # Archives made on a Mac hold the names of all folders a second time, without the data.
-        folders[:] = [f for f in folders if f not in matching and f != "__MACOSX"]
+        # As in `aside`: archives made on a Mac name all folders twice, and another process may be unpacking beside.
+        folders[:] = [f for f in folders if f not in matching and f != "__MACOSX" and not f.startswith(".")]
     return found
 
 

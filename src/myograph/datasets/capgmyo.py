@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from myograph.datasets import DATASETS, natural
+from myograph.datasets import DATASETS, aside, natural
 from myograph.datasets._matlab import matrix, read_matlab, write_matlab
 from myograph.datasets._trials import OneFileATrial, Trial, numbered
 from myograph.errors import ConfigError, DataError
@@ -74,7 +74,7 @@ class CapgMyo(OneFileATrial):
 
     def _numbers(self, folder: Path) -> dict[int, dict[tuple[int, int], Path]]:
         """For each subject number of the files: path of (gesture, trial)."""
-        paths = list(Path(folder).rglob("*.mat"))
+        paths = [p for p in Path(folder).rglob("*.mat") if not aside(p, Path(folder))]
         parts = {p: [q.lower() for q in p.relative_to(folder).parts[:-1]] for p in paths}
         if any(q.startswith(("dba", "dbb", "dbc")) for names in parts.values() for q in names):
             paths = [p for p in paths if any(q.startswith(f"db{self.database}") for q in parts[p])]

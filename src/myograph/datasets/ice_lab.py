@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from myograph.datasets import DATASETS, natural
+from myograph.datasets import DATASETS, aside, natural
 from myograph.datasets._matlab import find_matlab, lacks, matrix, write_matlab
 from myograph.datasets._trials import OneFileATrial, Trial, numbered
 from myograph.errors import DataError
@@ -51,12 +51,13 @@ class IceLab(OneFileATrial):
     label_names = tuple(f"gesture {i}" for i in range(1, 9))
 
     def _files(self, folder: Path) -> dict[str, list[Trial]]:
+        paths = (p for p in Path(folder).rglob("*.mat") if not aside(p, Path(folder)))
         found = {
             str(number): sorted(
                 (Trial(path, g - 1, r) for (g, r), path in files.items() if 1 <= g <= len(self.label_names)),
                 key=lambda t: (t.repetition, t.label),
             )
-            for number, files in numbered(Path(folder).rglob("*.mat")).items()
+            for number, files in numbered(paths).items()
         }
         if not any(found.values()):
             raise DataError(f"ice_lab: {folder} holds no files such as 001-001-001.mat; put the data set's files there")
