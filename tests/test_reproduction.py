@@ -52,6 +52,9 @@ def test_an_interrupted_run_goes_on_where_it_stopped(system, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         reproduce(name, out=tmp_path)
     assert not (tmp_path / "result.json").exists()
+    so_far = json.loads((tmp_path / "unfinished.json").read_text())
+    assert [row["setting"] for row in so_far["rows"]] == ["row 0", "row 1"]
+    assert "not finished: the rows so far" in (tmp_path / "report.html").read_text()
     before = json.loads((tmp_path / "wall_s.json").read_text())
     measured.append("again")
     result = reproduce(name, out=tmp_path)
@@ -59,6 +62,8 @@ def test_an_interrupted_run_goes_on_where_it_stopped(system, tmp_path):
     assert [row["values"] for row in result["rows"]] == [[0.0], [0.1], [0.2]]
     assert result["wall_s"] > before > 0
     assert load_result(tmp_path)["rows"] == result["rows"]
+    assert not (tmp_path / "unfinished.json").exists()
+    assert "not finished" not in (tmp_path / "report.html").read_text()
 
 
 def test_what_was_kept_is_measured_again_for_other_settings(tmp_path):

@@ -9,7 +9,7 @@ import inspect
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -190,6 +190,8 @@ def reproduce(
 ) -> dict[str, Any]:
     """Run a published system and write `result.json` and `report.html` into its folder.
 
+    Interrupted, it leaves `unfinished.json` and a report of the rows so far, and the same call goes on from there.
+
     Parameters
     ----------
     quick : the simulated cohort of the matching shape, a few minutes; otherwise as published.
@@ -210,27 +212,34 @@ def reproduce(
     with only_run_in(folder, f"reproduce {name} {kind} {dataset} {n_seeds}"):
         say = progress or (lambda what, done, total: None)
         context = Context(name, folder, quick, dataset, tuple(range(n_seeds)), jobs, say)
+        rows: list[dict[str, Any]] = []
+        finished = False
         try:
-            rows = [row.as_dict() for row in _measured(measure(context), context)]
-        finally:  # a run that was interrupted counts all its parts
-            wall_s = _add_time(folder / "wall_s.json", time.perf_counter() - started)
-        result = plain(
-            {
-                "name": name,
-                "title": _about(measure).split("\n")[0],
-                "about": _about(measure),
-                "kind": kind,
-                "dataset": dataset,
-                "n_seeds": n_seeds,
-                "rows": rows,
-                "figures": context.figures,
-                "versions": versions(),
-                "finished": time.strftime("%Y-%m-%d"),
-                "wall_s": wall_s,
-            }
-        )
-        write_json(folder / RESULT, result)
-        write_page([result], folder / "report.html")
+            for row in measure(context):
+                rows.append(row.as_dict())
+                say(f"{name}: {len(rows)} rows measured", len(rows), len(rows))
+            finished = True
+        finally:  # a run that is interrupted shows its rows so far, and later counts the time of all its parts
+            result = plain(
+                {
+                    "name": name,
+                    "title": _about(measure).split("\n")[0],
+                    "about": _about(measure),
+                    "kind": kind,
+                    "dataset": dataset,
+                    "n_seeds": n_seeds,
+                    "rows": rows,
+                    "figures": context.figures,
+                    "versions": versions(),
+                    "finished": time.strftime("%Y-%m-%d") if finished else None,
+                    "wall_s": _add_time(folder / "wall_s.json", time.perf_counter() - started),
+                }
+            )
+            if finished or rows:
+                write_json(folder / (RESULT if finished else "unfinished.json"), result)
+            if finished or (rows and not (folder / RESULT).exists()):
+                write_page([result], folder / "report.html")
+        (folder / "unfinished.json").unlink(missing_ok=True)
     return {**result, "folder": str(folder), "report": str(folder / "report.html")}
 
 
@@ -243,12 +252,6 @@ def _add_time(path: Path, seconds: float) -> float:
 
 def _about(measure: Callable[..., Any]) -> str:
     return inspect.getdoc(measure) or measure.__name__
-
-
-def _measured(rows: Iterator[Row], context: Context) -> Iterator[Row]:
-    for n, row in enumerate(rows, 1):
-        context.say(f"{context.name}: {n} rows measured", n, n)
-        yield row
 
 
 def load_result(folder: str | Path) -> dict[str, Any]:
@@ -268,6 +271,7 @@ def write_page(results: Sequence[dict[str, Any]], path: Path) -> None:
 
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["shown"] = shown
+    environment.filters["finished_on"] = finished_on
     environment.filters["lines"] = lambda figure: Markup(_charts.lines(figure))
     environment.filters["matrix"] = lambda figure: Markup(_charts.matrix(np.array(figure["matrix"]), figure["labels"]))
     template = environment.from_string(files("myograph").joinpath("reproduction.html.j2").read_text(encoding="utf-8"))
@@ -290,7 +294,7 @@ def write_markdown(results: Sequence[dict[str, Any]], path: Path) -> None:
         lines += ["", f"## {result['title']}", "", "\n".join(result["about"].split("\n")[1:]).strip(), ""]
         on = f" --dataset {result['dataset']}" if result["dataset"] else ""
         lines += [
-            f"`myograph reproduce {result['name']}{on} --{result['kind']}`, {result['finished']}, "
+            f"`myograph reproduce {result['name']}{on} --{result['kind']}`, {finished_on(result)}, "
             f"{result['wall_s'] / 60:.1f} minutes."
         ]
         section = None
@@ -307,6 +311,11 @@ def write_markdown(results: Sequence[dict[str, Any]], path: Path) -> None:
                 f"| {row['setting']}{note} | {paper} | {ours} | {honest} | {row['ours']['n']} {row['over']} | {row['data']} |"
             )
     write_atomically(path, lambda to: Path(to).write_text("\n".join(lines) + "\n", encoding="utf-8"))
+
+
+def finished_on(result: dict[str, Any]) -> str:
+    """The day, or that rows are missing."""
+    return result["finished"] or "not finished: the rows so far"
 
 
 def shown(found: dict[str, Any], unit: str) -> str:
