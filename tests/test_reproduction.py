@@ -1,6 +1,7 @@
 """What every published system's run shares: rows, what is kept of an interrupted run, its page and its Markdown."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -154,3 +155,13 @@ def test_two_runs_do_not_share_a_folder(system, tmp_path):
 def test_seeds_are_counted_from_one(system, tmp_path):
     with pytest.raises(ConfigError, match="n_seeds"):
         reproduce("atzori2016", n_seeds=0, out=tmp_path)
+
+
+def test_sections_of_the_page_keep_their_order(system, tmp_path):
+    def measure(context):
+        """A title"""
+        for section in ("Later", "Earlier", "later"):
+            yield Row("row", (1.0,), section=section)
+
+    reproduce(system(measure), out=tmp_path)
+    assert re.findall("<h3>(.*?)</h3>", (tmp_path / "report.html").read_text()) == ["Later", "Earlier", "later"]

@@ -442,16 +442,15 @@ def days(context: Context, cohort: Cohort) -> Iterator[Row]:
     plan["ConvNet"]["AdaBN"] = lambda seed: AdaBN(_convnet(seed))
     if cohort.dataset != "longterm_myo":
         del plan["ConvNet"]  # made for one armband
-    curves = {}
     n = len(cohort.subjects())
     people = f"{n} {'person' if n == 1 else 'people'}"
     for method, ways in plan.items():
         row = _rows(cohort, context, f"Real days, {cohort.dataset}, {people}, {cohort.title}: {method}")
-        none = np.empty(0)
+        none, curves = np.empty(0), {}
         for way, make in ways.items():
             started = time.perf_counter()
             found = by_session(run(context, cohort, f"{method}-{way}", SessionStream(), make))
-            curves[f"{method}, {way}"] = 100 * np.nanmean(found, axis=0)
+            curves[way] = 100 * np.nanmean(found, axis=0)
             spent = time.perf_counter() - started
             values = tuple(found[~np.isnan(found)].tolist())
             yield row(f"{method}, {way}", values, over="later days", seconds=spent)
@@ -461,13 +460,13 @@ def days(context: Context, cohort: Cohort) -> Iterator[Row]:
             gain = (found - none)[:, 1:]  # nothing is learnt before the first later day has been scored
             gain = gain[~np.isnan(gain)]
             yield row(f"{method}, gain of {way}", tuple(gain.tolist()), over="later days", note=verdict(gain))
-    context.figure(
-        f"Accuracy by day, {cohort.dataset}",
-        curves,
-        range(2, 2 + max(map(len, curves.values()))),
-        "class-balanced accuracy (%)",
-        "Day 1 trains; no label after it.",
-    )
+        context.figure(
+            f"Accuracy by day, {cohort.dataset}: {method}",
+            curves,
+            range(2, 2 + max(map(len, curves.values()))),
+            "class-balanced accuracy (%)",
+            "Day 1 trains; no label after it.",
+        )
 
 
 def verdict(gain: np.ndarray) -> str:
