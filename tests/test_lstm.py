@@ -42,7 +42,8 @@ def test_like_torch(n_in, hidden, layers, both, rows, steps, seed):
     states, (ends, _) = plain(x64)
     for output, expected in ((mine.states(x), states), (mine.last(x), ends[-1])):
         assert output.grad_fn is not None
-        torch.testing.assert_close(output.double(), expected, rtol=1e-5, atol=1e-6)
+        # Rounding in float32 puts torch's own up to 1.3e-6 away from its float64 (64 inputs, 300 draws).
+        torch.testing.assert_close(output.double(), expected, rtol=1e-5, atol=4e-6)
         slope = torch.randn_like(output)
         found = gradients(output, [x, *mine.parameters()], slope)
         wanted = gradients(expected, [x64, *plain.parameters()], slope.double())
