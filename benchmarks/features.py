@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -125,10 +126,20 @@ def alone(recording: Recording) -> list[Row]:
     work = (lambda: features.transform(windows), lambda: threads.transform(windows))
     one, two = in_turn(*(lambda f=f: wall_s(f) for f in work), rounds=41)
     cpu_one, cpu_two = in_turn(*(lambda f=f: cpu_s(f) for f in work), rounds=41)
+    halves = np.array_split(signal.ravel(), 2)
+    machine = []  # what the machine gives two threads: of NumPy's sort (branches) and sum (memory)
+    for control in (lambda half: np.sort(half[:200_000]), np.sum):
+        alone, together = in_turn(
+            lambda control=control: wall_s(lambda: [control(half) for half in halves]),
+            lambda control=control: wall_s(lambda: both(control, halves)),
+            rounds=21,
+        )
+        machine.append(alone / together)
     rows.append(
         Row(
             "ten features at step 100 ms: two threads over one, elapsed time", one / two, 1.5,
-            note=f"{one * 1e3:.1f} and {two * 1e3:.1f} ms; CPU time {cpu_one * 1e3:.1f} and {cpu_two * 1e3:.1f} ms",
+            note=f"{one * 1e3:.1f} and {two * 1e3:.1f} ms; CPU time {cpu_one * 1e3:.1f} and {cpu_two * 1e3:.1f} ms; "
+            f"NumPy's sort in two threads {machine[0]:.2f}x, its sum {machine[1]:.2f}x",
         )
     )  # fmt: skip
     stream = features.stream(RATE_HZ, 12, Windowing(300, 10))
@@ -138,6 +149,14 @@ def alone(recording: Recording) -> list[Row]:
         taken.append(wall_s(lambda chunk=chunk: stream.push(chunk)))
     rows.append(Row("one 10 ms step in a stream, ten features", float(np.median(taken[100:])) * 1e6, 50, "us", True))
     return rows
+
+
+def both(work, halves) -> None:
+    """Half of the work in a thread of its own, half in this one."""
+    other = threading.Thread(target=work, args=(halves[0],))
+    other.start()
+    work(halves[1])
+    other.join()
 
 
 def wall_s(work) -> float:
