@@ -120,21 +120,22 @@ def _add_runs(full, row, m, n_c, rest, runs, first, out):
     """out[row, i] = first[row, i] + the sum of the `rest` blocks after block i, for i < m, added as in `window_sums`.
 
     What the tree needs is read and written as few times as possible: two doublings are one pass where the size between
-    them is not asked for, and up to four runs go to the windows in one pass.
+    them is not asked for, the largest runs are added up where they are used, and four runs go to the windows at once.
     """
     n = m * n_c
     # Where the runs that make up a window are: their row in `runs` (-1 is `full` itself), and their first element.
-    where, begin = np.empty(4, np.int64), np.empty(4, np.int64)
-    held, have, place, last, level = full, row, n_c, 0, 0
-    source, count = first, 0
-    while rest >> level:
-        if level > last:
-            size, offset = 1 << last, n_c if last == 0 else 0
-            shift = size * n_c
-            together = level - last > 1
-            to = last + 2 if together else last + 1
+    where, begin, count = np.empty(64, np.int64), np.empty(64, np.int64), 0
+    held, have, last, place, top = full, row, 0, n_c, 0
+    while rest >> top + 1:
+        top += 1
+    for level in range(top):
+        if not rest >> level & 1 and level + 1 < top:
+            continue
+        while last < level:
+            offset, to = n_c if last == 0 else 0, min(last + 2, level)
+            shift = n_c << last
             length = n + (rest - (1 << to)) * n_c
-            if together:
+            if to == last + 2:
                 for i in range(offset, offset + length, WIDTH):
                     a = load(held, have, i) + load(held, have, i + shift)
                     b = load(held, have, i + 2 * shift) + load(held, have, i + 3 * shift)
@@ -143,41 +144,42 @@ def _add_runs(full, row, m, n_c, rest, runs, first, out):
                 for i in range(offset, offset + length, WIDTH):
                     store(runs, to, i - offset, load(held, have, i) + load(held, have, i + shift))
             held, have, last = runs, to, to
-            continue
         if rest >> level & 1:
             where[count], begin[count] = (-1, place) if level == 0 else (level, place - n_c)
             count += 1
             place += n_c << level
-        level += 1
-        while rest >> level and not rest >> level & 1:
-            level += 1
-        if count == 4 or not rest >> level:
-            _add_terms(out, row, source, full, runs, where, begin, count, n)
-            source, count = out, 0
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _add_terms(out, row, source, full, runs, where, begin, count, n):
-    """out[row] = source[row] + one to four runs."""
-    a = full if where[0] < 0 else runs
-    ar, ao = row if where[0] < 0 else where[0], begin[0]
-    if count == 1:
+    if top == 0:
         for i in range(0, n, WIDTH):
-            store(out, row, i, load(source, row, i) + load(a, ar, ao + i))
-    elif count == 2:
-        br, bo = where[1], begin[1]
+            store(out, row, i, load(first, row, i) + load(full, row, place + i))
+        return
+    h, d = place if last == 0 else place - n_c, n_c << last
+    source, done = first, 0
+    while count - done > 3:
+        a, ar = (full, row) if where[done] < 0 else (runs, where[done])
+        ao, br, bo = begin[done], where[done + 1], begin[done + 1]
         for i in range(0, n, WIDTH):
             store(out, row, i, load(source, row, i) + load(a, ar, ao + i) + load(runs, br, bo + i))
-    elif count == 3:
-        br, bo, cr, co = where[1], begin[1], where[2], begin[2]
+        source, done = out, done + 2
+    a, ar = (full, row) if count == done or where[done] < 0 else (runs, where[done])
+    ao, br, bo, cr, co = begin[done], where[done + 1], begin[done + 1], where[done + 2], begin[done + 2]
+    if count - done == 0:
         for i in range(0, n, WIDTH):
+            whole = load(held, have, h + i) + load(held, have, h + d + i)
+            store(out, row, i, load(source, row, i) + whole)
+    elif count - done == 1:
+        for i in range(0, n, WIDTH):
+            whole = load(held, have, h + i) + load(held, have, h + d + i)
+            store(out, row, i, load(source, row, i) + load(a, ar, ao + i) + whole)
+    elif count - done == 2:
+        for i in range(0, n, WIDTH):
+            whole = load(held, have, h + i) + load(held, have, h + d + i)
             two = load(source, row, i) + load(a, ar, ao + i) + load(runs, br, bo + i)
-            store(out, row, i, two + load(runs, cr, co + i))
+            store(out, row, i, two + whole)
     else:
-        br, bo, cr, co, dr, do = where[1], begin[1], where[2], begin[2], where[3], begin[3]
         for i in range(0, n, WIDTH):
+            whole = load(held, have, h + i) + load(held, have, h + d + i)
             two = load(source, row, i) + load(a, ar, ao + i) + load(runs, br, bo + i)
-            store(out, row, i, two + load(runs, cr, co + i) + load(runs, dr, do + i))
+            store(out, row, i, two + load(runs, cr, co + i) + whole)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

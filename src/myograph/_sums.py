@@ -271,9 +271,13 @@ def walk(
     grid = Grid(layout, signal.shape[0], length, step, min(size, (start[-1] - start[0]) // step + 1))
     grid.prime(signal, int(start[0]))
     place = (start - start[0]) // step
-    for first in range(0, int(place[-1]) + 1, size):
-        m = min(size, int(place[-1]) + 1 - first)
-        sums = grid.advance(signal, int(start[0]) + first * step, m)
+    n, at = int(place[-1]) + 1, int(start[0])
+    for first in range(0, n, size):
+        m = min(size, n - first)
+        sums = grid.advance(signal, at + first * step, m)
+        if n == len(start):
+            yield slice(first, first + m), sums
+            continue
         here = slice(*np.searchsorted(place, (first, first + m)))
         if here.start < here.stop:
             yield here, sums if here.stop - here.start == m else sums[:, place[here] - first]
