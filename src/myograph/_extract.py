@@ -169,6 +169,12 @@ def sources(X: Windows | np.ndarray, rate_hz: float | None) -> list[Stretch | Ba
     return found
 
 
+def all_finite(x: np.ndarray) -> bool:
+    """Whether numbers hold no NaN and no infinity; one sum says so unless it overflows."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(x.dtype.kind != "f" or np.isfinite(x.sum(dtype=np.float64)) or np.isfinite(x).all())
+
+
 def check_input(X: Any) -> Windows | np.ndarray:
     """X as Windows or a finite (window, channel, time) array of numbers.
 
@@ -187,9 +193,7 @@ def check_input(X: Any) -> Windows | np.ndarray:
         )
     if X.dtype.kind not in "fiub":
         raise SignalError(f"samples are real numbers, got an array of {X.dtype}")
-    with np.errstate(over="ignore", invalid="ignore"):
-        fine = X.dtype.kind != "f" or np.isfinite(X.sum(dtype=np.float64)) or np.isfinite(X).all()
-    if not fine:
+    if not all_finite(X):
         bad = int(np.argwhere(~np.isfinite(X))[0, 0])
         raise SignalError(f"X holds NaN or infinite samples, the first in window {bad}; repair or leave it out")
     return X

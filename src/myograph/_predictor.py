@@ -13,7 +13,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from myograph._extract import Batch, Request, layout_of, routes, together
+from myograph._extract import Batch, Request, all_finite, layout_of, routes, together
 from myograph._simd import as_signal
 from myograph._sums import Sums, scattered
 from myograph.errors import ConfigError, ShapeError, SignalError
@@ -51,9 +51,7 @@ def fast_predictor(
             raise ShapeError(f"a window is (channel, time) = {(n_channels, n_samples)}, got shape {window.shape}")
         if window.dtype.kind not in "fiub":
             raise SignalError(f"samples are real numbers, got an array of {window.dtype}")
-        with np.errstate(over="ignore", invalid="ignore"):
-            fine = window.dtype.kind != "f" or np.isfinite(window.sum(dtype=np.float64)) or np.isfinite(window).all()
-        if not fine:
+        if not all_finite(window):
             raise SignalError("the window holds NaN or infinite samples; repair or leave it out")
         return decide(window[None])
 
@@ -74,10 +72,10 @@ def _decide(estimator: Any, n_channels: int, n_samples: int, rate_hz: float | No
     classes: np.ndarray = estimator.classes_  # type: ignore[assignment]
 
     def vote(window: np.ndarray) -> Any:
-        shares = np.stack([last.predict_proba(prepare(window))[0] for prepare, last in views])
+        shares = [last.predict_proba(prepare(window)) for prepare, last in views]
         if type(estimator) is ProductOfViews:
-            return classes[np.log(shares + estimator.floor).sum(axis=0).argmax()]
-        return classes[np.average(shares, axis=0, weights=weights).argmax()]
+            return classes[estimator.log_product(shares)[0].argmax()]
+        return classes[np.average(shares, axis=0, weights=weights)[0].argmax()]
 
     return vote
 
@@ -102,8 +100,7 @@ def _step(step: Any, n_channels: int, n_samples: int, rate_hz: float | None) -> 
     if type(step) is Features:
         return _features(step, n_channels, n_samples, rate_hz)
     if type(step) is LogScale:
-        scale = step.scale_
-        return lambda rows: np.sign(rows) * np.log1p(np.abs(rows) / scale)
+        return step.scaled
     if type(step) is StandardScaler:
         mean, width = step.mean_ if step.with_mean else 0.0, step.scale_ if step.with_std else 1.0
         return lambda rows: (rows - mean) / width

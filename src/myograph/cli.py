@@ -499,11 +499,7 @@ def _usage(error: Any) -> None:
         sys.exit(error.exit_code)
     if message.startswith("No such command"):
         given = message.split("'")[1] if "'" in message else command
-        names = [c.name or getattr(c.callback, "__name__", "") for c in app.registered_commands] + [
-            "datasets",
-            "features",
-            "models",
-        ]
+        names = list(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
         message = str(unknown_name("command", given, names))
     _say_error(message)
     sys.exit(error.exit_code)

@@ -74,7 +74,10 @@ class LogScale(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def transform(self, X: np.ndarray) -> np.ndarray:
         check_is_fitted(self)
-        x = np.asarray(validate_data(self, X, dtype=np.float64, reset=False))
+        return self.scaled(np.asarray(validate_data(self, X, dtype=np.float64, reset=False)))
+
+    def scaled(self, x: np.ndarray) -> np.ndarray:
+        """`transform` of what has been checked already."""
         return np.sign(x) * np.log1p(np.abs(x) / self.scale_)
 
 
@@ -190,8 +193,11 @@ class ProductOfViews(VotingClassifier):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        logs = [np.log(view.predict_proba(X) + self.floor) for view in cast(list, self.estimators_)]
-        return softmax(np.sum(logs, axis=0), axis=1)
+        return softmax(self.log_product([view.predict_proba(X) for view in cast(list, self.estimators_)]), axis=1)
+
+    def log_product(self, probabilities: Sequence[np.ndarray]) -> np.ndarray:
+        """Logarithm of the views' product, not normalised; probabilities are one (window, class) array a view."""
+        return np.sum([np.log(p + self.floor) for p in probabilities], axis=0)
 
 
 @METHODS.register
