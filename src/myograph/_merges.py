@@ -123,6 +123,9 @@ def _add_runs(full, row, m, n_c, rest, runs, first, out):
     them is not asked for, the largest runs are added up where they are used, and four runs go to the windows at once.
     """
     n = m * n_c
+    if not rest:
+        out[row, :n] = first[row, :n]
+        return
     # Where the runs that make up a window are: their row in `runs` (-1 is `full` itself), and their first element.
     where, begin, count = np.empty(64, np.int64), np.empty(64, np.int64), 0
     held, have, last, place, top = full, row, 0, n_c, 0
@@ -194,49 +197,47 @@ def window_sums(kinds, rows, inner, full, tail, m, blocks, block_samples, tail_s
     o, f, t = out.reshape(out.shape[0], -1), full.reshape(full.shape[0], -1), tail.reshape(tail.shape[0], -1)
     first = inner.reshape(inner.shape[0], -1)
     n = m * n_c
-    # Runs of 1, 2, 4, ... blocks in turn; those that a window is made of go to it as they come.
-    now, then = np.empty((3, (m + blocks) * n_c + WIDTH)), np.empty((3, (m + blocks) * n_c + WIDTH))
     levels = 1
     while blocks - 1 >> levels:
         levels += 1
-    runs_of = np.empty((levels, (m + blocks) * n_c + WIDTH))
+    runs = np.empty((max(levels, 6), (m + blocks) * n_c + WIDTH))
     for g in range(len(kinds)):
         kind, row = kinds[g], rows[g]
-        adding = ADD if kind >= CROSSED else kind
-        if adding == ADD and blocks > 1:
-            _add_runs(f, row, m, n_c, blocks - 1, runs_of, first, o)
-            if kind >= CROSSED:
-                _end_counts(kind, row, inner, full, tail, m, blocks, tail_samples > 0, level, out)
-            elif tail_samples:
-                _follow(adding, o, row, 0, o, row, 0, 0, t, row, blocks * n_c, tail_samples, n, 0.0)
-            continue
-        deep = 3 if adding == SOFTEN else (2 if adding == DEVIATE else 1)
-        have, place, size, rest = block_samples, n_c, 1, blocks - 1
-        count = n + (rest - 1) * n_c
-        while rest:
-            whole = size * block_samples
-            runs, at, column = (f, row, place) if size == 1 else (now, 0, place - n_c)
-            if rest & 1:
-                so_far = first if have == block_samples else o
-                _follow(adding, o, row, 0, so_far, row, 0, have, runs, at, column, whole, n, 0.0)
-                have += whole
-                place += size * n_c
-            rest >>= 1
-            if rest:
-                count -= size * n_c
-                begin = n_c if size == 1 else 0
-                _follow(
-                    adding, then, 0, 0, runs, at, begin, whole, runs, at, begin + size * n_c, whole, count, 0.0
-                )  # fmt: skip
-                now, then = then, now
-                size *= 2
-        if blocks == 1:
-            for r in range(deep):
-                o[row + r, :n] = first[row + r, :n]
+        if kind == ADD or kind >= CROSSED:
+            _add_runs(f, row, m, n_c, blocks - 1, runs, first, o)
+        else:
+            _merge_runs(kind, f, row, m, n_c, blocks, block_samples, runs[:3], runs[3:], first, o)
         if kind >= CROSSED:
             _end_counts(kind, row, inner, full, tail, m, blocks, tail_samples > 0, level, out)
         elif tail_samples:
-            _follow(adding, o, row, 0, o, row, 0, have, t, row, blocks * n_c, tail_samples, n, 0.0)
+            here, before = blocks * n_c, blocks * block_samples
+            _follow(kind, o, row, 0, o, row, 0, before, t, row, here, tail_samples, n, 0.0)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _merge_runs(kind, full, row, m, n_c, blocks, block_samples, now, then, first, out):
+    """As `_add_runs`, for groups of rows that merge otherwise than by adding; now, then : (3, element) to work in."""
+    n, rest = m * n_c, blocks - 1
+    if not rest:
+        for r in range(3 if kind == SOFTEN else (2 if kind == DEVIATE else 1)):
+            out[row + r, :n] = first[row + r, :n]
+    have, place, size = block_samples, n_c, 1
+    count = n + (rest - 1) * n_c
+    while rest:
+        whole = size * block_samples
+        runs, at, column = (full, row, place) if size == 1 else (now, 0, place - n_c)
+        if rest & 1:
+            so_far = first if have == block_samples else out
+            _follow(kind, out, row, 0, so_far, row, 0, have, runs, at, column, whole, n, 0.0)
+            have += whole
+            place += size * n_c
+        rest >>= 1
+        if rest:
+            count -= size * n_c
+            begin = n_c if size == 1 else 0
+            _follow(kind, then, 0, 0, runs, at, begin, whole, runs, at, begin + size * n_c, whole, count, 0.0)
+            now, then = then, now
+            size *= 2
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
