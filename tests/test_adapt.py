@@ -86,6 +86,29 @@ def test_sessions_are_scored_before_they_are_learnt_from():
     assert seen == [("fit", ["1"]), ("predict", ["2"]), ("adapt", ["2"]), ("predict", ["3"])]
 
 
+def test_no_label_can_be_reached_from_what_an_estimator_adapts_to():
+    found = []
+
+    class Spy(ClassifierMixin, BaseEstimator):
+        def fit(self, X, y):
+            self.classes_ = np.unique(y)
+            return self
+
+        def predict(self, X):
+            return np.full(len(X), self.classes_[0])
+
+        def adapt(self, X):
+            found.extend(np.unique(r.label).tolist() for r in X.recordings)
+            assert [r.signal.shape for r in X.recordings] == [r.signal.shape for r in recordings]
+            assert np.shares_memory(X.recordings[1].signal, recordings[1].signal)
+
+    recordings = drifting(3)
+    before = [r.label.copy() for r in recordings]
+    run(Spy(), recordings)
+    assert found == [[-1], [-1], [-1]]
+    assert all(np.array_equal(r.label, b) for r, b in zip(recordings, before))
+
+
 def test_recalibration_follows_a_drift_that_a_fixed_model_loses():
     recordings = drifting()
     accuracy = {}

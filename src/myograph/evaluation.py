@@ -214,14 +214,15 @@ def predict_stream(estimator: BaseEstimator, windows: Windows, folds: Sequence[F
     if len(np.unique(y)) < 2:
         raise ConfigError(f"{folds[0].name}: the train windows have one label ({y[0]}), so nothing can be learnt")
     model: Any = clone(estimator).fit(train, y)
+    unlabelled = windows.without_labels() if hasattr(model, "adapt") and len(folds) > 1 else None
     tables = []
     for i, fold in enumerate(folds):
         test = windows[fold.test]
         table = _predict(model, test)
         table.insert(0, "fold", fold.name)
         table.insert(1, "row", fold.test)
-        if i + 1 < len(folds) and hasattr(model, "adapt"):
-            model.adapt(test.without_labels())
+        if i + 1 < len(folds) and unlabelled is not None:
+            model.adapt(unlabelled[fold.test])
         table["seconds"] = time.perf_counter() - started
         started = time.perf_counter()
         tables.append(table)

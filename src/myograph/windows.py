@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -342,9 +343,14 @@ class Windows:
         return self[keep]
 
     def without_labels(self) -> Windows:
-        """The same windows with nothing known of their labels, for methods that adapt."""
+        """The same windows with nothing known of their labels, for methods that adapt; their recordings have none either."""
         unknown = pd.Categorical.from_codes(np.zeros(len(self), np.int8), ["unknown"])
-        return Windows(self.recordings, self.table.assign(label=unknown))
+        recordings = []
+        for recording in self.recordings:
+            bare = copy.copy(recording)  # what it holds was checked when it was made
+            object.__setattr__(bare, "label", np.broadcast_to(np.int32(-1), recording.label.shape))
+            recordings.append(bare)
+        return Windows(recordings, self.table.assign(label=unknown))
 
     def split_channels(self) -> Windows:
         """One row for every channel of every window, each of shape (1, time); rows of one window stay together. Rows that
