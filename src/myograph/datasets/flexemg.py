@@ -87,8 +87,11 @@ class FlexEmg(OneFileARecording):
         try:
             facts = {key: p[key].ravel()[0] for key in ("labelnames", "sequence", "timegest", "timerest", "lsbmV")}
             words = [str(np.ravel(w)[0]) for w in np.ravel(facts["labelnames"])]
-            order = [words[i - 1] for i in np.ravel(facts["sequence"]).astype(int)]
+            sequence = np.ravel(facts["sequence"]).astype(int)
             rest, gesture = (round(float(np.ravel(facts[k])[0]) * RATE_HZ / 1000) for k in ("timerest", "timegest"))
+            if sequence.min() < 1 or min(rest, gesture) < 1:
+                raise ValueError(f"sequence {sequence.tolist()}, rest of {rest} and gestures of {gesture} samples")
+            order = [words[i - 1] for i in sequence]
             codes = [0, *(NAMES.index(word) for word in order)]
             microvolts = float(np.ravel(facts["lsbmV"])[0]) * 1000
         except (ValueError, KeyError, IndexError, TypeError) as error:
