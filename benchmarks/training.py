@@ -96,7 +96,22 @@ class PlainHybrid(nn.Module):
         return self.head(self.leaky(self.hidden(self.lstm(x)[0][:, -1])))
 
 
-PLAIN = {"fin_lstm": PlainImitator, "muscle_cnn_lstm": PlainHybrid}
+class PlainM5(nn.Sequential):
+    """M5, layer by layer, on (window, sample, channel) read as one column."""
+
+    def __init__(self, n_outputs: int):
+        pool = (2, 1)
+        super().__init__(
+            *(nn.Conv2d(1, 16, (16, 1), stride=(16, 1)), nn.ReLU(), nn.MaxPool2d(pool)),
+            *(nn.Conv2d(16, 16, (3, 1)), nn.ReLU(), nn.MaxPool2d(pool)),
+            *(nn.Conv2d(16, 32, (3, 1)), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, n_outputs)),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.transpose(1, 2).reshape(len(x), 1, -1, 1))
+
+
+PLAIN = {"fin_lstm": PlainImitator, "muscle_cnn_lstm": PlainHybrid, "m5": PlainM5}
 
 
 class PlainJoint(nn.Module):

@@ -28,14 +28,22 @@ def test_without_dropout_as_torch(pool, length):
     torch.testing.assert_close(found, wanted, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("place", [4, 5])
+def test_a_nan_is_not_hidden_by_the_number_beside_it(place):
+    x = torch.randn(1, 2, 1, 8)
+    x[0, 1, 0, place] = torch.nan
+    y = Dropped(0.3, 0.0)(x.requires_grad_())
+    assert "_Dropped" in path(y.grad_fn)
+    assert y.isnan().nonzero().tolist() == [[0, 1, 0, 2]]
+
+
 @pytest.mark.parametrize("p", [0.2, 0.5])
 def test_what_is_kept(p):
     layer = Dropped(0.1, p)
-    x = torch.rand(40, 16, 1, 100) + 1
-    x.requires_grad_()
+    x = torch.randn(40, 16, 1, 100, requires_grad=True)
     y = layer(x)
     kept = y != 0
-    whole = nn.functional.max_pool2d(x, (1, 2))
+    whole = one_by_one(0.1, 2)(x)
     torch.testing.assert_close(y[kept], whole[kept] / (1 - p), rtol=1e-6, atol=0)
     n = kept.numel()
     spread = (p * (1 - p) / n) ** 0.5
@@ -47,7 +55,7 @@ def test_what_is_kept(p):
         assert abs(both - p * p) < 5 * (p * p * (1 - p * p) / a.numel()) ** 0.5
     (slopes,) = torch.autograd.grad(y.sum(), x)
     passed = slopes.unflatten(3, (-1, 2)).sum(4)
-    torch.testing.assert_close(passed, kept.float() / (1 - p), rtol=1e-6, atol=0)
+    torch.testing.assert_close(passed, kept * torch.where(whole > 0, 1.0, 0.1) / (1 - p), rtol=1e-6, atol=0)
 
 
 def test_torchs_seed_decides():

@@ -11,6 +11,7 @@ from torch import nn
 
 from myograph.errors import ConfigError, ShapeError, UnknownNameError
 from myograph.models import MODELS
+from myograph.models._parts import Patches
 from myograph.models.mobilenet import Grid
 from myograph.models.zhai import Spiral
 from myograph.testing import check_model
@@ -111,6 +112,23 @@ def test_m5_reads_time_major():
     net = MODELS.create("m5", n_channels=16, n_classes=3, n_samples=20)
     x = torch.arange(320.0).reshape(1, 16, 20)
     assert torch.equal(net.column(x)[0, 0, :16, 0], x[0, :, 0])
+
+
+@pytest.mark.parametrize(("size", "kernel"), [((3840, 1), (16, 1)), ((9, 14), (2, 3))])
+def test_patches_are_a_convolution(size, kernel):
+    torch.manual_seed(0)
+    mine = Patches(1, 16, kernel, stride=kernel)
+    plain = nn.Conv2d(1, 16, kernel, stride=kernel)
+    plain.load_state_dict(mine.state_dict())
+    x = torch.randn(4, 1, *size, requires_grad=True)
+    found, wanted = mine(x), plain(x)
+    torch.testing.assert_close(found, wanted)
+    slopes = torch.randn_like(wanted)
+    for a, b in zip(
+        torch.autograd.grad(found, [x, *mine.parameters()], slopes),
+        torch.autograd.grad(wanted, [x, *plain.parameters()], slopes),
+    ):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
 
 
 def test_fin_lstm_reads_the_window_backwards():

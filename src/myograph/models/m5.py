@@ -19,7 +19,7 @@ from __future__ import annotations
 from torch import nn
 
 from myograph.models import MODELS
-from myograph.models._parts import MeanOverMap, TimeMajor, need_size, stack
+from myograph.models._parts import MeanOverMap, Patches, TimeMajor, need_size, stack
 
 
 @MODELS.register
@@ -29,7 +29,7 @@ def m5(n_channels: int, n_classes: int, n_samples: int) -> nn.Module:
     need_size("m5", enough, n_channels, n_samples, "at least 256 values, channels x samples")
     return stack(
         column=TimeMajor(n_channels, n_samples),
-        conv1=nn.Conv2d(1, 16, (16, 1), stride=(16, 1)),
+        conv1=Patches(1, 16, (16, 1), stride=(16, 1)),
         relu1=nn.ReLU(),
         pool1=nn.MaxPool2d((2, 1)),
         conv2=nn.Conv2d(16, 16, (3, 1)),

@@ -49,11 +49,11 @@ class _Convolutions(Expect):
         self.pool, self.leaky = Dropped(SLOPE, dropout), Dropped(SLOPE, dropout, pool=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = super().forward(x)[:, :, None]
+        x = super().forward(x).unsqueeze(2)
         for conv in (self.conv1, self.conv2):
             x = self.pool(conv(x))
-        x = self.each(x[:, :, 0].transpose(1, 2))
-        return self.leaky(x.transpose(1, 2)[:, :, None])[:, :, 0].transpose(1, 2)
+        x = self.each(x.squeeze(2).transpose(1, 2))  # an index's way back would fill and copy, squeeze's is a view
+        return self.leaky(x.transpose(1, 2).unsqueeze(2)).squeeze(2).transpose(1, 2)
 
 
 class _LastState(nn.Module):
