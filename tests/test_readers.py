@@ -436,6 +436,28 @@ def test_check_notes_what_an_export_announces_and_lacks(own: Callable[[str], Pat
     assert [type(f) for f in DATASETS.create("delsys_csv").examine(folder, "recording 1")] == [Recording]
 
 
+@pytest.mark.parametrize(
+    ("fact", "value"), [("sequence", np.array([[0, 1, 2, 3]])), ("timegest", -450), ("timerest", 0)]
+)
+def test_flexemg_whose_order_or_durations_cannot_be(
+    own: Callable[[str], Path], fact: str, value: np.ndarray | int
+) -> None:
+    folder = own("flexemg")
+    path = next(folder.rglob("001-Session1Train/001-001.mat"))
+    file = loadmat(path)
+    p = {k: file["p"][k][0, 0] for k in file["p"].dtype.names}
+    savemat(path, {"raw": file["raw"], "p": p | {fact: value}})
+    with pytest.raises(DataError, match=r"does not say order and durations .*sequence \[.*again"):
+        read("flexemg", folder, "1")
+
+
+def test_electrode_shift_whose_json_names_no_file(own: Callable[[str], Path]) -> None:
+    folder = own("electrode_shift")
+    (next(folder.rglob("subject1/training")) / "metadata.json").write_text("{}")
+    with pytest.raises(DataError, match="names no files, and only it says which class a file is; copy"):
+        read("electrode_shift", folder, "1")
+
+
 def test_flexemg_without_the_map_of_its_array(own: Callable[[str], Path]) -> None:
     folder = own("flexemg")
     next(folder.rglob("arraymap.mat")).unlink()

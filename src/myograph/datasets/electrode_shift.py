@@ -74,6 +74,8 @@ class ElectrodeShift(OneFileATrial):
             raise DataError(f"{path} is missing, and only it says which class a file is; {again}") from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{path} is cut short or damaged: {error!r}; {again}") from error
+        if not known:
+            raise DataError(f"{path} names no files, and only it says which class a file is; {again}")
         trials = []
         for name, words, repetition in known:
             label = str(words).replace("_", " ").lower()
