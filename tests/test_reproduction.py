@@ -5,9 +5,11 @@ import re
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from myograph.cli import app
 from myograph.datasets.simulated import Simulated
-from myograph.errors import ConfigError
+from myograph.errors import ConfigError, ResultsError
 from myograph.protocols import LeakyShuffledWindows, WithinSubject
 from myograph.recipes import Published, Recipe
 from myograph.reproduction import REPRODUCTIONS, Context, Row, load_result, reproduce, shown, write_markdown
@@ -139,6 +141,16 @@ def test_markdown_says_the_command_that_made_it(system, tmp_path):
     assert "`myograph reproduce tiny_system --dataset ninapro_db1 --full`" in text
     assert "0.500 ± 0.354" in text  # half of 0.25 and 0.75 apart: sqrt(2 * 0.25 ** 2)
     assert "reproduce tiny_system --dataset ninapro_db1 --full" in (tmp_path / "report.html").read_text()
+
+
+def test_no_page_is_written_over_where_there_are_no_results(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "reproductions.md").write_text("a page")
+    found = CliRunner().invoke(app, ["reproduce", "--docs"])
+    assert isinstance(found.exception, ResultsError)
+    assert "holds no results" in str(found.exception)
+    assert (tmp_path / "docs" / "reproductions.md").read_text() == "a page"
 
 
 def test_two_runs_do_not_share_a_folder(system, tmp_path):

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from myograph.errors import MyographError, unknown_name
+from myograph.errors import MyographError, ResultsError, unknown_name
 
 if TYPE_CHECKING:
     from myograph.evaluation import Report
@@ -132,6 +132,10 @@ def reproduce(
         return
     if docs:
         stored = [rep.load_result(path) for path in sorted(Path("docs/results").glob("*.json"))]
+        if not stored:
+            raise ResultsError(
+                f"{Path('docs/results').absolute()} holds no results; run this where the project's docs are"
+            )
         rep.write_markdown(stored, Path("docs/reproductions.md"))
         out.print("wrote docs/reproductions.md from", ", ".join(f"{r['name']} ({r['kind']})" for r in stored))
         return
