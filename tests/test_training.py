@@ -78,6 +78,19 @@ def test_in_pipeline_grid_search_and_cross_validation():
     assert search.predict(X).shape == y.shape
 
 
+def test_parameters_may_be_numpy_s_numbers():
+    X, y, groups = toy()
+    numpy_s = {"lr": np.float64(1e-2), "batch_size": np.int64(32), "epochs": np.int32(2), "seed": np.int64(3)}
+    layers = {"head": {"lr": np.float64(2e-2)}}
+    a = small(**numpy_s, layers=layers, validation=0.34).fit(X, y, groups)
+    plain = {k: v.item() for k, v in numpy_s.items()}
+    b = small(**plain, layers={"head": {"lr": 2e-2}}, validation=0.34).fit(X, y, groups)
+    assert same(weights(a), weights(b))
+    assert small(**numpy_s).partial_fit(X, y).seed == 3
+    searched = GridSearchCV(small(epochs=1), {"lr": np.logspace(-3, -2, 2)}, cv=2, error_score="raise").fit(X, y)
+    assert searched.best_params_["lr"] in (1e-3, 1e-2)
+
+
 def test_windows_and_their_array_train_alike():
     w = toy_windows()
     from_windows, from_array = small().fit(w), small().fit(np.asarray(w), w.y)
@@ -166,6 +179,8 @@ def test_windows_of_another_shape_or_rate_are_refused():
         ({"patience": 0, "validation": (1,)}, ConfigError, "patience is a number of at least 1"),
         ({"patience": 3}, ConfigError, "validation is None"),
         ({"device": None}, ConfigError, "'auto'"),
+        ({"seed": None}, ConfigError, "seed is a whole number"),
+        ({"seed": -1}, ConfigError, "seed is a whole number"),
         ({"lr": 1e30, "optimizer": "sgd", "schedule": "constant", "epochs": 9}, ConfigError, "diverged.*lower lr"),
     ],
 )

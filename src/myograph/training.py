@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import numbers
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -109,23 +110,24 @@ class _NeuralEstimator(BaseEstimator):
                 f"patience={self.patience!r} waits for a better validation score, and validation is None; give "
                 "validation=0.2, say, or no patience"
             )
+        plan = self._plan()
         device, accelerator = self._place()
         self.__dict__.pop("_trainer", None)
         if self.validation is None:
             train, valid = np.arange(len(y)), np.array([], int)
         else:
             labels = y if self._counts else np.zeros(len(y), int)
-            train, valid = split_by_repetition(source, labels, self.validation, groups, self.seed)
-        with training_settings(), seeded(self.seed, device):
+            train, valid = split_by_repetition(source, labels, self.validation, groups, plan.seed)
+        with training_settings(), seeded(plan.seed, device):
             targets = self._begin(source, y, train, device)
             batches = Batches(source, train, targets[train], self.normalise_, device)
             held = Batches(source, valid, targets[valid], self.normalise_, device) if len(valid) else None
             begun = self.checkpoint is not None and Path(self.checkpoint).exists()
             if self.pretrain is not None and not begun:  # a checkpoint replaces every weight
-                self.pretrain_history_ = self.pretrain(self.module_, batches, self.seed)
-            trainer = self._trainer_of(source, targets[train], device, self._plan(), accelerator)
+                self.pretrain_history_ = self.pretrain(self.module_, batches, plan.seed)
+            trainer = self._trainer_of(source, targets[train], device, plan, accelerator)
             if accelerator is not None:
-                torch.manual_seed(self.seed + 1000 * (accelerator.process_index + 1))
+                torch.manual_seed(plan.seed + 1000 * (accelerator.process_index + 1))
             identity = self._resume(trainer, source, y, train) if self.checkpoint is not None else None
             self._drive(trainer, batches, held, identity)
         self._finish(trainer)
@@ -141,7 +143,7 @@ class _NeuralEstimator(BaseEstimator):
         with training_settings():
             plan = dataclasses.replace(self._plan(), schedule="constant", schedule_options=None)
             if not hasattr(self, "module_"):
-                with seeded(self.seed, device):
+                with seeded(plan.seed, device):
                     if classes is not None:
                         self.classes_ = np.unique(np.asarray(classes))
                     targets = self._begin(source, y, np.arange(len(y)), device, classes is not None)
@@ -155,7 +157,7 @@ class _NeuralEstimator(BaseEstimator):
                     trainer.history, trainer.epoch = list(self._rows), len(self._rows)
             trainer.plan = dataclasses.replace(trainer.plan, epochs=trainer.epoch + 1)
             trainer.objective, trainer.order = self._objective(targets, device), self._order(targets)
-            with seeded(self.seed + trainer.epoch, device):
+            with seeded(plan.seed + trainer.epoch, device):
                 batches = Batches(source, np.arange(len(y)), targets, self.normalise_, device)
                 for _ in trainer.run(batches):
                     pass
@@ -238,7 +240,9 @@ class _NeuralEstimator(BaseEstimator):
         return build_model(self.model, self.model_options, *shape, self.rate_hz_, self.layout_)
 
     def _plan(self) -> Plan:
-        return Plan(**{name: getattr(self, name) for name in _PLAN if hasattr(self, name)})
+        if not isinstance(self.seed, numbers.Integral) or self.seed < 0:
+            raise ConfigError(f"seed is a whole number of at least 0, got {self.seed!r}; it decides everything random")
+        return Plan(**{name: _plain(getattr(self, name)) for name in _PLAN if hasattr(self, name)})
 
     def _place(self) -> tuple[torch.device, Any]:
         if not self.distributed:
@@ -548,6 +552,13 @@ class Huber(Objective):
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return nn.functional.smooth_l1_loss(output, target)
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's scalars, such as a grid search over `numpy.logspace` sets, as Python's: torch takes no others."""
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _common_layout(source: Windows | np.ndarray) -> Any:
