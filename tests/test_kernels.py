@@ -237,6 +237,19 @@ def test_entropy_of_large_units_is_finite():
     assert_same(Features("ENT").transform(windows), expected(["ENT"], windows.batch()))
 
 
+@pytest.mark.parametrize("scale", [30.0, 60.0, 500.0])
+def test_entropy_far_below_the_rounding_of_one(scale):
+    """Of a maximum that stands alone: the relative error counts, also where blocks and tails were merged."""
+    x = scale * np.random.default_rng(12).standard_normal((9, 4000))
+    recording = Recording(x, 1000.0, np.zeros(4000, int), "1")
+    for windowing in (Windowing(150, 37), Windowing(150, 10), Windowing(150, 150)):
+        windows = Windows.cut(recording, windowing)
+        found, want = Features("ENT").transform(windows), expected(["ENT"], windows.batch())
+        assert want.min() < 1e-6
+        plain = want > 1e-290  # below, weights that count as zero would show
+        np.testing.assert_allclose(found[plain], want[plain], rtol=1e-10, atol=0)
+
+
 def test_each_sample_is_read_once(monkeypatch):
     """Cost does not grow with overlap: the samples that the kernels are told to load."""
     read = 0

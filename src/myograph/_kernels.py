@@ -4,7 +4,7 @@ A tile holds up to ROWS samples of up to LANES lanes in the first-level cache, a
 Eight lanes at a time keep their sums in registers over the tile's samples (`_simd`). Two sets of sums are kept of each
 block: `inner`, of the block by itself, and `full`, with the differences that reach back over its left edge. A window is
 the inner sums of its first block merged with the full sums of the others. Nothing is ever subtracted: variances merge
-(mean, sum of squared deviations), softmax entropies (maximum, sum, weighted sum), crossings (count, first and last
+(mean, sum of squared deviations), softmax entropies (maximum, sum without it, weighted sum), crossings (count, first and last
 value that is not zero).
 """
 
@@ -16,7 +16,8 @@ import numpy as np
 
 from myograph import _simd as simd
 from myograph._compiled import njit
-from myograph._simd import EXP_FLOOR, LN2, LN2_HIGH, LN2_LOW, WIDTH, fill, load, store
+from myograph._simd import LN2, LN2_HIGH, LN2_LOW, WIDTH, fill, load, store
+from myograph.features._base import EXP_FLOOR
 
 LANES = 48
 ROWS = 32
@@ -27,7 +28,7 @@ AHEAD = 80  # samples ahead of a tile that are asked into the cache
 ABS, SQUARE, LOG_1P, LOG_ABS, ROOT_POSITIVE, ROOT_NEGATIVE, CUBE, TOTAL, ABOVE = range(9)
 STEP, STEP_SQUARE, STEP_ABOVE, BEND, BEND_SQUARE = range(9, 14)
 CROSSINGS, CROSSINGS_FIRST, CROSSINGS_LAST, TURNS, TURNS_FIRST, TURNS_LAST = range(14, 20)
-MEAN, DEVIATION, PEAK, SOFT_PEAK, SOFT_TOTAL, SOFT_WEIGHTED = range(20, 26)
+MEAN, DEVIATION, PEAK, SOFT_PEAK, SOFT_OTHERS, SOFT_WEIGHTED = range(20, 26)
 LOG = 26
 N_ROWS = LOG + 14
 ADDS = (np.arange(N_ROWS) < CROSSINGS) | (np.arange(N_ROWS) >= LOG)
@@ -269,25 +270,30 @@ def _changes(buf, rows, n, seen, level, acc, edge):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _softmax(buf, rows, n, seen, acc):
-    """Merge the softmax sums of the buffer's samples into those of the `seen` samples before."""
-    floor = fill(EXP_FLOOR)
+    """Merge the softmax sums of the buffer's samples into those of the `seen` samples before.
+
+    The peak's own weight of 1 stays out of the sum, which may be smaller than its rounding: of two weights that meet,
+    the larger is carried on, and the smaller added.
+    """
+    floor, none, one = fill(EXP_FLOOR), fill(0.0), fill(1.0)
     for i in range(0, n, WIDTH):
         peak = load(acc, SOFT_PEAK, i) if seen else load(buf, 2, i)
         for t in range(2, rows + 2):
             peak = simd.higher(peak, load(buf, t, i))
-        total, weighted = fill(0.0), fill(0.0)
+        others, weighted, most = none, none, none
         if seen:
             d = simd.higher(load(acc, SOFT_PEAK, i) - peak, floor)
-            e, total = simd.exp(d), load(acc, SOFT_TOTAL, i)
-            weighted = e * simd.muladd(d, total, load(acc, SOFT_WEIGHTED, i))
-            total = e * total
+            most, others = simd.select(d > floor, simd.exp(d), none), load(acc, SOFT_OTHERS, i)
+            weighted = most * simd.muladd(d, one + others, load(acc, SOFT_WEIGHTED, i))
+            others = most * others
         for t in range(2, rows + 2):
             d = simd.higher(load(buf, t, i) - peak, floor)
-            e = simd.exp(d)
-            total = total + e
+            e = simd.select(d > floor, simd.exp(d), none)
+            others = others + simd.lower(e, most)
+            most = simd.higher(e, most)
             weighted = simd.muladd(d, e, weighted)
         store(acc, SOFT_PEAK, i, peak)
-        store(acc, SOFT_TOTAL, i, total)
+        store(acc, SOFT_OTHERS, i, others)
         store(acc, SOFT_WEIGHTED, i, weighted)
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from myograph import _simd as simd
 from myograph._compiled import njit
 from myograph._kernels import block_sums
-from myograph._simd import EXP_FLOOR, WIDTH, fill, load, store
+from myograph._simd import WIDTH, fill, load, store
+from myograph.features._base import EXP_FLOOR
 
 # How groups of rows merge: by adding; by the larger; as means and deviations; as softmax sums; as counts of sign
 # changes, with first and last value, of samples (CROSSED) and of slopes (TURNED).
@@ -43,11 +44,11 @@ def _follow(kind, z, zr, zo, x, xr, xo, x_samples, y, yr, yo, y_samples, n, leve
         for i in range(0, n, WIDTH):
             a, b = load(x, xr, xo + i), load(y, yr, yo + i)
             d = simd.higher(fill(0.0) - abs(a - b), fill(EXP_FLOOR))
-            e = simd.exp(d)
+            e = simd.select(d > fill(EXP_FLOOR), simd.exp(d), fill(0.0))
             a1, b1 = load(x, xr + 1, xo + i), load(y, yr + 1, yo + i)
             a2, b2 = load(x, xr + 2, xo + i), load(y, yr + 2, yo + i)
             swap = a < b
-            total, weighted = simd.select(swap, a1, b1), simd.select(swap, a2, b2)
+            total, weighted = fill(1.0) + simd.select(swap, a1, b1), simd.select(swap, a2, b2)
             store(z, zr, zo + i, simd.higher(a, b))
             store(z, zr + 1, zo + i, simd.muladd(e, total, simd.select(swap, b1, a1)))
             store(z, zr + 2, zo + i, simd.muladd(e, simd.muladd(d, total, weighted), simd.select(swap, b2, a2)))

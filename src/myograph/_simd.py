@@ -23,7 +23,6 @@ WIDTH = 8
 LN2 = math.log(2.0)
 LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10  # the first has 33 bits
 SHIFT = 1.5 * 2.0**52  # added, it rounds to a whole number and leaves it in the low bits of the double
-EXP_FLOOR = -708.0  # exp of this stands for all that is smaller
 
 _DOUBLES = ir.VectorType(ir.DoubleType(), WIDTH)
 _INTS = ir.VectorType(ir.IntType(64), WIDTH)

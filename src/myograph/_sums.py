@@ -76,8 +76,8 @@ RECIPES: dict[str, Recipe] = {
     "MYOP": Recipe((k.ABOVE,), lambda s: s(k.ABOVE) / s.n, level=3),
     "MPK": Recipe((k.PEAK,), lambda s: s(k.PEAK)),
     "ENT": Recipe(
-        (k.SOFT_PEAK, k.SOFT_TOTAL, k.SOFT_WEIGHTED),
-        lambda s: np.log(s(k.SOFT_TOTAL)) - s(k.SOFT_WEIGHTED) / s(k.SOFT_TOTAL),
+        (k.SOFT_PEAK, k.SOFT_OTHERS, k.SOFT_WEIGHTED),
+        lambda s: np.log1p(s(k.SOFT_OTHERS)) - s(k.SOFT_WEIGHTED) / (1 + s(k.SOFT_OTHERS)),
     ),
     "ZC": Recipe((k.CROSSINGS, k.CROSSINGS_FIRST, k.CROSSINGS_LAST), lambda s: s(k.CROSSINGS), level=0),
     "SSC": Recipe((k.TURNS, k.TURNS_FIRST, k.TURNS_LAST), lambda s: s(k.TURNS), level=1),

@@ -170,6 +170,15 @@ def test_softmax_entropy_against_scipy():
     assert FEATURES["ENT"](np.array([1e5, 1e5, 0.0])) == pytest.approx(math.log(2))
 
 
+@pytest.mark.parametrize("gap", [10.0, 40.0, 300.0, 700.0])
+def test_softmax_entropy_of_a_maximum_that_stands_alone(gap):
+    """Far below the rounding of 1: ln(1 + e^-gap) + gap e^-gap / (1 + e^-gap)."""
+    e = math.exp(-gap)
+    found = FEATURES["ENT"](np.array([50.0 - gap, 50.0, -900.0]))
+    np.testing.assert_allclose(found, math.log1p(e) + gap * e / (1 + e), rtol=1e-12)
+    assert FEATURES["ENT"](np.array([50.0])) == 0
+
+
 def test_histogram_by_hand():
     x = np.array([-100.0, -2.9, -0.1, 0.0, 0.1, 1.4, 1.5, 2.9, 3.0, 50.0])
     np.testing.assert_array_equal(FEATURES["HIST"](x, bins=4, sigma=1.0), [2, 1, 3, 4])  # edges -3 -1.5 0 1.5 3

@@ -17,6 +17,9 @@ from myograph.errors import ConfigError, ShapeError, SignalError, unknown_name
 EPS = float(np.finfo(np.float64).eps)
 """What a logarithm is at least taken of: 2.2e-16, far below any sum of µV or adc samples that is not zero."""
 
+EXP_FLOOR = -708.0
+"""Exponentials of this and less, which a float64 holds with few digits or not at all, count as 0."""
+
 Sizes = int | Callable[[Mapping[str, Any], int], int]
 
 

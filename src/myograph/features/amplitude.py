@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from myograph.errors import ConfigError
-from myograph.features._base import EPS, centred, check_count, check_level, feature, ratio
+from myograph.features._base import EPS, EXP_FLOOR, centred, check_count, check_level, feature, ratio
 
 
 @feature("MAV")
@@ -403,14 +403,16 @@ def hist(x, *, bins=20, sigma=None, centre=0.0):
 def ent(x):
     """Entropy of the window's softmax, in nats: -sum p_i ln p_i with p_i = exp(x_i) / sum_j exp(x_j).
 
-    Computed as ln S - (1/S) sum (x_i - max) exp(x_i - max), S = sum exp(x_i - max): no overflow in any unit.
+    Computed as ln(1 + R) - (1/(1 + R)) sum (x_i - max) exp(x_i - max), R the sum of exp(x_i - max) without the maximum
+    itself: no overflow in any unit, and no cancellation where the maximum stands alone.
 
     Shape: (..., time) -> (...,), nats; a constant window gives ln N. It depends on the unit of x: with many units between
     the largest and the next sample it is near 0.
 
     Source: arXiv 2405.19356 (feature-imitating networks for EMG), there scipy.stats.entropy of softmax(window).
     """
-    shifted = x - x.max(-1, keepdims=True)
-    weight = np.exp(shifted)
-    total = weight.sum(-1)
-    return np.log(total) - (shifted * weight).sum(-1) / total
+    shifted = np.maximum(x - x.max(-1, keepdims=True), EXP_FLOOR)
+    weight = np.where(shifted > EXP_FLOOR, np.exp(shifted), 0.0)
+    np.put_along_axis(weight, x.argmax(-1)[..., None], 0.0, axis=-1)
+    others = weight.sum(-1)
+    return np.log1p(others) - (shifted * weight).sum(-1) / (1 + others)
