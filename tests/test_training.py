@@ -110,6 +110,9 @@ def test_partial_fit_learns_epoch_by_epoch_with_all_classes_named():
     assert len(a.history_) == 16
     with pytest.raises(ShapeError, match="'q'"):
         a.partial_fit(X, np.full(len(X), "q"))
+    a.partial_fit(X, y, classes=["z", "a", "b"])
+    with pytest.raises(ConfigError, match="classes are set by the first call"):
+        a.partial_fit(X, y, classes=["a", "b", "q", "z"])
 
 
 def test_partial_fit_goes_on_after_fit():
@@ -506,3 +509,13 @@ def test_regressor_predicts_in_the_targets_unit(tmp_path):
         clone(a).predict(X)
     with pytest.raises(ShapeError, match="number"):
         clone(a).fit(X, np.full(len(X), "a"), groups=groups)
+
+
+def test_a_regressor_keeps_its_number_of_targets():
+    X, _, _ = toy()
+    y = X.std((1, 2))
+    one, two = NeuralRegressor(Net, device="cpu"), NeuralRegressor(Net, device="cpu")
+    with pytest.raises(ShapeError, match="fitted on 1 targets a window, got 2"):
+        one.partial_fit(X, y).partial_fit(X, np.stack([y, y], 1))
+    with pytest.raises(ShapeError, match="fitted on 2 targets a window, got 1"):
+        two.partial_fit(X, np.stack([y, y], 1)).partial_fit(X, y)

@@ -150,6 +150,11 @@ class _NeuralEstimator(BaseEstimator):
                 trainer = self._trainer_of(source, targets, device, plan)
             else:
                 self._check_windows(source)
+                if self._counts and classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+                    raise ConfigError(
+                        f"classes are set by the first call as {self.classes_.tolist()}, got {list(classes)}; name all that "
+                        "may come then, or clone(estimator) to start anew"
+                    )
                 targets = self._encode_targets(y)
                 trainer = getattr(self, "_trainer", None)
                 if trainer is None:
@@ -524,6 +529,10 @@ class NeuralRegressor(RegressorMixin, _NeuralEstimator):
 
     def _encode_targets(self, y: np.ndarray) -> torch.Tensor:
         numbers = y.reshape(len(y), -1).astype(np.float64)
+        if numbers.shape[1] != len(self.target_mean_):
+            raise ShapeError(
+                f"this network was fitted on {len(self.target_mean_)} targets a window, got {numbers.shape[1]}"
+            )
         if not np.isfinite(numbers).all():
             raise ShapeError("y holds NaN or infinite targets; leave those windows out")
         return torch.from_numpy(((numbers - self.target_mean_) / self.target_scale_).astype(np.float32))
