@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from myograph.cli import app
 from myograph.datasets.simulated import Simulated
-from myograph.errors import ConfigError, ResultsError
+from myograph.errors import ConfigError, DataError, ResultsError
 from myograph.protocols import LeakyShuffledWindows, WithinSubject
 from myograph.recipes import Published, Recipe
 from myograph.reproduction import REPRODUCTIONS, Context, Row, load_result, reproduce, shown, write_markdown
@@ -151,6 +151,23 @@ def test_no_page_is_written_over_where_there_are_no_results(tmp_path, monkeypatc
     assert isinstance(found.exception, ResultsError)
     assert "holds no results" in str(found.exception)
     assert (tmp_path / "docs" / "reproductions.md").read_text() == "a page"
+
+
+def test_a_full_run_misses_its_data_before_it_starts(tmp_path, monkeypatch):
+    from myograph.datasets import DATASETS
+
+    monkeypatch.setenv("MYOGRAPH_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("MYOGRAPH_CACHE", str(tmp_path / "cache"))
+    for name in ("ninapro_db1", "ice_lab"):
+        DATASETS.create(name).write_miniature(tmp_path / "data" / name, np.random.default_rng(0))
+    said = []
+    for system, here, missing in (
+        ("atzori2016", "ninapro_db1", "ninapro_db2"),
+        ("hd_mobilenet", "ice_lab", "csl_hdemg"),
+    ):
+        with pytest.raises(DataError, match=rf"{missing}: there is no .*--full --dataset {here}` runs on what is here"):
+            reproduce(system, False, out=tmp_path / system, progress=lambda what, done, total: said.append(what))
+    assert not [what for what in said if "rows" not in what]
 
 
 def test_two_runs_do_not_share_a_folder(system, tmp_path):

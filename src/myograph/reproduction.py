@@ -19,7 +19,7 @@ import jinja2
 import numpy as np
 
 from myograph._registry import Registry
-from myograph.errors import ConfigError, ResultsError
+from myograph.errors import ConfigError, DataError, ResultsError
 from myograph.evaluation import Report, evaluate, name_of, versions
 from myograph.metrics import TITLES, summarise
 from myograph.recipes import Published, Recipe
@@ -241,6 +241,21 @@ def reproduce(
                 write_page([result], folder / "report.html")
         (folder / "unfinished.json").unlink(missing_ok=True)
     return {**result, "folder": str(folder), "report": str(folder / "report.html")}
+
+
+def need_data(system: str, names: Sequence[str]) -> None:
+    """Raise DataError, before hours are spent on the others, where the files of one of these data sets are not here."""
+    from myograph.datasets import is_here, locate
+
+    missing = [name for name in names if not is_here(name)]
+    if not missing:
+        return
+    try:
+        locate(missing[0])
+    except DataError as error:
+        here = " or ".join(f"`myograph reproduce {system} --full --dataset {n}`" for n in names if n not in missing)
+        instead = f"; {here} runs on what is here" if here else ""
+        raise DataError(f"{system} --full needs {', '.join(names)}. {error}{instead}") from error
 
 
 def _add_time(path: Path, seconds: float) -> float:

@@ -21,7 +21,7 @@ from myograph.features.amplitude import hist
 from myograph.filters import LowPass, Rectify, Resample, ZeroPhase
 from myograph.protocols import WithinSubject
 from myograph.recipes import RECIPES, Published, Recipe
-from myograph.reproduction import REPRODUCTIONS, Context, Row
+from myograph.reproduction import REPRODUCTIONS, Context, Row, need_data
 from myograph.windows import Windowing, Windows
 
 PAPER = "Atzori et al. 2016, results"
@@ -274,6 +274,7 @@ def _databases(context: Context) -> Iterator[tuple[Database, Any]]:
     elif context.quick:
         yield from ((db, db.simulated) for db in DATABASES.values() if db.simulated)
     else:
+        need_data("atzori2016", [db.dataset for db in DATABASES.values()])
         yield from ((db, db.dataset) for db in DATABASES.values())
 
 

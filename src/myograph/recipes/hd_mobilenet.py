@@ -21,7 +21,7 @@ from myograph.evaluation import check, evaluate, prepare, read
 from myograph.protocols import KFoldRepetitions, LeakyShuffledWindows, Protocol
 from myograph.recipes import RECIPES, Published, Recipe
 from myograph.recording import Recording, run_starts
-from myograph.reproduction import REPRODUCTIONS, Context, Row
+from myograph.reproduction import REPRODUCTIONS, Context, Row, need_data
 from myograph.results import Scores
 from myograph.windows import Windowing, Windows
 
@@ -364,6 +364,7 @@ def cohorts(context: Context) -> tuple[HDOptions, HDOptions | None]:
         return QUICK, QUICK_CSL
     if context.dataset == "simulated":
         return replace(published, dataset=Simulated("ice")), replace(published, dataset=Simulated("csl"))
+    need_data("hd_mobilenet", ["ice_lab", "csl_hdemg"])
     return published, replace(published, dataset="csl_hdemg", **columns)
 
 
