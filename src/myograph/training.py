@@ -195,6 +195,8 @@ class _NeuralEstimator(BaseEstimator):
         accelerator: Any = None,
     ) -> Trainer:
         augment = self._augmentation(source)
+        if not isinstance(plan.augment_copies, numbers.Integral) or plan.augment_copies < 0:
+            raise ConfigError(f"augment_copies is a whole number of at least 0, got {plan.augment_copies!r}")
         if augment is None and plan.augment_copies:
             raise ConfigError(f"augment_copies={plan.augment_copies} makes augmented copies, but augment names nothing")
         objective, order = self._objective(targets, device), self._order(targets)
@@ -449,7 +451,10 @@ class NeuralClassifier(ClassifierMixin, _NeuralEstimator):
             raise ShapeError(f"y holds {int(np.isnan(y).sum())} NaN labels; leave those windows out")
         if y.dtype.kind == "f" and not np.equal(y, np.floor(y)).all():
             raise ShapeError("y holds fractions, so it is no label; NeuralRegressor learns numbers")
-        self.classes_ = np.unique(y)
+        try:
+            self.classes_ = np.unique(y)
+        except TypeError as error:
+            raise ShapeError(f"y holds labels of kinds that have no common order: {error}") from error
         if len(self.classes_) < 2:
             raise ShapeError(f"y holds the one class {self.classes_.tolist()[0]!r}; a classifier needs at least two")
         return self._encode_targets(y), len(self.classes_)
@@ -465,12 +470,16 @@ class NeuralClassifier(ClassifierMixin, _NeuralEstimator):
         return torch.from_numpy(codes.astype(np.int64))
 
     def _objective(self, targets: torch.Tensor, device: torch.device) -> Objective:
+        if not 0 <= self.label_smoothing <= 1:
+            raise ConfigError(f"label_smoothing is a share between 0 and 1, got {self.label_smoothing!r}")
         weight = None
         k = len(self.classes_)
         if isinstance(self.class_weight, Mapping):
             if unknown := set(self.class_weight) - set(self.classes_.tolist()):
                 raise ConfigError(f"class_weight names {unknown}, which are no classes; there are {self.classes_}")
             weight = torch.tensor([float(self.class_weight.get(c, 1.0)) for c in self.classes_.tolist()])
+            if not (weight >= 0).all():
+                raise ConfigError(f"class_weight is {{label: weight of at least 0}}, got {self.class_weight!r}")
         elif self.class_weight == "balanced":
             counts = torch.bincount(targets, minlength=k).clamp_min(1)
             weight = len(targets) / (k * counts.float())
