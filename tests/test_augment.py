@@ -150,6 +150,9 @@ def test_strength_zero_changes_nothing():
     x, rng = batch("torch", (8, 4, 20))
     for name in ("scale", "shift_electrodes", "channel_dropout", "time_shift", "time_mask"):
         assert torch.equal(AUGMENTATIONS[name][0](x, 0, rng), x), name
+    mixed, soft = augment.mixup(x, 0, rng, torch.arange(8) % 3)
+    assert torch.equal(mixed, x)
+    assert soft.argmax(1).tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
 
 
 def test_same_seed_same_batch_and_input_untouched():

@@ -158,6 +158,8 @@ def baseline_wander(x: Any, strength: float, rng: Any, rate_hz: float | None = N
 def mixup(x: Any, strength: float, rng: Any, y: Any = None, n_classes: int | None = None) -> Any:
     """(x, soft labels): each window mixed with another of the batch, the share drawn from Beta(strength, strength).
 
+    Where strength is 0 nothing is mixed, as Beta's limit says.
+
     y : (window,) class indices, or (window, class) soft labels. Returns labels of shape (window, class).
     Source: Zhang et al. 2018, arXiv:1710.09412.
     """
@@ -165,6 +167,8 @@ def mixup(x: Any, strength: float, rng: Any, y: Any = None, n_classes: int | Non
     if y.ndim == 1:
         y = torch.nn.functional.one_hot(y.long(), n_classes or -1)
     y = y.to(x.dtype)
+    if strength == 0:
+        return x.clone(), y
     # Torch draws no Beta from a generator of one's own; NumPy does, seeded by it.
     draw = rng if isinstance(rng, np.random.Generator) else np.random.default_rng(int(_integers(rng, 2**31, (1,), x)))
     share = torch.from_numpy(draw.beta(strength, strength, (len(x), 1))).to(x)
