@@ -58,6 +58,33 @@ def test_the_tables_are_the_papers():
         assert np.mean((every - none)[1:]) == pytest.approx(zhai.ALL_SESSION_GAIN[method], abs=1.0)
 
 
+@pytest.mark.parametrize(
+    ("key", "policy", "value", "source"),
+    [
+        ("all", "last", 60.4, "Fig. 6, read off"),
+        ("amputees", "last", 59.5, "Fig. 8 (5 people), read off"),
+        ("amputees", "all", 61.0, "Fig. 8 (5 people), read off"),
+        ("ten", "last", None, None),
+    ],
+)
+def test_curves_stand_beside_the_papers_figures(monkeypatch, tmp_path, key, policy, value, source):
+    monkeypatch.setattr(zhai, "run", lambda *_: None)
+    monkeypatch.setattr(zhai, "by_session", lambda _: np.full((2, 5), 0.5))
+    cohort = zhai.Cohort(key, key, "simulated", zhai.Trials())
+    rows = {r.setting: r.published for r in zhai.recalibration(Context("zhai2017", tmp_path), cohort)}
+    found = rows[f"CNN, {policy}, session II"]
+    assert (found and (found.value, found.source, found.status)) == (value and (value, source, "derived"))
+
+
+def test_amputees_that_are_not_here_are_said_to_be_missing(monkeypatch, tmp_path):
+    monkeypatch.setattr(zhai, "is_here", lambda name: False)
+    for part in ("baseline", "recalibration", "corrections"):
+        monkeypatch.setattr(zhai, part, lambda *_: [])
+    rows = list(zhai.zhai2017(Context("zhai2017", tmp_path, quick=False)))
+    assert ("amputees, 10 movements", "not measured") in [(r.setting, r.note) for r in rows]
+    assert not list(zhai.zhai2017(Context("zhai2017", tmp_path, quick=True)))
+
+
 def test_movements_are_named_as_ninapros_reader_names_them():
     names = [name for exercise in FACTS["ninapro_db2"].exercises.values() for name in exercise.names]
     assert set(zhai.TEN) <= set(names)
