@@ -77,6 +77,19 @@ def test_clipping():
     assert f"{share:.2%}" in found.what
 
 
+@pytest.mark.parametrize("limit", [1.2, 1.0, 0.7, 0.1])
+def test_clipping_of_most_samples(limit):
+    """Where so much is clipped, the rails lie within the spread of what is left."""
+    x = np.random.default_rng(2).standard_normal((3, 12_000)) * 50
+    x[0], x[1] = np.clip(x[0], -50 * limit, 50 * limit), np.minimum(x[1], 50 * limit)
+    found = only(inspect(rec(x)))
+    assert found.where == "subject 1, session 1, channels 0, 1"
+    assert f"{(np.abs(x[0]) == 50 * limit).mean():.2%}" in found.what
+    floor = np.maximum(x[2:], 5)  # an envelope at rest, and a signal of a few counts, are as they should be
+    assert not [f for f in inspect(rec(floor)) if "clipped" in f.what]
+    assert inspect(rec(np.clip(np.round(x[2:] / 100), -1, 1), unit="adc")) == []
+
+
 def test_flat_weak_and_silent_channels():
     x = emg()
     x[1] = 7.0

@@ -15,6 +15,7 @@ Level = Literal["error", "warning", "note"]
 # Our choices, set so that the raw sEMG sets that we know stay silent unless something is wrong.
 MAINS_SHARE = 0.05  # of a channel's power in mains lines
 CLIPPED_SHARE = 1e-4  # of a channel's samples at a rail
+MANY_VALUES = 32  # more than a signal of a few counts has
 FLAT_S = 1.0  # a stretch without any change
 WEAK_RATIO = 0.02  # of the other channels' spread
 COPY_CORRELATION = 0.98
@@ -99,9 +100,13 @@ def _clipped(recording: Recording, mean: np.ndarray, spread: np.ndarray, live: n
     shares = np.zeros(recording.n_channels)
     for channel in np.flatnonzero(live):
         x = recording.signal[channel]
-        for rail in (x.min(), x.max()):
-            if abs(rail - mean[channel]) < 1.5 * spread[channel]:
-                continue  # the floor of an envelope, or a square wave of a few counts
+        rails = (x.min(), x.max())
+        near = [abs(rail - mean[channel]) < 1.5 * spread[channel] for rail in rails]
+        if any(near) and len(np.unique(x)) < MANY_VALUES:
+            continue  # a square wave of a few counts
+        for rail in rails:
+            if near == [True, False] and rail == rails[0]:
+                continue  # the floor of an envelope
             # A peak touches its top once; a rail holds the samples that would have gone beyond it.
             at = x == rail
             inside = np.abs(x[~at] - rail)
