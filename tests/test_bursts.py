@@ -242,7 +242,17 @@ def test_windows_of_bursts_never_overlap():
 
 @pytest.mark.parametrize(
     "options",
-    [{"k": 0}, {"smooth_ms": -1}, {"quietest": 0}, {"vote": 2}, {"m_of_n": (3, 2)}, {"gap_ms": -1}, {"baseline_s": 0}],
+    [
+        {"k": 0},
+        {"smooth_ms": -1},
+        {"quietest": 0},
+        {"vote": 2},
+        {"m_of_n": (3, 2)},
+        {"m_of_n": 2},
+        {"m_of_n": (1.5, 3)},
+        {"gap_ms": -1},
+        {"baseline_s": 0},
+    ],
 )
 def test_settings_that_cannot_be(options):
     with pytest.raises(ConfigError, match=next(iter(options))):
@@ -259,6 +269,16 @@ def test_errors_say_what_to_do():
         stream.push(np.ones((3, 5)))
     with pytest.raises(SignalError, match="NaN"):
         stream.push(np.full((2, 5), np.nan))
+    with pytest.raises(SignalError, match="real numbers, got dtype complex128"):
+        stream.push(np.ones((2, 5), complex))
+
+
+def test_a_baseline_of_other_channels_is_refused():
+    one = BurstDetector().calibrate(rec(np.random.default_rng(3).standard_normal((1, 5000))))
+    two = rec(np.random.default_rng(4).standard_normal((2, 5000)))
+    for use in (lambda: BurstDetector().detect(two, one), lambda: BurstDetector().stream(RATE, 2, one)):
+        with pytest.raises(ShapeError, match=r"are \(1,\) and \(1,\), the signal has 2 channels"):
+            use()
 
 
 @pytest.mark.real_data

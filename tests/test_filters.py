@@ -266,6 +266,13 @@ def test_chains_pass_rate_and_layout_on():
         (lambda: LowPass(500.0).sections(1000.0), r"500 Hz does not exist at a rate of 1000 Hz.*below 500 Hz"),
         (lambda: BandPass().stream(200.0, 1), r"below 100 Hz, half the rate"),
         (lambda: MainsComb().stream(100.0, 1), r"below 50 Hz"),
+        (lambda: LowPass("20"), "cutoff_hz is a positive number, got '20'"),  # type: ignore[arg-type]
+        (
+            lambda: Notch(490.0, 0.5).sections(1000.0),
+            "980 Hz wide leaves nothing at a rate of 1000 Hz; choose q above 0.98",
+        ),
+        (lambda: MainsComb(60.0, 0.5).stream(200.0, 1), "120 Hz wide"),
+        (lambda: Rectify().stream(float("nan"), 1), "rate_hz is a positive number, got nan"),
         (lambda: LowPass(-1.0), "cutoff_hz is a positive number, got -1.0"),
         (lambda: LowPass(10.0, order=0), "order is a whole number from 1, got 0"),
         (lambda: HighPass(10.0, order=2.5), "order is a whole number"),
@@ -292,6 +299,9 @@ def test_bad_chunks_are_refused_and_leave_the_state_alone():
         stream.push(x.T)
     with pytest.raises(SignalError, match="NaN"):
         stream.push(x * np.nan)
+    for other in (x + 1j, x.astype(str)):
+        with pytest.raises(SignalError, match="real numbers, got dtype"):
+            stream.push(other)
     second = stream.push(x)
     np.testing.assert_array_equal(np.concatenate([first, second], 1), same.push(np.concatenate([x, x], 1)))
     with pytest.raises(MyographError, match="no filter named 'lowpass'"):
@@ -306,3 +316,9 @@ def test_mains_comb_reaches_up_to_its_limit_and_not_beyond():
 @pytest.mark.parametrize(("n", "following"), [(4, [1, 2, 3, 0]), (3, [1, 2, 0]), (2, [1, -1])])
 def test_the_next_electrode_round_a_ring(n, following):
     assert next_channel(Layout.ring(n), "columns").tolist() == following  # of two, each is the other's only neighbour
+
+
+@pytest.mark.parametrize("q", [0.101, 0.5, 30.0])
+def test_every_notch_that_is_made_is_stable(q):
+    poles = np.concatenate([np.roots(section[3:]) for section in Notch(50.0, q).sections(1000.0)])
+    assert np.abs(poles).max() < 1

@@ -60,11 +60,13 @@ class FeatureStream:
 
         Raises
         ------
-        ShapeError : another number of channels. SignalError : NaN or infinite samples, which are not taken.
+        ShapeError : another number of channels. SignalError : not real numbers, NaN or infinite ones; they are not taken.
         """
         chunk = np.asarray(chunk)
         if chunk.ndim != 2 or chunk.shape[0] != self.n_channels:
             raise ShapeError(f"a chunk is (channel, time) with {self.n_channels} channels, got shape {chunk.shape}")
+        if chunk.dtype.kind not in "iufb":
+            raise SignalError(f"a chunk holds real numbers, got dtype {chunk.dtype}; it was not taken")
         if not np.isfinite(chunk).all():
             raise SignalError("the chunk holds NaN or infinite samples; it was not taken")
         rows = []

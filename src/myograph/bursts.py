@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from myograph.errors import ConfigError, ShapeError, SignalError, WindowError
-from myograph.recording import Recording, check_finite, run_starts
+from myograph.recording import Recording, as_chunk, run_starts
 
 SEGMENT_S = 0.25  # the quietest of these make the baseline
 
@@ -166,9 +166,9 @@ class BurstDetector:
             raise ConfigError(f"BurstDetector: vote is a fraction of the channels from 0 to 1, got {self.vote}")
         if self.baseline_s is not None and not self.baseline_s > 0:
             raise ConfigError(f"BurstDetector: baseline_s is a positive number of seconds, got {self.baseline_s}")
-        m, n = self.m_of_n
-        if not 1 <= m <= n:
-            raise ConfigError(f"BurstDetector: m_of_n is (m, n) with 1 <= m <= n, got {self.m_of_n}")
+        m, n = self.m_of_n if np.shape(self.m_of_n) == (2,) else (0, 0)
+        if not (isinstance(m, (int, np.integer)) and isinstance(n, (int, np.integer)) and 1 <= m <= n):
+            raise ConfigError(f"BurstDetector: m_of_n is two whole numbers (m, n) with 1 <= m <= n, got {self.m_of_n}")
 
     def detect(self, recording: Recording, baseline: Baseline | None = None) -> np.ndarray:
         """(burst, 2) onset and offset samples; a burst that the recording's end cuts short is included.
@@ -238,6 +238,11 @@ class BurstStream:
     """
 
     def __init__(self, detector: BurstDetector, rate_hz: float, n_channels: int, baseline: Baseline | None = None):
+        if baseline is not None and not (np.shape(baseline.mean) == np.shape(baseline.sd) == (n_channels,)):
+            raise ShapeError(
+                f"the baseline's mean and sd are {np.shape(baseline.mean)} and {np.shape(baseline.sd)}, the signal has "
+                f"{n_channels} channels; calibrate on the same channels"
+            )
         samples = lambda ms: round(ms * rate_hz / 1000)  # noqa: E731
         self._detector, self._n_channels = detector, n_channels
         self._smooth = max(samples(detector.smooth_ms), 1)
@@ -259,15 +264,9 @@ class BurstStream:
         Raises
         ------
         ShapeError : the chunk is not (channel, time).
-        SignalError : NaN or infinite samples.
+        SignalError : not real numbers, NaN or infinite ones.
         """
-        chunk = np.asarray(chunk)
-        if chunk.ndim != 2 or chunk.shape[0] != self._n_channels:
-            raise ShapeError(f"a chunk is (channel, time) with {self._n_channels} channels, got shape {chunk.shape}")
-        if chunk.dtype not in (np.float32, np.float64):
-            chunk = chunk.astype(np.float32)
-        check_finite(chunk, "chunk")
-        return self.take(self.energy.next(chunk))
+        return self.take(self.energy.next(as_chunk(chunk, self._n_channels)))
 
     def take(self, energy: _Energy) -> np.ndarray:
         """Bursts that the next energies end; the first ones make the baseline where it is still to be learnt."""

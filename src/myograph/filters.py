@@ -8,6 +8,7 @@ samples' own dtype.
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,8 +19,8 @@ from scipy import signal as sps
 
 from myograph import spatial
 from myograph._registry import Registry
-from myograph.errors import ConfigError, ShapeError
-from myograph.recording import Layout, Recording, check_finite
+from myograph.errors import ConfigError
+from myograph.recording import Layout, Recording, as_chunk
 
 FILTERS = Registry("filter", "myograph.filters")
 
@@ -45,17 +46,12 @@ class FilterStream:
         Raises
         ------
         ShapeError : other axes or another number of channels.
-        SignalError : NaN or infinite samples; the filter's state is as before the call.
+        SignalError : not real numbers, NaN or infinite ones; the filter's state is as before the call.
         """
-        chunk = np.asarray(chunk)
-        if chunk.ndim != 2 or chunk.shape[0] != self._n_in:
-            raise ShapeError(f"a chunk is (channel, time) with {self._n_in} channels, got shape {chunk.shape}")
-        if chunk.dtype not in (np.float32, np.float64):
-            chunk = chunk.astype(np.float32)
+        chunk = as_chunk(chunk, self._n_in)
         n = chunk.shape[1]
         if n == 0:
             return np.empty((self.n_channels, 0), chunk.dtype)
-        check_finite(chunk, "chunk")
         step = max(256, BLOCK // self._n_in)
         pieces = [self._push(chunk[:, i : i + step]).astype(chunk.dtype, copy=False) for i in range(0, n, step)]
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)
@@ -78,6 +74,7 @@ class Filter:
         ------
         ConfigError : the filter does not fit the rate or the layout.
         """
+        _positive(self, rate_hz=rate_hz, n_channels=n_channels)
         return FilterStream(
             self._start(rate_hz, n_channels, layout), n_channels, *self._output(rate_hz, n_channels, layout)
         )
@@ -122,7 +119,7 @@ def _as_tuple(filters: Filter | Iterable[Filter]) -> tuple[Filter, ...]:
 
 def _positive(owner: object, **values: float) -> None:
     for name, value in values.items():
-        if not (np.isfinite(value) and value > 0):
+        if not (isinstance(value, numbers.Real) and np.isfinite(value) and value > 0):
             raise ConfigError(f"{type(owner).__name__}: {name} is a positive number, got {value!r}")
 
 
@@ -232,6 +229,12 @@ class Notch(SectionsFilter):
 
     def sections(self, rate_hz: float) -> np.ndarray:
         _below_nyquist(self, self.frequency_hz, rate_hz)
+        width_hz = self.frequency_hz / self.q
+        if width_hz >= rate_hz / 2:  # its poles would lie outside the unit circle
+            raise ConfigError(
+                f"{self}: a notch {width_hz:g} Hz wide leaves nothing at a rate of {rate_hz:g} Hz; choose q above "
+                f"{self.frequency_hz / (rate_hz / 2):.3g}"
+            )
         return sps.tf2sos(*sps.iirnotch(self.frequency_hz, self.q, fs=rate_hz))
 
 

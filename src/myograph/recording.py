@@ -220,6 +220,24 @@ def check_finite(signal: np.ndarray, name: str) -> None:
         )
 
 
+def as_chunk(chunk: Any, n_channels: int) -> np.ndarray:
+    """Live samples (channel, time) as float32 or float64, as they came; other numbers become float32.
+
+    Raises
+    ------
+    ShapeError : other axes or another number of channels. SignalError : not real numbers, NaN or infinite ones.
+    """
+    chunk = np.asarray(chunk)
+    if chunk.ndim != 2 or chunk.shape[0] != n_channels:
+        raise ShapeError(f"a chunk is (channel, time) with {n_channels} channels, got shape {chunk.shape}")
+    if chunk.dtype.kind not in "iufb":
+        raise SignalError(f"a chunk holds real numbers, got dtype {chunk.dtype}")
+    if chunk.dtype not in (np.float32, np.float64):
+        chunk = chunk.astype(np.float32)
+    check_finite(chunk, "chunk")
+    return chunk
+
+
 def run_starts(*tracks: np.ndarray) -> np.ndarray:
     """Start index of each run over which every track stays constant; tracks are (time,)."""
     if not len(tracks[0]):
