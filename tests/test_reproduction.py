@@ -181,6 +181,18 @@ def test_two_runs_do_not_share_a_folder(system, tmp_path):
         pass
 
 
+def test_another_run_in_the_folder_is_told_apart_in_words(system, tmp_path):
+    def measure(context):
+        """A title"""
+        yield Row("row", (1.0,))
+
+    name = system(measure)
+    reproduce(name, out=tmp_path)
+    words = "identity 'reproduce tiny_system quick None 1', this one is 'reproduce tiny_system quick None 2'"
+    with pytest.raises(ResultsError, match=words):
+        reproduce(name, n_seeds=2, out=tmp_path)
+
+
 def test_seeds_are_counted_from_one(system, tmp_path):
     with pytest.raises(ConfigError, match="n_seeds"):
         reproduce("atzori2016", n_seeds=0, out=tmp_path)

@@ -233,9 +233,11 @@ def only_run_in(folder: Path, identity: str) -> Iterator[None]:
             os.ftruncate(handle, 0)
             os.write(handle, str(os.getpid()).encode())
         if mark.is_file() and mark.read_text().strip() != identity:
+            # Of a hash its beginning is enough, words are needed whole.
+            other, this = (t if " " in t else t[:12] for t in (mark.read_text().strip(), identity))
             raise ResultsError(
-                f"{folder} holds another run (identity {mark.read_text().strip()[:12]}, this one is {identity[:12]}); "
-                "choose another folder with --out, or delete that one"
+                f"{folder} holds another run (identity {other!r}, this one is {this!r}); choose another folder with --out, "
+                "or delete that one"
             )
         write_atomically(mark, lambda path: Path(path).write_text(identity + "\n"))
         yield
