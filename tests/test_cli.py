@@ -107,6 +107,7 @@ def test_subjects_seed_method_and_settings_reach_the_run(call, tmp_path):
         (("run", "--dataset", "3dc", "--set", "windowing.lenght_ms=3"), "Did you mean 'length_ms'"),
         (("run", "--dataset", "myoarmband"), "myograph datasets fetch myoarmband"),
         (("rum",), "Did you mean 'run'"),
+        (("features", "lits"), "no command named 'lits'. Did you mean 'list'? Known: list."),
         (("datasets", "info", "ninapro_db11"), "Did you mean 'ninapro_db1"),
         (("report", "nowhere"), "holds no run"),
         (

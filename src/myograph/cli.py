@@ -503,7 +503,8 @@ def _usage(error: Any) -> None:
         sys.exit(error.exit_code)
     if message.startswith("No such command"):
         given = message.split("'")[1] if "'" in message else command
-        names = list(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+        group = error.ctx.command if error.ctx else typer.main.get_command(app)
+        names = list(group.commands)  # type: ignore[attr-defined]
         message = str(unknown_name("command", given, names))
     _say_error(message)
     sys.exit(error.exit_code)
