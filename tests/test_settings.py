@@ -4,7 +4,7 @@ import pytest
 
 from myograph import LeakyShuffledWindows, LeaveOneSubjectOut, Windowing, WithinSubject
 from myograph.errors import ConfigError, ProtocolError, UnknownNameError
-from myograph.filters import BandPass
+from myograph.filters import BandPass, Envelope, Rectify
 from myograph.recipes import Recipe
 from myograph.settings import change, constructors, parse
 
@@ -98,3 +98,13 @@ def test_a_setting_constructs_protocols_windowings_and_filters_and_nothing_else(
     known = constructors()
     assert {"WithinSubject", "SessionStream", "Windowing", "EachChannel", "Bursts", "BandPass"} <= set(known)
     assert not {"Recording", "Layout", "Fold", "Protocol"} & set(known)
+
+
+def test_filters_are_filters():
+    assert change(BASE, ["filters=Rectify"]).filters == (Rectify(),)
+    assert change(BASE, ["filters=Rectify,Envelope(5)"]).filters == (Rectify(), Envelope(5))
+    assert change(change(BASE, ["filters=Rectify"]), ["filters=None"]).filters == ()
+    with pytest.raises(UnknownNameError, match="no protocol, windowing or filter named 'low_pass'"):
+        change(BASE, ['filters=["low_pass"]'])
+    with pytest.raises(ConfigError, match=r"filters such as BandPass\(20, 450\), got 50"):
+        change(BASE, ["filters=50"])

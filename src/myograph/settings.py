@@ -113,6 +113,11 @@ def _replace(target: Any, name: str, old: Any, value: Any, key: str) -> Any:
         value = _construct(value, [], {})
     if name in ("subjects", "filters", "published") or isinstance(old, tuple):
         value = value if isinstance(value, tuple) or value is None else (value,)
+    if isinstance(target, Recipe) and name == "filters":
+        value = tuple(_construct(v, [], {}) if isinstance(v, str) else v for v in value or ())
+        for v in value:
+            if not hasattr(v, "apply"):
+                raise ConfigError(f"{key} takes filters such as BandPass(20, 450), got {v!r}; see myograph.filters")
     if name == "subjects" and value is not None:
         value = tuple(str(v) for v in value)
     both_numbers = isinstance(old, (int, float)) and isinstance(value, (int, float))
