@@ -172,3 +172,22 @@ def test_memory_stays_bounded_however_much_windows_overlap():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak - out.nbytes < gathered / 3
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value", "message"),
+    [
+        ("AR", "order", "4", "AR: order is a number, got '4'"),
+        ("TM", "order", None, "TM: order is a number, got None"),
+        ("AR", "order", 2.5, "would give 2.5 outputs; use a whole number"),
+        ("HIST", "bins", 7.5, "would give 7.5 outputs"),
+    ],
+)
+def test_options_that_are_no_whole_numbers(name, option, value, message):
+    with pytest.raises(ConfigError, match=message):
+        Features(name, options={name: {option: value}}).fit_transform(np.ones((3, 2, 64)))
+
+
+def test_windows_without_channels():
+    with pytest.raises(ShapeError, match=r"no channels in shape \(3, 0, 64\)"):
+        Features("MAV").fit_transform(np.ones((3, 0, 64)))

@@ -191,6 +191,8 @@ def check_input(X: Any) -> Windows | np.ndarray:
             f"Features takes Windows or a (window, channel, time) array, got shape {X.shape}; "
             "use x[None] for one window, x[:, None] for windows of one channel"
         )
+    if X.shape[1] == 0:
+        raise ShapeError(f"windows are (window, channel, time), got no channels in shape {X.shape}")
     if X.dtype.kind not in "fiub":
         raise SignalError(f"samples are real numbers, got an array of {X.dtype}")
     if not all_finite(X):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import numbers
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -58,7 +59,10 @@ class Feature:
 
     def n_outputs(self, n_channels: int = 1, **parameters: Any) -> int:
         """Numbers a window: a channel, or, where `axes == "channel"`, for all `n_channels` together."""
-        return self.outputs(self.filled(parameters), n_channels) if callable(self.outputs) else self.outputs
+        count = self.outputs(self.filled(parameters), n_channels) if callable(self.outputs) else self.outputs
+        if count != int(count):
+            raise ConfigError(f"{self.name}: {dict(parameters)} would give {count} outputs; use a whole number")
+        return int(count)
 
     def shortest_window(self, n_channels: int = 1, **parameters: Any) -> int:
         """The least number of samples that a window must have."""
@@ -69,6 +73,8 @@ class Feature:
         for given in parameters:
             if given not in self.parameters:
                 raise unknown_name(f"parameter of feature {self.name}", given, self.parameters)
+            if type(self.parameters[given]) is int and not isinstance(parameters[given], numbers.Real):
+                raise ConfigError(f"{self.name}: {given} is a number, got {parameters[given]!r}")
         filled = {**self.parameters, **parameters}
         if filled.get("rate_hz", 0) is inspect.Parameter.empty:
             raise ConfigError(f"feature {self.name} needs rate_hz, the sampling rate in Hz; pass rate_hz=...")
