@@ -16,8 +16,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -28,6 +29,10 @@ OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop", "nadam", "adagrad")
 SCHEDULES = ("constant", "cosine", "step", "onecycle", "plateau")
 _drawing = threading.RLock()
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm)
+
+
+def _number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
 
 
 @dataclass(frozen=True)
@@ -55,20 +60,27 @@ class Plan:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
             value = getattr(self, name)
-            if not isinstance(value, numbers.Real) or value < 1 or int(value) != value:
+            if not _number(value) or value < 1 or int(value) != value:
                 raise ConfigError(f"{name} is a whole number of at least 1, got {value!r}")
         for name, least in (("lr", 0), ("clip_norm", 0), ("patience", 1), ("weight_decay", 0)):
             value = getattr(self, name)
             if value is None and name in ("clip_norm", "patience"):
                 continue
             above = name in ("lr", "clip_norm")
-            if not isinstance(value, numbers.Real) or not (value > least if above else value >= least):
+            if not _number(value) or not (value > least if above else value >= least):
                 raise ConfigError(f"{name} is a number {'above' if above else 'of at least'} {least}, got {value!r}")
         if self.schedule not in SCHEDULES:
             raise ConfigError(f"schedule is one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
         known = _SCHEDULE_OPTIONS[self.schedule] | {"warmup"}
         if unknown := set(self.schedule_options or {}) - known:
             raise ConfigError(f"schedule {self.schedule!r} takes {', '.join(sorted(known))}; got {sorted(unknown)}")
+        for name, value in (self.schedule_options or {}).items():
+            least, above = _SCHEDULE_LEAST.get(name, (0, False))
+            for one in value if name == "milestones" and isinstance(value, (tuple, list)) else (value,):
+                if not _number(one) or not (one > least if above else one >= least):
+                    raise ConfigError(
+                        f"schedule option {name!r} is {'above' if above else 'at least'} {least}, got {one!r}"
+                    )
         if self.precision not in ("float32", "bf16", "auto"):
             raise ConfigError(f"precision is 'float32', 'bf16' or 'auto' (bf16 on a GPU), got {self.precision!r}")
         if self.monitor not in ("loss", "accuracy"):
@@ -84,6 +96,7 @@ _SCHEDULE_OPTIONS = {
     "onecycle": {"rise", "start", "final"},
     "plateau": {"factor", "wait"},
 }
+_SCHEDULE_LEAST = {"period": (0, True), "every": (1, False), "wait": (1, False), "factor": (0, True)}
 
 
 def lr_factor(plan: Plan, epoch: int, progress: float) -> float:
@@ -122,7 +135,9 @@ def make_optimizer(module: nn.Module, plan: Plan) -> torch.optim.Optimizer:
     ------
     ConfigError : an unknown optimiser or option, a pattern of `layers` that matches nothing, or all frozen.
     """
-    layers = dict(plan.layers or {})
+    if not isinstance(plan.layers, (Mapping, type(None))):
+        raise ConfigError(f"layers maps patterns of parameter names to how they learn, got {plan.layers!r}")
+    layers = {pattern: _rates(pattern, how, plan) for pattern, how in (plan.layers or {}).items()}
     unused = set(layers)
     in_norm = {
         f"{prefix}.{name}" if prefix else name
@@ -136,11 +151,8 @@ def make_optimizer(module: nn.Module, plan: Plan) -> torch.optim.Optimizer:
         for pattern, how in layers.items():
             if fnmatch.fnmatchcase(name, pattern) or name.startswith(pattern + "."):
                 unused.discard(pattern)
-                if isinstance(how, Mapping):
-                    lr, decay = how.get("lr", lr), how.get("weight_decay", decay)
-                else:
-                    lr = plan.lr * float(how)
-        parameter.requires_grad_(lr > 0)
+                lr, decay = how.get("lr", lr), how.get("weight_decay", decay)
+        parameter.requires_grad_(bool(lr > 0))
         if lr > 0:
             decay = 0.0 if parameter.ndim <= 1 or name in in_norm else decay
             groups.setdefault((lr, decay), []).append(parameter)
@@ -177,6 +189,18 @@ def make_optimizer(module: nn.Module, plan: Plan) -> torch.optim.Optimizer:
         )
     except TypeError as error:
         raise ConfigError(f"optimizer {plan.optimizer!r} does not take {options}: {error}") from error
+
+
+def _rates(pattern: str, how: Any, plan: Plan) -> Mapping[str, float]:
+    """Of an entry of `layers`: a factor of `lr`, or a mapping with "lr" and "weight_decay" or one of them."""
+    found = how if isinstance(how, Mapping) else {"lr": how * plan.lr if _number(how) else how}
+    for name, value in found.items():
+        if name not in ("lr", "weight_decay") or not _number(value) or not value >= 0:
+            raise ConfigError(
+                f"layers[{pattern!r}] is a factor of lr of at least 0 (0 freezes), or a mapping with lr and weight_decay, "
+                f"each at least 0; got {how!r}"
+            )
+    return found
 
 
 class Objective:
