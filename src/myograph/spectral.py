@@ -146,6 +146,10 @@ class _Images(TransformerMixin, BaseEstimator):
         rate = X.rate_hz if self.rate_hz is None and isinstance(X, Windows) else self.rate_hz
         if rate is None:
             raise ConfigError(f"an array does not say its rate: {type(self).__name__}(rate_hz=...)")
+        if not (np.isfinite(rate) and rate > 0):
+            raise ConfigError(f"{type(self).__name__}: rate_hz is a positive number of Hz, got {rate!r}")
+        if self.sample < 1:
+            raise ConfigError(f"{type(self).__name__}: sample is 1 window or more, got {self.sample!r}")
         low, high = self.percentiles
         if not 0 <= low < high <= 100:
             raise ConfigError(f"percentiles are two rising numbers from 0 to 100, got {self.percentiles}")
@@ -222,6 +226,8 @@ class Spectrogram(_Images):
         self.sample = sample
 
     def _image(self, x: np.ndarray, rate_hz: float) -> np.ndarray:
+        if self.highest_hz < 0:
+            raise ConfigError(f"{type(self).__name__}: highest_hz is 0 or more, got {self.highest_hz!r}")
         segment, hop = round(self.segment_ms * rate_hz / 1000), round(self.hop_ms * rate_hz / 1000)
         n_bins = int(self.highest_hz * segment / rate_hz + 1e-9) + 1
         return power_spectrogram(x, segment, hop, self.window, n_bins)
@@ -273,6 +279,8 @@ class WaveletImages(_Images):
 
     def frequencies(self, rate_hz: float) -> np.ndarray:
         """(frequency,) in Hz, rising."""
+        if self.n_frequencies < 1:
+            raise ConfigError(f"{type(self).__name__}: n_frequencies is 1 or more, got {self.n_frequencies!r}")
         highest = min(self.highest_hz, 0.45 * rate_hz)
         if not 0 < self.lowest_hz < highest:
             raise ConfigError(
