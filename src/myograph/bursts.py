@@ -130,7 +130,7 @@ class BurstDetector:
     k : threshold above the baseline's mean, in its standard deviations.
     smooth_ms : length of the causal moving average over the energy.
     quietest : without a given baseline it is learnt from this fraction of the recording, the quarter seconds of
-        least energy in each channel.
+        least energy in each channel. Rest must fill more than this: where bursts reach into it, hardly any are found.
     baseline_s : learn it from the first seconds instead, which must be rest; nothing is detected in them.
     m_of_n : active where the energy was above the threshold in at least m of the last n samples: the double
         threshold of Bonato et al. 1998, doi:10.1109/10.661154; (1, 1) is the single threshold.
