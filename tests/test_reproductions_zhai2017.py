@@ -110,9 +110,12 @@ def test_each_method_smooths_as_in_the_paper():
 
 
 def test_verdicts_say_what_the_interval_says():
-    assert zhai.verdict(np.array([0.1, 0.12, 0.09, 0.11])) == "helps: better on 4 of 4 days"
-    assert zhai.verdict(np.array([-0.1, -0.12, -0.09, 0.0])) == "hurts: better on 0 of 4 days"
-    assert zhai.verdict(np.array([-0.1, 0.12, -0.09, 0.1])).startswith("no clear effect")
+    assert zhai.verdict(np.array([0.1, 0.12, 0.09, 0.11] * 2)) == "helps: better on 8 of 8 days"
+    assert zhai.verdict(np.array([-0.1, -0.12, -0.09, 0.0] * 2)) == "hurts: better on 0 of 8 days"
+    assert zhai.verdict(np.array([-0.1, 0.12, -0.09, 0.1] * 2)).startswith("no clear effect")
+    # Five coins fall alike, one way or the other, in 1 of 16 throws, six in 1 of 32.
+    assert zhai.verdict(np.full(5, 0.1)) == "too few days to tell: better on 5 of 5 days"
+    assert zhai.verdict(np.full(6, 0.1)) == "helps: better on 6 of 6 days"
     assert zhai.verdict(np.array([])) == "one later day, so nothing could be gained"
 
 

@@ -426,6 +426,7 @@ DAYS = {
     "flexemg": Cohort("days", "5 classes", "flexemg", Trials()),
 }
 """Recordings whose sessions are real days (or donnings)."""
+ENOUGH_DAYS = 6  # fewer can all gain by chance more often than once in twenty times; an interval of them says nothing
 
 
 def days(context: Context, cohort: Cohort) -> Iterator[Row]:
@@ -483,7 +484,9 @@ def verdict(gain: np.ndarray) -> str:
         return "one later day, so nothing could be gained"
     found = summarise(gain)
     effect = "no clear effect"
-    if found["low"] > 0 or found["high"] < 0:
+    if len(gain) < ENOUGH_DAYS:
+        effect = "too few days to tell"
+    elif found["low"] > 0 or found["high"] < 0:
         effect = "helps" if found["low"] > 0 else "hurts"
     return f"{effect}: better on {(gain > 0).sum()} of {len(gain)} days"
 
