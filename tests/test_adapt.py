@@ -158,6 +158,21 @@ def test_corrections_follow_time_whatever_the_order_of_rows():
     np.testing.assert_array_equal(model.correct(windows[shuffled]), model.correct(windows)[shuffled])
 
 
+@pytest.mark.parametrize(
+    ("adapter", "says"),
+    [
+        (SelfRecalibrating(lda(), half_width=-1), "half_width is a whole number of at least 0"),
+        (SelfRecalibrating(lda(), epochs=2.5), "epochs is a whole number"),
+        (PseudoLabel(lda(), threshold=90), "threshold is a share"),
+        (LDAMeans(lda(), rate="half"), "rate is a share"),
+    ],
+)
+def test_parameters_out_of_range_are_told(adapter, says):
+    rng = np.random.default_rng(0)
+    with pytest.raises(ConfigError, match=says):
+        adapter.fit(rng.standard_normal((8, 2, 20)), np.arange(8) % 2)
+
+
 def test_what_does_not_fit_is_told():
     windows = Windows.cut(drifting(1)[0], Windowing(100, 50))
     with pytest.raises(ConfigError, match="none, all or last"):

@@ -143,6 +143,32 @@ def test_channels_and_middle_by_hand():
     assert found["stop"].tolist() == [2, 5, 8]
 
 
+def test_first_repetitions_by_hand():
+    recording = Recording(np.zeros((1, 4)), 1000.0, np.array([0, 1, 0, 1]), "1", repetition=np.array([1, 2, 3, 2]))
+    assert hd.FirstRepetitions(2).apply(recording).label.tolist() == [0, 1, -1, 1]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "section", "repetitions", "known"), [(None, "ICE Lab", 5, True), ("capgmyo", "capgmyo", None, False)]
+)
+def test_the_ice_labs_figures_stand_beside_its_own_data_alone(monkeypatch, dataset, section, repetitions, known):
+    """The first row of a full run: on which repetitions, in which section, beside which figure."""
+    monkeypatch.setattr(hd, "need_data", lambda *_: None)
+    seen = []
+
+    class Watch(Context):
+        def evaluate(self, setting, recipe, published=None, metric="", note="", section=""):
+            seen.append((recipe.filters, published, section))
+            raise StopIteration
+
+    with pytest.raises(RuntimeError):
+        list(hd.hd_mobilenet(Watch("hd_mobilenet", None, quick=False, dataset=dataset)))
+    ((filters, published, where),) = seen
+    assert [f.n for f in filters if isinstance(f, hd.FirstRepetitions)] == ([repetitions] if repetitions else [])
+    assert where.startswith(section)
+    assert (published is not None) == known
+
+
 def test_path_and_subjects_choose_what_is_read(folder):
     options = hd.HDOptions(path=folder)
     assert {r.subject for r in hd.recordings(options)} == {"1", "2"}

@@ -9,6 +9,7 @@ In a scikit-learn pipeline the last step alone goes on learning: what the steps 
 
 from __future__ import annotations
 
+import numbers
 from typing import Any, Literal
 
 import numpy as np
@@ -116,6 +117,10 @@ class SelfRecalibrating(_Adapter):
             raise ConfigError(
                 f"policy is none, all or last and correction median or mode, got {self.policy!r} and {self.correction!r}"
             )
+        for name in ("half_width", "epochs"):
+            value = getattr(self, name)
+            if not isinstance(value, (int, np.integer)) or value < 0:
+                raise ConfigError(f"{name} is a whole number of at least 0, got {value!r}")
         super().fit(X, y)
         if self.policy != "none" and self.correction == "median":
             self._need_probabilities("take correction='mode', or another classifier")
@@ -158,6 +163,7 @@ class PseudoLabel(_Adapter):
         self.threshold = threshold
 
     def fit(self, X: Any, y: Any = None) -> PseudoLabel:
+        _need_share("threshold", self.threshold)
         super().fit(X, y)
         self._need_probabilities("take another classifier")
         self.seen_ = [(self._before_last(X), np.asarray(X.y if y is None else y))]
@@ -185,6 +191,11 @@ class LDAMeans(_Adapter):
     def __init__(self, estimator: Any = None, rate: float = 0.5):
         self.estimator = estimator
         self.rate = rate
+
+    def fit(self, X: Any, y: Any = None) -> LDAMeans:
+        _need_share("rate", self.rate)
+        super().fit(X, y)
+        return self
 
     def adapt(self, X: Any) -> LDAMeans:
         last = self._last
@@ -220,6 +231,11 @@ class AdaBN(_Adapter):
 
         self._replace_last(adapt_batch_norm(self._last, self._before_last(X)))
         return self
+
+
+def _need_share(name: str, value: Any) -> None:
+    if not isinstance(value, numbers.Real) or not 0 <= value <= 1:
+        raise ConfigError(f"{name} is a share from 0 to 1, got {value!r}")
 
 
 def median_over_neighbours(values: np.ndarray, half_width: int) -> np.ndarray:
