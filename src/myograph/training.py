@@ -529,22 +529,22 @@ class NeuralRegressor(RegressorMixin, _NeuralEstimator):
         if y.dtype.kind not in "iufb" or y.ndim > 2:
             raise ShapeError(f"y holds one number or one row of numbers a window, got {y.dtype} of shape {y.shape}")
         self.flat_targets_ = y.ndim == 1
-        numbers = y.reshape(len(y), -1).astype(np.float64)
-        deviation = numbers[train].std(0)
+        values = y.reshape(len(y), -1).astype(np.float64)
+        deviation = values[train].std(0)
         scale = self.scale_targets
-        self.target_mean_ = numbers[train].mean(0) if scale else np.zeros(numbers.shape[1])
-        self.target_scale_ = np.where(deviation > 0, deviation, 1.0) if scale else np.ones(numbers.shape[1])
-        return self._encode_targets(y), numbers.shape[1]
+        self.target_mean_ = values[train].mean(0) if scale else np.zeros(values.shape[1])
+        self.target_scale_ = np.where(deviation > 0, deviation, 1.0) if scale else np.ones(values.shape[1])
+        return self._encode_targets(y), values.shape[1]
 
     def _encode_targets(self, y: np.ndarray) -> torch.Tensor:
-        numbers = y.reshape(len(y), -1).astype(np.float64)
-        if numbers.shape[1] != len(self.target_mean_):
+        values = y.reshape(len(y), -1).astype(np.float64)
+        if values.shape[1] != len(self.target_mean_):
             raise ShapeError(
-                f"this network was fitted on {len(self.target_mean_)} targets a window, got {numbers.shape[1]}"
+                f"this network was fitted on {len(self.target_mean_)} targets a window, got {values.shape[1]}"
             )
-        if not np.isfinite(numbers).all():
+        if not np.isfinite(values).all():
             raise ShapeError("y holds NaN or infinite targets; leave those windows out")
-        return torch.from_numpy(((numbers - self.target_mean_) / self.target_scale_).astype(np.float32))
+        return torch.from_numpy(((values - self.target_mean_) / self.target_scale_).astype(np.float32))
 
     def _objective(self, targets: torch.Tensor, device: torch.device) -> Objective:
         if self.loss not in ("mse", "huber"):
