@@ -1,6 +1,7 @@
 """Atzori 2016: its histogram, its feature sets, the summaries of its classical methods, and the finding's shape."""
 
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
@@ -87,9 +88,28 @@ def test_recipes_carry_the_papers_figures_and_training():
     assert RECIPES.create("atzori2016_rf").published[0].value == 75.32
 
 
-def test_a_data_set_that_the_paper_did_not_use_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="ninapro_db1, ninapro_db2, ninapro_db3, got dataset 'myo'"):
+def test_a_data_set_of_another_kind_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="ninapro_db1, ninapro_db2, ninapro_db3, ninapro_db5, got dataset 'myo'"):
         next(reproduce(Context("atzori2016", tmp_path, dataset="myo")))
+
+
+def test_a_database_that_the_paper_did_not_use_stands_without_its_figures(tmp_path, monkeypatch):
+    """DB5's rows through the averages, on a stand-in, with a spy in place of the runs."""
+    module = sys.modules[reproduce.__module__]
+    tiny = Simulated("ninapro_db1", n_subjects=1, n_gestures=2, n_repetitions=2, hold_s=0.5)
+    monkeypatch.setattr(module, "read", lambda *_: read(DATABASES["DB1"].network(tiny)))
+
+    class Spy(Context):
+        def evaluate(self, setting, recipe, published=None, metric="", note="", section="", recordings=None):
+            assert recipe.dataset == "ninapro_db5"
+            metrics = {"balanced_accuracy": (0.5, 0.7)}
+            return Row(setting, (0.5, 0.7), published, metrics=metrics, note=note, section=section)
+
+    rows = list(reproduce(Spy("atzori2016", tmp_path, quick=False, dataset="ninapro_db5")))
+    assert len(rows) == 2 + 4 * 5 + 2
+    assert not any(r.published for r in rows)
+    assert {r.section for r in rows} == {"DB5, which the paper did not use"}
+    assert "3 classes, the whole database 53" in rows[0].note
 
 
 @pytest.mark.nightly
