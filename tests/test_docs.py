@@ -1,5 +1,6 @@
 """The documentation's own claims: its Python runs, its links lead somewhere, its commands exist."""
 
+import inspect
 import re
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import typer
 
 from myograph.cli import app
+from myograph.reproduction import REPRODUCTIONS, load_result
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -43,3 +45,10 @@ def test_commands_exist(page):
         assert first in known
         group = getattr(known[first], "commands", None)
         assert group is None or not second or second in group
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "results").glob("*.json")), ids=lambda p: p.stem)
+def test_stored_results_are_of_the_reproduction_as_it_is_now(path):
+    """What a stored result says about its own settings is what the recipe says today; else it has to run again."""
+    result = load_result(path)
+    assert result["about"] == inspect.getdoc(REPRODUCTIONS[result["name"]])
