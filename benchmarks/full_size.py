@@ -78,14 +78,15 @@ SIZES = [
     Size("FIN, four imitators", "fin_lstm", (1, 600, 12), int(25 * 3 * 17 * held(300, 10) * 12 * 0.9), 60, 4, 4000,
          "25 people x 3 repetitions x 17 movements x 12 channels, 90 %", measured=256, measured_batch=64),
     Size("FIN, joint step, all windows", "fin", (12, 600, 17), 17 * 4 * held(300, 10), 10, 40, 250,
-         "17 movements x 4 repetitions of each person", measured=32, measured_batch=16),
+         "17 movements x 4 repetitions of each person; an imitator for each channel", {"share_channels": False},
+         measured=32, measured_batch=16),
 ]  # fmt: skip
 
 
 def module_of(size: Size) -> torch.nn.Module:
     channels, samples, classes = size.shape
     if size.model == "fin":
-        return FeatureImitatingNet(channels, classes, samples)
+        return FeatureImitatingNet(channels, classes, samples, **size.options)
     return MODELS.create(size.model, n_channels=channels, n_samples=samples, n_classes=classes, **size.options)
 
 

@@ -303,7 +303,8 @@ def write_markdown(results: Sequence[dict[str, Any]], path: Path) -> None:
         "",
         "Written by `myograph reproduce --docs` from stored results; do not edit. *Ours* is mean ± standard deviation",
         "over subjects (or what the row says), then a bootstrap 95 % interval. What ran on simulated recordings says so:",
-        "it shows the shape of a finding and cannot confirm a paper's figure.",
+        "it shows the shape of a finding and cannot confirm a paper's figure. What the published sizes cost, by network:",
+        "[full_size.md](../benchmarks/results/full_size.md).",
     ]
     for result in results:
         lines += ["", f"## {result['title']}", "", "\n".join(result["about"].split("\n")[1:]).strip(), ""]
