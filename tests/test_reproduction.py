@@ -206,3 +206,17 @@ def test_sections_of_the_page_keep_their_order(system, tmp_path):
 
     reproduce(system(measure), out=tmp_path)
     assert re.findall("<h3>(.*?)</h3>", (tmp_path / "report.html").read_text()) == ["Later", "Earlier", "later"]
+
+
+def test_the_page_names_the_data_of_a_section_once_or_row_by_row(system, tmp_path):
+    def measure(context):
+        """A title"""
+        for section, *data in (("one", "simulated (a)", "simulated (a)"), ("two", "simulated (b)", "real (c)")):
+            for name in data:
+                yield Row("row", (1.0,), section=section, data=name)
+
+    reproduce(system(measure), out=tmp_path)
+    _, one, two = (tmp_path / "report.html").read_text().split("<h3>")
+    assert one.count("Ran on simulated (a).") == one.count("simulated (a)") == 1
+    assert "Ran on" not in two
+    assert re.findall(r"<td class=\"wrap\">(.+?)</td>", two) == ["simulated (b)", "real (c)"]
