@@ -247,6 +247,23 @@ def test_csl_hdemg_leaves_out_every_eighth_row(shelf: Callable[[str], Path]) -> 
     np.testing.assert_array_equal(one(recording, "gesture 1", 4)[8], cells[3, 0][9].astype(np.float32))
 
 
+def test_csl_hdemg_saved_anew_as_version_7_3_reads_the_same(own: Callable[[str], Path]) -> None:
+    folder = own("csl_hdemg")
+    before = read("csl_hdemg", folder, "2")
+    path = folder / "subject2" / "session1" / "gest1.mat"
+    cells = loadmat(path)["gestures"]
+    path.unlink()
+    with h5py.File(path, "w", userblock_size=512) as file:  # HDF5 with the axes reversed, after MATLAB's own 512 bytes
+        trials = [file.create_dataset(f"#refs#/{i}", data=cells[i, 0].T) for i in range(len(cells))]
+        file.create_dataset("gestures", data=np.array([[t.ref for t in trials]], dtype=h5py.ref_dtype))
+    with open(path, "r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file".ljust(116) + bytes(8) + b"\x00\x02IM")
+    after = read("csl_hdemg", folder, "2")
+    for a, b in zip(after, before, strict=True):
+        np.testing.assert_array_equal(a.signal, b.signal)
+        np.testing.assert_array_equal(a.repetition, b.repetition)
+
+
 def test_ice_lab_drops_column_193(shelf: Callable[[str], Path]) -> None:
     folder = shelf("ice_lab")
     (recording,) = read("ice_lab", folder, "2")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -65,10 +66,22 @@ def _read_hdf5(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
 
     try:
         with h5py.File(path, "r") as file:
-            # MATLAB writes columns first, so HDF5 has the axes reversed.
-            return {k: np.asarray(file[k]).T for k in keys if k in file}
-    except (OSError, RuntimeError) as error:
+            return {k: _array(file, file[k]) for k in keys if k in file}
+    except (OSError, RuntimeError, ValueError) as error:
         raise DataError(f"{path} is cut short or damaged: {error}; {AGAIN}") from error
+
+
+def _array(file: Any, dataset: Any) -> np.ndarray:
+    """MATLAB writes columns first, so HDF5 has the axes reversed; a cell array holds references to its cells."""
+    import h5py
+
+    found = np.asarray(dataset)
+    if h5py.check_ref_dtype(dataset.dtype) is None:
+        return found.T
+    cells = np.empty(found.shape, object)
+    for place in np.ndindex(found.shape):
+        cells[place] = np.asarray(file[found[place]]).T
+    return cells.T
 
 
 def track(array: np.ndarray, path: Path, name: str) -> np.ndarray:
