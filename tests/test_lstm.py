@@ -74,6 +74,7 @@ def test_large_inputs_saturate_as_torch_does():
 
 
 def test_threads_change_nothing_but_rounding(monkeypatch):
+    monkeypatch.setattr("myograph.models._lstm.WORTH", 1)  # even so small a task
     seen = kernels_run(monkeypatch)
     net = LSTM(3, 20, 2, True)
     x = torch.randn(50, 11, 3)
@@ -102,6 +103,17 @@ def test_where_torch_itself_runs(monkeypatch):
     assert not seen
     torch.testing.assert_close(quiet, net.states(x), rtol=1e-5, atol=1e-6)
     assert seen == ["forward"]
+
+
+def test_many_windows_without_gradients_run_through_the_kernel_in_parts(monkeypatch):
+    monkeypatch.setattr("myograph.models._lstm.HELD", 300)
+    seen = kernels_run(monkeypatch)
+    net, x = LSTM(3, 4, 2, True), torch.randn(70, 11, 3)
+    with torch.no_grad():
+        quiet, last, expected = net.states(x), net.last(x), net(x)[0]
+    assert seen == 2 * ["forward"] * 2 * 3  # 27 rows, 27 and 16, through two layers, twice
+    torch.testing.assert_close(quiet, expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(last, expected[:, 0, 4:], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(2, 5, 7), (2, 5, 2), (2, 0, 3)])

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
 __version__ = "0.1.0"
+
+# PyTorch's OpenMP threads (GNU's) wait busily for milliseconds after each parallel part, and so take the processors from
+# threads that run compiled loops: a CNN-LSTM trained slower on two cores than on one. Read once, when torch is loaded.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 # What a user meets first; each is imported when it is first asked for, so that `import myograph` stays light.
 _HOME_OF = {

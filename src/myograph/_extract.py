@@ -162,7 +162,7 @@ def sources(X: Windows | np.ndarray, rate_hz: float | None) -> list[Stretch | Ba
     for recording, where, start in X.by_recording():
         lengths = stop[where] - start
         one_channel = (channel[where] >= 0).any()
-        for length in np.unique(lengths):
+        for length in lengths[:1] if (lengths == lengths[0]).all() else np.unique(lengths):
             mine = lengths == length
             of = channel[where[mine]] if one_channel else None
             found.append(Stretch(recording.signal, start[mine], int(length), where[mine], of, recording.rate_hz))

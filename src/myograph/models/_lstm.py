@@ -1,7 +1,7 @@
-"""An LSTM whose training on a CPU is compiled; its parameters, results and uses are those of `torch.nn.LSTM`.
+"""An LSTM that is compiled for a CPU; its parameters, results and uses are those of `torch.nn.LSTM`.
 
 `_lstm_kernel` goes through all steps, forward and backward, and makes every gradient on the way. Everywhere else (on a
-GPU, without gradients, in an export, in another precision) torch's own code runs.
+GPU, in an export, in another precision, for a few windows without gradients) torch's own code runs.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ import torch
 from torch import Tensor, nn
 
 LANES, TILE = 16, 8  # units and rows are padded to the kernel's registers and tiles
+_KINDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+MANY = 64  # windows without gradients that are worth the kernel: 1.5 times as fast there, half as fast for one
+WORTH = 1 << 27  # products that are worth a thread: starting one takes as long as a tenth of them
+HELD = 1 << 15  # rows times steps at once without gradients: what the kernel keeps for the way back stays small
 
 
 class LSTM(nn.LSTM):
@@ -55,7 +59,7 @@ class LSTM(nn.LSTM):
     def _compiled(self, x: Tensor) -> bool:
         return (
             not torch.compiler.is_compiling()
-            and torch.is_grad_enabled()
+            and (torch.is_grad_enabled() or len(x) >= MANY)
             and x.device.type == "cpu"
             and x.dtype == self.weight_ih_l0.dtype == torch.float32
             and not torch.is_autocast_enabled("cpu")
@@ -66,15 +70,13 @@ class LSTM(nn.LSTM):
 
     def _run(self, x: Tensor, top: tuple[int, ...]) -> Tensor:
         rows = len(x)
+        if not torch.is_grad_enabled() and rows > (some := max(TILE, HELD // x.shape[1])):
+            return torch.cat([self._run(part, top) for part in x.split(some)])
         x = nn.functional.pad(x.transpose(0, 1), (0, 0, 0, -rows % TILE)).contiguous()
         for layer in range(self.num_layers):
             ways = self._directions if layer + 1 < self.num_layers else top
-            names = [f"l{layer}_reverse" if way else f"l{layer}" for way in ways]
-            stacked = [
-                torch.stack([getattr(self, f"{kind}_{name}") for name in names])
-                for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-            ]
-            x = _Layer.apply(x, *stacked[:2], stacked[2] + stacked[3], ways)
+            ends = [f"l{layer}_reverse" if way else f"l{layer}" for way in ways]
+            x = _Layer.apply(x, ways, *(getattr(self, f"{kind}_{end}") for end in ends for kind in _KINDS))
         return x[:, :rows].transpose(0, 1)
 
 
@@ -82,11 +84,12 @@ class _Layer(torch.autograd.Function):
     """One layer, of one direction or both, on (step, row, input); rows are a multiple of `TILE`."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, w_in: Tensor, w_h: Tensor, bias: Tensor, reverse: tuple[int, ...]) -> Tensor:
-        """w_in (direction, 4 hidden, input), w_h (direction, 4 hidden, hidden), bias (direction, 4 hidden) to
-        (step, row, direction * hidden)."""
+    def forward(ctx: Any, x: Tensor, reverse: tuple[int, ...], *parameters: Tensor) -> Tensor:
+        """To (step, row, direction * hidden); the parameters are each direction's `_KINDS`."""
         from myograph import _lstm_kernel
 
+        w_in, w_h, b_in, b_h = (torch.stack(parameters[k :: len(_KINDS)]) for k in range(len(_KINDS)))
+        bias = b_in + b_h
         steps, rows, n_in = x.shape
         ways, n_h = len(w_h), w_h.shape[2]
         width = n_h + -n_h % LANES
@@ -103,14 +106,14 @@ class _Layer(torch.autograd.Function):
         def run(first: int, last: int) -> None:
             _lstm_kernel.forward(*before, flags, steps, rows, n_in, n_h, first, last, *after)
 
-        _in_threads(run, rows // TILE)
+        _in_threads(run, rows // TILE, weights.numel() * steps * rows)
         ctx.save_for_backward(x, w_in, w_h, out, cells, gates)
         ctx.reverse = reverse
         return out if width == n_h else out.unflatten(2, (ways, width))[..., :n_h].flatten(2)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, Tensor, Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         from myograph import _lstm_kernel
 
         x, w_in, w_h, out, cells, gates = ctx.saved_tensors
@@ -130,11 +133,12 @@ class _Layer(torch.autograd.Function):
             _lstm_kernel.backward(*known, *sizes, first, last, zeros, slopes, part.reshape(-1))
             return part
 
-        parts = _in_threads(run, rows // TILE)
+        parts = _in_threads(run, rows // TILE, 2 * (to_h.numel() + to_x.numel()) * steps * rows)
         dw = torch.from_numpy(sum(parts[1:], parts[0])).transpose(1, 2).unflatten(1, (-1, 4, LANES))
         dw = dw.transpose(1, 2).flatten(2, 3)[:, :, :n_h].flatten(1, 2)  # (direction, 4 hidden, bias and columns)
         dx = dx[..., :n_in] if ctx.needs_input_grad[0] else None
-        return dx, dw[..., 1 : 1 + n_in], dw[..., 1 + n_in : 1 + n_in + n_h], dw[..., 0], None
+        each = [(d[:, 1 : 1 + n_in], d[:, 1 + n_in : 1 + n_in + n_h], d[:, 0], d[:, 0].clone()) for d in dw]
+        return dx, None, *itertools.chain.from_iterable(each)
 
 
 def _backwards(w: Tensor) -> Tensor:
@@ -153,9 +157,9 @@ def _blocks(w: Tensor) -> Tensor:
     return nn.functional.pad(w, (0, 0, 0, -w.shape[2] % LANES)).unflatten(2, (-1, LANES))
 
 
-def _in_threads(run: Callable[[int, int], Any], tiles: int) -> list[Any]:
-    """What run(first, last) returns for parts of all tiles, shared among as many threads as torch uses."""
-    n = min(torch.get_num_threads(), tiles)
+def _in_threads(run: Callable[[int, int], Any], tiles: int, products: int) -> list[Any]:
+    """What run(first, last) returns for parts of all tiles, shared among as many threads as torch uses and it is worth."""
+    n = max(1, min(torch.get_num_threads(), tiles, products // WORTH))
     edges = [tiles * i // n for i in range(n + 1)]
     if n == 1:
         return [run(0, tiles)]
