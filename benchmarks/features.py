@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import statistics
 import tempfile
 import threading
 import time
@@ -76,7 +77,7 @@ def against_peers(peer: Peer, recording: Recording, quick: bool) -> list[Row]:
             return peer(what=what, names=peer_names or names, length=LENGTH, step=step, windows=most) * (n / most)
 
         mine()
-        other, own = in_turn(twice(theirs), twice(mine), rounds=1 if quick else rounds)
+        other, own = in_turn(settled(theirs), settled(mine), rounds=1 if quick else rounds)
         scaled = f", peer scaled from {most} of {n} windows" if most < n else ""
         rows.append(Row(work, other / own, bar, note=f"{own * 1e3:.1f} ms against {other:.3g} s{scaled}"))
         print(rows[-1], flush=True)
@@ -151,14 +152,17 @@ def alone(recording: Recording) -> list[Row]:
     return rows
 
 
-def twice(work: Callable[[], float]) -> Callable[[], float]:
-    """The second of two calls: memory of a process that waited for the other may have been handed back meanwhile."""
+def settled(work: Callable[[], float], busy_s: float = 0.3) -> Callable[[], float]:
+    """The median of two or more calls, the first left out, that keep the processor busy for so long: to a process that
+    waited for the other, memory comes back with the first call and the clock rate after some tenths of a second."""
 
-    def second() -> float:
-        work()
-        return work()
+    def median() -> float:
+        begin, found = time.perf_counter(), [work()]
+        while len(found) < 2 or time.perf_counter() - begin < busy_s:
+            found.append(work())
+        return statistics.median(found[1:])
 
-    return second
+    return median
 
 
 def both(work, halves) -> None:

@@ -21,7 +21,7 @@ from myograph.features._base import check_level
 from myograph.windows import Windows
 
 BATCH_BYTES = 1 << 21  # of gathered samples in float64, so that what is computed from them stays in the caches
-CHUNK = 320  # windows summed at once: their sums stay in the second-level cache
+CHUNK = 640  # windows summed at once: more lose their place in the second-level cache, fewer pay for more calls
 PIECE = 128  # windows that are worth a thread
 MANY = 32  # grids a recording; with more than these, of few windows each, windows are summed one by one
 
