@@ -171,7 +171,14 @@ def epoch_work(side: str, name: str, scale: float) -> Callable[[], Any]:
         return lambda: research_loop(make(classes), X, y, batch, 3)
     precision = "bf16" if name.endswith("bf16") else "float32"
     clf = NeuralClassifier(
-        model, options, epochs=3, batch_size=batch, optimizer="adam", weight_decay=0.0, device="cpu", precision=precision
+        model,
+        options,
+        epochs=3,
+        batch_size=batch,
+        optimizer="adam",
+        weight_decay=0.0,
+        device="cpu",
+        precision=precision,
     )
     if side == "ours":
         return lambda: clf.fit(X, y)

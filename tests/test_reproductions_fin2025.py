@@ -209,14 +209,17 @@ def test_imitators_that_are_right_leave_the_classifier_as_good_as_on_true_featur
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_joint_fine_tuning_beats_the_network_untouched(tmp_path):
-    """The quick run's people and sizes, mean over people: about 270 test windows each, a standard error of 2 points."""
+    """The quick run's people and sizes, mean over people and four seeds: one seed's gain is anything from 0 to 8 points
+    (four people of some 230 test windows), and changes with rounding."""
     context = Context("fin2025", tmp_path)
     sizes, base = fin.settle(context)
     recordings = [fin.scaled(r, base) for r in fin.read(base)]
     group_of = {r.subject: "seen" if i < sizes.n_seen else "unseen" for i, r in enumerate(recordings)}
-    system = fin.System(context, sizes, base, recordings, group_of, 0)
-    found = [system.classify(group, 0, (0.995,), ()) for group in ("seen", "unseen")]
-    joint = np.concatenate([f["first 0.995"]["chosen"] for f in found])
-    assert joint.mean() > np.concatenate([f["untouched"] for f in found]).mean()
+    gains = []
+    for seed in range(4):
+        system = fin.System(context, sizes, base, recordings, group_of, seed)
+        found = [system.classify(group, 0, (0.995,), ()) for group in ("seen", "unseen")]
+        gains += [np.subtract(f["first 0.995"]["chosen"], f["untouched"]).mean() for f in found]
+    assert np.mean(gains) > 0, gains
