@@ -31,7 +31,8 @@ imitators start from chance, and everything about the quick run: 100 Hz, so that
 and not 600 (what is left of EMG there is its amplitude and little else), recordings without artefacts, imitators that
 also learn from recordings 1.6 times louder, because few people leave loud test windows outside of what was learnt,
 weights shared by the channels in the joint step, whose learning rates fall along a cosine because it has so few steps,
-and imitators of the future started from those of the present.
+and imitators of the future started from those of the present. The quick run's size was set while watching its scores,
+and what the joint step gains there hangs on the seed: at p = 0, 3.3, 8.0, -0.4 and 3.6 points over seeds 0 to 3.
 """
 
 from __future__ import annotations
