@@ -11,7 +11,7 @@ demo: .venv/.core
 test: .venv/.dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-# The published systems: all six in their quick size, then the tests of their findings; half an hour.
+# The published systems: all six in their quick size, then the tests of their findings; three quarters of an hour.
 nightly: .venv/.dev reproduce
 	$(BIN)/python -m pytest -m nightly --timeout 1800
 
