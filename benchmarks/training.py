@@ -4,8 +4,8 @@ The other side is written in the style of the published code: a Dataset that ret
 loop that reads each batch's loss; the same layers, optimiser, batch size and number of epochs, data already in memory.
 Three epochs, preparation included. Each side of each row runs in a process of its own, as the published scripts do: what
 our training sets (allocator, denormals) holds for a whole process, and what earlier work left in the allocator made the
-other side of the joint step three times as fast. The sides take turns on one thread; what counts is CPU time (other programs may
-share the machine), and the median of the ratios. Results: benchmarks/results/training.* and latency.*.
+other side of the joint step three times as fast. The sides take turns on one thread; what counts is CPU time (other
+programs may share the machine), and the median of the ratios. Results: benchmarks/results/training.* and latency.*.
 `--only NAME` runs the rows whose name begins so, `--quick` takes fewer windows; neither writes results.
 """
 
@@ -43,17 +43,17 @@ from myograph.imitation import FeatureImitatingNet
 from myograph.models import MODELS
 from myograph.training import NeuralClassifier
 
-# name: model, options, (channels, samples, classes), windows, batch, bar
+# name: model, options of the estimator, (channels, samples, classes), windows, batch, bar
 EPOCHS = {
-    "MobileNetV2 8x24": ("mobilenet_v2", {"grid": (8, 24)}, (192, 1, 8), 1024, 128, 2.1),
+    "MobileNetV2 8x24": ("mobilenet_v2", {"model_options": {"grid": (8, 24)}}, (192, 1, 8), 1024, 128, 2.1),
     "Atzori 10x15": ("atzori", {}, (10, 15, 53), 8192, 256, 1.3),
     "Ding 12x200": ("ding", {}, (12, 200, 17), 384, 128, 1.3),
     "M5 192x20": ("m5", {}, (192, 20, 7), 4096, 256, 1.3),
     "CNN-LSTM 1x500": ("muscle_cnn_lstm", {}, (1, 500, 4), 2048, 256, 3.5),
     "FIN LSTM 1x600": ("fin_lstm", {}, (1, 600, 12), 256, 64, 3.5),
     # Not the same arithmetic, so without a bar: what this processor has on offer beside float32.
-    "Atzori 10x15 in bf16": ("atzori", {}, (10, 15, 53), 8192, 256, None),
-    "Ding 12x200 in bf16": ("ding", {}, (12, 200, 17), 384, 128, None),
+    "Atzori 10x15 in bf16": ("atzori", {"precision": "bf16"}, (10, 15, 53), 8192, 256, None),
+    "Ding 12x200 in bf16": ("ding", {"precision": "bf16"}, (12, 200, 17), 384, 128, None),
 }
 
 
@@ -167,19 +167,10 @@ def epoch_work(side: str, name: str, scale: float) -> Callable[[], Any]:
     X, y = windows_like_emg(max(batch, int(n * scale)), channels, samples, classes)
     shape = {"n_channels": channels, "n_classes": classes, "n_samples": samples}
     if side == "research":
-        make = PLAIN.get(model, lambda _: MODELS.create(model, **shape, **options))
+        make = PLAIN.get(model, lambda _: MODELS.create(model, **shape, **options.get("model_options", {})))
         return lambda: research_loop(make(classes), X, y, batch, 3)
-    precision = "bf16" if name.endswith("bf16") else "float32"
-    clf = NeuralClassifier(
-        model,
-        options,
-        epochs=3,
-        batch_size=batch,
-        optimizer="adam",
-        weight_decay=0.0,
-        device="cpu",
-        precision=precision,
-    )
+    adam = {"optimizer": "adam", "weight_decay": 0.0}
+    clf = NeuralClassifier(model, epochs=3, batch_size=batch, device="cpu", **adam, **options)
     if side == "ours":
         return lambda: clf.fit(X, y)
     # Where our time goes: the steps of the network on ready batches, nothing else.

@@ -160,7 +160,8 @@ def test_a_file_ends_a_run_and_no_window_can_span_two_files(tmp_path: Path) -> N
 
 
 def test_edf_gives_rate_unit_and_annotations(tmp_path: Path) -> None:
-    pyedflib = pytest.importorskip("pyedflib")
+    import pyedflib
+
     t = np.arange(400) / 100
     wave = 0.2 * np.sin(2 * np.pi * 5 * t)
     heads = pyedflib.highlevel.make_signal_headers(
@@ -179,7 +180,8 @@ def test_edf_gives_rate_unit_and_annotations(tmp_path: Path) -> None:
 
 
 def test_wfdb_gives_rate_unit_and_annotations(tmp_path: Path) -> None:
-    wfdb = pytest.importorskip("wfdb")
+    import wfdb
+
     signal = np.linspace(-0.5, 0.5, 200)[:, None]
     wfdb.wrsamp("r1", fs=50, units=["mV"], sig_name=["emg"], p_signal=signal, fmt=["16"], write_dir=str(tmp_path))
     notes = {"sample": np.array([50, 100]), "symbol": ["N", "N"], "aux_note": ["fist", "point"]}
@@ -194,7 +196,8 @@ def test_wfdb_gives_rate_unit_and_annotations(tmp_path: Path) -> None:
 
 def write_bdf(path: Path) -> None:
     """Two signals of one name, 3 s at 100 Hz, in µV and mV, with -1000 to 1000 over all 24 bits."""
-    pyedflib = pytest.importorskip("pyedflib")
+    import pyedflib
+
     writer = pyedflib.EdfWriter(str(path), 2, file_type=pyedflib.FILETYPE_BDF)
     common = {"label": "EMG", "sample_frequency": 100, "transducer": "", "prefilter": ""}
     limits = {"physical_min": -1000.0, "physical_max": 1000.0, "digital_min": -(2**23), "digital_max": 2**23 - 1}
@@ -221,7 +224,8 @@ def test_bdf_by_hand_with_two_signals_of_one_name(tmp_path: Path) -> None:
 
 
 def test_wfdb_by_hand_with_two_signals_of_one_name(tmp_path: Path) -> None:
-    wfdb = pytest.importorskip("wfdb")
+    import wfdb
+
     signal = np.random.default_rng(3).normal(size=(200, 2))
     wfdb.wrsamp("r1", 50, ["mV", "uV"], ["emg", "emg2"], signal, fmt=["16", "16"], write_dir=str(tmp_path))
     header = (tmp_path / "r1.hea").read_text()
@@ -246,7 +250,8 @@ def test_a_truncated_bdf_is_named(tmp_path: Path, size: int) -> None:
 
 @pytest.mark.parametrize("damage", ["samples", "half a sample", "no samples", "header", "signals"])
 def test_a_truncated_wfdb_record_is_named(tmp_path: Path, damage: str) -> None:
-    wfdb = pytest.importorskip("wfdb")
+    import wfdb
+
     wfdb.wrsamp("r1", 50, ["mV"], ["emg"], np.ones((200, 1)), fmt=["16"], write_dir=str(tmp_path))
     header, samples = tmp_path / "r1.hea", tmp_path / "r1.dat"
     lines, whole = header.read_text().splitlines(), samples.read_bytes()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import check_cv
 
@@ -105,7 +105,12 @@ def test_no_honest_protocol_shares_a_sample_or_a_repetition(protocol, table):
 @given(table=tables())
 def test_each_window_is_tested_once_where_that_is_the_point(table):
     for protocol in (KFoldRepetitions(), LeaveOneSubjectOut()):
-        tested = np.concatenate([f.test for f in protocol.folds(table)])
+        try:
+            folds = list(protocol.folds(table))
+        except ProtocolError as refused:
+            assume("shares samples with a test window" not in str(refused))  # short repetitions may all overlap
+            raise
+        tested = np.concatenate([f.test for f in folds])
         assert sorted(tested) == list(range(len(table)))
 
 

@@ -131,6 +131,7 @@ def test_imitators_keep_their_scale_and_stay_when_only_the_classifier_learns():
     ("on_choose", "on_test", "watch", "expected"),
     [
         ([0.3, 0.2, 0.9, 0.5], [0.1, 0.3, 0.4, 0.8], True, {"last": 0.8, "chosen": 0.4, "best_on_test": 0.8}),
+        ([0.9, 0.2, 0.5, 0.4], [0.8, 0.3, 0.4, 0.6], True, {"last": 0.6, "chosen": 0.8, "best_on_test": 0.8}),
         ([0.3, 0.2, 0.9, 0.9], [0.1, 0.4, 0.2], False, {"last": 0.2, "chosen": 0.2}),
         ([0.7, 0.2, 0.5, 0.4], [0.6, 0.8], False, {"last": 0.8, "chosen": 0.6}),  # untouched is best
     ],
@@ -138,12 +139,13 @@ def test_imitators_keep_their_scale_and_stay_when_only_the_classifier_learns():
 def test_the_choice_of_the_epoch_never_sees_test(on_choose, on_test, watch, expected, monkeypatch, tmp_path):
     """Accuracies by epoch, epoch 0 the first: 4 windows choose, 6 test, which are asked where the answer is needed."""
     w = fin.cut([person()], BASE, BASE.windowing)
-    said = {4: iter(on_choose), 6: iter(on_test)}
+    said = {4: iter(on_choose[1:]), 6: iter(on_test[1:])}
     monkeypatch.setattr(fin, "accuracy", lambda net, batches: next(said[len(batches)]))
     sizes = dataclasses.replace(fin.QUICK, joint_epochs=3)
     system = fin.System(Context("fin2025", tmp_path), sizes, BASE, list(w.recordings), {"1": "seen"}, 0)
     parts = [batches_of(w, np.arange(n)) for n in (8, 4, 6)]
-    assert system._joint(FeatureImitatingNet(3, 2, 30), *parts, watch=watch) == expected
+    untouched = on_choose[0], on_test[0]
+    assert system._joint(FeatureImitatingNet(3, 2, 30), *parts, untouched, watch=watch) == expected
     assert [list(rest) for rest in said.values()] == [[], []]
 
 
@@ -203,8 +205,16 @@ def test_features_are_imitated_on_held_out_repetitions_and_people(small):
 
 
 @pytest.mark.nightly
+def test_joint_fine_tuning_beats_a_network_whose_imitators_guess(small):
+    """What imitators say of 200 ms ahead is partly wrong, and the joint step makes up for it."""
+    ahead = small.classify("unseen", 20, (0.995,), ())
+    assert ahead["first 0.995"]["chosen"][0] > ahead["untouched"][0]
+
+
+@pytest.mark.nightly
 def test_imitators_that_are_right_leave_the_classifier_as_good_as_on_true_features(small):
-    now = small.classify("unseen", 0, (), ())
+    now = small.classify("unseen", 0, (0.995,), ())
+    assert now["first 0.995"]["best_on_test"][0] >= now["first 0.995"]["chosen"][0]
     assert abs(now["untouched"][0] - now["true_features"][0]) < 0.1
 
 

@@ -397,7 +397,6 @@ class Dense(nn.Module):
 
 @pytest.mark.slow
 def test_two_processes_end_in_the_weights_of_one(tmp_path):
-    pytest.importorskip("accelerate")
     script = tmp_path / "script.py"
     script.write_text(SHARED)
     with socket.socket() as s:

@@ -18,7 +18,7 @@ from myograph._sums import Layout, Recipe, Sums, recipe_of, scattered, segments,
 from myograph.errors import ConfigError, ShapeError, SignalError, unknown_name
 from myograph.features import FEATURES, Feature, resolve
 from myograph.features._base import check_level
-from myograph.windows import Windows
+from myograph.windows import Windows, distinct
 
 BATCH_BYTES = 1 << 21  # of gathered samples in float64, so that what is computed from them stays in the caches
 CHUNK = 640  # windows summed at once: more lose their place in the second-level cache, fewer pay for more calls
@@ -162,7 +162,7 @@ def sources(X: Windows | np.ndarray, rate_hz: float | None) -> list[Stretch | Ba
     for recording, where, start in X.by_recording():
         lengths = stop[where] - start
         one_channel = (channel[where] >= 0).any()
-        for length in lengths[:1] if (lengths == lengths[0]).all() else np.unique(lengths):
+        for length in distinct(lengths):
             mine = lengths == length
             of = channel[where[mine]] if one_channel else None
             found.append(Stretch(recording.signal, start[mine], int(length), where[mine], of, recording.rate_hz))

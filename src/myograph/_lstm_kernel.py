@@ -121,20 +121,14 @@ def _times(builder: Any, n: Any, stride: Any) -> list[Any]:
     return [builder.mul(_INDEX(i), stride) for i in range(n)]
 
 
-def _products(
-    builder: Any,
-    sums: list[list[Any]],
-    rows: _Memory,
-    at: list[Any],
-    weights: _Memory,
-    n: Any,
-    step: int,
-    apart: list[Any],
-) -> None:
-    """sums[r][g] += sum over k < n of rows[at[r] + k] * weights[k * step + apart[g] :][:16]."""
+def _products(builder: Any, sums: list[list[Any]], rows: _Memory, at: list[Any], weights: _Memory, n: Any) -> None:
+    """sums[r][g] += sum over k < n of rows[at[r] + k] * weights[(k * len(sums[r]) + g) * 16 :]."""
+    width = len(sums[0]) * LANES
     with cgutils.for_range(builder, n) as loop:
-        k = builder.mul(loop.index, _INDEX(step))
-        vectors = [weights.load(builder.add(k, place)) for place in apart]
+        vectors = [
+            weights.load(builder.add(builder.mul(loop.index, _INDEX(width)), _INDEX(g * LANES)))
+            for g in range(len(sums[0]))
+        ]
         for r, mine in enumerate(sums):
             value = rows.spread(builder.add(at[r], loop.index))
             for total, vector in zip(mine, vectors):
@@ -171,12 +165,11 @@ def _cell(typing, x, x_at, x_row, n_in, h, h_at, h_row, n_h, weights, w_at, bias
             first = bias.load(g * LANES)
             for mine in sums:
                 builder.store(first.value, mine[g])
-        apart = [_INDEX(g * LANES) for g in range(4)]
-        _products(builder, sums, x, _times(builder, _HALF, x_row), weights, n_in, 4 * LANES, apart)
+        _products(builder, sums, x, _times(builder, _HALF, x_row), weights, n_in)
         recurrent = _Memory.__new__(_Memory)
         recurrent.b = builder
         recurrent.pointer = weights._at(builder.mul(n_in, _INDEX(4 * LANES)))
-        _products(builder, sums, h, _times(builder, _HALF, h_row), recurrent, n_h, 4 * LANES, apart)
+        _products(builder, sums, h, _times(builder, _HALF, h_row), recurrent, n_h)
         places = zip(sums, _times(builder, _HALF, c_row), _times(builder, _HALF, g_row), _times(builder, _HALF, h_row))
         for mine, c_at, g_at, o_at in places:
             i, f, g, o = (_Vector(builder, builder.load(total)) for total in mine)
@@ -222,45 +215,23 @@ def _back(typing, slope, s_at, s_row, dh, dh_at, dc, dc_at, old, old_at, new, ne
     ), build  # fmt: skip
 
 
-def _multiply(blocks: int):
-    @intrinsic
-    def multiply(typing, rows, r_at, r_row, n, weights, w_at, out, o_at, o_row, more):
-        """out[r, :16 * blocks] = rows[r, :n] @ weights (blocks, n, 16) of the ROWS rows of a tile; where `more`, added
-        to what is there."""
+@intrinsic
+def _multiply(typing, rows, r_at, r_row, n, weights, w_at, out, o_at, o_row, more):
+    """out[r, :16] = rows[r, :n] @ weights (n, 16) of the ROWS rows of a tile; where `more`, added to what is there."""
 
-        def build(context, builder, sig, args):
-            rows, r_row, n, weights, out, o_row, more = _arguments(context, builder, sig, args)
-            zero = ir.Constant(_REALS, [0.0] * LANES)
-            places = [
-                [builder.add(at, _INDEX(g * LANES)) for g in range(blocks)] for at in _times(builder, ROWS, o_row)
-            ]
-            sums = [[cgutils.alloca_once(builder, _REALS) for _ in range(blocks)] for _ in range(ROWS)]
-            for mine, where in zip(sums, places):
-                for total, place in zip(mine, where):
-                    builder.store(builder.select(more, out.load(place).value, zero), total)
-            apart = _times(builder, blocks, builder.mul(n, _INDEX(LANES)))
-            _products(builder, sums, rows, _times(builder, ROWS, r_row), weights, n, LANES, apart)
-            for mine, where in zip(sums, places):
-                for total, place in zip(mine, where):
-                    out.store(place, _Vector(builder, builder.load(total)))
-            return context.get_dummy_value()
+    def build(context, builder, sig, args):
+        rows, r_row, n, weights, out, o_row, more = _arguments(context, builder, sig, args)
+        zero = ir.Constant(_REALS, [0.0] * LANES)
+        sums = [[cgutils.alloca_once(builder, _REALS)] for _ in range(ROWS)]
+        places = _times(builder, ROWS, o_row)
+        for mine, at in zip(sums, places):
+            builder.store(builder.select(more, out.load(at).value, zero), mine[0])
+        _products(builder, sums, rows, _times(builder, ROWS, r_row), weights, n)
+        for mine, at in zip(sums, places):
+            out.store(at, _Vector(builder, builder.load(mine[0])))
+        return context.get_dummy_value()
 
-        return types.none(rows, r_at, r_row, n, weights, w_at, out, o_at, o_row, more), build
-
-    return multiply
-
-
-_multiply_1, _multiply_2 = _multiply(1), _multiply(2)
-
-
-@njit(nogil=True, error_model="numpy", inline="always")
-def _all_columns(rows, r_at, n, weights, w_at, blocks, out, o_at, o_row, more):
-    """out[r, : 16 * blocks] = rows[r, :n] @ weights (blocks, n, 16), two blocks at a time to keep the processor busy."""
-    for block in range(0, blocks - 1, 2):
-        _multiply_2(rows, r_at, n, n, weights, w_at + block * n * 16, out, o_at + 16 * block, o_row, more)
-    if blocks % 2:
-        block = blocks - 1
-        _multiply_1(rows, r_at, n, n, weights, w_at + block * n * 16, out, o_at + 16 * block, o_row, more)
+    return types.none(rows, r_at, r_row, n, weights, w_at, out, o_at, o_row, more), build
 
 
 def _outer(count: int):
@@ -379,10 +350,13 @@ def backward(slope, x, out, cells, gates, to_h, to_x, reverse, steps, rows, n_in
                             dgates, mine + 64 * block,
                         )  # fmt: skip
                     if step:
-                        _all_columns(dgates, mine, wide, to_h, way * blocks * wide * 16, blocks, dh, 0, width, False)
-                    x_at = (t * rows + row) * 16 * blocks_in
-                    w_at = way * blocks_in * wide * 16
-                    _all_columns(dgates, mine, wide, to_x, w_at, blocks_in, dx, x_at, 16 * blocks_in, way > 0)
+                        for block in range(blocks):
+                            w_at = (way * blocks + block) * wide * 16
+                            _multiply(dgates, mine, wide, wide, to_h, w_at, dh, 16 * block, width, False)
+                    for block in range(blocks_in):
+                        w_at = (way * blocks_in + block) * wide * 16
+                        x_at = (t * rows + row) * 16 * blocks_in + 16 * block
+                        _multiply(dgates, mine, wide, wide, to_x, w_at, dx, x_at, 16 * blocks_in, way > 0)
                 n = end - begin
                 t = start + sign * begin
                 skip = 1 if begin == 0 else 0  # the first step had no output before it

@@ -137,6 +137,7 @@ class _Layer(torch.autograd.Function):
         dw = torch.from_numpy(sum(parts[1:], parts[0])).transpose(1, 2).unflatten(1, (-1, 4, LANES))
         dw = dw.transpose(1, 2).flatten(2, 3)[:, :, :n_h].flatten(1, 2)  # (direction, 4 hidden, bias and columns)
         dx = dx[..., :n_in] if ctx.needs_input_grad[0] else None
+        # Both biases have the same gradient, each in memory of its own: clipping changes gradients in place.
         each = [(d[:, 1 : 1 + n_in], d[:, 1 + n_in : 1 + n_in + n_h], d[:, 0], d[:, 0].clone()) for d in dw]
         return dx, None, *itertools.chain.from_iterable(each)
 

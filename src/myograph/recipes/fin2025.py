@@ -399,26 +399,32 @@ class System:
             net.feature_scale.copy_(trained.feature_scale)
             imitation = self._imitation(p, epochs=0, **self.sizes.shadow)
             imitation(net, train, self.seed)
+            untouched = accuracy(net, choose), accuracy(net, test)
             result: dict[str, Any] = {
                 "true_features": accuracy_on_true_features(imitation, net, test),
-                "untouched": accuracy(net, test),
+                "untouched": untouched[1],
             }
             rng = np.random.default_rng(self.seed)
             for share in shares:
                 part, _ = self._batches(windows, first_share(windows, rows["train"], share))
-                result[f"first {share}"] = self._joint(net, part, choose, test, watch=p == 0 and share == SHARES[-1])
+                result[f"first {share}"] = self._joint(
+                    net, part, choose, test, untouched, watch=p == 0 and share == SHARES[-1]
+                )
             for share in random_shares:
                 drawn = rng.permutation(rows["train"])[: max(round(share * len(rows["train"])), 2)]
                 part, _ = self._batches(windows, np.sort(drawn))
-                result[f"random {share}"] = self._joint(net, part, choose, test)
+                result[f"random {share}"] = self._joint(net, part, choose, test, untouched)
             if p == 0:
-                result["from_chance"] = self._joint(fresh, train, choose, test)
+                untrained = accuracy(fresh, choose), accuracy(fresh, test)
+                result["from_chance"] = self._joint(fresh, train, choose, test, untrained)
         return result
 
-    def _joint(self, net: Any, train: Any, choose: Any, test: Any, watch: bool = False) -> dict[str, float]:
+    def _joint(
+        self, net: Any, train: Any, choose: Any, test: Any, untouched: tuple[float, float], watch: bool = False
+    ) -> dict[str, float]:
         """Train imitators and classifier together; accuracy on test after the last epoch, after the epoch that is best
-        on `choose` (the latest of equals; epoch 0 is the network untouched) and, where `watch`, after the epoch that is
-        best on test."""
+        on `choose` (the latest of equals) and, where `watch`, after the epoch that is best on test. Epoch 0 is the
+        network untouched, whose accuracies on choose and test are given."""
         from myograph._loop import CrossEntropy, Plan, Trainer
 
         net = copy.deepcopy(net) if self.sizes.share_channels else apart(net)
@@ -432,8 +438,8 @@ class System:
             layers={"imitators": {"lr": 1e-3, "weight_decay": 2e-5}},
             seed=self.seed,
         )
-        highest, on_test = accuracy(net, choose), [accuracy(net, test)]
-        found = {"chosen": on_test[0]}
+        highest, on_test = untouched[0], [untouched[1]]
+        found = {"chosen": untouched[1]}
         for row in Trainer(net, plan, CrossEntropy(), train.device).run(train):
             on_choose = accuracy(net, choose)
             if watch or on_choose >= highest or row["epoch"] == plan.epochs:
@@ -441,7 +447,7 @@ class System:
             if on_choose >= highest:
                 highest, found["chosen"] = on_choose, on_test[-1]
         found["last"] = on_test[-1]
-        return {**found, "best_on_test": max(on_test[1:])} if watch else found
+        return {**found, "best_on_test": max(on_test)} if watch else found
 
 
 def others(
