@@ -41,6 +41,7 @@ from myograph.errors import ShapeError
 from myograph.estimators import Features
 from myograph.imitation import FeatureImitatingNet
 from myograph.models import MODELS
+from myograph.models._depthwise import Depthwise
 from myograph.training import NeuralClassifier
 
 # name: model, options of the estimator, (channels, samples, classes), windows, batch, bar
@@ -115,7 +116,23 @@ class PlainM5(nn.Sequential):
         return super().forward(x.transpose(1, 2).reshape(len(x), 1, -1, 1))
 
 
-PLAIN = {"fin_lstm": PlainImitator, "muscle_cnn_lstm": PlainHybrid, "m5": PlainM5}
+def plain_mobilenet(n_outputs: int) -> nn.Module:
+    """MobileNetV2 of torch's layers alone."""
+    net = MODELS.create("mobilenet_v2", n_channels=192, n_classes=n_outputs, n_samples=1, grid=(8, 24))
+    for layer in list(net.modules()):
+        for name, part in layer.named_children():
+            if isinstance(part, Depthwise):
+                n = part.in_channels
+                setattr(layer, name, nn.Conv2d(n, n, part.kernel_size, part.stride, part.padding, groups=n, bias=False))
+    return net
+
+
+PLAIN = {
+    "fin_lstm": PlainImitator,
+    "m5": PlainM5,
+    "mobilenet_v2": plain_mobilenet,
+    "muscle_cnn_lstm": PlainHybrid,
+}
 
 
 class PlainJoint(nn.Module):

@@ -103,13 +103,13 @@ def _backward(slopes, route, scale, low, pool, dx):
     none = np.float32(0)
     for b in range(rows):
         for t in range(length):
-            from_, way, to, other = slopes[b, t], route[b, t], dx[b, pool * t], dx[b, pool * t + pool - 1]
-            if pool == 1:
-                for c in range(planes):
-                    to[c] = from_[c] * (scale if way[c] == 1 else (low if way[c] == 3 else none))
-            else:
-                for c in range(planes):
-                    to[c] = from_[c] * (scale if way[c] == 1 else (low if way[c] == 3 else none))
-                    other[c] = from_[c] * (scale if way[c] == 5 else (low if way[c] == 7 else none))
+            from_, way = slopes[b, t], route[b, t]
+            for second in range(pool):
+                to = dx[b, pool * t + second]
+                positive, negative = np.uint8(1 + 4 * second), np.uint8(3 + 4 * second)
+                for c in range(planes):  # two selects, not one inside the other: only so is the loop vectorised
+                    factor = scale if way[c] == positive else none
+                    factor = low if way[c] == negative else factor
+                    to[c] = from_[c] * factor
         for t in range(pool * length, dx.shape[1]):
             dx[b, t] = none

@@ -7,13 +7,13 @@ GPU, in an export, in another precision, for a few windows without gradients) to
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from myograph.models._parts import in_threads
 
 LANES, TILE = 16, 8  # units and rows are padded to the kernel's registers and tiles
 _KINDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -106,7 +106,7 @@ class _Layer(torch.autograd.Function):
         def run(first: int, last: int) -> None:
             _lstm_kernel.forward(*before, flags, steps, rows, n_in, n_h, first, last, *after)
 
-        _in_threads(run, rows // TILE, weights.numel() * steps * rows)
+        in_threads(run, rows // TILE, weights.numel() * steps * rows // WORTH)
         ctx.save_for_backward(x, w_in, w_h, out, cells, gates)
         ctx.reverse = reverse
         return out if width == n_h else out.unflatten(2, (ways, width))[..., :n_h].flatten(2)
@@ -133,7 +133,7 @@ class _Layer(torch.autograd.Function):
             _lstm_kernel.backward(*known, *sizes, first, last, zeros, slopes, part.reshape(-1))
             return part
 
-        parts = _in_threads(run, rows // TILE, 2 * (to_h.numel() + to_x.numel()) * steps * rows)
+        parts = in_threads(run, rows // TILE, 2 * (to_h.numel() + to_x.numel()) * steps * rows // WORTH)
         dw = torch.from_numpy(sum(parts[1:], parts[0])).transpose(1, 2).unflatten(1, (-1, 4, LANES))
         dw = dw.transpose(1, 2).flatten(2, 3)[:, :, :n_h].flatten(1, 2)  # (direction, 4 hidden, bias and columns)
         dx = dx[..., :n_in] if ctx.needs_input_grad[0] else None
@@ -156,14 +156,3 @@ def _blocks(w: Tensor) -> Tensor:
     """(direction, 4 hidden, column) to (direction, gate, block, lane, column), padded with zeros."""
     w = w.unflatten(1, (4, -1))
     return nn.functional.pad(w, (0, 0, 0, -w.shape[2] % LANES)).unflatten(2, (-1, LANES))
-
-
-def _in_threads(run: Callable[[int, int], Any], tiles: int, products: int) -> list[Any]:
-    """What run(first, last) returns for parts of all tiles, shared among as many threads as torch uses and it is worth."""
-    n = max(1, min(torch.get_num_threads(), tiles, products // WORTH))
-    edges = [tiles * i // n for i in range(n + 1)]
-    if n == 1:
-        return [run(0, tiles)]
-    with ThreadPoolExecutor(n - 1) as pool:  # new threads take over how this one treats denormal numbers
-        others = [pool.submit(run, a, b) for a, b in itertools.pairwise(edges[1:])]
-        return [run(edges[0], edges[1]), *(other.result() for other in others)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -114,3 +116,14 @@ class TimeMajor(Expect):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.flatten(super().forward(x).transpose(1, 2), 1)[:, None, :, None]
+
+
+def in_threads(run: Callable[[int, int], Any], n: int, worth: int) -> list[Any]:
+    """What run(first, last) returns for parts of range(n), in as many threads as torch uses and `worth` at most."""
+    threads = max(1, min(torch.get_num_threads(), n, worth))
+    if threads == 1:
+        return [run(0, n)]
+    edges = [n * i // threads for i in range(threads + 1)]
+    with ThreadPoolExecutor(threads - 1) as pool:  # new threads take over how this one treats denormal numbers
+        others = [pool.submit(run, a, b) for a, b in itertools.pairwise(edges[1:])]
+        return [run(edges[0], edges[1]), *(other.result() for other in others)]

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from myograph.errors import ConfigError, ShapeError
 from myograph.models import MODELS
+from myograph.models._depthwise import Depthwise
 from myograph.models._parts import Expect
 from myograph.recording import Layout
 
@@ -65,9 +66,8 @@ def grid_of(model: str, n_channels: int, grid: tuple[int, int] | None, layout: L
     return int(grid[0]), int(grid[1])
 
 
-def _norm(inputs: int, planes: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    conv = nn.Conv2d(inputs, planes, kernel, stride, kernel // 2, groups=groups, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(planes))
+def _norm(inputs: int, planes: int, kernel: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(inputs, planes, kernel, padding=kernel // 2, bias=False), nn.BatchNorm2d(planes))
 
 
 class InvertedResidual(nn.Module):
@@ -79,7 +79,7 @@ class InvertedResidual(nn.Module):
         self.body = nn.Sequential(
             _norm(inputs, inner, 1),
             nn.ReLU(inplace=True),
-            _norm(inner, inner, 3, stride, inner),
+            nn.Sequential(Depthwise(inner, 3, stride), nn.BatchNorm2d(inner)),
             nn.ReLU(inplace=True),
             _norm(inner, planes, 1),
         )
