@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -152,6 +154,39 @@ def test_an_error_in_any_thread_comes_out(windows, names, n_jobs, monkeypatch):
     right = Features(["MAV", "MDWT"], n_jobs=n_jobs).transform(windows)
     monkeypatch.undo()
     np.testing.assert_allclose(right, Features(["MAV", "MDWT"]).transform(windows), rtol=1e-12)
+
+
+def many_windows(seed):
+    signal = np.random.default_rng(seed).standard_normal((3, 30_000))
+    return Windows.cut(Recording(signal, 1000.0, np.zeros(30_000, int), "1"), Windowing(100, 20))
+
+
+def test_transforms_at_the_same_time_do_not_mix():
+    """They share threads, and the memory that earlier ones left."""
+    features, several = Features(["HTD", "VAR"], n_jobs=2), [many_windows(seed) for seed in range(4)]
+    alone = [Features(["HTD", "VAR"]).transform(w) for w in several]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            for found, wanted in zip(pool.map(features.transform, several), alone):
+                np.testing.assert_allclose(found, wanted, rtol=1e-12)
+
+
+def transformed(queue, windows):
+    queue.put(Features("HTD", n_jobs=2).transform(windows))
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_process_has_threads_of_its_own():
+    windows = many_windows(0)
+    wanted = Features("HTD", n_jobs=2).transform(windows)  # so that there are threads, which a fork does not take along
+    fork = multiprocessing.get_context("fork")
+    queue = fork.SimpleQueue()
+    child = fork.Process(target=transformed, args=(queue, windows))
+    child.start()
+    np.testing.assert_array_equal(queue.get(), wanted)
+    child.join(30)
+    assert child.exitcode == 0
 
 
 def test_no_windows_give_no_rows(windows):

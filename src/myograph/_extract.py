@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from myograph.windows import Windows, distinct
 
 BATCH_BYTES = 1 << 21  # of gathered samples in float64, so that what is computed from them stays in the caches
 CHUNK = 640  # windows summed at once: more lose their place in the second-level cache, fewer pay for more calls
-PIECE = 128  # windows that are worth a thread
+PIECE = 128  # windows that are worth a task of their own
 MANY = 32  # grids a recording; with more than these, of few windows each, windows are summed one by one
 
 
@@ -242,28 +243,30 @@ def _threads(n_jobs: int) -> int:
 
 
 def _run(tasks: list[Callable[[], None]], threads: int) -> None:
-    """Do the tasks in so many threads, of which the caller's is one; raises the first error of any.
-
-    Plain threads: a pool costs four times as much to start, as long as a recording of a minute takes.
-    """
+    """Do the tasks in so many threads, of which the caller's is one; raises the first error of any."""
     waiting = iter(tasks)
-    errors: list[BaseException] = []
 
     def work() -> None:
-        try:
-            for task in waiting:
-                task()
-        except BaseException as error:
-            errors.append(error)
+        for task in waiting:
+            task()
 
-    others = [threading.Thread(target=work, daemon=True) for _ in range(min(threads, len(tasks)) - 1)]
-    for thread in others:
-        thread.start()
-    work()
-    for thread in others:
-        thread.join()
-    if errors:
-        raise errors[0]
+    others = [_pool().submit(work) for _ in range(min(threads, len(tasks)) - 1)]
+    try:
+        work()
+    finally:  # whoever has begun writes to the caller's array; the others are not needed any more
+        errors = [other.exception() for other in others if not other.cancel()]
+    for error in filter(None, errors):
+        raise error
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    """Kept, for starting a thread takes as long as a twentieth of a recording of two minutes."""
+    return ThreadPoolExecutor(os.cpu_count() or 1, "myograph-features")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a child has the pool and none of its threads
 
 
 def routes(wanted: Sequence[Request], part: Stretch | Batch) -> tuple[list[int], list[int]]:
@@ -293,15 +296,18 @@ def layout_of(wanted: Sequence[Request], rate_hz: float | None) -> tuple[Layout,
 
 
 def _pieces(part: Stretch | Batch, n_jobs: int) -> Iterator[Stretch | Batch]:
-    """The windows in order of their start, in as many pieces as there are threads if they are worth it."""
+    """The windows in order of their start; for several threads in pieces, two a thread if they are worth it. Later
+    pieces are smaller, so that a faster processor does more and all end together."""
     if isinstance(part, Batch):
         yield from part.batches()
         return
     ordered = part if (np.diff(part.start) >= 0).all() else part[np.argsort(part.start, kind="stable")]
-    threads = _threads(n_jobs)
-    size = len(ordered.start) if threads == 1 else max(PIECE, -(-len(ordered.start) // threads))
-    for first in range(0, len(ordered.start), size):
-        yield ordered[first : first + size]
+    n, threads = len(ordered.start), _threads(n_jobs)
+    count = 1 if threads == 1 else max(1, min(2 * threads, n // PIECE))
+    ends = np.cumsum(np.linspace(2.5, 1.0, count))
+    edges = [0, *np.rint(n * ends / ends[-1]).astype(int).tolist()]
+    for first, end in pairwise(edges):
+        yield ordered[first:end]
 
 
 def _sum(piece: Stretch | Batch, layout: Layout, put: Callable[..., None]) -> None:
