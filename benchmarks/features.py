@@ -24,7 +24,7 @@ os.environ.update(ONE_THREAD)
 import numpy as np
 
 from myograph import Recording, Windowing, Windows
-from myograph._extract import CHUNK
+from myograph._extract import at_once
 from myograph._sums import RECIPES, Layout, walk
 from myograph.estimators import Features
 
@@ -108,7 +108,9 @@ def alone(recording: Recording) -> list[Row]:
 
     def sums(step: int) -> float:
         def work():
-            for _ in walk(layout, signal, np.arange(0, signal.shape[1] - LENGTH + 1, step), LENGTH, step, CHUNK):
+            for _ in walk(
+                layout, signal, np.arange(0, signal.shape[1] - LENGTH + 1, step), LENGTH, step, at_once(12, step)
+            ):
                 pass
 
         return cpu_s(work)

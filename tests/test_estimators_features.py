@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks
 
 from myograph import Recording, Windowing, Windows, WithinSubject
+from myograph._extract import at_once
 from myograph.errors import ConfigError, ShapeError, SignalError, UnknownNameError
 from myograph.estimators import Features
 from myograph.features import FEATURES
@@ -169,6 +170,27 @@ def test_transforms_at_the_same_time_do_not_mix():
         for _ in range(5):
             for found, wanted in zip(pool.map(features.transform, several), alone):
                 np.testing.assert_allclose(found, wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("n_channels", "step_ms", "most"), [(100, 10, 122), (300, 10, 64), (2, 400, 200), (2, 5, 640)])
+def test_where_one_part_of_the_windows_ends_and_the_next_begins_shows_nowhere(n_channels, step_ms, most):
+    assert at_once(n_channels, step_ms) == most
+    n = step_ms * (2 * most + 7) + 100
+    signal = np.random.default_rng(0).standard_normal((n_channels, n))
+    windows = Windows.cut(Recording(signal, 1000.0, np.zeros(n, int), "1"), Windowing(100, step_ms))
+    found = Features(["VAR", "ZC", "SSC", "WL"], n_jobs=2).transform(windows)
+    assert len(found) == 2 * most + 8
+    wanted = np.concatenate(
+        [Features(["VAR", "ZC", "SSC", "WL"]).transform(w) for w in np.split(windows.batch(), most + 4)]
+    )
+    np.testing.assert_allclose(found, wanted, rtol=1e-10)
+
+
+def test_a_stream_of_features_that_need_the_samples_gives_the_offline_rows():
+    signal = np.random.default_rng(0).standard_normal((2, 1000))
+    windows = Windows.cut(Recording(signal, 1000.0, np.zeros(1000, int), "1"), Windowing(100, 50))
+    stream = Features("MDF", rate_hz=1000.0).stream(1000.0, 2, Windowing(100, 50))
+    np.testing.assert_allclose(stream.push(signal), Features("MDF").transform(windows), rtol=1e-12)
 
 
 def transformed(queue, windows):

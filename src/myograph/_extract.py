@@ -22,7 +22,6 @@ from myograph.features._base import check_level
 from myograph.windows import Windows, distinct
 
 BATCH_BYTES = 1 << 21  # of gathered samples in float64, so that what is computed from them stays in the caches
-CHUNK = 640  # windows summed at once: more lose their place in the second-level cache, fewer pay for more calls
 PIECE = 128  # windows that are worth a task of their own
 MANY = 32  # grids a recording; with more than these, of few windows each, windows are summed one by one
 
@@ -310,6 +309,12 @@ def _pieces(part: Stretch | Batch, n_jobs: int) -> Iterator[Stretch | Batch]:
         yield ordered[first:end]
 
 
+def at_once(n_channels: int, step: int) -> int:
+    """Windows that are summed at once: their sums stay in a processor's own cache, and reading their samples takes
+    longer than the call."""
+    return min(640, max(64, 12_288 // n_channels), max(200, 40_000 // step))
+
+
 def _sum(piece: Stretch | Batch, layout: Layout, put: Callable[..., None]) -> None:
     if isinstance(piece, Batch):
         # Windows that come one by one are one long window of many channels.
@@ -334,11 +339,11 @@ def _sum(piece: Stretch | Batch, layout: Layout, put: Callable[..., None]) -> No
         put(piece.row[mine], None if channel is None else channel[mine], sums[:, which], piece.length)
 
     if len(found) > MANY and len(start) < 4 * len(found):
-        for here, sums in scattered(layout, signal, start, piece.length, CHUNK):
+        for here, sums in scattered(layout, signal, start, piece.length, at_once(len(signal), piece.length)):
             put_here(here, sums)
         return
     for segment in found:
-        for here, sums in walk(layout, signal, start[segment], piece.length, step, CHUNK):
+        for here, sums in walk(layout, signal, start[segment], piece.length, step, at_once(len(signal), step)):
             put_here(slice(segment.start + here.start, segment.start + here.stop), sums)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from myograph._extract import CHUNK, Batch, Request, layout_of, routes, together
+from myograph._extract import Batch, Request, at_once, layout_of, routes, together
 from myograph._simd import as_signal
 from myograph._sums import Grid, Sums
 from myograph.errors import ShapeError, SignalError, WindowError
@@ -39,9 +39,10 @@ class FeatureStream:
         fast, self._slow = routes(wanted, Batch(np.empty((0, n_channels, self.length)), np.empty(0), rate_hz))
         self._fast = fast
         self._together = together([wanted[i] for i in self._slow], rate_hz)
+        self._most = at_once(n_channels, self.step)
         if fast:
             layout, self._recipes = layout_of([wanted[i] for i in fast], rate_hz)
-            self._grid = Grid(layout, n_channels, self.length, self.step, CHUNK)
+            self._grid = Grid(layout, n_channels, self.length, self.step, self._most)
             self._place = layout
         # The samples that windows to come still need, and two before them, which differences reach back to.
         self._held = np.zeros((n_channels, 4 * (self.length + self.step) + 2))
@@ -75,7 +76,7 @@ class FeatureStream:
             self._hold(chunk[:, first : first + room])
             ready = (self._n_held - self._next - self.length) // self.step + 1
             while ready > 0:
-                m = min(ready, CHUNK)
+                m = min(ready, self._most)
                 rows.append(self._rows(m))
                 ready -= m
         if len(rows) == 1:
