@@ -12,7 +12,7 @@ from myograph.datasets.simulated import Simulated
 from myograph.errors import ConfigError, DataError, ResultsError
 from myograph.protocols import LeakyShuffledWindows, WithinSubject
 from myograph.recipes import Published, Recipe
-from myograph.reproduction import REPRODUCTIONS, Context, Row, load_result, reproduce, shown, write_markdown
+from myograph.reproduction import REPRODUCTIONS, Context, Row, counted, load_result, reproduce, shown, write_markdown
 from myograph.results import only_run_in
 
 TINY = Simulated(n_subjects=2, n_gestures=3, n_repetitions=3, hold_s=1.0, rest_s=0.5)
@@ -220,3 +220,10 @@ def test_the_page_names_the_data_of_a_section_once_or_row_by_row(system, tmp_pat
     assert one.count("Ran on simulated (a).") == one.count("simulated (a)") == 1
     assert "Ran on" not in two
     assert re.findall(r"<td class=\"wrap\">(.+?)</td>", two) == ["simulated (b)", "real (c)"]
+
+
+@pytest.mark.parametrize(
+    ("n", "over", "text"), [(1, "folds", "1 fold"), (4, "folds", "4 folds"), (1, "later days", "1 later day")]
+)
+def test_one_is_not_several(n, over, text):
+    assert counted({"ours": {"n": n}, "over": over}) == text

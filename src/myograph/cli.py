@@ -160,7 +160,7 @@ def reproduce(
 
 def show_reproduction(result: dict[str, Any]) -> None:
     """A reproduction's rows as a table."""
-    from myograph.reproduction import shown
+    from myograph.reproduction import counted, shown
 
     table = Table("setting", "paper", "ours", "honest", "n", title=result["title"])
     for row in result["rows"]:
@@ -171,7 +171,7 @@ def show_reproduction(result: dict[str, Any]) -> None:
             f"{paper['value']}" if paper else "",
             f"[bold red]LEAKY[/bold red] {ours}" if row["leaky"] else ours,
             f"[green]{shown(row['honest_summary'], row['unit'])}[/green]" if row["honest_summary"] else "",
-            f"{row['ours']['n']} {row['over']}",
+            counted(row),
         )
     out.print(table)
     out.print("ran on:", "; ".join(dict.fromkeys(row["data"] for row in result["rows"])), highlight=False)

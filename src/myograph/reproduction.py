@@ -286,6 +286,7 @@ def write_page(results: Sequence[dict[str, Any]], path: Path) -> None:
 
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["shown"] = shown
+    environment.filters["counted"] = counted
     environment.filters["finished_on"] = finished_on
     environment.filters["lines"] = lambda figure: Markup(_charts.lines(figure))
     environment.filters["matrix"] = lambda figure: Markup(_charts.matrix(np.array(figure["matrix"]), figure["labels"]))
@@ -323,9 +324,7 @@ def write_markdown(results: Sequence[dict[str, Any]], path: Path) -> None:
             ours = ("**LEAKY** " if row["leaky"] else "") + shown(row["ours"], row["unit"])
             honest = shown(row["honest_summary"], row["unit"]) if row["honest_summary"] else ""
             note = f" ({row['note']})" if row["note"] else ""
-            lines.append(
-                f"| {row['setting']}{note} | {paper} | {ours} | {honest} | {row['ours']['n']} {row['over']} | {row['data']} |"
-            )
+            lines.append(f"| {row['setting']}{note} | {paper} | {ours} | {honest} | {counted(row)} | {row['data']} |")
     write_atomically(path, lambda to: Path(to).write_text("\n".join(lines) + "\n", encoding="utf-8"))
 
 
@@ -345,6 +344,12 @@ def shown(found: dict[str, Any], unit: str) -> str:
         text += f" ± {scale * found['std']:.{digits}f}"
         text += f" ({scale * found['low']:.{digits}f} to {scale * found['high']:.{digits}f})"
     return text + (f" {unit}" if unit not in ("%", "") else "")
+
+
+def counted(row: dict[str, Any]) -> str:
+    """`4 folds`, `1 fold`: of how many what a row's figure is the mean."""
+    n, over = row["ours"]["n"], row["over"]
+    return f"{n} {over.removesuffix('s') if n == 1 else over}"
 
 
 def _paper(row: dict[str, Any]) -> str:
