@@ -107,10 +107,10 @@ def alone(recording: Recording) -> list[Row]:
     layout = Layout([RECIPES[name] for name in TEN], [0.0, 0.0, 10.0, 0.0])
 
     def sums(step: int) -> float:
+        start, most = np.arange(0, signal.shape[1] - LENGTH + 1, step), at_once(len(signal), step)
+
         def work():
-            for _ in walk(
-                layout, signal, np.arange(0, signal.shape[1] - LENGTH + 1, step), LENGTH, step, at_once(12, step)
-            ):
+            for _ in walk(layout, signal, start, LENGTH, step, most):
                 pass
 
         return cpu_s(work)

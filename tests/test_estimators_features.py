@@ -163,7 +163,7 @@ def many_windows(seed):
 
 
 def test_transforms_at_the_same_time_do_not_mix():
-    """They share threads, and the memory that earlier ones left."""
+    """They share threads."""
     features, several = Features(["HTD", "VAR"], n_jobs=2), [many_windows(seed) for seed in range(4)]
     alone = [Features(["HTD", "VAR"]).transform(w) for w in several]
     with ThreadPoolExecutor(4) as pool:

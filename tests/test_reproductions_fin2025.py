@@ -219,7 +219,7 @@ def test_imitators_that_are_right_leave_the_classifier_as_good_as_on_true_featur
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(1800)
 def test_joint_fine_tuning_beats_the_network_untouched(tmp_path):
     """The quick run's people and sizes, mean over people and four seeds: one seed's gain is anything from 0 to 8 points
     (four people of some 230 test windows), and changes with rounding."""

@@ -149,30 +149,6 @@ class Layout:
         self.kinds, self.rows = np.array(groups, np.int64).T.copy()
 
 
-_kept: list[np.ndarray] = []
-KEPT, KEPT_BYTES = 4, 4 << 20
-
-
-def borrowed(n: int) -> np.ndarray:
-    """(n,) float64, not set, of memory that was given back before: new memory took a thread a fifth of its time."""
-    try:
-        found = _kept.pop()
-    except IndexError:
-        return np.empty(n)
-    if n <= len(found) < 4 * n:
-        return found[:n]
-    if len(found) > n:  # else it is too small for what is done now, and makes place
-        give_back(found)
-    return np.empty(n)
-
-
-def give_back(memory: np.ndarray) -> None:
-    """Keep what was borrowed for the next who asks, unless it is large or there is enough."""
-    whole = memory if memory.base is None else memory.base
-    if len(_kept) < KEPT and whole.nbytes <= KEPT_BYTES:
-        _kept.append(whole)
-
-
 class Grid:
     """Sums of windows at a fixed step over one signal, a number of windows at a time, each sample read once.
 
@@ -189,19 +165,16 @@ class Grid:
         # A second difference reaches two samples back, so the parts of a block cannot be shorter.
         self.whole = blocks == 0 or step < 2 or (tail > 0 and min(tail, step - tail) < 2)
         self.blocks, self.tail = (1, 0) if self.whole else (blocks, tail)
-        n_held = 2 + (not self.whole) + 4 * bool(self.tail)
         # What is not written before it is read is in lanes whose results are left out.
-        most = size if self.whole else size + blocks + 1
-        self._memory = borrowed(n_held * len(layout.kept) * (most + WIDTH) * n_channels)
-        parts = iter(self._memory.reshape(n_held, len(layout.kept), most + WIDTH, n_channels))
-        self._out = next(parts)
+        held = lambda blocks: np.empty((len(layout.kept), blocks + WIDTH, n_channels))  # noqa: E731
+        self._out = held(size)
         if self.whole:
-            self._spare = next(parts)
+            self._spare = held(size)
         else:
-            self._inner, self._full = next(parts), next(parts)
+            self._inner, self._full = held(size + blocks), held(size + blocks)
         if self.tail:
-            self._head_inner, self._head_full = next(parts), next(parts)
-            self._rest, self._rest_inner = next(parts), next(parts)
+            self._head_inner, self._head_full = held(size + blocks + 1), held(size + blocks + 1)
+            self._rest, self._rest_inner = held(size + blocks), held(size + blocks)
 
     @property
     def reach(self) -> int:
@@ -296,18 +269,15 @@ def walk(
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """For windows on one grid (sorted, distinct starts): slices of them, and their sums (row, window, channel)."""
     grid = Grid(layout, signal.shape[0], length, step, min(size, (start[-1] - start[0]) // step + 1))
-    try:
-        grid.prime(signal, int(start[0]))
-        place = (start - start[0]) // step
-        n, at = int(place[-1]) + 1, int(start[0])
-        for first in range(0, n, size):
-            m = min(size, n - first)
-            sums = grid.advance(signal, at + first * step, m)
-            if n == len(start):
-                yield slice(first, first + m), sums
-                continue
-            here = slice(*np.searchsorted(place, (first, first + m)))
-            if here.start < here.stop:
-                yield here, sums if here.stop - here.start == m else sums[:, place[here] - first]
-    finally:
-        give_back(grid._memory)
+    grid.prime(signal, int(start[0]))
+    place = (start - start[0]) // step
+    n, at = int(place[-1]) + 1, int(start[0])
+    for first in range(0, n, size):
+        m = min(size, n - first)
+        sums = grid.advance(signal, at + first * step, m)
+        if n == len(start):
+            yield slice(first, first + m), sums
+            continue
+        here = slice(*np.searchsorted(place, (first, first + m)))
+        if here.start < here.stop:
+            yield here, sums if here.stop - here.start == m else sums[:, place[here] - first]

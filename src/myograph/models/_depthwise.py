@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from myograph._compiled import njit
-from myograph.models._parts import in_threads
+from myograph.models._parts import compilable, in_threads
 
 WORTH = 1 << 22  # products that are worth a thread
 
@@ -25,14 +25,8 @@ class Depthwise(nn.Conv2d):
         super().__init__(planes, planes, kernel, stride, kernel // 2, groups=planes, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        compiled = (
-            x.shape[-2] < self.kernel_size[0]
-            and x.device.type == "cpu"
-            and x.dtype == torch.float32
-            and torch.is_grad_enabled()
-            and not torch.compiler.is_compiling()
-            and not torch.is_autocast_enabled("cpu")
-        )
+        low = x.ndim == 4 and x.shape[2] < self.kernel_size[0]
+        compiled = low and torch.is_grad_enabled() and compilable(x)
         return _Depthwise.apply(x, self.weight, self.stride, self.padding) if compiled else super().forward(x)
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from myograph._compiled import njit
+from myograph.models._parts import compilable
 
 
 class Dropped(nn.Module):
@@ -34,10 +35,8 @@ class Dropped(nn.Module):
         return (
             self.training
             and self.p < 1
-            and not torch.compiler.is_compiling()
             and torch.is_grad_enabled()
-            and x.device.type == "cpu"
-            and x.dtype == torch.float32
+            and compilable(x)
             and x.ndim == 4
             and x.shape[2] == 1
             and x.shape[3] >= self.pool

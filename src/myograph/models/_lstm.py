@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from myograph.models._parts import in_threads
+from myograph.models._parts import compilable, in_threads
 
 LANES, TILE = 16, 8  # units and rows are padded to the kernel's registers and tiles
 _KINDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -58,11 +58,9 @@ class LSTM(nn.LSTM):
 
     def _compiled(self, x: Tensor) -> bool:
         return (
-            not torch.compiler.is_compiling()
-            and (torch.is_grad_enabled() or len(x) >= MANY)
-            and x.device.type == "cpu"
-            and x.dtype == self.weight_ih_l0.dtype == torch.float32
-            and not torch.is_autocast_enabled("cpu")
+            (torch.is_grad_enabled() or len(x) >= MANY)
+            and compilable(x)
+            and self.weight_ih_l0.dtype == torch.float32
             and x.numel() > 0
             and x.ndim == 3
             and x.shape[2] == self.input_size  # else torch's own code says what is wrong

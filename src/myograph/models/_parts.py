@@ -118,6 +118,16 @@ class TimeMajor(Expect):
         return torch.flatten(super().forward(x).transpose(1, 2), 1)[:, None, :, None]
 
 
+def compilable(x: Tensor) -> bool:
+    """Whether our compiled loops may take the place of torch's layers: float32 on a CPU, and no export or autocast."""
+    return (
+        x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and not torch.compiler.is_compiling()
+        and not torch.is_autocast_enabled("cpu")
+    )
+
+
 def in_threads(run: Callable[[int, int], Any], n: int, worth: int) -> list[Any]:
     """What run(first, last) returns for parts of range(n), in as many threads as torch uses and `worth` at most."""
     threads = max(1, min(torch.get_num_threads(), n, worth))
