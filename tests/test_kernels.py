@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from myograph import Recording, Windowing, Windows
 from myograph import _kernels as kernels
 from myograph import _merges as merges
-from myograph._extract import pure, requests
+from myograph._plan import pure, requests
 from myograph._sums import RECIPES, Grid, Layout, segments, walk
 from myograph.estimators import Features
 
@@ -23,7 +23,7 @@ PER_CHANNEL = [name for name in NAMES if "PHASOR" not in name]
 def expected(names, windows):
     """(window, column) by the pure functions; windows is an array (window, channel, time)."""
     wanted = requests(names, {n: o for n, o in OPTIONS.items() if n in names}, None)
-    return np.concatenate([pure(r, np.asarray(windows, np.float64), None) for r in wanted], axis=1)
+    return np.concatenate([pure(r.feature, r.parameters, np.asarray(windows, np.float64)) for r in wanted], axis=1)
 
 
 def features(names=NAMES, **more):

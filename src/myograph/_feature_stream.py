@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
 
-from myograph._extract import Batch, Request, at_once, layout_of, routes, together
+from myograph._extract import at_once
+from myograph._plan import Plan, Request
 from myograph._simd import as_signal
-from myograph._sums import Grid, Sums
-from myograph.errors import ShapeError, SignalError, WindowError
+from myograph._sums import Grid
+from myograph.errors import ShapeError, SignalError
 from myograph.windows import Windowing
 
 
@@ -26,24 +26,12 @@ class FeatureStream:
     def __init__(self, wanted: Sequence[Request], rate_hz: float, n_channels: int, windowing: Windowing):
         self.length, self.step, _ = windowing.samples(rate_hz)
         self.n_channels, self.rate_hz = n_channels, rate_hz
-        widths = [r.width(n_channels, rate_hz) for r in wanted]
-        edges = np.concatenate([[0], np.cumsum(widths)]).tolist()
-        self._columns = [slice(a, b) for a, b in itertools.pairwise(edges)]
-        self.n_features = edges[-1]
-        for r in wanted:
-            least = r.feature.shortest_window(n_channels, **r.at(rate_hz))
-            if self.length < least:
-                raise WindowError(
-                    f"{r.feature.name} needs windows of at least {least} samples, these have {self.length}"
-                )
-        fast, self._slow = routes(wanted, Batch(np.empty((0, n_channels, self.length)), np.empty(0), rate_hz))
-        self._fast = fast
-        self._together = together([wanted[i] for i in self._slow], rate_hz)
+        self._plan = Plan(wanted, n_channels, self.length, rate_hz)
+        self.n_features = self._plan.n_columns
         self._most = at_once(n_channels, self.step)
-        if fast:
-            layout, self._recipes = layout_of([wanted[i] for i in fast], rate_hz)
-            self._grid = Grid(layout, n_channels, self.length, self.step, self._most)
-            self._place = layout
+        self._grid = None
+        if self._plan.layout is not None:
+            self._grid = Grid(self._plan.layout, n_channels, self.length, self.step, self._most)
         # The samples that windows to come still need, and two before them, which differences reach back to.
         self._held = np.zeros((n_channels, 4 * (self.length + self.step) + 2))
         self.reset()
@@ -97,19 +85,15 @@ class FeatureStream:
     def _rows(self, m: int) -> np.ndarray:
         out = np.empty((m, self.n_features))
         start = self._next
-        if self._fast:
+        if self._grid is not None:
             signal = as_signal(self._held)
             if not self._primed:
                 self._grid.prime(signal, start)
                 self._primed = True
-            sums = Sums(self._grid.advance(signal, start, m), self._place, self.length)
-            for i, recipe in zip(self._fast, self._recipes):
-                out[:, self._columns[i]] = recipe.value(sums)
-        if self._slow:
+            self._plan.put_sums(out, slice(m), self._grid.advance(signal, start, m))
+        if self._plan.by_samples:
             begin = start + np.arange(m)[:, None] * self.step + np.arange(self.length)
             samples = np.ascontiguousarray(self._held[:, begin].transpose(1, 0, 2))
-            for indices, compute in self._together:
-                for i, values in zip(indices, compute(samples)):
-                    out[:, self._columns[self._slow[i]]] = values
+            self._plan.put_samples(out, slice(m), samples)
         self._next += m * self.step
         return out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,9 +12,10 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from myograph._extract import Batch, Request, all_finite, layout_of, routes, together
+from myograph._extract import all_finite
+from myograph._plan import Plan
 from myograph._simd import as_signal
-from myograph._sums import Sums, scattered
+from myograph._sums import scattered
 from myograph.errors import ConfigError, ShapeError, SignalError
 from myograph.estimators import Features
 from myograph.methods import LogScale, ProductOfViews
@@ -123,39 +123,20 @@ def _features(features: Features, n_channels: int, n_samples: int, rate_hz: floa
     fitted_on = getattr(features, "n_features_in_", n_channels)
     if n_channels != fitted_on:
         raise ShapeError(f"the method was fitted on windows of {fitted_on} channels, n_channels is {n_channels}")
-    wanted = features._requests()
-    for r in wanted:
-        least = r.feature.shortest_window(n_channels, **r.at(rate_hz))
-        if n_samples < least:
-            raise ShapeError(f"{r.feature.name} needs windows of at least {least} samples, n_samples is {n_samples}")
-    return _Rows(wanted, n_channels, n_samples, rate_hz)
+    return _Rows(Plan(features._requests(), n_channels, n_samples, rate_hz))
 
 
 class _Rows:
     """(1, channel, time) -> (1, column): the features of one window by the kernels that `Features` uses."""
 
-    def __init__(self, wanted: list[Request], n_channels: int, n_samples: int, rate_hz: float | None):
-        edges = np.cumsum([0, *(r.width(n_channels, rate_hz) for r in wanted)])
-        self._columns = [slice(a, b) for a, b in itertools.pairwise(edges.tolist())]
-        self._n_columns, self._length = int(edges[-1]), n_samples
-        fast, slow = routes(wanted, Batch(np.empty((0, n_channels, n_samples)), np.empty(0), rate_hz))
-        self._slow = [([slow[i] for i in group], f) for group, f in together([wanted[i] for i in slow], rate_hz)]
-        self._fast = bool(fast)
-        if fast:
-            self._layout, recipes = layout_of([wanted[i] for i in fast], rate_hz)
-            self._recipes = [(recipe.value, self._columns[i]) for recipe, i in zip(recipes, fast)]
-            self._start = np.zeros(1, np.int64)
+    def __init__(self, plan: Plan):
+        self._plan, self._start = plan, np.zeros(1, np.int64)
 
     def __call__(self, window: np.ndarray) -> np.ndarray:
-        row = np.empty((1, self._n_columns))
-        if self._fast:
-            ((_, values),) = scattered(self._layout, as_signal(window[0]), self._start, self._length, 1)
-            sums = Sums(values, self._layout, self._length)
-            for value, columns in self._recipes:
-                row[:, columns] = value(sums)
-        if self._slow:
-            samples = window.astype(np.float64)
-            for indices, compute in self._slow:
-                for i, values in zip(indices, compute(samples)):
-                    row[:, self._columns[i]] = values
+        plan, row = self._plan, np.empty((1, self._plan.n_columns))
+        if plan.layout is not None:
+            ((_, sums),) = scattered(plan.layout, as_signal(window[0]), self._start, plan.length, 1)
+            plan.put_sums(row, slice(1), sums)
+        if plan.by_samples:
+            plan.put_samples(row, slice(1), window.astype(np.float64))
         return row

@@ -10,10 +10,11 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from myograph._extract import check_input, extract, requests
+from myograph._extract import check_input, extract, sources
 from myograph._feature_stream import FeatureStream
+from myograph._plan import requests
 from myograph.errors import ConfigError, ShapeError
-from myograph.windows import Windowing, Windows
+from myograph.windows import Windowing, Windows, distinct
 
 # Estimators that live with what they are made of; imported when asked for, since theirs are heavy imports.
 _HOME_OF = {"NeuralClassifier": "training", "Spectrogram": "spectral", "ChannelPCA": "spectral"}
@@ -81,11 +82,11 @@ class Features(TransformerMixin, BaseEstimator):
     def transform(self, X: Windows | np.ndarray) -> np.ndarray:
         """(window, column) float64: features in the order of `names`, then their outputs, then channels."""
         X = check_input(X)
-        channels = X.n_channels if isinstance(X, Windows) else X.shape[1]
+        parts = sources(X, self.rate_hz if self.rate_hz is not None else getattr(self, "rate_hz_", None))
+        channels = parts[0].n_channels
         if channels != getattr(self, "n_features_in_", channels):
             raise ShapeError(f"X has {channels} channels, Features was fitted on windows of {self.n_features_in_}")
-        rate_hz = self.rate_hz if self.rate_hz is not None else getattr(self, "rate_hz_", None)
-        return extract(X, channels, self._requests(), rate_hz, self.n_jobs)
+        return extract(parts, self._requests(), len(X), self.n_jobs)
 
     def stream(self, rate_hz: float, n_channels: int, windowing: Windowing | None = None) -> FeatureStream:
         """The same features of a live signal: `push(chunk (channel, time))` gives rows as windows complete.
@@ -110,7 +111,7 @@ class Features(TransformerMixin, BaseEstimator):
     def _rate(self, X: Windows | np.ndarray) -> float | None:
         if self.rate_hz is not None or not isinstance(X, Windows):
             return self.rate_hz
-        rates = {X.recordings[i].rate_hz for i in np.unique(X.table["recording"].to_numpy())}
+        rates = {X.recordings[i].rate_hz for i in distinct(X.table["recording"].to_numpy())}
         return rates.pop() if len(rates) == 1 else None
 
     def __sklearn_tags__(self):
