@@ -20,7 +20,7 @@ from myograph._simd import LN2, LN2_HIGH, LN2_LOW, WIDTH, fill, load, store
 from myograph.features._base import EXP_FLOOR
 
 LANES = 48
-ROWS = 32
+ROWS = 64
 AHEAD = 80  # samples ahead of a tile that are asked into the cache
 
 # Rows of a tile's accumulators. Those that add up, then those that merge in other ways, then the sums of ln(x^2 + EPS)
@@ -204,12 +204,13 @@ def _sizes_and_moments(buf, rows, n, seen, moments, acc):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _changes(buf, rows, n, seen, level, acc, edge):
+def _changes(buf, rows, n, seen, level, acc, edge, flat, coming, asks):
     """Steps, crossings and turns; a block's first step goes to `edge`.
 
-    A crossing is counted against the last value that was not zero, a turn against the last such step.
+    A crossing is counted against the last value that was not zero, a turn against the last such step. Before there was
+    one, the first that comes stands for it: it has its own sign, so nothing is counted.
     """
-    one, none = fill(1.0), fill(0.0)
+    none, one = fill(0.0), fill(1.0)
     any_size = level[0] == 0.0 and level[1] == 0.0
     at_crossing, at_turn, at_step = fill(level[0]), fill(level[1]), fill(level[2])
     for i in range(0, n, WIDTH):
@@ -226,27 +227,44 @@ def _changes(buf, rows, n, seen, level, acc, edge):
             store(acc, CROSSINGS_LAST, i, v)
             before = v
             begin = 3
+        first_value, first_slope = load(acc, CROSSINGS_FIRST, i), load(acc, TURNS_FIRST, i)
+        t = begin
+        while t < rows + 2 and simd.some((first_value == none) | (first_slope == none)):
+            v = load(buf, t, i)
+            first_value = simd.select(first_value == none, v, first_value)
+            first_slope = simd.select(first_slope == none, v - load(buf, t - 1, i), first_slope)
+            t += 1
+        store(acc, CROSSINGS_FIRST, i, first_value)
+        store(acc, TURNS_FIRST, i, first_slope)
+        last, slope = load(acc, CROSSINGS_LAST, i), load(acc, TURNS_LAST, i)
+        last = simd.select(last == none, first_value, last)
+        slope = simd.select(slope == none, first_slope, slope)
         step, square, above = load(acc, STEP, i), load(acc, STEP_SQUARE, i), load(acc, STEP_ABOVE, i)
-        crossings, last = load(acc, CROSSINGS, i), load(acc, CROSSINGS_LAST, i)
-        turns, slope = load(acc, TURNS, i), load(acc, TURNS_LAST, i)
+        crossings, turns = load(acc, CROSSINGS, i), load(acc, TURNS, i)
+        for k in range(rows - 1, asks):
+            simd.prefetch(flat, coming[i + k % WIDTH] + k // WIDTH * WIDTH)
         for t in range(begin, rows + 2):
+            if t - 3 < asks:
+                simd.prefetch(flat, coming[i + (t - 3) % WIDTH] + (t - 3) // WIDTH * WIDTH)
             v = load(buf, t, i)
             d = v - before
             before = v
             size = abs(d)
             step = step + size
             square = simd.muladd(d, d, square)
-            above = above + simd.select(size > at_step, one, none)
-            opposite = (simd.lower(v, last) < none) & (simd.higher(v, last) > none)
+            above = simd.select(size > at_step, above + one, above)
+            some = v != none
+            opposite = some & simd.unlike(v, last)
             if not any_size:
                 opposite = opposite & (abs(v - last) >= at_crossing)
-            crossings = crossings + simd.select(opposite, one, none)
-            last = simd.select(v == none, last, v)
-            opposite = (simd.lower(d, slope) < none) & (simd.higher(d, slope) > none)
+            crossings = simd.select(opposite, crossings + one, crossings)
+            last = simd.select(some, v, last)
+            some = d != none
+            opposite = some & simd.unlike(d, slope)
             if not any_size:
                 opposite = opposite & (simd.higher(size, abs(slope)) >= at_turn)
-            turns = turns + simd.select(opposite, one, none)
-            slope = simd.select(d == none, slope, d)
+            turns = simd.select(opposite, turns + one, turns)
+            slope = simd.select(some, d, slope)
         store(acc, STEP, i, step)
         store(acc, STEP_SQUARE, i, square)
         store(acc, STEP_ABOVE, i, above)
@@ -254,18 +272,6 @@ def _changes(buf, rows, n, seen, level, acc, edge):
         store(acc, CROSSINGS_LAST, i, last)
         store(acc, TURNS, i, turns)
         store(acc, TURNS_LAST, i, slope)
-        first = load(acc, CROSSINGS_FIRST, i)
-        t = begin
-        while t < rows + 2 and simd.some(first == none):
-            first = simd.select(first == none, load(buf, t, i), first)
-            t += 1
-        store(acc, CROSSINGS_FIRST, i, first)
-        first = load(acc, TURNS_FIRST, i)
-        t = begin
-        while t < rows + 2 and simd.some(first == none):
-            first = simd.select(first == none, load(buf, t, i) - load(buf, t - 1, i), first)
-            t += 1
-        store(acc, TURNS_FIRST, i, first)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -298,7 +304,7 @@ def _softmax(buf, rows, n, seen, acc):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _add_tile(buf, logs, rows, n, seen, want, level, acc, edge, scratch, bits):
+def _add_tile(buf, logs, rows, n, seen, want, level, acc, edge, scratch, bits, flat, coming, asks):
     """Add `rows` samples of `n` lanes to the accumulators of their blocks, of which `seen` samples came before.
 
     buf : (ROWS + 2, LANES), samples from row 2 on, the two before them in rows 0 and 1.
@@ -308,7 +314,7 @@ def _add_tile(buf, logs, rows, n, seen, want, level, acc, edge, scratch, bits):
     if want[ABS] or want[SQUARE] or want[MEAN]:
         _sizes_and_moments(buf, rows, n, seen, want[MEAN], acc)
     if want[STEP] or want[STEP_SQUARE] or want[STEP_ABOVE] or want[CROSSINGS] or want[TURNS]:
-        _changes(buf, rows, n, seen, level, acc, edge)
+        _changes(buf, rows, n, seen, level, acc, edge, flat, coming, asks)
     if want[LOG_1P]:
         _add_logs_1p(buf, rows, n, acc)
     if want[SOFT_PEAK]:
@@ -363,6 +369,22 @@ def _fetch(flat, place, n, t, rows, buf):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def _places(start, n_channels, n_samples, lane, place):
+    """Where the samples of the lanes from `lane` on begin, and the least of their starts; lanes after the last one are
+    like it."""
+    block, channel = divmod(lane, n_channels)
+    least = start[block]
+    for i in range(len(place)):
+        place[i] = channel * n_samples + start[block]
+        least = min(least, start[block])
+        if channel + 1 < n_channels:
+            channel += 1
+        elif block + 1 < len(start):
+            block, channel = block + 1, 0
+    return least
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def block_sums(signal, start, length, want, kept, adds, level, first, inner, full):
     """Sums of blocks of `length` samples.
 
@@ -380,37 +402,47 @@ def block_sums(signal, start, length, want, kept, adds, level, first, inner, ful
     edge = simd.rows_of(N_ROWS, LANES)
     scratch = np.zeros((2, LANES))
     bits = np.zeros(LANES, np.int64)
-    place = np.zeros(LANES, np.int64)
+    place, then, coming = np.zeros(LANES, np.int64), np.zeros(LANES, np.int64), np.zeros(LANES, np.int64)
+    changes = want[STEP] or want[STEP_SQUARE] or want[STEP_ABOVE] or want[CROSSINGS] or want[TURNS]
+    tiles = -(-length // ROWS)
+    tile = -(-length // (tiles * WIDTH)) * WIDTH if tiles > 1 else length
     n_lanes = len(start) * n_channels
+    least_then = _places(start, n_channels, n_samples, 0, then)
     for lane in range(0, n_lanes, LANES):
         mine = min(LANES, n_lanes - lane)
         n = -(-mine // WIDTH) * WIDTH  # registers are filled up with lanes that are left out in the end
-        block, channel = divmod(lane, n_channels)
+        place, then, least = then, place, least_then
+        least_then = _places(start, n_channels, n_samples, min(lane + LANES, n_lanes - 1), then)
         for i in range(n):
-            t = start[block]
-            place[i] = channel * n_samples + t
+            t = place[i] % n_samples if least < 2 else least
             buf[0, i] = flat[place[i] - 2] if t >= 2 else 0.0
             buf[1, i] = flat[place[i] - 1] if t >= 1 else 0.0
-            if lane + i + 1 < n_lanes:
-                channel += 1
-                if channel == n_channels:
-                    block, channel = block + 1, 0
         for k in range(len(kept)):
             at_first = fill(-np.inf if kept[k] == PEAK else 0.0)
             for i in range(0, n, WIDTH):
                 store(acc, kept[k], i, at_first)
                 store(edge, kept[k], i, fill(0.0))
-        for seen in range(0, length, ROWS):
-            rows = min(ROWS, length - seen)
+        for seen in range(0, length, tile):
+            rows = min(tile, length - seen)
             if seen:
                 for i in range(n):
-                    buf[0, i] = buf[ROWS, i]
-                    buf[1, i] = buf[ROWS + 1, i]
+                    buf[0, i] = buf[tile, i]
+                    buf[1, i] = buf[tile + 1, i]
             _fetch(flat, place, n, seen, rows, buf)
-            for i in range(n):
-                for t in range(0, rows, WIDTH):
-                    simd.prefetch(flat, place[i] + seen + AHEAD + t)
-            _add_tile(buf, logs, rows, n, seen, want, level, acc, edge, scratch, bits)
+            if seen + tile < length:
+                asks = min(tile, length - seen - tile)
+                for i in range(n):
+                    coming[i] = place[i] + seen + tile
+            else:
+                asks = min(tile, length)
+                for i in range(n):
+                    coming[i] = then[i]
+            asks = -(-asks // WIDTH) * WIDTH
+            if not changes:
+                for i in range(n):
+                    for t in range(0, asks, WIDTH):
+                        simd.prefetch(flat, coming[i] + t)
+            _add_tile(buf, logs, rows, n, seen, want, level, acc, edge, scratch, bits, flat, coming, asks)
         to = first * n_channels + lane
         for k in range(len(kept)):
             for i in range(0, n, WIDTH):

@@ -92,20 +92,39 @@ def append(kinds, rows, left, first, left_samples, right, right_samples, m, leve
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def _any_zero(flat, row, begin, end):
+    """Whether flat[row, begin:end] holds a zero."""
+    zeros, i = fill(0.0), begin
+    while i + WIDTH <= end:
+        zeros = zeros + simd.select(load(flat, row, i) == fill(0.0), fill(1.0), fill(0.0))
+        i += WIDTH
+    found = simd.some(zeros > fill(0.0))
+    while i < end:
+        found |= flat[row, i] == 0.0
+        i += 1
+    return found
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def link(kinds, rows, full, first, m, level):
     """Make counts of sign changes additive: count the change from the block before, and carry last values on."""
     n, flat, none = full.shape[2], full.reshape(full.shape[0], -1), fill(0.0)
     for g in range(len(kinds)):
-        if kinds[g] >= CROSSED:
-            threshold = fill(level[0] if kinds[g] == CROSSED else level[1])
-            row = rows[g]
-            if n >= WIDTH:  # a register of lanes needs the block before it alone, wherever it begins
-                for i in range(max(first, 1) * n, (first + m) * n, WIDTH):
-                    before, last = load(flat, row + 2, i - n), load(flat, row + 2, i)
-                    change = _changes(kinds[g], before, load(flat, row + 1, i), threshold)
-                    store(flat, row, i, load(flat, row, i) + change)
-                    store(flat, row + 2, i, simd.select(last == none, before, last))
-                continue
+        if kinds[g] < CROSSED:
+            continue
+        threshold = fill(level[0] if kinds[g] == CROSSED else level[1])
+        row, begin, end = rows[g], max(first, 1) * n, (first + m) * n
+        if not _any_zero(flat, row + 2, begin, end):  # nothing to carry, so no register waits for the one before it
+            for i in range(begin, end, WIDTH):
+                change = _changes(kinds[g], load(flat, row + 2, i - n), load(flat, row + 1, i), threshold)
+                store(flat, row, i, load(flat, row, i) + change)
+        elif n >= WIDTH:  # a register of lanes needs the block before it alone, wherever it begins
+            for i in range(begin, end, WIDTH):
+                before, last = load(flat, row + 2, i - n), load(flat, row + 2, i)
+                change = _changes(kinds[g], before, load(flat, row + 1, i), threshold)
+                store(flat, row, i, load(flat, row, i) + change)
+                store(flat, row + 2, i, simd.select(last == none, before, last))
+        else:
             for b in range(max(first, 1), first + m):
                 for c in range(0, n, WIDTH):
                     # Lanes beyond the block's channels are the next block's: their last values may be carried on now.
@@ -246,10 +265,7 @@ def _end_counts(kind, row, inner, full, tail, m, blocks, with_tail, level, out):
     """Add the tail to windows' counts, and take off a change that reached back over zeros to before the window."""
     threshold = level[0] if kind == CROSSED else level[1]
     if not with_tail:
-        last, zeros = inner.reshape(inner.shape[0], -1), fill(0.0)
-        for i in range(0, m * inner.shape[2], WIDTH):
-            zeros = zeros + simd.select(load(last, row + 2, i) == fill(0.0), fill(1.0), fill(0.0))
-        if simd.total(zeros) == 0:
+        if not _any_zero(inner.reshape(inner.shape[0], -1), row + 2, 0, m * inner.shape[2]):
             return
     for i in range(m):
         end = i + blocks
@@ -278,8 +294,8 @@ def advance(signal, begin, step, want, kept, adds, level, kinds, rows, inner, fu
     block_sums(signal, begin, step, want, kept, adds, level, keep, inner, full)
     link(kinds, rows, full, keep, m, level)
     window_sums(kinds, rows, inner, full, full, m, blocks, step, 0, level, out)
+    n, i_flat, f_flat = full.shape[2], inner.reshape(inner.shape[0], -1), full.reshape(full.shape[0], -1)
     for r in range(len(full)):
-        for b in range(keep):
-            for c in range(full.shape[2]):
-                inner[r, b, c] = inner[r, m + b, c]
-                full[r, b, c] = full[r, m + b, c]
+        for i in range(0, keep * n, WIDTH):
+            store(i_flat, r, i, load(i_flat, r, m * n + i))
+            store(f_flat, r, i, load(f_flat, r, m * n + i))

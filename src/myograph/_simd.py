@@ -83,6 +83,8 @@ _operator(operator.lt, TRUTHS, _TWO, lambda b, x, y: b.fcmp_ordered("<", x, y))
 _operator(operator.gt, TRUTHS, _TWO, lambda b, x, y: b.fcmp_ordered(">", x, y))
 _operator(operator.ge, TRUTHS, _TWO, lambda b, x, y: b.fcmp_ordered(">=", x, y))
 _operator(operator.eq, TRUTHS, _TWO, lambda b, x, y: b.fcmp_ordered("==", x, y))
+_operator(operator.ne, TRUTHS, _TWO, lambda b, x, y: b.fcmp_unordered("!=", x, y))
+_operator(operator.or_, TRUTHS, (TRUTHS, TRUTHS), lambda b, x, y: b.or_(x, y))
 _operator(operator.and_, TRUTHS, (TRUTHS, TRUTHS), lambda b, x, y: b.and_(x, y))
 _operator(abs, REALS, (REALS,), _call("llvm.fabs.v8f64", _DOUBLES))
 _operator(operator.add, WHOLES, (WHOLES, WHOLES), lambda b, x, y: b.add(x, y))
@@ -100,6 +102,17 @@ lower = _binary(lambda b, x, y: b.select(b.fcmp_ordered("<", x, y), x, y), REALS
 """The smaller of two in each lane, y where they are equal."""
 higher = _binary(lambda b, x, y: b.select(b.fcmp_ordered(">", x, y), x, y), REALS)
 """The larger of two in each lane, y where they are equal."""
+
+
+@intrinsic
+def unlike(typing, x, y):
+    """Whether the signs differ; a zero has one too."""
+
+    def build(context, builder, sig, args):
+        bits = builder.xor(*(builder.bitcast(a, _INTS) for a in args))
+        return builder.icmp_signed("<", bits, ir.Constant(_INTS, [0] * WIDTH))
+
+    return TRUTHS(x, y), build
 
 
 @intrinsic
