@@ -19,19 +19,24 @@ from myograph._compiled import njit
 from myograph._simd import LN2, LN2_HIGH, LN2_LOW, WIDTH, fill, load, store
 from myograph.features._base import EXP_FLOOR
 
-LANES = 48
-ROWS = 64
-AHEAD = 80  # samples ahead of a tile that are asked into the cache
+LANES, ROWS = 48, 64  # of a tile; twice the lanes where blocks are at most half as long
 
 # Rows of a tile's accumulators. Those that add up, then those that merge in other ways, then the sums of ln(x^2 + EPS)
 # in the place of x: LOG + SQUARE, LOG + STEP, ...
-ABS, SQUARE, LOG_1P, LOG_ABS, ROOT_POSITIVE, ROOT_NEGATIVE, CUBE, TOTAL, ABOVE = range(9)
-STEP, STEP_SQUARE, STEP_ABOVE, BEND, BEND_SQUARE = range(9, 14)
+ABS, SQUARE, LOG_1P, STEP, STEP_SQUARE, STEP_ABOVE = range(6)
+LOG_ABS, ROOT_POSITIVE, ROOT_NEGATIVE, CUBE, TOTAL, ABOVE, BEND, BEND_SQUARE = range(6, 14)
 CROSSINGS, CROSSINGS_FIRST, CROSSINGS_LAST, TURNS, TURNS_FIRST, TURNS_LAST = range(14, 20)
 MEAN, DEVIATION, PEAK, SOFT_PEAK, SOFT_OTHERS, SOFT_WEIGHTED = range(20, 26)
 LOG = 26
 N_ROWS = LOG + 14
 ADDS = (np.arange(N_ROWS) < CROSSINGS) | (np.arange(N_ROWS) >= LOG)
+# How a block's sum with what reaches back over its left edge differs from that without: not at all, then one array keeps
+# it; by what is added for the edge; or otherwise, in a count of sign changes.
+ALONE, ADDED, COUNTED = range(3)
+EDGES = np.full(N_ROWS, ALONE, np.int8)
+for _row in (STEP, STEP_SQUARE, STEP_ABOVE, BEND, BEND_SQUARE):
+    EDGES[[_row, LOG + _row]] = ADDED
+EDGES[CROSSINGS:MEAN] = COUNTED
 
 LOG2_E = 1 / LN2
 SMALLEST_NORMAL = float(np.finfo(np.float64).tiny)
@@ -115,8 +120,8 @@ def _roots(buf, rows, n, acc):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _add_logs_1p(buf, rows, n, acc):
-    """acc[LOG_1P] += sum of ln(1 + |x|): exponents add, mantissas multiply (below 2^ROWS), one logarithm at the end."""
+def _add_logs_1p(buf, rows, n, seen, acc):
+    """Sum of ln(1 + |x|): exponents add, mantissas multiply (below 2^ROWS), one logarithm at the end."""
     for i in range(0, n, WIDTH):
         exponents, product = simd.zeros_int(), fill(1.0)
         for t in range(2, rows + 2):
@@ -124,7 +129,7 @@ def _add_logs_1p(buf, rows, n, acc):
             exponents = exponents + simd.exponent_bits(v)
             product = product * simd.mantissa(v)
         found = simd.log(product, simd.reals(exponents) - fill(1023.0 * rows))
-        store(acc, LOG_1P, i, load(acc, LOG_1P, i) + found)
+        store(acc, LOG_1P, i, load(acc, LOG_1P, i) + found if seen else found)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -178,7 +183,9 @@ def _sizes_and_moments(buf, rows, n, seen, moments, acc):
     """
     share = rows / (seen + rows)
     for i in range(0, n, WIDTH):
-        size, square = load(acc, ABS, i), load(acc, SQUARE, i)
+        size, square = fill(0.0), fill(0.0)
+        if seen:
+            size, square = load(acc, ABS, i), load(acc, SQUARE, i)
         base = load(buf, 2, i)
         sum_d, sum_d2 = fill(0.0), fill(0.0)
         for t in range(2, rows + 2):
@@ -204,7 +211,7 @@ def _sizes_and_moments(buf, rows, n, seen, moments, acc):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _changes(buf, rows, n, seen, level, acc, edge, flat, coming, asks):
+def _changes(buf, rows, n, seen, level, acc, edge, flat, coming, later, asks):
     """Steps, crossings and turns; a block's first step goes to `edge`.
 
     A crossing is counted against the last value that was not zero, a turn against the last such step. Before there was
@@ -213,21 +220,22 @@ def _changes(buf, rows, n, seen, level, acc, edge, flat, coming, asks):
     none, one = fill(0.0), fill(1.0)
     any_size = level[0] == 0.0 and level[1] == 0.0
     at_crossing, at_turn, at_step = fill(level[0]), fill(level[1]), fill(level[2])
+    begin = 2 if seen else 3
     for i in range(0, n, WIDTH):
-        before = load(buf, 1, i)
-        begin = 2
-        if seen == 0:
-            v = load(buf, 2, i)
-            d = v - before
+        before = load(buf, begin - 1, i)
+        first_value, first_slope, last, slope = before, none, before, none
+        step, square, above, crossings, turns = none, none, none, none, none
+        if seen:
+            first_value, first_slope = load(acc, CROSSINGS_FIRST, i), load(acc, TURNS_FIRST, i)
+            last, slope = load(acc, CROSSINGS_LAST, i), load(acc, TURNS_LAST, i)
+            step, square, above = load(acc, STEP, i), load(acc, STEP_SQUARE, i), load(acc, STEP_ABOVE, i)
+            crossings, turns = load(acc, CROSSINGS, i), load(acc, TURNS, i)
+        else:
+            d = before - load(buf, 1, i)
             store(edge, STEP, i, abs(d))
             store(edge, STEP_SQUARE, i, d * d)
             store(edge, STEP_ABOVE, i, simd.select(abs(d) > at_step, one, none))
             store(edge, TURNS_FIRST, i, d)
-            store(acc, CROSSINGS_FIRST, i, v)
-            store(acc, CROSSINGS_LAST, i, v)
-            before = v
-            begin = 3
-        first_value, first_slope = load(acc, CROSSINGS_FIRST, i), load(acc, TURNS_FIRST, i)
         t = begin
         while t < rows + 2 and simd.some((first_value == none) | (first_slope == none)):
             v = load(buf, t, i)
@@ -236,16 +244,13 @@ def _changes(buf, rows, n, seen, level, acc, edge, flat, coming, asks):
             t += 1
         store(acc, CROSSINGS_FIRST, i, first_value)
         store(acc, TURNS_FIRST, i, first_slope)
-        last, slope = load(acc, CROSSINGS_LAST, i), load(acc, TURNS_LAST, i)
         last = simd.select(last == none, first_value, last)
         slope = simd.select(slope == none, first_slope, slope)
-        step, square, above = load(acc, STEP, i), load(acc, STEP_SQUARE, i), load(acc, STEP_ABOVE, i)
-        crossings, turns = load(acc, CROSSINGS, i), load(acc, TURNS, i)
         for k in range(rows - 1, asks):
-            simd.prefetch(flat, coming[i + k % WIDTH] + k // WIDTH * WIDTH)
+            simd.prefetch(flat, coming[i + k % WIDTH] + (later + k // WIDTH * WIDTH))
         for t in range(begin, rows + 2):
             if t - 3 < asks:
-                simd.prefetch(flat, coming[i + (t - 3) % WIDTH] + (t - 3) // WIDTH * WIDTH)
+                simd.prefetch(flat, coming[i + (t - 3) % WIDTH] + (later + (t - 3) // WIDTH * WIDTH))
             v = load(buf, t, i)
             d = v - before
             before = v
@@ -304,7 +309,7 @@ def _softmax(buf, rows, n, seen, acc):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _add_tile(buf, logs, rows, n, seen, want, level, acc, edge, scratch, bits, flat, coming, asks):
+def _add_tile(buf, logs, rows, n, seen, want, level, acc, edge, scratch, bits, flat, coming, later, asks):
     """Add `rows` samples of `n` lanes to the accumulators of their blocks, of which `seen` samples came before.
 
     buf : (ROWS + 2, LANES), samples from row 2 on, the two before them in rows 0 and 1.
@@ -314,9 +319,9 @@ def _add_tile(buf, logs, rows, n, seen, want, level, acc, edge, scratch, bits, f
     if want[ABS] or want[SQUARE] or want[MEAN]:
         _sizes_and_moments(buf, rows, n, seen, want[MEAN], acc)
     if want[STEP] or want[STEP_SQUARE] or want[STEP_ABOVE] or want[CROSSINGS] or want[TURNS]:
-        _changes(buf, rows, n, seen, level, acc, edge, flat, coming, asks)
+        _changes(buf, rows, n, seen, level, acc, edge, flat, coming, later, asks)
     if want[LOG_1P]:
-        _add_logs_1p(buf, rows, n, acc)
+        _add_logs_1p(buf, rows, n, seen, acc)
     if want[SOFT_PEAK]:
         _softmax(buf, rows, n, seen, acc)
     if want[CUBE] or want[TOTAL]:
@@ -354,95 +359,100 @@ def _add_tile(buf, logs, rows, n, seen, want, level, acc, edge, scratch, bits, f
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _fetch(flat, place, n, t, rows, buf):
-    """buf[2 + k, i] = flat[place[i] + t + k] for k < rows."""
+def _fetch(flat, place, n, t, rows, buf, row):
+    """buf[row + k, i] = flat[place[i] + t + k] for k < rows."""
     for i in range(0, n, WIDTH):
         if rows < WIDTH:
             for lane in range(i, i + WIDTH):
                 for k in range(rows):
-                    buf[2 + k, lane] = flat[place[lane] + t + k]
+                    buf[row + k, lane] = flat[place[lane] + t + k]
         else:
             for k in range(0, rows - WIDTH + 1, WIDTH):
-                simd.transpose(flat, place, i, t + k, buf, 2 + k, i)
+                simd.transpose(flat, place, i, t + k, buf, row + k, i)
             if rows % WIDTH:
-                simd.transpose(flat, place, i, t + rows - WIDTH, buf, 2 + rows - WIDTH, i)
+                simd.transpose(flat, place, i, t + rows - WIDTH, buf, row + rows - WIDTH, i)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _places(start, n_channels, n_samples, lane, place):
-    """Where the samples of the lanes from `lane` on begin, and the least of their starts; lanes after the last one are
-    like it."""
+def _places(start, n_channels, n_samples, lane, lanes, place):
+    """Where the samples of `lanes` lanes from `lane` on begin, and the least of their starts; lanes after the last block's
+    are like the last."""
     block, channel = divmod(lane, n_channels)
-    least = start[block]
-    for i in range(len(place)):
-        place[i] = channel * n_samples + start[block]
+    least, i = start[block], 0
+    while i < lanes and block < len(start):
+        end = min(i + n_channels - channel, lanes)
+        for j in range(i, end):
+            place[j] = start[block] + (channel + j - i) * n_samples
         least = min(least, start[block])
-        if channel + 1 < n_channels:
-            channel += 1
-        elif block + 1 < len(start):
-            block, channel = block + 1, 0
+        i, block, channel = end, block + 1, 0
+    place[i:lanes] = place[i - 1]
     return least
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def block_sums(signal, start, length, want, kept, adds, level, first, inner, full):
+def block_sums(signal, start, length, want, kept, edges, level, first, inner, full):
     """Sums of blocks of `length` samples.
 
     signal : (channel, time); start : (block,) first samples.
     want : (N_ROWS,) bool; kept : rows of the accumulators to write, in the order of `inner` and `full`.
-    adds : (N_ROWS,) bool, the rows that add up.
+    edges : EDGES.
     inner, full : (kept row, block, channel), written from block `first` on; they have WIDTH blocks more than that.
+        `full` is left as it is in rows that are ALONE.
     """
     n_channels, n_samples = signal.shape
     flat = signal.reshape(-1)
     inner_flat, full_flat = inner.reshape(len(kept), -1), full.reshape(len(kept), -1)
-    buf = simd.rows_of(ROWS + 2, LANES)
-    logs = simd.rows_of(ROWS + 2, LANES)
-    acc = simd.rows_of(N_ROWS, LANES)
-    edge = simd.rows_of(N_ROWS, LANES)
-    scratch = np.zeros((2, LANES))
-    bits = np.zeros(LANES, np.int64)
-    place, then, coming = np.zeros(LANES, np.int64), np.zeros(LANES, np.int64), np.zeros(LANES, np.int64)
-    changes = want[STEP] or want[STEP_SQUARE] or want[STEP_ABOVE] or want[CROSSINGS] or want[TURNS]
-    tiles = -(-length // ROWS)
-    tile = -(-length // (tiles * WIDTH)) * WIDTH if tiles > 1 else length
     n_lanes = len(start) * n_channels
-    least_then = _places(start, n_channels, n_samples, 0, then)
-    for lane in range(0, n_lanes, LANES):
-        mine = min(LANES, n_lanes - lane)
+    if n_lanes == 0:
+        return
+    most, lanes = (ROWS, LANES) if 2 * length > ROWS else (ROWS // 2, 2 * LANES)
+    lanes = min(lanes, -(-n_lanes // WIDTH) * WIDTH)
+    tiles = -(-length // most)
+    tile = -(-length // (tiles * WIDTH)) * WIDTH if tiles > 1 else length
+    buf = simd.rows_of(tile + 2, lanes)
+    logs = simd.rows_of(tile + 2 if want[LOG + SQUARE] else 0, lanes)
+    acc, edge = simd.rows_of(N_ROWS, lanes), simd.rows_of(N_ROWS, lanes)
+    scratch, bits = np.zeros((2, lanes)), np.zeros(lanes, np.int64)
+    place, then = np.zeros(lanes, np.int64), np.zeros(lanes, np.int64)
+    changes = want[STEP] or want[STEP_SQUARE] or want[STEP_ABOVE] or want[CROSSINGS] or want[TURNS]
+    least_then = _places(start, n_channels, n_samples, 0, lanes, then)
+    for lane in range(0, n_lanes, lanes):
+        mine = min(lanes, n_lanes - lane)
         n = -(-mine // WIDTH) * WIDTH  # registers are filled up with lanes that are left out in the end
         place, then, least = then, place, least_then
-        least_then = _places(start, n_channels, n_samples, min(lane + LANES, n_lanes - 1), then)
-        for i in range(n):
-            t = place[i] % n_samples if least < 2 else least
-            buf[0, i] = flat[place[i] - 2] if t >= 2 else 0.0
-            buf[1, i] = flat[place[i] - 1] if t >= 1 else 0.0
+        if lane + lanes < n_lanes:
+            least_then = _places(start, n_channels, n_samples, lane + lanes, lanes, then)
         for k in range(len(kept)):
-            at_first = fill(-np.inf if kept[k] == PEAK else 0.0)
-            for i in range(0, n, WIDTH):
-                store(acc, kept[k], i, at_first)
-                store(edge, kept[k], i, fill(0.0))
+            row = kept[k]
+            if LOG_ABS <= row < CROSSINGS or row >= LOG or row == PEAK:  # the others are set by the first tile
+                for i in range(0, n, WIDTH):
+                    store(acc, row, i, fill(-np.inf if row == PEAK else 0.0))
+                    store(edge, row, i, fill(0.0))
         for seen in range(0, length, tile):
             rows = min(tile, length - seen)
             if seen:
                 for i in range(n):
                     buf[0, i] = buf[tile, i]
                     buf[1, i] = buf[tile + 1, i]
-            _fetch(flat, place, n, seen, rows, buf)
-            if seen + tile < length:
-                asks = min(tile, length - seen - tile)
-                for i in range(n):
-                    coming[i] = place[i] + seen + tile
+                _fetch(flat, place, n, seen, rows, buf, 2)
+            elif least >= 2:
+                _fetch(flat, place, n, -2, rows + 2, buf, 0)
             else:
-                asks = min(tile, length)
                 for i in range(n):
-                    coming[i] = then[i]
-            asks = -(-asks // WIDTH) * WIDTH
+                    t = place[i] % n_samples
+                    buf[0, i] = flat[place[i] - 2] if t >= 2 else 0.0
+                    buf[1, i] = flat[place[i] - 1] if t >= 1 else 0.0
+                _fetch(flat, place, n, 0, rows, buf, 2)
+            # The samples of the next tile are asked for while this one is added up.
+            coming, later, asks = (
+                (place, seen + tile, length - seen - tile) if seen + tile < length else (then, 0, length)
+            )
+            asks = -(-min(asks, tile) // WIDTH) * WIDTH
             if not changes:
                 for i in range(n):
                     for t in range(0, asks, WIDTH):
-                        simd.prefetch(flat, coming[i] + t)
-            _add_tile(buf, logs, rows, n, seen, want, level, acc, edge, scratch, bits, flat, coming, asks)
+                        simd.prefetch(flat, coming[i] + (later + t))
+            _add_tile(buf, logs, rows, n, seen, want, level, acc, edge, scratch, bits, flat, coming, later, asks)
         to = first * n_channels + lane
         for k in range(len(kept)):
             for i in range(0, n, WIDTH):
@@ -451,10 +461,10 @@ def block_sums(signal, start, length, want, kept, adds, level, first, inner, ful
             _close_turns(n, level[1], acc, edge)
         for k in range(len(kept)):
             row = kept[k]
-            if adds[row]:
+            if edges[row] == ADDED:
                 for i in range(0, n, WIDTH):
                     store(full_flat, k, to + i, load(acc, row, i) + load(edge, row, i))
-            else:
+            elif edges[row] == COUNTED:
                 for i in range(0, n, WIDTH):
                     store(full_flat, k, to + i, load(acc, row, i))
 

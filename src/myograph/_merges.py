@@ -14,9 +14,10 @@ from myograph._kernels import block_sums
 from myograph._simd import WIDTH, fill, load, store
 from myograph.features._base import EXP_FLOOR
 
-# How groups of rows merge: by adding; by the larger; as means and deviations; as softmax sums; as counts of sign
-# changes, with first and last value, of samples (CROSSED) and of slopes (TURNED).
-ADD, LARGER, DEVIATE, SOFTEN, CROSSED, TURNED = range(6)
+# How groups of rows merge: by adding; by the larger; as means and deviations; as softmax sums. Those from REACH on differ
+# in `inner` and `full`: by adding; as counts of sign changes, with first and last value, of samples (CROSSED) and of
+# slopes (TURNED).
+ADD, LARGER, DEVIATE, SOFTEN, REACH, CROSSED, TURNED = range(7)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -25,7 +26,7 @@ def _follow(kind, z, zr, zo, x, xr, xo, x_samples, y, yr, yo, y_samples, n, leve
 
     Up to seven elements after the last are touched too.
     """
-    if kind == ADD:
+    if kind == ADD or kind == REACH:
         for i in range(0, n, WIDTH):
             store(z, zr, zo + i, load(x, xr, xo + i) + load(y, yr, yo + i))
     elif kind == LARGER:
@@ -211,7 +212,8 @@ def window_sums(kinds, rows, inner, full, tail, m, blocks, block_samples, tail_s
 
     inner, full : (row, block, channel) sums of consecutive blocks, `full` linked; tail : full sums of the first
     tail_samples of each block. out : (row, window, channel), written for window i < m from inner[i],
-    full[i + 1 .. i + blocks - 1] and tail[i + blocks]. The arrays have WIDTH blocks more than are used.
+    full[i + 1 .. i + blocks - 1] and tail[i + blocks]; where `inner` and `full` do not differ, from `inner` alone.
+    The arrays have WIDTH blocks more than are used.
     """
     n_c = full.shape[2]
     o, f, t = out.reshape(out.shape[0], -1), full.reshape(full.shape[0], -1), tail.reshape(tail.shape[0], -1)
@@ -223,10 +225,10 @@ def window_sums(kinds, rows, inner, full, tail, m, blocks, block_samples, tail_s
     runs = np.empty((max(levels, 6), (m + blocks) * n_c + WIDTH))
     for g in range(len(kinds)):
         kind, row = kinds[g], rows[g]
-        if kind == ADD or kind >= CROSSED:
-            _add_runs(f, row, m, n_c, blocks - 1, runs, first, o)
+        if kind == ADD or kind >= REACH:
+            _add_runs(f if kind >= REACH else first, row, m, n_c, blocks - 1, runs, first, o)
         else:
-            _merge_runs(kind, f, row, m, n_c, blocks, block_samples, runs[:3], runs[3:], first, o)
+            _merge_runs(kind, first, row, m, n_c, blocks, block_samples, runs[:3], runs[3:], first, o)
         if kind >= CROSSED:
             _end_counts(kind, row, inner, full, tail, m, blocks, tail_samples > 0, level, out)
         elif tail_samples:
@@ -284,18 +286,20 @@ def _end_counts(kind, row, inner, full, tail, m, blocks, with_tail, level, out):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def advance(signal, begin, step, want, kept, adds, level, kinds, rows, inner, full, m, blocks, out):
-    """Read the last block of m windows, sum up the windows, and move the blocks that the next ones share to the front.
+def advance(signal, begin, step, want, kept, edges, level, kinds, rows, inner, full, m, blocks, out):
+    """Read the last block of m windows, the first of which begins at `begin`, sum up the windows, and move the blocks that the next ones share to the front.
 
     One call for all, since calls from Python cost as much as the sums of a few windows. Arguments as in `block_sums`
     and `window_sums`; windows have no tail.
     """
     keep = blocks - 1
-    block_sums(signal, begin, step, want, kept, adds, level, keep, inner, full)
+    block_sums(signal, begin + np.arange(m) * step, step, want, kept, edges, level, keep, inner, full)
     link(kinds, rows, full, keep, m, level)
     window_sums(kinds, rows, inner, full, full, m, blocks, step, 0, level, out)
     n, i_flat, f_flat = full.shape[2], inner.reshape(inner.shape[0], -1), full.reshape(full.shape[0], -1)
     for r in range(len(full)):
         for i in range(0, keep * n, WIDTH):
             store(i_flat, r, i, load(i_flat, r, m * n + i))
-            store(f_flat, r, i, load(f_flat, r, m * n + i))
+        if edges[kept[r]]:
+            for i in range(0, keep * n, WIDTH):
+                store(f_flat, r, i, load(f_flat, r, m * n + i))

@@ -145,7 +145,9 @@ class Layout:
         heads = {
             k.CROSSINGS: merges.CROSSED, k.TURNS: merges.TURNED, k.MEAN: merges.DEVIATE, k.PEAK: merges.LARGER, k.SOFT_PEAK: merges.SOFTEN
         }  # fmt: skip
-        groups = [(heads.get(row, merges.ADD), i) for row, i in self.place.items() if k.ADDS[row] or row in heads]
+        kind = lambda row: merges.REACH if k.EDGES[row] == k.ADDED else merges.ADD  # noqa: E731
+        groups = [(heads.get(row, kind(row)), i) for row, i in self.place.items() if k.ADDS[row] or row in heads]
+        self.alone = np.flatnonzero(k.EDGES[rows] == k.ALONE)
         self.kinds, self.rows = np.array(groups, np.int64).T.copy()
 
 
@@ -192,9 +194,8 @@ class Grid:
         if self.whole:
             self._blocks(signal, start + np.arange(m) * self.step, self.length, 0, self._out, self._spare)
         elif not self.tail:
-            begin = start + np.arange(self.blocks - 1, self.blocks - 1 + m) * self.step
             merges.advance(
-                signal, begin, self.step, layout.want, layout.kept, k.ADDS, layout.level, layout.kinds, layout.rows,
+                signal, start + (self.blocks - 1) * self.step, self.step, layout.want, layout.kept, k.EDGES, layout.level, layout.kinds, layout.rows,
                 self._inner, self._full, m, self.blocks, self._out,
             )  # fmt: skip
         else:
@@ -223,6 +224,8 @@ class Grid:
             heads = start + np.arange(first + 1 - lead, first + m + 1) * self.step
             self._blocks(signal, heads, self.tail, first + 1 - lead, self._head_inner, self._head_full)
             self._blocks(signal, begin + self.tail, self.step - self.tail, 0, self._rest_inner, self._rest)
+            for inner, full in ((self._head_inner, self._head_full), (self._rest_inner, self._rest)):
+                full[layout.alone] = inner[layout.alone]
             for block, head in ((self._inner, self._head_inner), (self._full, self._head_full)):
                 block[:, first : first + m] = head[:, first : first + m]
                 merges.append(
@@ -233,7 +236,7 @@ class Grid:
 
     def _blocks(self, signal, begin, length, first, inner, full) -> None:
         layout = self.layout
-        k.block_sums(signal, begin, length, layout.want, layout.kept, k.ADDS, layout.level, first, inner, full)
+        k.block_sums(signal, begin, length, layout.want, layout.kept, k.EDGES, layout.level, first, inner, full)
 
 
 def segments(start: np.ndarray, length: int) -> tuple[int, list[slice]]:
@@ -260,7 +263,7 @@ def scattered(layout: Layout, signal: np.ndarray, start: np.ndarray, length: int
     out, spare = (np.empty((len(layout.kept), min(size, len(start)) + WIDTH, signal.shape[0])) for _ in range(2))
     for first in range(0, len(start), size):
         here = slice(first, min(first + size, len(start)))
-        k.block_sums(signal, start[here], length, layout.want, layout.kept, k.ADDS, layout.level, 0, out, spare)
+        k.block_sums(signal, start[here], length, layout.want, layout.kept, k.EDGES, layout.level, 0, out, spare)
         yield here, out[:, : here.stop - first]
 
 
