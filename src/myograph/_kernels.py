@@ -210,12 +210,23 @@ def _sizes_and_moments(buf, rows, n, seen, moments, acc):
             store(acc, DEVIATION, i, deviation)
 
 
+@njit(nogil=True, inline="always", error_model="numpy")
+def _ask(flat, coming, later, i, k):
+    """Ask for the k-th stretch of eight samples of the next tile, in turn of the eight lanes from `i` on.
+
+    One at a time between sums: many at once wait for each other, and the sums for them (a quarter of the time).
+    """
+    simd.prefetch(flat, coming[i + k % WIDTH] + (later + k // WIDTH * WIDTH))
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def _changes(buf, rows, n, seen, level, acc, edge, flat, coming, later, asks):
     """Steps, crossings and turns; a block's first step goes to `edge`.
 
     A crossing is counted against the last value that was not zero, a turn against the last such step. Before there was
     one, the first that comes stands for it: it has its own sign, so nothing is counted.
+
+    coming, later, asks : the next tile's samples begin at flat[coming[lane] + later], `asks` of each lane.
     """
     none, one = fill(0.0), fill(1.0)
     any_size = level[0] == 0.0 and level[1] == 0.0
@@ -247,10 +258,10 @@ def _changes(buf, rows, n, seen, level, acc, edge, flat, coming, later, asks):
         last = simd.select(last == none, first_value, last)
         slope = simd.select(slope == none, first_slope, slope)
         for k in range(rows - 1, asks):
-            simd.prefetch(flat, coming[i + k % WIDTH] + (later + k // WIDTH * WIDTH))
+            _ask(flat, coming, later, i, k)
         for t in range(begin, rows + 2):
-            if t - 3 < asks:
-                simd.prefetch(flat, coming[i + (t - 3) % WIDTH] + (later + (t - 3) // WIDTH * WIDTH))
+            if t - begin < asks:
+                _ask(flat, coming, later, i, t - begin)
             v = load(buf, t, i)
             d = v - before
             before = v
@@ -312,8 +323,8 @@ def _softmax(buf, rows, n, seen, acc):
 def _add_tile(buf, logs, rows, n, seen, want, level, acc, edge, scratch, bits, flat, coming, later, asks):
     """Add `rows` samples of `n` lanes to the accumulators of their blocks, of which `seen` samples came before.
 
-    buf : (ROWS + 2, LANES), samples from row 2 on, the two before them in rows 0 and 1.
-    level : thresholds of crossings, turns, steps and samples.
+    buf : (row, lane), samples from row 2 on, the two before them in rows 0 and 1.
+    level : thresholds of crossings, turns, steps and samples. flat, coming, later, asks : see `_changes`.
     """
     end = rows + 2
     if want[ABS] or want[SQUARE] or want[MEAN]:
@@ -449,9 +460,9 @@ def block_sums(signal, start, length, want, kept, edges, level, first, inner, fu
             )
             asks = -(-min(asks, tile) // WIDTH) * WIDTH
             if not changes:
-                for i in range(n):
-                    for t in range(0, asks, WIDTH):
-                        simd.prefetch(flat, coming[i] + (later + t))
+                for i in range(0, n, WIDTH):
+                    for k in range(asks):
+                        _ask(flat, coming, later, i, k)
             _add_tile(buf, logs, rows, n, seen, want, level, acc, edge, scratch, bits, flat, coming, later, asks)
         to = first * n_channels + lane
         for k in range(len(kept)):

@@ -26,7 +26,7 @@ def _follow(kind, z, zr, zo, x, xr, xo, x_samples, y, yr, yo, y_samples, n, leve
 
     Up to seven elements after the last are touched too.
     """
-    if kind == ADD or kind == REACH:
+    if kind in (ADD, REACH):
         for i in range(0, n, WIDTH):
             store(z, zr, zo + i, load(x, xr, xo + i) + load(y, yr, yo + i))
     elif kind == LARGER:
@@ -266,9 +266,8 @@ def _merge_runs(kind, full, row, m, n_c, blocks, block_samples, now, then, first
 def _end_counts(kind, row, inner, full, tail, m, blocks, with_tail, level, out):
     """Add the tail to windows' counts, and take off a change that reached back over zeros to before the window."""
     threshold = level[0] if kind == CROSSED else level[1]
-    if not with_tail:
-        if not _any_zero(inner.reshape(inner.shape[0], -1), row + 2, 0, m * inner.shape[2]):
-            return
+    if not with_tail and not _any_zero(inner.reshape(inner.shape[0], -1), row + 2, 0, m * inner.shape[2]):
+        return
     for i in range(m):
         end = i + blocks
         for c in range(full.shape[2]):
