@@ -108,6 +108,14 @@ def test_each_recording_has_its_own_rate():
         Features("DFTR").transform(Windows.cut([recording(400.0), fast], Windowing(100, 50)))
 
 
+def test_rows_of_one_channel_and_of_all_do_not_mix(windows):
+    for names in ("HTD", "SAMPEN"):
+        with pytest.raises(ShapeError, match=r"different channel counts \(\[1, 3\]\)"):
+            Features(names).transform(Windows.concatenate([windows, windows.split_channels()]))
+    with pytest.raises(ShapeError, match="there are no windows here"):
+        Features("HTD").transform(windows[[]])
+
+
 def test_the_rate_of_the_fit_serves_arrays(windows):
     x = windows.batch()
     np.testing.assert_allclose(Features("MNF").fit(windows).transform(x), FEATURES["MNF"](x, rate_hz=1000.0), rtol=1e-9)

@@ -446,7 +446,7 @@ def block_sums(signal, start, length, want, kept, edges, level, first, inner, fu
                     buf[0, i] = buf[tile, i]
                     buf[1, i] = buf[tile + 1, i]
                 _fetch(flat, place, n, seen, rows, buf, 2)
-            elif least >= 2:
+            elif least >= 2:  # else what is before them may lie outside of the signal
                 _fetch(flat, place, n, -2, rows + 2, buf, 0)
             else:
                 for i in range(n):
