@@ -243,14 +243,14 @@ class _Starts:
     def __init__(self, part: Stretch, plan: Plan, layout: Layout, out: np.ndarray):
         self.plan, self.layout, self.out, self.length = plan, layout, out, part.length
         gaps = np.diff(part.start)
-        if not (gaps >= 0).all():
+        if (gaps < 0).any():
             part = part[np.argsort(part.start, kind="stable")]
             gaps = np.diff(part.start)
         self.signal, self.channel = as_signal(part.signal), part.channel
         if self.channel is not None and (self.channel == self.channel[0]).all():
             self.signal, self.channel = self.signal[self.channel[0] : self.channel[0] + 1], None
         self.start, self.row, self.back = part.start, part.row, None
-        if not (gaps > 0).all() or self.channel is not None:
+        if self.channel is not None or not gaps.all():
             self.start, self.back = np.unique(part.start, return_inverse=True)
         self.in_order = bool((np.diff(self.row) == 1).all())
         self.step, self.segments = segments(self.start, self.length)

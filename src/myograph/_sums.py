@@ -245,6 +245,8 @@ def segments(start: np.ndarray, length: int) -> tuple[int, list[slice]]:
     A stretch ends where the next window does not overlap or is off the grid.
     """
     gaps = np.diff(start)
+    if len(gaps) and gaps[0] < length and (gaps == gaps[0]).all():
+        return int(gaps[0]), [slice(0, len(start))]
     near = gaps[gaps < length]
     if not len(near):
         return length, [slice(i, i + 1) for i in range(len(start))]
