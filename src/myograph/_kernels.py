@@ -19,7 +19,7 @@ from myograph._compiled import njit
 from myograph._simd import LN2, LN2_HIGH, LN2_LOW, WIDTH, fill, load, store
 from myograph.features._base import EXP_FLOOR
 
-LANES, ROWS = 48, 64  # of a tile; twice the lanes where blocks are at most half as long
+LANES, ROWS = 48, 48  # of a tile; twice the lanes where blocks are at most half as long
 
 # Rows of a tile's accumulators. Those that add up, then those that merge in other ways, then the sums of ln(x^2 + EPS)
 # in the place of x: LOG + SQUARE, LOG + STEP, ...
