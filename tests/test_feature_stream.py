@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from myograph import Recording, Windowing, Windows
 from myograph._sums import RECIPES
-from myograph.errors import ShapeError, SignalError
+from myograph.errors import ShapeError, SignalError, WindowError
 from myograph.estimators import Features
 
 ADDITIVE = sorted(RECIPES)
@@ -59,6 +59,11 @@ def test_one_large_chunk_and_many_small_ones():
     want = offline(features, signal, windowing)
     np.testing.assert_array_equal(streamed(features, signal, windowing, [30000]), want)
     np.testing.assert_array_equal(streamed(features, signal, windowing, [1] * 30000)[:50], want[:50])
+
+
+def test_windows_too_short_for_a_feature_are_refused():
+    with pytest.raises(WindowError, match="SSC needs windows of at least 3 samples, these have 2"):
+        Features("HTD").stream(1000.0, 2, Windowing(2, 1))
 
 
 def test_bad_chunks_are_refused_and_leave_the_stream_as_it_was():

@@ -1,4 +1,4 @@
-"""How a list of features is computed over windows: which route takes which feature, in batches of bounded size."""
+"""Features over many windows: by recording, in pieces for threads and batches of bounded size."""
 
 from __future__ import annotations
 

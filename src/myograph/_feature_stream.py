@@ -10,7 +10,7 @@ from myograph._extract import at_once
 from myograph._plan import Plan, Request
 from myograph._simd import as_signal
 from myograph._sums import Grid
-from myograph.errors import ShapeError, SignalError
+from myograph.errors import ShapeError, SignalError, WindowError
 from myograph.windows import Windowing
 
 
@@ -26,7 +26,10 @@ class FeatureStream:
     def __init__(self, wanted: Sequence[Request], rate_hz: float, n_channels: int, windowing: Windowing):
         self.length, self.step, _ = windowing.samples(rate_hz)
         self.n_channels, self.rate_hz = n_channels, rate_hz
-        self._plan = Plan(wanted, n_channels, self.length, rate_hz)
+        try:
+            self._plan = Plan(wanted, n_channels, self.length, rate_hz)
+        except ShapeError as error:  # the windows are of the caller's windowing here, not of an array
+            raise WindowError(str(error)) from None
         self.n_features = self._plan.n_columns
         self._most = at_once(n_channels, self.step)
         self._grid = None
