@@ -286,7 +286,8 @@ def _end_counts(kind, row, inner, full, tail, m, blocks, with_tail, level, out):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def advance(signal, begin, step, want, kept, edges, level, kinds, rows, inner, full, m, blocks, out):
-    """Read the last block of m windows, the first of which begins at `begin`, sum up the windows, and move the blocks that the next ones share to the front.
+    """Read the last blocks of m windows, the first of them at `begin`, sum up the windows, and move the blocks that the
+    next ones share to the front.
 
     One call for all, since calls from Python cost as much as the sums of a few windows. Arguments as in `block_sums`
     and `window_sums`; windows have no tail.
