@@ -5,6 +5,7 @@ import pickle
 import tracemalloc
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from sklearn.model_selection import cross_validate
 from conftest import make_recording
 from myograph import Recording, Windowing, Windows, WithinSubject
 from myograph.errors import ShapeError, WindowError
+from myograph.estimators import Features
 from myograph.protocols import KFoldRepetitions
 from myograph.windows import EachChannel
 
@@ -111,6 +113,57 @@ def test_one_window_and_pickles_and_copies():
     assert np.shares_memory(windows[3], windows.recordings[0].signal)
     for twin in (pickle.loads(pickle.dumps(windows)), copy.deepcopy(windows)):
         np.testing.assert_array_equal(twin.batch([1, 2]), windows.batch([1, 2]))
+
+
+def names_of_two_people():
+    recordings = [
+        make_recording(np.random.default_rng(i), subject=subject, session=session)
+        for i, (subject, session) in enumerate([("b", "2"), ("a", "1"), ("b", "1")])
+    ]
+    return Windows.cut(recordings, Windowing(100, 30))
+
+
+@pytest.mark.parametrize("rows", [slice(3, None, 4), [5, 0, 7, 7], [-1, 2], "mask"])
+def test_windows_are_the_same_before_and_after_their_table_was_asked_for(rows):
+    before, after = names_of_two_people(), names_of_two_people()
+    pd.testing.assert_frame_equal(before._frame(), after.table)
+    rows = np.arange(len(before)) % 3 == 1 if isinstance(rows, str) else rows
+    some, same = before[rows], after[rows]
+    assert before._table is None  # or this test would compare one way with itself
+    assert after._columns is None
+    for name in ("y", "groups"):
+        np.testing.assert_array_equal(getattr(some, name), getattr(same, name))
+    assert repr(some) == repr(same)
+    np.testing.assert_array_equal(some.batch(), same.batch())
+    for make in (
+        lambda w: w.where(subject="b", session=(1, 2)),
+        lambda w: w.split_channels(),
+        lambda w: w.without_labels(),
+        lambda w: Windows.concatenate([w, w[:1]]),
+        lambda w: w[[]],
+    ):
+        pd.testing.assert_frame_equal(make(some).table, make(same).table)
+
+
+@pytest.mark.parametrize("rows", [[99999], -99999, np.zeros((2, 2), int)])
+def test_rows_that_are_not_there_are_refused_before_and_after_the_table_was_asked_for(rows):
+    windows = names_of_two_people()
+    for _ in range(2):
+        with pytest.raises(IndexError):
+            windows[rows]
+        _ = windows.table
+
+
+def test_what_is_done_to_a_table_in_place_holds_for_its_windows_alone():
+    windows = names_of_two_people()
+    some, wanted = windows[10:20], windows.batch([29, 0])
+    windows.table[["recording", "start", "stop"]] = windows.table[["recording", "start", "stop"]].to_numpy()[::-1]
+    np.testing.assert_array_equal(windows.batch([len(windows) - 30, len(windows) - 1]), wanted)
+    np.testing.assert_array_equal(Features("MAV").transform(windows), Features("MAV").transform(windows.batch()))
+    part, first = some[2:], some.table["start"].iloc[2]
+    some.table.loc[2, "start"] += 1
+    assert part.table["start"].iloc[0] == first  # taken out before
+    np.testing.assert_array_equal(some[2], names_of_two_people()[12][:, 1:])
 
 
 def test_channels_apart_stay_in_one_interval():

@@ -147,6 +147,21 @@ def _count_within_runs(*tracks: np.ndarray) -> np.ndarray:
     return (np.arange(n) - np.repeat(starts, np.diff(np.append(starts, n)))).astype(np.int32)
 
 
+@dataclass(frozen=True)
+class _Names:
+    """A column of names by their index; it becomes a `pandas.Categorical`, which takes a hundred times as long to make,
+    when somebody asks for the table."""
+
+    codes: np.ndarray
+    names: list[str]
+
+    def __getitem__(self, rows: Any) -> _Names:
+        return _Names(self.codes[rows], self.names)
+
+    def categorical(self) -> pd.Categorical:
+        return pd.Categorical.from_codes(self.codes, self.names)
+
+
 class Windows:
     """The lazy X: a table with one row a window, and the recordings its rows point into.
 
@@ -167,7 +182,40 @@ class Windows:
         if missing:
             raise ShapeError(f"the table of Windows lacks the columns {missing}; make Windows with Windows.cut(...)")
         self.recordings = tuple(recordings)
-        self.table = table
+        self._columns: dict[str, np.ndarray | _Names] | None = None
+        self._table: pd.DataFrame | None = table
+
+    @classmethod
+    def _of(cls, recordings: tuple[Recording, ...], columns: dict[str, np.ndarray | _Names]) -> Windows:
+        made = cls.__new__(cls)
+        made.recordings, made._columns, made._table = recordings, columns, None
+        return made
+
+    @property
+    def table(self) -> pd.DataFrame:
+        # Whoever holds the table may change it in place, so from here on it alone is what the windows are.
+        if self._table is None:
+            self._table = self._frame()
+            self._columns = None
+        return self._table
+
+    def _frame(self) -> pd.DataFrame:
+        """The table as it is, without handing it out."""
+        columns = self._columns
+        if columns is None:
+            assert self._table is not None
+            return self._table
+        return pd.DataFrame({k: v.categorical() if isinstance(v, _Names) else v for k, v in columns.items()}, copy=True)
+
+    def _column(self, name: str) -> np.ndarray:
+        """A column of numbers, to be read only."""
+        columns = self._columns
+        if columns is None:
+            assert self._table is not None
+            return self._table[name].to_numpy()
+        values = columns[name]
+        assert isinstance(values, np.ndarray)
+        return values
 
     @classmethod
     def cut(cls, recordings: Recording | Iterable[Recording], windowing: Cutter | None = None) -> Windows:
@@ -199,23 +247,19 @@ class Windows:
         code_of = {name: code for code, name in enumerate(names)}
         labels = [np.array([code_of[n] for n in r.label_names])[p["label"]] for r, p in zip(recordings, parts)]
         column = lambda key, dtype: np.concatenate([p[key] for p in parts]).astype(dtype, copy=False)  # noqa: E731
-        table = pd.DataFrame(
-            {
-                "recording": np.repeat(np.arange(len(recordings), dtype=np.int32), counts),
-                "start": column("start", np.int64),
-                "stop": column("stop", np.int64),
-                "label": pd.Categorical.from_codes(np.concatenate(labels), names),
-                "subject": _spread([r.subject for r in recordings], counts),
-                "session": _spread([r.session for r in recordings], counts),
-                "repetition": column("repetition", np.int32),
-                "position": column("position", np.int32),
-                "channel": np.concatenate([p.get("channel", np.full(n, -1)) for p, n in zip(parts, counts)]).astype(
-                    np.int16
-                ),
-            },
-            copy=False,
-        )
-        return cls(recordings, table)
+        channel = [p.get("channel", np.full(n, -1)) for p, n in zip(parts, counts)]
+        columns = {
+            "recording": np.repeat(np.arange(len(recordings), dtype=np.int32), counts),
+            "start": column("start", np.int64),
+            "stop": column("stop", np.int64),
+            "label": _Names(np.concatenate(labels), names),
+            "subject": _spread([r.subject for r in recordings], counts),
+            "session": _spread([r.session for r in recordings], counts),
+            "repetition": column("repetition", np.int32),
+            "position": column("position", np.int32),
+            "channel": np.concatenate(channel).astype(np.int16),
+        }
+        return cls._of(recordings, columns)
 
     @classmethod
     def concatenate(cls, parts: Sequence[Windows]) -> Windows:
@@ -232,20 +276,21 @@ class Windows:
                     index[id(recording)] = len(recordings)
                     recordings.append(recording)
                 place[i] = index[id(recording)]
-            tables.append(part.table.assign(recording=place[part.table["recording"].to_numpy()]))
+            tables.append(part._frame().assign(recording=place[part._column("recording")]))
         table = pd.concat([t.drop(columns=["label", "subject", "session"]) for t in tables], ignore_index=True)
         for column in ("label", "subject", "session"):
             table[column] = pd.api.types.union_categoricals([t[column] for t in tables])
         return cls(recordings, table[list(tables[0].columns)])
 
     def __len__(self) -> int:
-        return len(self.table)
+        columns = self._columns
+        return len(self._frame()) if columns is None else len(self._column("start"))
 
     @property
     def n_samples(self) -> int:
         """Samples in a window; raises ShapeError where windows of several lengths (rates) are mixed."""
         self._need_rows()
-        lengths = distinct(self.table["stop"].to_numpy() - self.table["start"].to_numpy())
+        lengths = distinct(self._column("stop") - self._column("start"))
         if len(lengths) != 1:
             raise ShapeError(
                 f"these windows have {len(lengths)} different lengths ({', '.join(map(str, lengths[:5]))} samples), "
@@ -256,8 +301,8 @@ class Windows:
     @property
     def n_channels(self) -> int:
         self._need_rows()
-        alone = self.table["channel"].to_numpy() >= 0
-        counts = {self.recordings[i].n_channels for i in distinct(self.table["recording"].to_numpy()[~alone])}
+        alone = self._column("channel") >= 0
+        counts = {self.recordings[i].n_channels for i in distinct(self._column("recording")[~alone])}
         counts |= {1} if alone.any() else set()
         if len(counts) != 1:
             raise ShapeError(
@@ -268,7 +313,7 @@ class Windows:
     @property
     def rate_hz(self) -> float:
         self._need_rows()
-        rates = {self.recordings[i].rate_hz for i in distinct(self.table["recording"].to_numpy())}
+        rates = {self.recordings[i].rate_hz for i in distinct(self._column("recording"))}
         if len(rates) != 1:
             raise ShapeError(
                 f"these windows have different rates ({sorted(rates)} Hz); resample the recordings to one rate"
@@ -305,7 +350,10 @@ class Windows:
         return self._names("subject")
 
     def _names(self, column: str) -> np.ndarray:
-        categories = self.table[column].cat
+        found = None if self._columns is None else self._columns[column]
+        if isinstance(found, _Names):
+            return np.asarray(found.names, dtype=str)[found.codes]
+        categories = self._frame()[column].cat
         return np.asarray(categories.categories, dtype=str)[categories.codes.to_numpy()]
 
     def __getitem__(self, rows: Any) -> Any:
@@ -314,9 +362,10 @@ class Windows:
                 raise IndexError("Windows are indexed by rows alone; take channels or samples from batch(rows)")
             rows = rows[0]
         if isinstance(rows, (int, np.integer)):
-            row = self.table.iloc[int(rows)]
-            signal = self.recordings[row["recording"]].signal[:, row["start"] : row["stop"]]
-            return signal if row["channel"] < 0 else signal[row["channel"] : row["channel"] + 1]
+            names = ("recording", "start", "stop", "channel")
+            recording, start, stop, channel = (self._column(name)[int(rows)] for name in names)
+            signal = self.recordings[recording].signal[:, start:stop]
+            return signal if channel < 0 else signal[channel : channel + 1]
         if not isinstance(rows, slice):
             rows = np.atleast_1d(np.asarray(rows))
             if rows.dtype.kind not in "iub" and rows.size:
@@ -326,20 +375,25 @@ class Windows:
                 )
             if rows.dtype == bool and len(rows) != len(self):
                 raise IndexError(f"a mask over {len(self)} windows has {len(self)} entries, got {len(rows)}")
+            if rows.ndim != 1:
+                raise IndexError(f"Windows are indexed by one row of positions or a mask, got an array of {rows.shape}")
             if rows.size == 0:
                 rows = rows.astype(np.intp)
-        return Windows(self.recordings, self.table.iloc[rows].reset_index(drop=True))
+        columns = self._columns
+        if columns is None:
+            return Windows(self.recordings, self._frame().iloc[rows].reset_index(drop=True))
+        return Windows._of(self.recordings, {name: values[rows] for name, values in columns.items()})
 
     def where(self, **columns: Any) -> Windows:
         """Rows whose columns hold the given value or one of the given values: `w.where(subject="3", repetition=(1, 2))`."""
-        keep = np.ones(len(self), bool)
+        keep, table = np.ones(len(self), bool), self._frame()
         for column, values in columns.items():
-            if column not in self.table.columns:
-                raise WindowError(f"Windows have no column {column!r}; there are {', '.join(self.table.columns)}")
+            if column not in table.columns:
+                raise WindowError(f"Windows have no column {column!r}; there are {', '.join(table.columns)}")
             values = [values] if np.isscalar(values) else list(values)
-            if isinstance(self.table[column].dtype, pd.CategoricalDtype):
+            if isinstance(table[column].dtype, pd.CategoricalDtype):
                 values = [str(v) for v in values]
-            keep &= self.table[column].isin(values).to_numpy()
+            keep &= table[column].isin(values).to_numpy()
         return self[keep]
 
     def without_labels(self) -> Windows:
@@ -350,15 +404,15 @@ class Windows:
             bare = copy.copy(recording)  # what it holds was checked when it was made
             object.__setattr__(bare, "label", np.broadcast_to(np.int32(-1), recording.label.shape))
             recordings.append(bare)
-        return Windows(recordings, self.table.assign(label=unknown))
+        return Windows(recordings, self._frame().assign(label=unknown))
 
     def split_channels(self) -> Windows:
         """One row for every channel of every window, each of shape (1, time); rows of one window stay together. Rows that
         are one channel already stay as they are."""
-        if len(self) and (self.table["channel"].to_numpy() >= 0).all():
+        if len(self) and (self._column("channel") >= 0).all():
             return self
-        n = self.n_channels
-        table = self.table.loc[self.table.index.repeat(n)].reset_index(drop=True)
+        n, table = self.n_channels, self._frame()
+        table = table.loc[table.index.repeat(n)].reset_index(drop=True)
         table["channel"] = np.tile(np.arange(n, dtype=np.int16), len(self))
         return Windows(self.recordings, table)
 
@@ -369,7 +423,7 @@ class Windows:
         out = np.empty(shape, self.dtype) if out is None else out
         for recording, where, start in whole.by_recording():
             view = sliding_window_view(recording.signal, shape[2], axis=1)
-            channel = whole.table["channel"].to_numpy()[where]
+            channel = whole._column("channel")[where]
             if (channel >= 0).any():
                 out[where, 0] = view[channel, start]
             else:
@@ -383,8 +437,7 @@ class Windows:
 
     def by_recording(self) -> Iterator[tuple[Recording, np.ndarray, np.ndarray]]:
         """For each recording with rows here: it, the positions of its rows, and their start samples."""
-        of = self.table["recording"].to_numpy()
-        start = self.table["start"].to_numpy()
+        of, start = self._column("recording"), self._column("start")
         for i in distinct(of):
             where = np.flatnonzero(of == i)
             yield self.recordings[i], where, start[where]
@@ -396,7 +449,8 @@ class Windows:
         return array if dtype is None else array.astype(dtype, copy=False)
 
     def __repr__(self) -> str:
-        subjects, labels = self.table["subject"].nunique(), self.table["label"].nunique()
+        table = self._frame()
+        subjects, labels = table["subject"].nunique(), table["label"].nunique()
         return f"<Windows: {len(self)} of {len(self.recordings)} recordings, {subjects} subjects, {labels} labels>"
 
 
@@ -415,7 +469,6 @@ def _within(recording: Recording, found: dict[str, np.ndarray], windowing: Cutte
     return found
 
 
-def _spread(names: list[str], counts: list[int]) -> pd.Categorical:
-    categories = list(dict.fromkeys(names))
-    codes = np.array([categories.index(n) for n in names])
-    return pd.Categorical.from_codes(np.repeat(codes, counts), categories)
+def _spread(names: list[str], counts: list[int]) -> _Names:
+    distinct_names = list(dict.fromkeys(names))
+    return _Names(np.repeat([distinct_names.index(n) for n in names], counts), distinct_names)
