@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import accumulate, pairwise
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from myograph.errors import ConfigError, ShapeError, SignalError
 from myograph.windows import Windows, distinct
 
 BATCH_BYTES = 1 << 21  # of gathered samples in float64, so that what is computed from them stays in the caches
-PIECE = 128  # windows that are worth a task of their own
+PIECE = 100  # windows that are worth a task of their own
 MANY = 32  # grids a recording; with more than these, of few windows each, windows are summed one by one
 
 
@@ -99,7 +100,7 @@ def sources(X: Windows | np.ndarray, rate_hz: float | None) -> list[Stretch | Ba
     """
     if not isinstance(X, Windows):
         return [Batch(X, np.arange(len(X)), rate_hz)]
-    stop, channel = X.table["stop"].to_numpy(), X.table["channel"].to_numpy()
+    stop, channel = X._column("stop"), X._column("channel")
     found: list[Stretch | Batch] = []
     for recording, where, start in X.by_recording():
         lengths, channels = stop[where] - start, channel[where]
@@ -177,29 +178,57 @@ def _threads(n_jobs: int) -> int:
 
 def _run(tasks: list[Callable[[], None]], threads: int) -> None:
     """Do the tasks in so many threads, of which the caller's is one; raises the first error of any."""
-    waiting = iter(tasks)
+    waiting, errors = iter(tasks), []
+    invited, done = SimpleQueue(), SimpleQueue()
 
     def work() -> None:
-        for task in waiting:
-            task()
+        try:
+            for task in waiting:
+                task()
+        except BaseException as error:
+            errors.append(error)
+            for _ in waiting:  # nobody begins another
+                pass
 
-    others = [_pool().submit(work) for _ in range(min(threads, len(tasks)) - 1)]
-    try:
+    def help_out() -> None:
+        try:
+            invited.get_nowait()
+        except Empty:  # called back: the others did everything while this thread had other things to do
+            return
         work()
-    finally:  # whoever has begun writes to the caller's array; the others are not needed any more
-        errors = [other.exception() for other in others if not other.cancel()]
-    for error in filter(None, errors):
-        raise error
+        done.put(None)
+
+    helpers = min(threads, len(tasks)) - 1
+    for _ in range(helpers):
+        invited.put(None)
+        _helpers().put(help_out)
+    work()
+    for _ in range(helpers):
+        try:
+            invited.get_nowait()
+        except Empty:  # whoever has begun writes to the caller's array
+            done.get()
+    if errors:
+        raise errors[0]
 
 
 @cache
-def _pool() -> ThreadPoolExecutor:
-    """Kept: to start a thread, and to touch its memory anew, took a sixth of two minutes of recording."""
-    return ThreadPoolExecutor(os.cpu_count() or 1, "myograph-features")
+def _helpers() -> SimpleQueue:
+    """What other threads are to do. They are kept: to start one, and to touch its memory anew, takes a sixth of the time
+    that the features of two minutes do, and the bookkeeping of an executor another thirtieth."""
+    calls = SimpleQueue()
+
+    def serve() -> None:
+        while True:
+            calls.get()()
+
+    for _ in range(os.cpu_count() or 1):
+        threading.Thread(target=serve, name="myograph-features", daemon=True).start()
+    return calls
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.cache_clear)  # a child has the pool and none of its threads
+    os.register_at_fork(after_in_child=_helpers.cache_clear)  # a child has the queue and none of its threads
 
 
 def at_once(n_channels: int, step: int) -> int:
@@ -211,7 +240,7 @@ def at_once(n_channels: int, step: int) -> int:
 def _sums_of(
     part: Stretch | Batch, plan: Plan, layout: Layout, out: np.ndarray, threads: int
 ) -> Iterator[Callable[[], None]]:
-    """The tasks that write what follows from sums: for several threads in pieces, two a thread if they are worth it."""
+    """The tasks that write what follows from sums: for several threads in pieces, if they are worth it."""
     if isinstance(part, Batch):
         return (partial(_sum_batch, batch, plan, layout, out) for batch in part.batches())
     grid = _Starts(part, plan, layout, out)
@@ -220,10 +249,12 @@ def _sums_of(
 
 def _edges(n: int, threads: int) -> list[int]:
     """Where pieces of n windows begin and end. Later pieces are smaller, so that a faster processor does more and all
-    end together."""
-    count = 1 if threads == 1 else max(1, min(2 * threads, n // PIECE))
-    sizes = [2.5 - 1.5 * i / max(count - 1, 1) for i in range(count)]
-    return [round(n * end / sum(sizes)) for end in accumulate(sizes, initial=0.0)]
+    end together; each costs as much as some 20 windows."""
+    if threads > 1 and n >= 5 * threads * PIECE:
+        sizes = [3] * threads + [2] * (threads // 2) + [1] * threads
+    else:
+        sizes = [1] * max(1, min(threads, n // PIECE))
+    return [n * end // sum(sizes) for end in accumulate(sizes, initial=0)]
 
 
 def _sum_batch(batch: Batch, plan: Plan, layout: Layout, out: np.ndarray) -> None:
