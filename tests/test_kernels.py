@@ -230,6 +230,16 @@ def test_logarithms_of_samples_that_overflow_a_product():
     np.testing.assert_allclose(Features("LD").transform(x), np.exp(np.log1p(np.abs(x)).mean(-1)), rtol=1e-12)
 
 
+@pytest.mark.parametrize("n_channels", [1, 7, 8, 12])
+def test_exponentials_of_logarithms_reach_as_far_as_numbers_do(n_channels):
+    sizes = [0.0, 5e-324, 1e-300, 1.0, 1e150, 1.7e308]
+    signal = np.tile(np.repeat(sizes, 20), (n_channels, 1))
+    windows = Windows.cut(Recording(signal, 1000.0, np.zeros(120, int), "1"), Windowing(20, 20))
+    found, names = Features(["LD", "LOG"]).transform(windows), ["LD", "LOG"]
+    np.testing.assert_allclose(found, expected(names, windows.batch()), rtol=1e-12, atol=0)
+    assert np.isfinite(found).all()
+
+
 def test_entropy_of_large_units_is_finite():
     x = np.random.default_rng(11).standard_normal((1, 3, 3000)) * np.array([[1.0], [100.0], [1e5]])
     recording = Recording(x[0], 1000.0, np.zeros(3000, int), "1")

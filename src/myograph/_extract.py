@@ -251,7 +251,7 @@ def _edges(n: int, threads: int) -> list[int]:
     """Where pieces of n windows begin and end. Later pieces are smaller, so that a faster processor does more and all
     end together; each costs as much as some 20 windows."""
     if threads > 1 and n >= 5 * threads * PIECE:
-        sizes = [3] * threads + [2] * (threads // 2) + [1] * threads
+        sizes = [8] * threads + [4, 3, 2, 1] * (threads // 2)
     else:
         sizes = [1] * max(1, min(threads, n // PIECE))
     return [n * end // sum(sizes) for end in accumulate(sizes, initial=0)]
@@ -302,14 +302,14 @@ class _Starts:
                     self._put(begin + here.start, begin + here.stop, sums)
 
     def _put(self, first: int, end: int, sums: np.ndarray) -> None:
-        channel = None
+        window = channel = None
         if self.back is not None:
             which = slice(*np.searchsorted(self.back, (first, end)))  # rows are in order of their start
-            sums = sums[:, self.back[which] - first]
+            window = self.back[which] - first
             channel = None if self.channel is None else self.channel[which]
             first, end = which.start, which.stop
         rows = slice(self.row[first], self.row[first] + end - first) if self.in_order else self.row[first:end]
-        self.plan.put_sums(self.out, rows, sums, channel)
+        self.plan.put_sums(self.out, rows, sums, window, channel)
 
 
 def _gathered(batch: Stretch | Batch, plan: Plan, out: np.ndarray) -> None:

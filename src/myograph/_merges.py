@@ -6,6 +6,8 @@ a batch, or in which chunk of a stream, it was computed. All merges run over blo
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from myograph import _simd as simd
@@ -18,6 +20,10 @@ from myograph.features._base import EXP_FLOOR
 # in `inner` and `full`: by adding; as counts of sign changes, with first and last value, of samples (CROSSED) and of
 # slopes (TURNED).
 ADD, LARGER, DEVIATE, SOFTEN, REACH, CROSSED, TURNED = range(7)
+
+# Forms of a feature that follows from one sum: as it is; over the window's samples, or over its steps, which are one
+# fewer; the roots of these; the exponential of the mean.
+SUM, MEAN, MEAN_OF_STEPS, ROOT_MEAN, ROOT_MEAN_OF_STEPS, EXP_MEAN = range(6)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -303,3 +309,43 @@ def advance(signal, begin, step, want, kept, edges, level, kinds, rows, inner, f
         if edges[kept[r]]:
             for i in range(0, keep * n, WIDTH):
                 store(f_flat, r, i, load(f_flat, r, m * n + i))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _form(form, y, n):
+    """One number by a form; n samples or steps."""
+    if form != SUM:
+        y /= n
+    if form in (ROOT_MEAN, ROOT_MEAN_OF_STEPS):
+        return math.sqrt(y)
+    return math.exp(y) if form == EXP_MEAN else y
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def write(values, window, channel, n_samples, rows, forms, places, out, to):
+    """out[to[i], places[f] :] = the form `forms[f]` of the sums values[rows[f], window[i]] over `n_samples` samples.
+
+    values : (kept row, window, channel). channel : the one channel of each i that is written, or empty for all.
+    """
+    n_channels = 1 if len(channel) else values.shape[2]
+    for f in range(len(forms)):
+        x, form, place = values[rows[f]], forms[f], places[f]
+        n = float(n_samples - 1 if form in (MEAN_OF_STEPS, ROOT_MEAN_OF_STEPS) else n_samples)
+        for i in range(len(to)):
+            if n_channels < WIDTH:
+                first = channel[i] if len(channel) else 0
+                for c in range(n_channels):
+                    out[to[i], place + c] = _form(form, x[window[i], first + c], n)
+                continue
+            for c in range(0, n_channels, WIDTH):
+                first = min(c, n_channels - WIDTH)  # the last register takes some channels once more
+                y = load(x, window[i], first)
+                if form != SUM:
+                    y = y / fill(n)
+                if form in (ROOT_MEAN, ROOT_MEAN_OF_STEPS):
+                    y = simd.root(y)
+                elif form == EXP_MEAN:
+                    # The square of half the power's: it reaches as far as numbers do, and is 0 at minus infinity.
+                    y = simd.exp(simd.higher(y * fill(0.5), fill(EXP_FLOOR)))
+                    y = y * y
+                store(out, to[i], place + first, y)

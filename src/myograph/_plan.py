@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from myograph import _merges as merges
 from myograph._shared import SPECTRAL, WAVELET, spectral, wavelet
 from myograph._sums import Layout, Sums, recipe_of
 from myograph.errors import ConfigError, ShapeError, unknown_name
 from myograph.features import FEATURES, Feature, resolve
 from myograph.features._base import check_level
+
+ALL = np.empty(0, np.int64)  # channels
 
 
 @dataclass(frozen=True)
@@ -101,8 +104,7 @@ class Plan:
     ):
         self.length, self.n_columns = length, 0
         self.places: list[slice] = []
-        self._from_sums = []
-        recipes, slow, levels = [], [], [0.0] * 4
+        summed, slow, levels = [], [], [0.0] * 4
         for request in wanted:
             feature, filled = request.feature, request.at(rate_hz)
             least = feature.shortest_window(n_channels, **filled)
@@ -121,24 +123,41 @@ class Plan:
                 continue
             if recipe.level is not None:
                 levels[recipe.level] = check_level(feature.name, "threshold", filled["threshold"])
-            recipes.append(recipe)
-            self._from_sums.append((recipe.value, place))
-        self.layout = Layout(recipes, levels) if recipes else None
+            summed.append((recipe, place))
+        self.layout = layout = Layout([recipe for recipe, _ in summed], levels) if summed else None
+        self._values = [(recipe.value, place) for recipe, place in summed if callable(recipe.value)]
+        forms = [
+            (layout.place[recipe.rows[0]], recipe.value, place.start)
+            for recipe, place in summed
+            if layout is not None and not callable(recipe.value)
+        ]
+        self._forms = tuple(np.array(forms, np.int64).reshape(-1, 3).T.copy())  # what `merges.write` takes
         self._from_samples = _together(slow)
         self.by_samples = bool(slow)
 
     def put_sums(
-        self, out: np.ndarray, rows: slice | np.ndarray, values: np.ndarray, channel: np.ndarray | None = None
+        self,
+        out: np.ndarray,
+        rows: slice | np.ndarray,
+        values: np.ndarray,
+        window: np.ndarray | None = None,
+        channel: np.ndarray | None = None,
     ) -> None:
         """Write into rows of `out` what follows from sums; values : (kept row, window, channel).
 
-        channel : (window,) the one channel that a row is, or None where rows hold all channels.
+        window : (row,) whose sums they are, or None where each window is a row, in order.
+        channel : (row,) the one channel that a row is, or None where rows hold all channels.
         """
         assert self.layout is not None
-        sums = Sums(values, self.layout, self.length)
-        for value, place in self._from_sums:
-            found = value(sums)
-            out[rows, place] = found if channel is None else found[np.arange(len(channel)), channel][:, None]
+        if len(self._forms[0]):
+            to = np.arange(rows.start or 0, rows.stop) if isinstance(rows, slice) else rows
+            of = np.arange(len(to)) if window is None else window
+            merges.write(values, of, ALL if channel is None else channel, self.length, *self._forms, out, to)
+        if self._values:
+            sums = Sums(values if window is None else values[:, window], self.layout, self.length)
+            for value, place in self._values:
+                found = value(sums)
+                out[rows, place] = found if channel is None else found[np.arange(len(channel)), channel][:, None]
 
     def put_samples(self, out: np.ndarray, rows: slice | np.ndarray, samples: np.ndarray) -> None:
         """Write into rows of `out` what needs the samples themselves; samples : (window, channel, time) float64."""

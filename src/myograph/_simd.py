@@ -371,7 +371,7 @@ greatest = _over_lanes(lambda b, x, y: b.select(b.fcmp_ordered(">", x, y), x, y)
 
 @njit(nogil=True, inline="always", error_model="numpy")
 def exp(x):
-    """exp(x) for EXP_FLOOR <= x <= 0: 2^k exp(r), |r| <= ln(2) / 2, Taylor's series to degree 12."""
+    """exp(x) for EXP_FLOOR <= x <= -EXP_FLOOR: 2^k exp(r), |r| <= ln(2) / 2, Taylor's series to degree 12."""
     shifted = muladd(x, fill(1.0 / LN2), fill(SHIFT))
     k = shifted - fill(SHIFT)
     r = muladd(k, fill(-LN2_LOW), muladd(k, fill(-LN2_HIGH), x))

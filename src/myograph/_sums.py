@@ -50,10 +50,13 @@ def _orientation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The rows that a feature needs, the threshold that it sets, and how it follows from them."""
+    """The rows that a feature needs, the threshold that it sets, and how it follows from them.
+
+    value : a function of the sums, or, where the feature follows from the first row alone, one of the forms of `_merges`.
+    """
 
     rows: tuple[int, ...]
-    value: Callable[[Sums], np.ndarray]
+    value: Callable[[Sums], np.ndarray] | int
     level: int | None = None
     only: Mapping[str, Any] | None = None  # the parameters for which the recipe holds, if not for all
 
@@ -61,33 +64,33 @@ class Recipe:
 _ROOTS = (k.SQUARE, k.STEP_SQUARE, k.BEND_SQUARE, k.LOG + k.SQUARE, k.LOG + k.STEP_SQUARE, k.LOG + k.BEND_SQUARE)
 
 RECIPES: dict[str, Recipe] = {
-    "MAV": Recipe((k.ABS,), lambda s: s(k.ABS) / s.n),
-    "IAV": Recipe((k.ABS,), lambda s: s(k.ABS)),
+    "MAV": Recipe((k.ABS,), merges.MEAN),
+    "IAV": Recipe((k.ABS,), merges.SUM),
     "MLK": Recipe((k.ABS,), lambda s: np.log(s(k.ABS) + EPS) / s.n),
-    "MEAN": Recipe((k.TOTAL,), lambda s: s(k.TOTAL) / s.n),
-    "RMS": Recipe((k.SQUARE,), lambda s: np.sqrt(s(k.SQUARE) / s.n)),
-    "SSI": Recipe((k.SQUARE,), lambda s: s(k.SQUARE)),
-    "ACT": Recipe((k.SQUARE,), lambda s: s(k.SQUARE) / s.n),
-    "VAR": Recipe((k.MEAN, k.DEVIATION), lambda s: s(k.DEVIATION) / s.n),
-    "TM": Recipe((k.CUBE,), lambda s: s(k.CUBE) / s.n, only={"order": 3}),
-    "LD": Recipe((k.LOG_1P,), lambda s: np.exp(s(k.LOG_1P) / s.n)),
-    "LOG": Recipe((k.LOG_ABS,), lambda s: np.exp(s(k.LOG_ABS) / s.n)),
+    "MEAN": Recipe((k.TOTAL,), merges.MEAN),
+    "RMS": Recipe((k.SQUARE,), merges.ROOT_MEAN),
+    "SSI": Recipe((k.SQUARE,), merges.SUM),
+    "ACT": Recipe((k.SQUARE,), merges.MEAN),
+    "VAR": Recipe((k.DEVIATION, k.MEAN), merges.MEAN),
+    "TM": Recipe((k.CUBE,), merges.MEAN, only={"order": 3}),
+    "LD": Recipe((k.LOG_1P,), merges.EXP_MEAN),
+    "LOG": Recipe((k.LOG_ABS,), merges.EXP_MEAN),
     "MSR": Recipe((k.ROOT_POSITIVE, k.ROOT_NEGATIVE), lambda s: np.hypot(s(k.ROOT_POSITIVE), s(k.ROOT_NEGATIVE)) / s.n),
-    "MYOP": Recipe((k.ABOVE,), lambda s: s(k.ABOVE) / s.n, level=3),
-    "MPK": Recipe((k.PEAK,), lambda s: s(k.PEAK)),
+    "MYOP": Recipe((k.ABOVE,), merges.MEAN, level=3),
+    "MPK": Recipe((k.PEAK,), merges.SUM),
     "ENT": Recipe(
         (k.SOFT_PEAK, k.SOFT_OTHERS, k.SOFT_WEIGHTED),
         lambda s: np.log1p(s(k.SOFT_OTHERS)) - s(k.SOFT_WEIGHTED) / (1 + s(k.SOFT_OTHERS)),
     ),
-    "ZC": Recipe((k.CROSSINGS, k.CROSSINGS_FIRST, k.CROSSINGS_LAST), lambda s: s(k.CROSSINGS), level=0),
-    "SSC": Recipe((k.TURNS, k.TURNS_FIRST, k.TURNS_LAST), lambda s: s(k.TURNS), level=1),
-    "WAMP": Recipe((k.STEP_ABOVE,), lambda s: s(k.STEP_ABOVE), level=2),
-    "WL": Recipe((k.STEP,), lambda s: s(k.STEP)),
+    "ZC": Recipe((k.CROSSINGS, k.CROSSINGS_FIRST, k.CROSSINGS_LAST), merges.SUM, level=0),
+    "SSC": Recipe((k.TURNS, k.TURNS_FIRST, k.TURNS_LAST), merges.SUM, level=1),
+    "WAMP": Recipe((k.STEP_ABOVE,), merges.SUM, level=2),
+    "WL": Recipe((k.STEP,), merges.SUM),
     "MFL": Recipe((k.STEP,), lambda s: np.log10(np.maximum(s(k.STEP), EPS))),
-    "MAVFD": Recipe((k.STEP,), lambda s: s(k.STEP) / (s.n - 1)),
-    "DASDV": Recipe((k.STEP_SQUARE,), lambda s: np.sqrt(s(k.STEP_SQUARE) / (s.n - 1))),
-    "MDIFF": Recipe((k.STEP_SQUARE,), lambda s: s(k.STEP_SQUARE) / s.n),
-    "MZP": Recipe((k.STEP_SQUARE,), lambda s: np.sqrt(s(k.STEP_SQUARE) / s.n)),
+    "MAVFD": Recipe((k.STEP,), merges.MEAN_OF_STEPS),
+    "DASDV": Recipe((k.STEP_SQUARE,), merges.ROOT_MEAN_OF_STEPS),
+    "MDIFF": Recipe((k.STEP_SQUARE,), merges.MEAN),
+    "MZP": Recipe((k.STEP_SQUARE,), merges.ROOT_MEAN),
     "MOB": Recipe((k.SQUARE, k.STEP_SQUARE), lambda s: np.sqrt(ratio(s(k.STEP_SQUARE), s(k.SQUARE)))),
     "COMP": Recipe(
         (k.SQUARE, k.STEP_SQUARE, k.BEND_SQUARE),
