@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from myograph._plan import Plan, Request
+from myograph._plan import Plan, Request, plan_of
 from myograph._simd import as_signal
 from myograph._sums import Layout, scattered, segments, walk
 from myograph.errors import ConfigError, ShapeError, SignalError
@@ -155,7 +155,7 @@ def extract(parts: Sequence[Stretch | Batch], wanted: Sequence[Request], n_windo
     for part, kind in zip(parts, kinds):
         if kind not in plans:
             length, rate_hz, one_channel = kind
-            plans[kind] = Plan(wanted, part.n_channels, length, rate_hz, one_channel)
+            plans[kind] = plan_of(wanted, part.n_channels, length, rate_hz, one_channel)
     first, *others = plans.values()
     if any(plan.places != first.places for plan in others):
         rates = sorted({part.rate_hz for part in parts})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -164,6 +164,27 @@ class Plan:
         for compute, places in self._from_samples:
             for place, values in zip(places, compute(samples)):
                 out[rows, place] = values
+
+
+def plan_of(
+    wanted: Sequence[Request],
+    n_channels: int,
+    length: int,
+    rate_hz: float | None = None,
+    one_channel: bool = False,
+) -> Plan:
+    """The `Plan`, made once for all windows of a kind."""
+    what = tuple((request.feature, *request.parameters.items()) for request in wanted)
+    try:
+        hash(what)
+    except TypeError:  # somebody's lists among the options
+        return Plan(wanted, n_channels, length, rate_hz, one_channel)
+    return _kept_plan(what, n_channels, length, rate_hz, one_channel)
+
+
+@lru_cache(maxsize=64)
+def _kept_plan(what: tuple, *of: Any) -> Plan:
+    return Plan([Request(feature, dict(parameters)) for feature, *parameters in what], *of)
 
 
 def _together(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from myograph._registry import Registry
-from myograph.errors import ConfigError, ShapeError, SignalError, unknown_name
+from myograph.errors import ConfigError, ShapeError, SignalError, UnknownNameError, unknown_name
 
 EPS = float(np.finfo(np.float64).eps)
 """What a logarithm is at least taken of: 2.2e-16, far below any sum of µV or adc samples that is not zero."""
@@ -24,7 +24,7 @@ EXP_FLOOR = -708.0
 Sizes = int | Callable[[Mapping[str, Any], int], int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Feature:
     """One feature: a checked pure function and what callers need to know about it.
 
@@ -152,9 +152,10 @@ def resolve(names: str | Iterable[str]) -> list[Feature]:
     found: dict[str, Feature] = {}
     for name in [names] if isinstance(names, str) else names:
         for member in GROUPS.get(str(name).upper(), (name,)):
-            if member not in FEATURES:
-                raise unknown_name("feature or group", str(member), [*FEATURES, *GROUPS])
-            entry = FEATURES[member]
+            try:
+                entry = FEATURES[member]
+            except UnknownNameError:
+                raise unknown_name("feature or group", str(member), [*FEATURES, *GROUPS]) from None
             found.setdefault(entry.name, entry)
     return list(found.values())
 
