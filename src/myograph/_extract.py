@@ -101,16 +101,20 @@ def sources(X: Windows | np.ndarray, rate_hz: float | None) -> list[Stretch | Ba
     if not isinstance(X, Windows):
         return [Batch(X, np.arange(len(X)), rate_hz)]
     stop, channel = X._column("stop"), X._column("channel")
+    apart = bool((channel >= 0).any())
     found: list[Stretch | Batch] = []
     for recording, where, start in X.by_recording():
-        lengths, channels = stop[where] - start, channel[where]
-        alone = channels >= 0
-        if alone.any() and not alone.all():
-            _ = X.n_channels  # raises, unless the recording has no other channel
-        for length in distinct(lengths):
-            mine = lengths == length
-            of = channels[mine] if alone.any() else None
-            found.append(Stretch(recording.signal, start[mine], int(length), where[mine], of, recording.rate_hz))
+        lengths = stop[where] - start
+        of = channel[where].astype(np.int64) if apart else None
+        if of is not None and (of < 0).any():
+            if (of >= 0).any():
+                _ = X.n_channels  # raises, unless the recording has no other channel
+            of = None
+        present = distinct(lengths)
+        for length in present:
+            mine = lengths == length if len(present) > 1 else slice(None)
+            channels = None if of is None else of[mine]
+            found.append(Stretch(recording.signal, start[mine], int(length), where[mine], channels, recording.rate_hz))
     if len({part.n_channels for part in found}) != 1:
         _ = X.n_channels  # raises
     return found

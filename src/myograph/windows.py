@@ -438,8 +438,9 @@ class Windows:
     def by_recording(self) -> Iterator[tuple[Recording, np.ndarray, np.ndarray]]:
         """For each recording with rows here: it, the positions of its rows, and their start samples."""
         of, start = self._column("recording"), self._column("start")
-        for i in distinct(of):
-            where = np.flatnonzero(of == i)
+        present = distinct(of)
+        for i in present:
+            where = np.flatnonzero(of == i) if len(present) > 1 else np.arange(len(of))
             yield self.recordings[i], where, start[where]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
