@@ -264,22 +264,26 @@ def test_each_sample_is_read_once(monkeypatch):
     """Cost does not grow with overlap: the samples that the kernels are told to load."""
     read = 0
 
-    def counting(kernel, blocks):
+    def counting(kernel, samples):
         def call(*arguments):
             nonlocal read
-            read += blocks(*arguments) * arguments[2]
+            read += samples(*arguments)
             return kernel(*arguments)
 
         return call
 
-    monkeypatch.setattr(kernels, "block_sums", counting(kernels.block_sums, lambda signal, begin, *rest: len(begin)))
-    monkeypatch.setattr(merges, "advance", counting(merges.advance, lambda *arguments: arguments[-3]))
+    def of_advance(signal, start, first, step, *rest):
+        m, blocks = rest[-3:-1]
+        return (m + blocks - 1 - first) * step
+
+    of_blocks = lambda signal, begin, length, *rest: len(begin) * length  # noqa: E731
+    monkeypatch.setattr(kernels, "block_sums", counting(kernels.block_sums, of_blocks))
+    monkeypatch.setattr(merges, "advance", counting(merges.advance, of_advance))
     signal = np.random.default_rng(12).standard_normal((2, 6000))
-    for length, step in ((300, 10), (300, 70)):
+    for length, step in ((300, 10), (300, 70), (100, 70)):
         read = 0
         grid = Grid(layout_var, 2, length, step, 50)
-        grid.prime(signal, 0)
         n = (6000 - length) // step + 1
         for first in range(0, n, 50):
-            grid.advance(signal, first * step, min(50, n - first))
+            grid.advance(signal, first * step, min(50, n - first), fresh=first == 0)
         assert read == (n - 1) * step + length

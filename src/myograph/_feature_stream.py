@@ -43,7 +43,7 @@ class FeatureStream:
         """Forget all samples."""
         self._n_held = 0
         self._next = 0  # where in the held samples the next window starts
-        self._primed = False
+        self._fresh = True
 
     def push(self, chunk: np.ndarray) -> np.ndarray:
         """(window, column) features of the windows that these samples complete; no row if they complete none.
@@ -90,10 +90,8 @@ class FeatureStream:
         start = self._next
         if self._grid is not None:
             signal = as_signal(self._held)
-            if not self._primed:
-                self._grid.prime(signal, start)
-                self._primed = True
-            self._plan.put_sums(out, slice(m), self._grid.advance(signal, start, m))
+            self._plan.put_sums(out, slice(m), self._grid.advance(signal, start, m, self._fresh))
+            self._fresh = False
         if self._plan.by_samples:
             begin = start + np.arange(m)[:, None] * self.step + np.arange(self.length)
             samples = np.ascontiguousarray(self._held[:, begin].transpose(1, 0, 2))

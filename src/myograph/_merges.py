@@ -291,16 +291,18 @@ def _end_counts(kind, row, inner, full, tail, m, blocks, with_tail, level, out):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def advance(signal, begin, step, want, kept, edges, level, kinds, rows, inner, full, m, blocks, out):
-    """Read the last blocks of m windows, the first of them at `begin`, sum up the windows, and move the blocks that the
-    next ones share to the front.
+def advance(signal, start, first, step, want, kept, edges, level, kinds, rows, inner, full, m, blocks, out):
+    """Read the blocks of m windows, the first of them at `start`, from the `first` that is not known yet; sum up the
+    windows, and move the blocks that the next ones share to the front.
 
     One call for all, since calls from Python cost as much as the sums of a few windows. Arguments as in `block_sums`
     and `window_sums`; windows have no tail.
     """
     keep = blocks - 1
-    block_sums(signal, begin + np.arange(m) * step, step, want, kept, edges, level, keep, inner, full)
-    link(kinds, rows, full, keep, m, level)
+    n_read = m + keep - first
+    begin = start + np.arange(first, first + n_read) * step
+    block_sums(signal, begin, step, want, kept, edges, level, first, inner, full)
+    link(kinds, rows, full, first, n_read, level)
     window_sums(kinds, rows, inner, full, full, m, blocks, step, 0, level, out)
     n, i_flat, f_flat = full.shape[2], inner.reshape(inner.shape[0], -1), full.reshape(full.shape[0], -1)
     for r in range(len(full)):

@@ -181,28 +181,22 @@ class Grid:
             self._head_inner, self._head_full = held(size + blocks + 1), held(size + blocks + 1)
             self._rest, self._rest_inner = held(size + blocks), held(size + blocks)
 
-    @property
-    def reach(self) -> int:
-        """Samples from a window's start that `prime` reads."""
-        return 0 if self.whole else (self.blocks - 1) * self.step + self.tail
+    def advance(self, signal: np.ndarray, start: int, m: int, fresh: bool) -> np.ndarray:
+        """(row, m, channel) sums of the windows at start, start + step, ...; a view that the next call overwrites.
 
-    def prime(self, signal: np.ndarray, start: int) -> None:
-        """Read what the window at `start` needs besides its last step."""
-        if not self.whole:
-            self._read(signal, start, 0, self.blocks - 1)
-
-    def advance(self, signal: np.ndarray, start: int, m: int) -> np.ndarray:
-        """(row, m, channel) sums of the windows at start, start + step, ...; a view that the next call overwrites."""
+        fresh : these do not follow those of the last call, so nothing is known of the samples that they share.
+        """
         layout = self.layout
+        first = 0 if fresh else self.blocks - 1
         if self.whole:
             self._blocks(signal, start + np.arange(m) * self.step, self.length, 0, self._out, self._spare)
         elif not self.tail:
             merges.advance(
-                signal, start + (self.blocks - 1) * self.step, self.step, layout.want, layout.kept, k.EDGES, layout.level, layout.kinds, layout.rows,
+                signal, start, first, self.step, layout.want, layout.kept, k.EDGES, layout.level, layout.kinds, layout.rows,
                 self._inner, self._full, m, self.blocks, self._out,
             )  # fmt: skip
         else:
-            self._read(signal, start, self.blocks - 1, m)
+            self._read(signal, start, first, m + self.blocks - 1 - first, fresh)
             merges.window_sums(
                 layout.kinds, layout.rows, self._inner, self._full, self._head_full, m, self.blocks, self.step,
                 self.tail, layout.level, self._out,
@@ -214,27 +208,23 @@ class Grid:
                 held[:, keep] = held[:, keep + m]
         return self._out[:, :m]
 
-    def _read(self, signal: np.ndarray, start: int, first: int, m: int) -> None:
-        """Sums of the blocks first .. first + m - 1, counted from `start`."""
+    def _read(self, signal: np.ndarray, start: int, first: int, m: int, fresh: bool) -> None:
+        """Sums of the blocks first .. first + m - 1, counted from `start`, where windows have a tail: a window ends in
+        the head of a block, so each block is read as a head and a rest. The head of the block after these comes along,
+        since the last of the windows ends in it, and the first block's comes first of all."""
         layout = self.layout
         begin = start + np.arange(first, first + m) * self.step
-        if not self.tail:
-            self._blocks(signal, begin, self.step, first, self._inner, self._full)
-        else:
-            # A window ends in the head of a block, so each block is read as a head and a rest; the head of the block
-            # after these comes along, since the last of the windows ends in it, and block 0's comes first of all.
-            lead = 0 if first else 1
-            heads = start + np.arange(first + 1 - lead, first + m + 1) * self.step
-            self._blocks(signal, heads, self.tail, first + 1 - lead, self._head_inner, self._head_full)
-            self._blocks(signal, begin + self.tail, self.step - self.tail, 0, self._rest_inner, self._rest)
-            for inner, full in ((self._head_inner, self._head_full), (self._rest_inner, self._rest)):
-                full[layout.alone] = inner[layout.alone]
-            for block, head in ((self._inner, self._head_inner), (self._full, self._head_full)):
-                block[:, first : first + m] = head[:, first : first + m]
-                merges.append(
-                    layout.kinds, layout.rows, block, first, self.tail, self._rest, self.step - self.tail, m,
-                    layout.level,
-                )  # fmt: skip
+        ahead = first if fresh else first + 1
+        heads = start + np.arange(ahead, first + m + 1) * self.step
+        self._blocks(signal, heads, self.tail, ahead, self._head_inner, self._head_full)
+        self._blocks(signal, begin + self.tail, self.step - self.tail, 0, self._rest_inner, self._rest)
+        for inner, full in ((self._head_inner, self._head_full), (self._rest_inner, self._rest)):
+            full[layout.alone] = inner[layout.alone]
+        for block, head in ((self._inner, self._head_inner), (self._full, self._head_full)):
+            block[:, first : first + m] = head[:, first : first + m]
+            merges.append(
+                layout.kinds, layout.rows, block, first, self.tail, self._rest, self.step - self.tail, m, layout.level
+            )
         merges.link(layout.kinds, layout.rows, self._full, first, m, layout.level)
 
     def _blocks(self, signal, begin, length, first, inner, full) -> None:
@@ -277,12 +267,11 @@ def walk(
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """For windows on one grid (sorted, distinct starts): slices of them, and their sums (row, window, channel)."""
     grid = Grid(layout, signal.shape[0], length, step, min(size, (start[-1] - start[0]) // step + 1))
-    grid.prime(signal, int(start[0]))
     place = (start - start[0]) // step
     n, at = int(place[-1]) + 1, int(start[0])
     for first in range(0, n, size):
         m = min(size, n - first)
-        sums = grid.advance(signal, at + first * step, m)
+        sums = grid.advance(signal, at + first * step, m, fresh=first == 0)
         if n == len(start):
             yield slice(first, first + m), sums
             continue
