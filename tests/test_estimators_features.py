@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -202,7 +203,8 @@ def test_a_stream_of_features_that_need_the_samples_gives_the_offline_rows():
 
 
 def transformed(queue, windows):
-    queue.put(Features("HTD", n_jobs=2).transform(windows))
+    found = Features("HTD", n_jobs=2).transform(windows)
+    queue.put((found, sum(thread.name == "myograph-features" for thread in threading.enumerate())))
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system does not fork")
@@ -214,7 +216,9 @@ def test_a_forked_process_has_threads_of_its_own():
     queue = fork.SimpleQueue()
     child = fork.Process(target=transformed, args=(queue, windows))
     child.start()
-    np.testing.assert_array_equal(queue.get(), wanted)
+    found, n_threads = queue.get()
+    np.testing.assert_array_equal(found, wanted)
+    assert n_threads > 0
     child.join(30)
     assert child.exitcode == 0
 

@@ -287,3 +287,7 @@ def test_each_sample_is_read_once(monkeypatch):
         for first in range(0, n, 50):
             grid.advance(signal, first * step, min(50, n - first), fresh=first == 0)
         assert read == (n - 1) * step + length
+        read = 0
+        stream = Features(["MAV", "ZC", "VAR"]).stream(1000.0, 2, Windowing(length, step))
+        rows = [stream.push(chunk) for chunk in np.split(signal, 100, axis=1)]
+        assert read == (sum(map(len, rows)) - 1) * step + length

@@ -4,6 +4,7 @@ import copy
 import pickle
 import tracemalloc
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -143,6 +144,15 @@ def test_windows_are_the_same_before_and_after_their_table_was_asked_for(rows):
         lambda w: w[[]],
     ):
         pd.testing.assert_frame_equal(make(some).table, make(same).table)
+
+
+def test_a_cache_finds_windows_whether_their_table_was_asked_for_or_not():
+    windows, same = names_of_two_people(), names_of_two_people()
+    before = joblib.hash(windows)
+    assert joblib.hash(same) == before
+    _ = windows.table
+    assert joblib.hash(windows) == before
+    assert joblib.hash(windows[1:]) != before
 
 
 @pytest.mark.parametrize("rows", [[99999], -99999, np.zeros((2, 2), int)])

@@ -255,7 +255,7 @@ def _edges(n: int, threads: int) -> list[int]:
     """Where pieces of n windows begin and end. Later pieces are smaller, so that a faster processor does more and all
     end together; each costs as much as some 20 windows."""
     if threads > 1 and n >= 5 * threads * PIECE:
-        sizes = [8] * threads + [4, 3, 2, 1] * (threads // 2)
+        sizes = [8] * threads + [size for size in (4, 3, 2, 1) for _ in range(threads // 2)]
     else:
         sizes = [1] * max(1, min(threads, n // PIECE))
     return [n * end // sum(sizes) for end in accumulate(sizes, initial=0)]

@@ -162,6 +162,9 @@ class _Names:
         return pd.Categorical.from_codes(self.codes, self.names)
 
 
+_Columns = dict[str, np.ndarray | _Names]
+
+
 class Windows:
     """The lazy X: a table with one row a window, and the recordings its rows point into.
 
@@ -174,22 +177,20 @@ class Windows:
     recordings : tuple of `Recording`.
     table : pandas DataFrame with columns recording (index into `recordings`), start and stop (samples), label,
         subject and session (categories in order of appearance), repetition, position (count within its run of one
-        label and repetition) and channel (-1, or the one channel that the row is, see `split_channels`).
+        label and repetition) and channel (-1, or the one channel that the row is, see `split_channels`). What is
+        changed in it in place holds for these windows; another table goes into another `Windows(recordings, table)`.
     """
 
-    def __init__(self, recordings: Sequence[Recording], table: pd.DataFrame):
-        missing = [c for c in COLUMNS if c not in table.columns]
+    def __init__(self, recordings: Sequence[Recording], table: pd.DataFrame | _Columns):
+        missing = [c for c in COLUMNS if c not in table]
         if missing:
             raise ShapeError(f"the table of Windows lacks the columns {missing}; make Windows with Windows.cut(...)")
         self.recordings = tuple(recordings)
-        self._columns: dict[str, np.ndarray | _Names] | None = None
-        self._table: pd.DataFrame | None = table
+        self._columns, self._table = (table, None) if isinstance(table, dict) else (None, table)
 
-    @classmethod
-    def _of(cls, recordings: tuple[Recording, ...], columns: dict[str, np.ndarray | _Names]) -> Windows:
-        made = cls.__new__(cls)
-        made.recordings, made._columns, made._table = recordings, columns, None
-        return made
+    def __getstate__(self) -> dict[str, Any]:
+        # The same whether somebody asked for the table or not: caches go by it.
+        return {"recordings": self.recordings, "_table": self._frame(), "_columns": None}
 
     @property
     def table(self) -> pd.DataFrame:
@@ -248,7 +249,7 @@ class Windows:
         labels = [np.array([code_of[n] for n in r.label_names])[p["label"]] for r, p in zip(recordings, parts)]
         column = lambda key, dtype: np.concatenate([p[key] for p in parts]).astype(dtype, copy=False)  # noqa: E731
         channel = [p.get("channel", np.full(n, -1)) for p, n in zip(parts, counts)]
-        columns = {
+        columns: _Columns = {
             "recording": np.repeat(np.arange(len(recordings), dtype=np.int32), counts),
             "start": column("start", np.int64),
             "stop": column("stop", np.int64),
@@ -259,7 +260,7 @@ class Windows:
             "position": column("position", np.int32),
             "channel": np.concatenate(channel).astype(np.int16),
         }
-        return cls._of(recordings, columns)
+        return cls(recordings, columns)
 
     @classmethod
     def concatenate(cls, parts: Sequence[Windows]) -> Windows:
@@ -382,7 +383,7 @@ class Windows:
         columns = self._columns
         if columns is None:
             return Windows(self.recordings, self._frame().iloc[rows].reset_index(drop=True))
-        return Windows._of(self.recordings, {name: values[rows] for name, values in columns.items()})
+        return Windows(self.recordings, {name: values[rows] for name, values in columns.items()})
 
     def where(self, **columns: Any) -> Windows:
         """Rows whose columns hold the given value or one of the given values: `w.where(subject="3", repetition=(1, 2))`."""
