@@ -12,7 +12,7 @@ import pytest
 
 from myograph import Recording, Windowing, Windows, _extract
 from myograph._plan import plan_of, requests
-from myograph.errors import ConfigError
+from myograph.errors import ConfigError, ShapeError
 from myograph.estimators import Features
 
 
@@ -73,8 +73,7 @@ def test_nobody_begins_another_task_after_an_error():
 
 def test_a_caller_does_not_wait_for_threads_that_others_keep_busy():
     leave, done = threading.Event(), []
-    for _ in range(os.cpu_count() or 1):
-        _extract._helpers().put(lambda: leave.wait(60))
+    _extract._helpers.ask(lambda: leave.wait(60), os.cpu_count() or 1)
     caller = threading.Thread(target=_extract._run, args=([lambda i=i: done.append(i) for i in range(5)], 2))
     caller.start()
     caller.join(20)
@@ -97,6 +96,22 @@ def test_a_plan_is_made_once_for_windows_of_a_kind():
     plans = [plan_of(*kind) for kind in kinds]
     assert all(plan_of(*kind) is plan for kind, plan in zip(kinds, plans))
     assert all(a is not b for a, b in itertools.combinations(plans, 2))
+
+
+def test_options_that_are_equal_are_not_the_same():
+    windows = some_windows(1000)
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="order"):
+            Features("AR", options={"AR": {"order": True}}).transform(windows)
+        assert Features("AR", options={"AR": {"order": 1}}).transform(windows).shape[1] == 3
+
+
+@pytest.mark.parametrize("names", [["MAV"], ["SKEW"]])
+def test_a_channel_that_is_not_there_is_refused(names):
+    windows = some_windows(1000).split_channels()
+    windows.table.loc[5, "channel"] = 3
+    with pytest.raises(ShapeError, match=r"names channel 3 of .*, which has 3 channels"):
+        Features(names).transform(windows)
 
 
 def test_an_option_that_cannot_be_a_key_is_judged_by_the_feature():

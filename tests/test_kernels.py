@@ -230,6 +230,17 @@ def test_logarithms_of_samples_that_overflow_a_product():
     np.testing.assert_allclose(Features("LD").transform(x), np.exp(np.log1p(np.abs(x)).mean(-1)), rtol=1e-12)
 
 
+@pytest.mark.parametrize("n_channels", [2, 7, 8, 9, 12, 17])
+def test_bits_do_not_depend_on_the_channels_beside(n_channels):
+    signal = make_signal(3, n_channels, "noise", 0.0, np.float64)
+    windows = Windows.cut(Recording(signal, 1000.0, np.zeros(300, int), "1"), Windowing(50, 20))
+    found = features(PER_CHANNEL).transform(windows).reshape(len(windows), -1, n_channels)
+    apart = features(PER_CHANNEL).transform(windows.split_channels()).reshape(len(windows), n_channels, -1)
+    np.testing.assert_array_equal(found, apart.transpose(0, 2, 1))
+    alone = Windows.cut(Recording(signal[-2:-1], 1000.0, np.zeros(300, int), "1"), Windowing(50, 20))
+    np.testing.assert_array_equal(found[:, :, -2], features(PER_CHANNEL).transform(alone))
+
+
 @pytest.mark.parametrize("n_channels", [1, 7, 8, 12])
 def test_exponentials_of_logarithms_reach_as_far_as_numbers_do(n_channels):
     sizes = [0.0, 5e-324, 1e-300, 1.0, 1e150, 1.7e308]

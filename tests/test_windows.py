@@ -153,6 +153,51 @@ def test_a_cache_finds_windows_whether_their_table_was_asked_for_or_not():
     _ = windows.table
     assert joblib.hash(windows) == before
     assert joblib.hash(windows[1:]) != before
+    for rows in (
+        slice(2, 9),
+        slice(0, None, 3),
+        [5, 0, 7, 7],
+        np.arange(len(same)) % 3 == 1,
+        np.arange(len(same))[::-1],
+    ):
+        assert joblib.hash(windows[rows]) == joblib.hash(same[rows])
+    assert joblib.hash(windows[2:9]) == joblib.hash(same[list(range(2, 9))])
+
+
+def test_another_table_may_be_set():
+    windows = names_of_two_people()
+    windows.table = windows.table.iloc[::-1].reset_index(drop=True)
+    np.testing.assert_array_equal(windows.batch()[::-1], names_of_two_people().batch())
+    with pytest.raises(ShapeError, match="lacks the columns"):
+        windows.table = windows.table.drop(columns="stop")
+    assert len(windows) == len(names_of_two_people())
+
+
+class Columns:
+    """A cutter that gives what it holds."""
+
+    def __init__(self, **columns):
+        self.columns = {"label": [0] * 3, "repetition": [1] * 3, "position": [0, 1, 2], **columns}
+
+    def intervals(self, recording):
+        return self.columns
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"start": [0, 5, 10], "stop": [10]}, "one entry a window"),
+        ({"start": [0, 5, 10], "stop": [10, 15, 20], "label": [0, 0]}, "one entry a window"),
+        ({"start": [[0, 5, 10]], "stop": [[10, 15, 20]]}, "one entry a window"),
+        ({"start": [0, 5, 10], "stop": [10, 15, 20], "channel": [0, 4, 1]}, "channel 4 of .* has 4 channels"),
+        ({"start": [0, 5, 10], "stop": [10, 15, 99999]}, "outside"),
+    ],
+)
+def test_what_a_cutter_gives_is_checked(columns, message):
+    with pytest.raises(WindowError, match=message):
+        Windows.cut(make_recording(np.random.default_rng(0)), Columns(**columns))
+    lists = Windows.cut(make_recording(np.random.default_rng(0)), Columns(start=[0, 5, 10], stop=[10, 15, 20]))
+    assert lists.shape == (3, 4, 10)
 
 
 @pytest.mark.parametrize("rows", [[99999], -99999, np.zeros((2, 2), int)])

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from itertools import accumulate, pairwise
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -21,7 +21,7 @@ from myograph.errors import ConfigError, ShapeError, SignalError
 from myograph.windows import Windows, distinct
 
 BATCH_BYTES = 1 << 21  # of gathered samples in float64, so that what is computed from them stays in the caches
-PIECE = 100  # windows that are worth a task of their own
+PIECE = 100  # windows that are worth a thread
 MANY = 32  # grids a recording; with more than these, of few windows each, windows are summed one by one
 
 
@@ -96,7 +96,7 @@ def sources(X: Windows | np.ndarray, rate_hz: float | None) -> list[Stretch | Ba
 
     Raises
     ------
-    ShapeError : there are no windows, or they differ in their numbers of channels.
+    ShapeError : there are no windows, they differ in their numbers of channels, or a channel is not there.
     """
     if not isinstance(X, Windows):
         return [Batch(X, np.arange(len(X)), rate_hz)]
@@ -105,7 +105,12 @@ def sources(X: Windows | np.ndarray, rate_hz: float | None) -> list[Stretch | Ba
     found: list[Stretch | Batch] = []
     for recording, where, start in X.by_recording():
         lengths = stop[where] - start
-        of = channel[where].astype(np.int64) if apart else None
+        of = channel[where].astype(np.int64, casting="same_kind") if apart else None
+        if of is not None and of.max() >= recording.n_channels:  # the loops that write features do not look
+            raise ShapeError(
+                f"the windows' table names channel {of.max()} of {recording.name}, which has {recording.n_channels} "
+                "channels, counted from 0"
+            )
         if of is not None and (of < 0).any():
             if (of >= 0).any():
                 _ = X.n_channels  # raises, unless the recording has no other channel
@@ -182,8 +187,8 @@ def _threads(n_jobs: int) -> int:
 
 def _run(tasks: list[Callable[[], None]], threads: int) -> None:
     """Do the tasks in so many threads, of which the caller's is one; raises the first error of any."""
-    waiting, errors = iter(tasks), []
-    invited, done = SimpleQueue(), SimpleQueue()
+    waiting, errors = iter(tasks), []  # several threads may go through a list's iterator, not through a generator
+    invitations, done = SimpleQueue(), SimpleQueue()
 
     def work() -> None:
         try:
@@ -196,43 +201,53 @@ def _run(tasks: list[Callable[[], None]], threads: int) -> None:
 
     def help_out() -> None:
         try:
-            invited.get_nowait()
-        except Empty:  # called back: the others did everything while this thread had other things to do
+            invitations.get_nowait()
+        except Empty:  # taken back: the others did everything while this thread had other things to do
             return
-        work()
-        done.put(None)
-
-    helpers = min(threads, len(tasks)) - 1
-    for _ in range(helpers):
-        invited.put(None)
-        _helpers().put(help_out)
-    work()
-    for _ in range(helpers):
         try:
-            invited.get_nowait()
+            work()
+        finally:
+            done.put(None)
+
+    n_helpers = min(threads, len(tasks)) - 1
+    for _ in range(n_helpers):
+        invitations.put(None)
+    _helpers.ask(help_out, n_helpers)
+    work()
+    for _ in range(n_helpers):
+        try:
+            invitations.get_nowait()
         except Empty:  # whoever has begun writes to the caller's array
             done.get()
     if errors:
         raise errors[0]
 
 
-@cache
-def _helpers() -> SimpleQueue:
-    """What other threads are to do. They are kept: to start one, and to touch its memory anew, takes a sixth of the time
-    that the features of two minutes do, and the bookkeeping of an executor another thirtieth."""
-    calls = SimpleQueue()
+class _Helpers:
+    """Threads that are kept: to start one, and to touch its memory anew, takes a sixth of the time that the features of
+    two minutes do, and the bookkeeping of an executor another thirtieth."""
 
-    def serve() -> None:
+    def __init__(self) -> None:
+        self.calls, self._count, self._lock = SimpleQueue(), 0, threading.Lock()
+
+    def ask(self, call: Callable[[], None], times: int) -> None:
+        """Have `call` done so many times, by as many threads, but no more than there are processors."""
+        with self._lock:
+            for _ in range(self._count, min(times, os.cpu_count() or 1)):
+                threading.Thread(target=self._serve, args=(self.calls,), name="myograph-features", daemon=True).start()
+                self._count += 1
+        for _ in range(times):
+            self.calls.put(call)
+
+    @staticmethod
+    def _serve(calls: SimpleQueue) -> None:
         while True:
             calls.get()()
 
-    for _ in range(os.cpu_count() or 1):
-        threading.Thread(target=serve, name="myograph-features", daemon=True).start()
-    return calls
 
-
+_helpers = _Helpers()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_helpers.cache_clear)  # a child has the queue and none of its threads
+    os.register_at_fork(after_in_child=_helpers.__init__)  # a child has the queue and none of its threads
 
 
 def at_once(n_channels: int, step: int) -> int:
@@ -252,8 +267,9 @@ def _sums_of(
 
 
 def _edges(n: int, threads: int) -> list[int]:
-    """Where pieces of n windows begin and end. Later pieces are smaller, so that a faster processor does more and all
-    end together; each costs as much as some 20 windows."""
+    """Where pieces of n windows begin and end: one piece a thread, or, of many windows, a large one each and then ever
+    smaller ones, so that a faster processor does more and all end together. Beginning a piece takes as long as some 20
+    windows."""
     if threads > 1 and n >= 5 * threads * PIECE:
         sizes = [8] * threads + [size for size in (4, 3, 2, 1) for _ in range(threads // 2)]
     else:

@@ -6,8 +6,6 @@ a batch, or in which chunk of a stream, it was computed. All merges run over blo
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from myograph import _simd as simd
@@ -292,8 +290,8 @@ def _end_counts(kind, row, inner, full, tail, m, blocks, with_tail, level, out):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def advance(signal, start, first, step, want, kept, edges, level, kinds, rows, inner, full, m, blocks, out):
-    """Read the blocks of m windows, the first of them at `start`, from the `first` that is not known yet; sum up the
-    windows, and move the blocks that the next ones share to the front.
+    """Read the blocks of m windows, the first of them at `start`, but for the `first` blocks, whose sums are there; sum
+    up the windows, and move the blocks that the next ones share to the front.
 
     One call for all, since calls from Python cost as much as the sums of a few windows. Arguments as in `block_sums`
     and `window_sums`; windows have no tail.
@@ -314,40 +312,40 @@ def advance(signal, start, first, step, want, kept, edges, level, kinds, rows, i
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _form(form, y, n):
-    """One number by a form; n samples or steps."""
-    if form != SUM:
-        y /= n
-    if form in (ROOT_MEAN, ROOT_MEAN_OF_STEPS):
-        return math.sqrt(y)
-    return math.exp(y) if form == EXP_MEAN else y
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
 def write(values, window, channel, n_samples, rows, forms, places, out, to):
     """out[to[i], places[f] :] = the form `forms[f]` of the sums values[rows[f], window[i]] over `n_samples` samples.
 
     values : (kept row, window, channel). channel : the one channel of each i that is written, or empty for all.
     """
     n_channels = 1 if len(channel) else values.shape[2]
+    few = n_channels < WIDTH
+    spare = np.zeros((1, WIDTH))  # few channels take the way of many, or their last bits would differ
     for f in range(len(forms)):
         x, form, place = values[rows[f]], forms[f], places[f]
-        n = float(n_samples - 1 if form in (MEAN_OF_STEPS, ROOT_MEAN_OF_STEPS) else n_samples)
+        n = fill(float(n_samples - 1 if form in (MEAN_OF_STEPS, ROOT_MEAN_OF_STEPS) else n_samples))
         for i in range(len(to)):
-            if n_channels < WIDTH:
+            if few:
                 first = channel[i] if len(channel) else 0
                 for c in range(n_channels):
-                    out[to[i], place + c] = _form(form, x[window[i], first + c], n)
+                    spare[0, c] = x[window[i], first + c]
+                store(spare, 0, 0, _formed(form, load(spare, 0, 0), n))
+                for c in range(n_channels):
+                    out[to[i], place + c] = spare[0, c]
                 continue
             for c in range(0, n_channels, WIDTH):
                 first = min(c, n_channels - WIDTH)  # the last register takes some channels once more
-                y = load(x, window[i], first)
-                if form != SUM:
-                    y = y / fill(n)
-                if form in (ROOT_MEAN, ROOT_MEAN_OF_STEPS):
-                    y = simd.root(y)
-                elif form == EXP_MEAN:
-                    # The square of half the power's: it reaches as far as numbers do, and is 0 at minus infinity.
-                    y = simd.exp(simd.higher(y * fill(0.5), fill(EXP_FLOOR)))
-                    y = y * y
-                store(out, to[i], place + first, y)
+                store(out, to[i], place + first, _formed(form, load(x, window[i], first), n))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _formed(form, y, n):
+    """A register by a form; n samples or steps."""
+    if form != SUM:
+        y = y / n
+    if form in (ROOT_MEAN, ROOT_MEAN_OF_STEPS):
+        y = simd.root(y)
+    elif form == EXP_MEAN:
+        # The square of half the power's: it reaches as far as numbers do, and is 0 at minus infinity.
+        y = simd.exp(simd.higher(y * fill(0.5), fill(EXP_FLOOR)))
+        y = y * y
+    return y

@@ -16,7 +16,7 @@ from myograph.errors import ConfigError, ShapeError, unknown_name
 from myograph.features import FEATURES, Feature, resolve
 from myograph.features._base import check_level
 
-ALL = np.empty(0, np.int64)  # channels
+ALL = np.empty(0, np.int64)  # channels: what `merges.write` takes where each row holds all of them
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,8 @@ def plan_of(
     one_channel: bool = False,
 ) -> Plan:
     """The `Plan`, made once for all windows of a kind."""
-    what = tuple((request.feature, *request.parameters.items()) for request in wanted)
+    # By type too: 1, 1.0 and True are equal, and not all of them a number of coefficients.
+    what = tuple((r.feature, *((name, type(v), v) for name, v in r.parameters.items())) for r in wanted)
     try:
         hash(what)
     except TypeError:  # somebody's lists among the options
@@ -183,8 +184,9 @@ def plan_of(
 
 
 @lru_cache(maxsize=64)
-def _kept_plan(what: tuple, *of: Any) -> Plan:
-    return Plan([Request(feature, dict(parameters)) for feature, *parameters in what], *of)
+def _kept_plan(what: tuple, n_channels: int, length: int, rate_hz: float | None, one_channel: bool) -> Plan:
+    wanted = [Request(feature, {name: value for name, _, value in parameters}) for feature, *parameters in what]
+    return Plan(wanted, n_channels, length, rate_hz, one_channel)
 
 
 def _together(

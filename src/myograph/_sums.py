@@ -211,7 +211,8 @@ class Grid:
     def _read(self, signal: np.ndarray, start: int, first: int, m: int, fresh: bool) -> None:
         """Sums of the blocks first .. first + m - 1, counted from `start`, where windows have a tail: a window ends in
         the head of a block, so each block is read as a head and a rest. The head of the block after these comes along,
-        since the last of the windows ends in it, and the first block's comes first of all."""
+        since the last of the windows ends in it, and the first block's comes first of all (`fresh`, which `first` does
+        not say where a window has but one block)."""
         layout = self.layout
         begin = start + np.arange(first, first + m) * self.step
         ahead = first if fresh else first + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -163,6 +164,7 @@ class _Names:
 
 
 _Columns = dict[str, np.ndarray | _Names]
+_HANDING_OUT = threading.Lock()
 
 
 class Windows:
@@ -178,7 +180,7 @@ class Windows:
     table : pandas DataFrame with columns recording (index into `recordings`), start and stop (samples), label,
         subject and session (categories in order of appearance), repetition, position (count within its run of one
         label and repetition) and channel (-1, or the one channel that the row is, see `split_channels`). What is
-        changed in it in place holds for these windows; another table goes into another `Windows(recordings, table)`.
+        changed in it in place holds for these windows.
     """
 
     def __init__(self, recordings: Sequence[Recording], table: pd.DataFrame | _Columns):
@@ -186,30 +188,52 @@ class Windows:
         if missing:
             raise ShapeError(f"the table of Windows lacks the columns {missing}; make Windows with Windows.cut(...)")
         self.recordings = tuple(recordings)
+        # One of the two is None; whoever reads them takes `_columns` first, and once, for `table` sets it last.
         self._columns, self._table = (table, None) if isinstance(table, dict) else (None, table)
 
     def __getstate__(self) -> dict[str, Any]:
-        # The same whether somebody asked for the table or not: caches go by it.
-        return {"recordings": self.recordings, "_table": self._frame(), "_columns": None}
+        # The same bytes whether somebody asked for the table or not, and however rows were taken: caches go by them.
+        table = self._frame()
+        copied = pd.DataFrame({name: table[name].array.copy() for name in table}, index=table.index, copy=True)
+        return {"recordings": self.recordings, "table": copied}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Windows.__init__(self, **state)
 
     @property
     def table(self) -> pd.DataFrame:
         # Whoever holds the table may change it in place, so from here on it alone is what the windows are.
-        if self._table is None:
-            self._table = self._frame()
-            self._columns = None
+        if self._columns is not None:
+            with _HANDING_OUT:
+                if self._columns is not None:
+                    self._table = self._frame()
+                    self._columns = None
+        assert self._table is not None
         return self._table
 
+    @table.setter
+    def table(self, table: pd.DataFrame) -> None:
+        Windows.__init__(self, self.recordings, table)
+
     def _frame(self) -> pd.DataFrame:
-        """The table as it is, without handing it out."""
+        """The table for our own reading, which leaves the columns what the windows are."""
         columns = self._columns
         if columns is None:
             assert self._table is not None
             return self._table
         return pd.DataFrame({k: v.categorical() if isinstance(v, _Names) else v for k, v in columns.items()}, copy=True)
 
+    def _series(self, name: str) -> pd.Series:
+        """One column of the table, for our own reading."""
+        columns = self._columns
+        if columns is None:
+            assert self._table is not None
+            return self._table[name]
+        values = columns[name]
+        return pd.Series(values.categorical() if isinstance(values, _Names) else values)
+
     def _column(self, name: str) -> np.ndarray:
-        """A column of numbers, to be read only."""
+        """A column of numbers, not to be written to."""
         columns = self._columns
         if columns is None:
             assert self._table is not None
@@ -351,10 +375,12 @@ class Windows:
         return self._names("subject")
 
     def _names(self, column: str) -> np.ndarray:
-        found = None if self._columns is None else self._columns[column]
-        if isinstance(found, _Names):
+        columns = self._columns
+        if columns is not None:
+            found = columns[column]
+            assert isinstance(found, _Names)
             return np.asarray(found.names, dtype=str)[found.codes]
-        categories = self._frame()[column].cat
+        categories = self._series(column).cat
         return np.asarray(categories.categories, dtype=str)[categories.codes.to_numpy()]
 
     def __getitem__(self, rows: Any) -> Any:
@@ -387,14 +413,15 @@ class Windows:
 
     def where(self, **columns: Any) -> Windows:
         """Rows whose columns hold the given value or one of the given values: `w.where(subject="3", repetition=(1, 2))`."""
-        keep, table = np.ones(len(self), bool), self._frame()
+        mine = self._columns
+        keep, known = np.ones(len(self), bool), list(self._frame() if mine is None else mine)
         for column, values in columns.items():
-            if column not in table.columns:
-                raise WindowError(f"Windows have no column {column!r}; there are {', '.join(table.columns)}")
-            values = [values] if np.isscalar(values) else list(values)
-            if isinstance(table[column].dtype, pd.CategoricalDtype):
+            if column not in known:
+                raise WindowError(f"Windows have no column {column!r}; there are {', '.join(known)}")
+            values, found = [values] if np.isscalar(values) else list(values), self._series(column)
+            if isinstance(found.dtype, pd.CategoricalDtype):
                 values = [str(v) for v in values]
-            keep &= table[column].isin(values).to_numpy()
+            keep &= found.isin(values).to_numpy()
         return self[keep]
 
     def without_labels(self) -> Windows:
@@ -451,8 +478,7 @@ class Windows:
         return array if dtype is None else array.astype(dtype, copy=False)
 
     def __repr__(self) -> str:
-        table = self._frame()
-        subjects, labels = table["subject"].nunique(), table["label"].nunique()
+        subjects, labels = self._series("subject").nunique(), self._series("label").nunique()
         return f"<Windows: {len(self)} of {len(self.recordings)} recordings, {subjects} subjects, {labels} labels>"
 
 
@@ -462,13 +488,24 @@ def distinct(numbers: np.ndarray) -> np.ndarray:
 
 
 def _within(recording: Recording, found: dict[str, np.ndarray], windowing: Cutter) -> dict[str, np.ndarray]:
-    start, stop = np.asarray(found["start"]), np.asarray(found["stop"])
+    columns = {name: np.asarray(values) for name, values in found.items()}
+    start, stop = columns["start"], columns["stop"]
+    if start.ndim != 1 or any(values.shape != start.shape for values in columns.values()):
+        shapes = ", ".join(f"{name} {values.shape}" for name, values in columns.items())
+        raise WindowError(
+            f"{windowing} gives columns that do not have one entry a window for {recording.name}: {shapes}"
+        )
+    if "channel" in columns and (columns["channel"] >= recording.n_channels).any():
+        raise WindowError(
+            f"{windowing} gives windows of channel {columns['channel'].max()} of {recording.name}, which has "
+            f"{recording.n_channels} channels, counted from 0"
+        )
     if ((start < 0) | (stop <= start) | (stop > recording.n_samples)).any():
         raise WindowError(
             f"{windowing} gives windows outside {recording.name}'s {recording.n_samples} samples, or of none: starts run "
             f"from {start.min()} to {start.max()}, stops from {stop.min()} to {stop.max()}"
         )
-    return found
+    return columns
 
 
 def _spread(names: list[str], counts: list[int]) -> _Names:

@@ -28,6 +28,8 @@ Sizes = int | Callable[[Mapping[str, Any], int], int]
 class Feature:
     """One feature: a checked pure function and what callers need to know about it.
 
+    Two are equal if they are one: by that, plans are kept (`_plan.plan_of`).
+
     `function(x, **parameters)` takes `(..., time)`, or `(..., channel, time)` where `axes == "channel"`.
     `parameters` are the keyword arguments with their defaults (`inspect.Parameter.empty` for `rate_hz`, which has
     none: a sampling rate is never guessed).
