@@ -253,7 +253,8 @@ class Windows:
 
         Raises
         ------
-        WindowError : no recording, a recording shorter than a window, or not one labelled window in all of them.
+        WindowError : no recording, a recording shorter than a window, not one labelled window in all of them, or a
+            windowing whose columns differ in length or name samples or channels that are not there.
         """
         recordings = (recordings,) if isinstance(recordings, Recording) else tuple(recordings)
         windowing = Windowing() if windowing is None else windowing
