@@ -12,7 +12,7 @@ import pytest
 
 from myograph import Recording, Windowing, Windows, _extract
 from myograph._plan import plan_of, requests
-from myograph.errors import ConfigError, ShapeError
+from myograph.errors import ConfigError, ShapeError, WindowError
 from myograph.estimators import Features
 
 
@@ -107,11 +107,23 @@ def test_options_that_are_equal_are_not_the_same():
 
 
 @pytest.mark.parametrize("names", [["MAV"], ["SKEW"]])
-def test_a_channel_that_is_not_there_is_refused(names):
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"channel": 3}, "channel 3 of .*, which has 3 channels"),
+        ({"start": 99_999_900, "stop": 100_000_000}, "outside .* 1000 samples"),
+        ({"start": -500, "stop": -400}, "outside"),
+        ({"stop": 100_000_000}, "outside"),
+        ({"stop": 0}, "or of none"),
+    ],
+)
+def test_what_a_changed_table_names_is_there_or_is_refused(names, changes, message):
     windows = some_windows(1000).split_channels()
-    windows.table.loc[5, "channel"] = 3
-    with pytest.raises(ShapeError, match=r"names channel 3 of .*, which has 3 channels"):
+    windows.table.loc[5, list(changes)] = list(changes.values())
+    with pytest.raises(WindowError, match=message):
         Features(names).transform(windows)
+    with pytest.raises((WindowError, ShapeError)):  # of several lengths, there is no array either
+        windows.batch()
 
 
 def test_an_option_that_cannot_be_a_key_is_judged_by_the_feature():

@@ -96,7 +96,8 @@ def sources(X: Windows | np.ndarray, rate_hz: float | None) -> list[Stretch | Ba
 
     Raises
     ------
-    ShapeError : there are no windows, they differ in their numbers of channels, or a channel is not there.
+    ShapeError : there are no windows, or they differ in their numbers of channels.
+    WindowError : a table names samples or channels that are not there.
     """
     if not isinstance(X, Windows):
         return [Batch(X, np.arange(len(X)), rate_hz)]
@@ -106,11 +107,6 @@ def sources(X: Windows | np.ndarray, rate_hz: float | None) -> list[Stretch | Ba
     for recording, where, start in X.by_recording():
         lengths = stop[where] - start
         of = channel[where].astype(np.int64, casting="same_kind") if apart else None
-        if of is not None and of.max() >= recording.n_channels:  # the loops that write features do not look
-            raise ShapeError(
-                f"the windows' table names channel {of.max()} of {recording.name}, which has {recording.n_channels} "
-                "channels, counted from 0"
-            )
         if of is not None and (of < 0).any():
             if (of >= 0).any():
                 _ = X.n_channels  # raises, unless the recording has no other channel

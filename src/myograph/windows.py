@@ -163,7 +163,7 @@ class _Names:
         return pd.Categorical.from_codes(self.codes, self.names)
 
 
-_Columns = dict[str, np.ndarray | _Names]
+_Columns = dict[str, Any]  # arrays of numbers, and _Names for label, subject and session
 _HANDING_OUT = threading.Lock()
 
 
@@ -227,20 +227,14 @@ class Windows:
         """One column of the table, for our own reading."""
         columns = self._columns
         if columns is None:
-            assert self._table is not None
-            return self._table[name]
+            return self._frame()[name]
         values = columns[name]
         return pd.Series(values.categorical() if isinstance(values, _Names) else values)
 
     def _column(self, name: str) -> np.ndarray:
         """A column of numbers, not to be written to."""
         columns = self._columns
-        if columns is None:
-            assert self._table is not None
-            return self._table[name].to_numpy()
-        values = columns[name]
-        assert isinstance(values, np.ndarray)
-        return values
+        return self._frame()[name].to_numpy() if columns is None else columns[name]
 
     @classmethod
     def cut(cls, recordings: Recording | Iterable[Recording], windowing: Cutter | None = None) -> Windows:
@@ -310,13 +304,13 @@ class Windows:
 
     def __len__(self) -> int:
         columns = self._columns
-        return len(self._frame()) if columns is None else len(self._column("start"))
+        return len(self._frame() if columns is None else columns["start"])
 
     @property
     def n_samples(self) -> int:
         """Samples in a window; raises ShapeError where windows of several lengths (rates) are mixed."""
         self._need_rows()
-        lengths = distinct(self._column("stop") - self._column("start"))
+        lengths = np.unique(self._column("stop") - self._column("start"))
         if len(lengths) != 1:
             raise ShapeError(
                 f"these windows have {len(lengths)} different lengths ({', '.join(map(str, lengths[:5]))} samples), "
@@ -378,9 +372,7 @@ class Windows:
     def _names(self, column: str) -> np.ndarray:
         columns = self._columns
         if columns is not None:
-            found = columns[column]
-            assert isinstance(found, _Names)
-            return np.asarray(found.names, dtype=str)[found.codes]
+            return np.asarray(columns[column].names, dtype=str)[columns[column].codes]
         categories = self._series(column).cat
         return np.asarray(categories.categories, dtype=str)[categories.codes.to_numpy()]
 
@@ -465,11 +457,17 @@ class Windows:
             yield self.batch(slice(first, first + size))
 
     def by_recording(self) -> Iterator[tuple[Recording, np.ndarray, np.ndarray]]:
-        """For each recording with rows here: it, the positions of its rows, and their start samples."""
-        of, start = self._column("recording"), self._column("start")
+        """For each recording with rows here: it, the positions of its rows, and their start samples.
+
+        Raises WindowError where a table that somebody gave or changed names samples or channels that are not there.
+        """
+        unchecked = self._columns is None
+        of, start, stop, channel = (self._column(name) for name in ("recording", "start", "stop", "channel"))
         present = distinct(of)
         for i in present:
             where = np.flatnonzero(of == i) if len(present) > 1 else np.arange(len(of))
+            if unchecked:
+                _check_inside("the windows' table", self.recordings[i], start[where], stop[where], channel[where])
             yield self.recordings[i], where, start[where]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -496,17 +494,24 @@ def _within(recording: Recording, found: dict[str, np.ndarray], windowing: Cutte
         raise WindowError(
             f"{windowing} gives columns that do not have one entry a window for {recording.name}: {shapes}"
         )
-    if "channel" in columns and (columns["channel"] >= recording.n_channels).any():
-        raise WindowError(
-            f"{windowing} gives windows of channel {columns['channel'].max()} of {recording.name}, which has "
-            f"{recording.n_channels} channels, counted from 0"
-        )
+    _check_inside(windowing, recording, start, stop, columns.get("channel", np.array([-1])))
+    return columns
+
+
+def _check_inside(
+    giver: object, recording: Recording, start: np.ndarray, stop: np.ndarray, channel: np.ndarray
+) -> None:
+    """Raises WindowError for samples or a channel that the recording does not have: compiled loops do not look."""
     if ((start < 0) | (stop <= start) | (stop > recording.n_samples)).any():
         raise WindowError(
-            f"{windowing} gives windows outside {recording.name}'s {recording.n_samples} samples, or of none: starts run "
+            f"{giver} gives windows outside {recording.name}'s {recording.n_samples} samples, or of none: starts run "
             f"from {start.min()} to {start.max()}, stops from {stop.min()} to {stop.max()}"
         )
-    return columns
+    if (channel >= recording.n_channels).any():
+        raise WindowError(
+            f"{giver} gives windows of channel {channel.max()} of {recording.name}, which has {recording.n_channels} "
+            "channels, counted from 0"
+        )
 
 
 def _spread(names: list[str], counts: list[int]) -> _Names:
