@@ -20,9 +20,9 @@ from scipy import signal as sps
 from scipy.ndimage import uniform_filter1d
 
 from _harness import Row, cpu_s, in_turn, write
-from myograph.bursts import BurstDetector, teager_kaiser
+from myograph.features.images import power_spectrogram
+from myograph.preprocessing.bursts import BurstDetector, teager_kaiser
 from myograph.recording import Recording
-from myograph.spectral import power_spectrogram
 
 RATE_HZ = 1000
 WIDTH = 80  # samples of smoothing, the detector's default at 1 kHz

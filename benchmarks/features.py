@@ -25,9 +25,9 @@ os.environ.update(ONE_THREAD)
 import numpy as np
 
 from myograph import Recording, Windowing, Windows
-from myograph._extract import at_once
-from myograph._sums import RECIPES, Layout, walk
-from myograph.estimators import Features
+from myograph.features._fast.extract import at_once
+from myograph.features._fast.sums import RECIPES, Layout, walk
+from myograph.features.transformer import Features
 
 HERE = Path(__file__).parent
 PYTHON = HERE.parent / "build" / "peers-venv" / "bin" / "python"

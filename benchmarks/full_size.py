@@ -20,10 +20,10 @@ import numpy as np
 import torch
 
 from _harness import RESULTS
-from myograph.counting import macs
-from myograph.imitation import FeatureImitatingNet
 from myograph.models import MODELS
-from myograph.training import NeuralClassifier
+from myograph.models.cost import macs
+from myograph.training.estimator import NeuralClassifier
+from myograph.training.imitation import FeatureImitatingNet
 
 ASSUMED_FLOPS = 10e12  # of matrix products in float32 that a training step sustains on a present GPU
 HOLD_S = 5.0

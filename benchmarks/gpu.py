@@ -19,7 +19,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from myograph.models import MODELS
-from myograph.training import NeuralClassifier
+from myograph.training.estimator import NeuralClassifier
 
 RESULTS = Path(__file__).parent / "results"
 # model: options, (channels, samples, classes), windows, batch

@@ -25,7 +25,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 
 from myograph import methods
-from myograph._predictor import fast_predictor
+from myograph.methods._predictor import fast_predictor
 
 CHANNELS, SAMPLES, CLASSES, TRAIN, BATCH = 12, 300, 17, 4000, 20_000
 BARS_MS = {"lda": 0.1, "random_forest": 0.2, "svm": 1.0}

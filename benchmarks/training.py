@@ -36,13 +36,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from _harness import RESULTS, Peer, Row, write
 from myograph import Recording, Windowing, Windows
-from myograph._memory import training_settings
 from myograph.errors import ShapeError
-from myograph.estimators import Features
-from myograph.imitation import FeatureImitatingNet
+from myograph.features.transformer import Features
 from myograph.models import MODELS
-from myograph.models._depthwise import Depthwise
-from myograph.training import NeuralClassifier
+from myograph.models._cpu.depthwise import Depthwise
+from myograph.training._memory import training_settings
+from myograph.training.estimator import NeuralClassifier
+from myograph.training.imitation import FeatureImitatingNet
 
 # name: model, options of the estimator, (channels, samples, classes), windows, batch, bar
 EPOCHS = {

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from myograph import Recording, Windowing, Windows
-from myograph.training import NeuralClassifier
+from myograph.training.estimator import NeuralClassifier
 
 
 class Net(nn.Module):

@@ -10,11 +10,18 @@ from sklearn.preprocessing import FunctionTransformer
 
 from conftest import make_recording
 from myograph import Recording, Windowing, Windows
-from myograph.adapt import AdaBN, LDAMeans, PseudoLabel, SelfRecalibrating, median_over_neighbours, mode_over_neighbours
 from myograph.errors import ConfigError, ProtocolError
-from myograph.evaluation import evaluate
+from myograph.evaluation.recipe import Recipe
+from myograph.evaluation.run import evaluate
+from myograph.methods.adapt import (
+    AdaBN,
+    LDAMeans,
+    PseudoLabel,
+    SelfRecalibrating,
+    median_over_neighbours,
+    mode_over_neighbours,
+)
 from myograph.protocols import SessionStream
-from myograph.recipes import Recipe
 
 
 def log_power(X):
@@ -242,7 +249,7 @@ def test_a_network_at_the_end_of_a_pipeline_is_fine_tuned_not_begun_anew():
 def test_batch_norm_adapts_at_the_end_of_a_pipeline_as_it_does_alone():
     from sklearn.base import TransformerMixin
 
-    from myograph.training import NeuralClassifier
+    from myograph.training.estimator import NeuralClassifier
 
     class Same(TransformerMixin, BaseEstimator):
         def fit(self, X, y=None):

@@ -7,10 +7,10 @@ import pytest
 import torch
 from scipy import stats
 
-from myograph import augment
-from myograph.augment import AUGMENTATIONS, compose
 from myograph.errors import ConfigError, ShapeError, UnknownNameError
 from myograph.recording import Layout
+from myograph.training import augment
+from myograph.training.augment import AUGMENTATIONS, compose
 
 
 @pytest.fixture(params=["numpy", "torch"])

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal as sps
 
-from myograph.bursts import Baseline, BurstDetector, Bursts, EnergyStream, teager_kaiser
 from myograph.errors import ConfigError, ShapeError, SignalError, WindowError
+from myograph.preprocessing.bursts import Baseline, BurstDetector, Bursts, EnergyStream, teager_kaiser
 from myograph.recording import Recording
 from myograph.windows import Windows
 

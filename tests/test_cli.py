@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from myograph import cli
-from myograph.datasets import DATASETS
+from myograph.cli import app as cli
+from myograph.datasets.base import DATASETS
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_an_interrupt_says_how_to_go_on(call, monkeypatch):
     def interrupted(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("myograph.evaluation.evaluate", interrupted)
+    monkeypatch.setattr("myograph.evaluation.run.evaluate", interrupted)
     status, _, err = call("run", "--dataset", "3dc")
     assert status == 130
     assert "start the same command again to go on" in err

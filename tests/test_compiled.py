@@ -7,7 +7,7 @@ import pytest
 CODE = """
 import time
 from numba.core import event
-from myograph import _compiled
+from myograph._common import jit as _compiled
 
 class Dispatcher:
     class py_func:
@@ -27,14 +27,14 @@ def said(module, *seconds):
 
 
 def test_slow_compiling_is_said_once():
-    assert said("myograph._kernels", 0.2) == 0
-    assert said("myograph._kernels", 0.6, 0.8, 1.1) == 1  # neither of the first two alone takes a second
+    assert said("myograph.features._fast.kernels", 0.2) == 0
+    assert said("myograph.features._fast.kernels", 0.6, 0.8, 1.1) == 1  # neither of the first two alone takes a second
     assert said("somebody.elses", 1.3) == 0
 
 
 @pytest.mark.slow
 def test_a_first_call_that_compiles_says_so_and_the_next_does_not(tmp_path):
-    code = "import numpy as np; from myograph import bursts; bursts.EnergyStream(1, 80).push(np.ones((1, 9)))"
+    code = "import numpy as np; from myograph.preprocessing import bursts; bursts.EnergyStream(1, 80).push(np.ones((1, 9)))"
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     first, second = (
         subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stderr

@@ -17,8 +17,10 @@ from scipy.io import loadmat, savemat
 
 from myograph import Windows
 from myograph.audit import audit
-from myograph.datasets import DATASETS, Dataset, choose_subjects, is_here, load, locate, natural
-from myograph.datasets._check import repeated, repetitions
+from myograph.datasets._names import natural
+from myograph.datasets.base import DATASETS, Dataset
+from myograph.datasets.checks import repeated, repetitions
+from myograph.datasets.load import choose_subjects, is_here, load, locate
 from myograph.datasets.myoarmband import MyoArmband
 from myograph.datasets.three_dc import ThreeDC
 from myograph.errors import ConfigError, DataError, UnknownNameError
@@ -119,7 +121,7 @@ def test_an_empty_folder_is_said(name: str, tmp_path: Path) -> None:
 @pytest.fixture
 def files_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """`check` without the look at the samples, which has tests of its own and takes longer than all the rest."""
-    monkeypatch.setattr("myograph.datasets._check.inspect", lambda recording: [])
+    monkeypatch.setattr("myograph.datasets.checks.inspect", lambda recording: [])
 
 
 @pytest.mark.parametrize("name", MINIATURES)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from myograph import Windows
-from myograph.evaluation import evaluate
+from myograph.evaluation.recipe import baseline
+from myograph.evaluation.run import evaluate
 from myograph.methods import METHODS, LogScale, ProductOfViews, SoftSVC
-from myograph.recipes import baseline
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from myograph.models import MODELS
-from myograph.models._depthwise import Depthwise, _Depthwise
+from myograph.models._cpu.depthwise import Depthwise, _Depthwise
 
 
 def pair(planes, kernel, stride):
@@ -47,7 +47,7 @@ def test_like_torch(planes, kernel, rows, columns, batch, channels_last):
 
 
 def test_threads_share_the_batch(monkeypatch):
-    monkeypatch.setattr("myograph.models._depthwise.WORTH", 1)
+    monkeypatch.setattr("myograph.models._cpu.depthwise.WORTH", 1)
     mine, plain = pair(24, 3, 1)
     x, before = torch.randn(7, 24, 2, 6), torch.get_num_threads()
     try:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from myograph.cli import app
-from myograph.reproduction import REPRODUCTIONS, load_result
+from myograph.cli.app import app
+from myograph.evaluation.reproduction import REPRODUCTIONS, load_result
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from myograph._download import PIECE, fetch, retrieve, unpack, unpack_once
-from myograph.datasets import Dataset, RemoteFile
+from myograph.datasets._download import PIECE, fetch, retrieve, unpack, unpack_once
+from myograph.datasets.base import Dataset, RemoteFile
 from myograph.errors import DataError, DownloadError
 
 BODY = np.random.default_rng(0).bytes(300_000)

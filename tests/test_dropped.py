@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from myograph.models._dropped import Dropped
+from myograph.models._cpu.dropped import Dropped
 
 
 def one_by_one(slope, pool):

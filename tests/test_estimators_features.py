@@ -16,10 +16,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks
 
 from myograph import Recording, Windowing, Windows, WithinSubject
-from myograph._extract import at_once
 from myograph.errors import ConfigError, ShapeError, SignalError, UnknownNameError
-from myograph.estimators import Features
 from myograph.features import FEATURES
+from myograph.features._fast.extract import at_once
+from myograph.features.transformer import Features
 
 
 def recording(rate_hz=1000.0, n_channels=3, subject="1", seed=0):
@@ -157,7 +157,9 @@ def test_wrong_input_says_what_to_do(windows):
 @pytest.mark.parametrize("names", [["MAV", "MDWT"], ["MDWT", "MAV"]])
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_an_error_in_any_thread_comes_out(windows, names, n_jobs, monkeypatch):
-    monkeypatch.setattr("myograph._extract.BATCH_BYTES", 1)  # each window is a task, so threads share them
+    monkeypatch.setattr(
+        "myograph.features._fast.extract.BATCH_BYTES", 1
+    )  # each window is a task, so threads share them
     features = Features(names, options={"MDWT": {"wavelet": "no such"}}, n_jobs=n_jobs)
     with pytest.raises(ConfigError, match="no such"):
         features.transform(windows)

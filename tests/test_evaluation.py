@@ -30,11 +30,12 @@ from myograph import (
     Windows,
     WithinSubject,
 )
+from myograph._common.files import only_run_in
 from myograph.errors import ConfigError, LeakageError, ProtocolError, ResultsError, WindowError
-from myograph.evaluation import evaluate
+from myograph.evaluation.recipe import Recipe
+from myograph.evaluation.run import evaluate
+from myograph.evaluation.scores import Scores
 from myograph.protocols import Protocol
-from myograph.recipes import Recipe
-from myograph.results import Scores, only_run_in
 
 
 def log_power(X):
@@ -174,7 +175,7 @@ def test_a_lock_left_by_a_killed_process_is_nobodys_even_where_this_one_got_its_
     script = f"""
         import os, signal
         from pathlib import Path
-        from myograph.results import only_run_in
+        from myograph._common.files import only_run_in
         with only_run_in(Path({str(tmp_path / "run")!r}), "x"):
             os.kill(os.getpid(), signal.SIGKILL)
     """

@@ -10,10 +10,11 @@ import time
 import numpy as np
 import pytest
 
-from myograph import Recording, Windowing, Windows, _extract
-from myograph._plan import plan_of, requests
+from myograph import Recording, Windowing, Windows
 from myograph.errors import ConfigError, ShapeError, WindowError
-from myograph.estimators import Features
+from myograph.features._fast import extract as _extract
+from myograph.features._fast.plan import plan_of, requests
+from myograph.features.transformer import Features
 
 
 def some_windows(n_samples=40_000, n_channels=3):

@@ -17,12 +17,11 @@ from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
-from myograph import _fast
-from myograph._fast import FastLDA, FastRandomForest, FastSVC
-from myograph._predictor import fast_predictor
 from myograph.errors import ConfigError, ShapeError, SignalError
-from myograph.estimators import Features
-from myograph.methods import METHODS, knn, lda, lda_svm, random_forest, svm
+from myograph.features.transformer import Features
+from myograph.methods import METHODS, _fast, knn, lda, lda_svm, random_forest, svm
+from myograph.methods._fast import FastLDA, FastRandomForest, FastSVC
+from myograph.methods._predictor import fast_predictor
 
 LDA = {"solver": "lsqr", "shrinkage": "auto"}
 FOREST = {"n_estimators": 20, "random_state": 0}

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from myograph import Recording, Windowing, Windows
-from myograph._sums import RECIPES
 from myograph.errors import ShapeError, SignalError, WindowError
-from myograph.estimators import Features
+from myograph.features._fast.sums import RECIPES
+from myograph.features.transformer import Features
 
 ADDITIVE = sorted(RECIPES)
 

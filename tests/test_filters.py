@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import signal as sps
 
 from myograph.errors import ConfigError, MyographError, ShapeError, SignalError
-from myograph.filters import (
+from myograph.preprocessing.filters import (
     FILTERS,
     BandPass,
     CommonAverage,
@@ -23,8 +23,8 @@ from myograph.filters import (
     apply_all,
     stream_all,
 )
+from myograph.preprocessing.spatial import next_channel
 from myograph.recording import Layout, Recording
-from myograph.spatial import next_channel
 
 # Every registered filter, with settings where it has no defaults; a new one must be added here or have defaults.
 OPTIONS = {

@@ -400,7 +400,7 @@ def test_a_wrong_path_says_what_to_give(tmp_path: Path) -> None:
 
 
 def test_the_baseline_takes_a_description_for_a_data_set(tmp_path: Path) -> None:
-    from myograph.recipes import baseline
+    from myograph.evaluation.recipe import baseline
 
     recipe = baseline(str(tmp_path / "dataset.toml"))
     assert (recipe.name, recipe.dataset, recipe.dataset_options) == (

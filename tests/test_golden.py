@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from myograph.recipes import RECIPES, baseline
+
+from myograph.evaluation.recipe import RECIPES, baseline
 
 GOLDEN = Path(__file__).parent / "golden"
 IDENTITIES = json.loads((GOLDEN / "identities.json").read_text())

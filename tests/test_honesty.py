@@ -11,9 +11,10 @@ import pytest
 
 from conftest import make_recording
 from myograph import Recording, Windowing, Windows, protocols
-from myograph.adapt import SelfRecalibrating
-from myograph.evaluation import evaluate
+from myograph.evaluation.recipe import Recipe
+from myograph.evaluation.run import evaluate
 from myograph.methods import METHODS
+from myograph.methods.adapt import SelfRecalibrating
 from myograph.protocols import (
     CrossSession,
     KFoldRepetitions,
@@ -24,7 +25,6 @@ from myograph.protocols import (
     SessionStream,
     WithinSubject,
 )
-from myograph.recipes import Recipe
 
 N_LABELS = 4
 HONEST = {

@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
 from myograph import Recording, Windowing, Windows
-from myograph import _kernels as kernels
-from myograph import _merges as merges
-from myograph._plan import pure, requests
-from myograph._sums import RECIPES, Grid, Layout, segments, walk
-from myograph.estimators import Features
+from myograph.features._fast import kernels, merges
+from myograph.features._fast.plan import pure, requests
+from myograph.features._fast.sums import RECIPES, Grid, Layout, segments, walk
+from myograph.features.transformer import Features
 
 OPTIONS = {"ZC": {"threshold": 0.2}, "SSC": {"threshold": 0.3}, "WAMP": {"threshold": 0.7}, "MYOP": {"threshold": 0.5}}
 NAMES = sorted(RECIPES)

@@ -8,9 +8,9 @@ import torch
 from scipy import stats
 from torch import nn
 
-from myograph._batches import GATHER_BYTES, Batches, Normalise
-from myograph._loop import Objective, Plan, Trainer, balanced_order, batches_of, lr_factor, make_optimizer
 from myograph.errors import ConfigError
+from myograph.training.batches import GATHER_BYTES, Batches, Normalise
+from myograph.training.loop import Objective, Plan, Trainer, balanced_order, batches_of, lr_factor, make_optimizer
 from networks import Net, small, toy, toy_windows
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from myograph.models import MODELS
-from myograph.models._lstm import LSTM
+from myograph.models._cpu.lstm import LSTM
 
 
 def gradients(output, inputs, slope):
@@ -55,7 +55,7 @@ def test_like_torch(n_in, hidden, layers, both, rows, steps, seed):
 
 
 def kernels_run(monkeypatch):
-    from myograph import _lstm_kernel
+    from myograph.models._cpu import lstm_kernel as _lstm_kernel
 
     seen = []
     for name in ("forward", "backward"):
@@ -74,7 +74,7 @@ def test_large_inputs_saturate_as_torch_does():
 
 
 def test_threads_change_nothing_but_rounding(monkeypatch):
-    monkeypatch.setattr("myograph.models._lstm.WORTH", 1)  # even so small a task
+    monkeypatch.setattr("myograph.models._cpu.lstm.WORTH", 1)  # even so small a task
     seen = kernels_run(monkeypatch)
     net = LSTM(3, 20, 2, True)
     x = torch.randn(50, 11, 3)
@@ -106,7 +106,7 @@ def test_where_torch_itself_runs(monkeypatch):
 
 
 def test_many_windows_without_gradients_run_through_the_kernel_in_parts(monkeypatch):
-    monkeypatch.setattr("myograph.models._lstm.HELD", 300)
+    monkeypatch.setattr("myograph.models._cpu.lstm.HELD", 300)
     seen = kernels_run(monkeypatch)
     net, x = LSTM(3, 4, 2, True), torch.randn(70, 11, 3)
     with torch.no_grad():

@@ -4,7 +4,7 @@ import sys
 import pytest
 import torch
 
-from myograph._memory import training_settings
+from myograph.training._memory import training_settings
 
 
 def flushes() -> bool:
@@ -37,7 +37,7 @@ def test_denormals_are_flushed_where_backward_runs_and_only_inside():
 FAULTS = """
 import resource
 import torch
-from myograph import _memory
+from myograph.training import _memory
 def faults(mebibytes):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(5):

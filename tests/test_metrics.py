@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from myograph.metrics import calibration_error, per_class_recall, score, summarise, trial_votes
+from myograph.evaluation.metrics import calibration_error, per_class_recall, score, summarise, trial_votes
 
 
 def _predictions(true, pred, confidence=None, repetition=None):

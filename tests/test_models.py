@@ -11,7 +11,7 @@ from torch import nn
 
 from myograph.errors import ConfigError, ShapeError, UnknownNameError
 from myograph.models import MODELS
-from myograph.models._parts import Patches
+from myograph.models.layers import Patches
 from myograph.models.mobilenet import Grid
 from myograph.models.zhai import Spiral
 from myograph.testing import check_model

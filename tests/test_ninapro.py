@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from scipy.io import loadmat, savemat
 
 from myograph import Recording, Windowing, Windows
-from myograph.datasets import DATASETS, load, locate
-from myograph.datasets._matlab import read_matlab
+from myograph.datasets._formats.matlab import read_matlab
+from myograph.datasets.base import DATASETS
+from myograph.datasets.load import load, locate
 from myograph.datasets.ninapro import FACTS, spread_to_rest
 from myograph.errors import ConfigError, DataError
 

@@ -8,7 +8,7 @@ import pytest
 from scipy import signal as sps
 from scipy.io import loadmat
 
-from myograph.quality import Finding, inspect
+from myograph.datasets.quality import Finding, inspect
 from myograph.recording import Layout, Recording
 
 RATE = 1000.0

@@ -15,7 +15,7 @@ import pytest
 from scipy.io import loadmat, savemat
 
 from myograph import Recording
-from myograph.datasets import DATASETS
+from myograph.datasets.base import DATASETS
 from myograph.datasets.longterm_myo import POSITIONS
 from myograph.errors import ConfigError, DataError, UnknownNameError
 

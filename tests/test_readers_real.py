@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from myograph import Recording
-from myograph.datasets import load
+from myograph.datasets.load import load
 
 
 def real(name: str, subjects: list[str] | None = None) -> list[Recording]:

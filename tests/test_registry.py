@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from myograph._registry import Registry
+from myograph._common.registry import Registry
 from myograph.errors import UnknownNameError
 
 
@@ -19,7 +19,7 @@ def package(tmp_path, monkeypatch):
     def write(**files: str) -> Registry:
         (tmp_path / "things").mkdir()
         (tmp_path / "things" / "__init__.py").write_text(
-            "from myograph._registry import Registry\nTHINGS = Registry('thing', 'things')\n"
+            "from myograph._common.registry import Registry\nTHINGS = Registry('thing', 'things')\n"
         )
         for name, text in files.items():
             (tmp_path / "things" / f"{name}.py").write_text(text)

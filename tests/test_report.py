@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from conftest import make_recording
-from myograph import KFoldRepetitions, LeakyShuffledWindows, Windowing, WithinSubject, _charts
+from myograph import KFoldRepetitions, LeakyShuffledWindows, Windowing, WithinSubject
 from myograph.errors import ResultsError
-from myograph.evaluation import evaluate
-from myograph.recipes import Published, Recipe
-from myograph.report import render, write_report
+from myograph.evaluation.recipe import Published, Recipe
+from myograph.evaluation.report import charts as _charts
+from myograph.evaluation.report.page import render, write_report
+from myograph.evaluation.run import evaluate
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,22 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from myograph.cli import app
+from myograph._common.files import only_run_in
+from myograph.cli.app import app
 from myograph.datasets.simulated import Simulated
 from myograph.errors import ConfigError, DataError, ResultsError
+from myograph.evaluation.recipe import Published, Recipe
+from myograph.evaluation.reproduction import (
+    REPRODUCTIONS,
+    Context,
+    Row,
+    counted,
+    load_result,
+    reproduce,
+    shown,
+    write_markdown,
+)
 from myograph.protocols import LeakyShuffledWindows, WithinSubject
-from myograph.recipes import Published, Recipe
-from myograph.reproduction import REPRODUCTIONS, Context, Row, counted, load_result, reproduce, shown, write_markdown
-from myograph.results import only_run_in
 
 TINY = Simulated(n_subjects=2, n_gestures=3, n_repetitions=3, hold_s=1.0, rest_s=0.5)
 PAPER = Published("setting", 66.6, 6.4, "Somebody 1999", "verified")
@@ -154,7 +163,7 @@ def test_no_page_is_written_over_where_there_are_no_results(tmp_path, monkeypatc
 
 
 def test_a_full_run_misses_its_data_before_it_starts(tmp_path, monkeypatch):
-    from myograph.datasets import DATASETS
+    from myograph.datasets.base import DATASETS
 
     monkeypatch.setenv("MYOGRAPH_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("MYOGRAPH_CACHE", str(tmp_path / "cache"))

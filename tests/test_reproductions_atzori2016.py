@@ -8,11 +8,11 @@ import pytest
 
 from myograph.datasets.simulated import Simulated
 from myograph.errors import ConfigError
-from myograph.evaluation import evaluate, prepare, read
+from myograph.evaluation.recipe import RECIPES
+from myograph.evaluation.reproduction import Context, Row
+from myograph.evaluation.run import evaluate, prepare, read
 from myograph.protocols import WithinSubject
-from myograph.recipes import RECIPES
 from myograph.recipes.atzori2016 import DATABASES, TrainHistogram, best_on_others, features, reproduce, summaries
-from myograph.reproduction import Context, Row
 
 
 def test_histogram_bins_are_the_channels_own_over_train():

@@ -5,10 +5,10 @@ from scipy import stats as sps
 
 from myograph.datasets.simulated import Simulated
 from myograph.errors import ConfigError
-from myograph.evaluation import evaluate, prepare, read
-from myograph.recipes import RECIPES
+from myograph.evaluation.recipe import RECIPES
+from myograph.evaluation.reproduction import Context, Row
+from myograph.evaluation.run import evaluate, prepare, read
 from myograph.recipes.ding2018 import FEW, PROPOSED, VARIANTS, judged, recipe, reproduce
-from myograph.reproduction import Context, Row
 
 TINY = Simulated(preset="ninapro_db2_b", n_subjects=1, n_gestures=4, hold_s=1.2, rest_s=0.8)
 

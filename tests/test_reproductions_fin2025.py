@@ -10,12 +10,12 @@ import torch
 from sklearn.metrics import r2_score
 
 from myograph import Recording, Windowing, Windows
-from myograph._batches import Batches, Normalise
 from myograph.errors import LeakageError
-from myograph.imitation import FeatureImitatingNet, FeatureImitation, true_features
-from myograph.recipes import RECIPES, Recipe
+from myograph.evaluation.recipe import RECIPES, Recipe
+from myograph.evaluation.reproduction import REPRODUCTIONS, Context
 from myograph.recipes import fin2025 as fin
-from myograph.reproduction import REPRODUCTIONS, Context
+from myograph.training.batches import Batches, Normalise
+from myograph.training.imitation import FeatureImitatingNet, FeatureImitation, true_features
 
 BASE = Recipe("small", "simulated", windowing=Windowing(300.0, 100.0))
 

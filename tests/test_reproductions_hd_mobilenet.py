@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from myograph.cli import app
+from myograph.cli.app import app
 from myograph.datasets.simulated import Simulated
 from myograph.errors import ConfigError, ShapeError, UnknownNameError
-from myograph.evaluation import evaluate, prepare
+from myograph.evaluation.reproduction import Context
+from myograph.evaluation.run import evaluate, prepare
+from myograph.evaluation.settings import change
 from myograph.protocols import KFoldRepetitions
 from myograph.recipes import hd_mobilenet as hd
 from myograph.recording import Recording
-from myograph.reproduction import Context
-from myograph.settings import change
-from myograph.training import NeuralClassifier
+from myograph.training.estimator import NeuralClassifier
 
 TINY = hd.HDOptions(
     dataset=Simulated("ice", n_repetitions=2, n_gestures=2, hold_s=0.5, rest_s=0.5), width=0.2, epochs=1, batch=100
@@ -27,7 +27,7 @@ TINY = hd.HDOptions(
 def folder(tmp_path_factory):
     """Files in the ICE Lab's own layout, short: 2 people x 8 gestures x 5 repetitions, 16 samples each."""
     place = tmp_path_factory.mktemp("ice")
-    from myograph.datasets._matlab import write_matlab
+    from myograph.datasets._formats.matlab import write_matlab
 
     rng = np.random.default_rng(0)
     for subject in (1, 2):
@@ -100,7 +100,7 @@ def test_m5_is_trained_as_published():
 
 
 def test_t_max_width_image_and_seed():
-    from myograph._loop import Plan, lr_factor
+    from myograph.training.loop import Plan, lr_factor
 
     plan = Plan(epochs=10, schedule="cosine", schedule_options=method(T_max=4)["schedule_options"])
     assert lr_factor(plan, 4, 0.4) == pytest.approx(0.0)  # CosineAnnealingLR: at its lowest after T_max

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from myograph import Recording, Windows
-from myograph.datasets import get
+from myograph.datasets.base import get
 from myograph.datasets.ninapro import FACTS
-from myograph.recipes import RECIPES
+from myograph.evaluation.recipe import RECIPES
+from myograph.evaluation.reproduction import REPRODUCTIONS, Context, reproduce
 from myograph.recipes import zhai2017 as zhai
-from myograph.reproduction import REPRODUCTIONS, Context, reproduce
 
 RATE = 100.0
 

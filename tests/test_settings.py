@@ -4,9 +4,9 @@ import pytest
 
 from myograph import LeakyShuffledWindows, LeaveOneSubjectOut, Windowing, WithinSubject
 from myograph.errors import ConfigError, ProtocolError, UnknownNameError
-from myograph.filters import BandPass, Envelope, Rectify
-from myograph.recipes import Recipe
-from myograph.settings import change, constructors, parse
+from myograph.evaluation.recipe import Recipe
+from myograph.evaluation.settings import change, constructors, parse
+from myograph.preprocessing.filters import BandPass, Envelope, Rectify
 
 BASE = Recipe(name="base", dataset="simulated")
 

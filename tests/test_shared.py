@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from myograph._shared import SPECTRAL, WAVELET
-from myograph.estimators import Features
 from myograph.features import FEATURES
+from myograph.features._fast.shared import SPECTRAL, WAVELET
+from myograph.features.transformer import Features
 
 
 @pytest.mark.parametrize("names", [SPECTRAL, SPECTRAL[::-1], WAVELET, (*WAVELET[::-1], "MAV", *SPECTRAL)])

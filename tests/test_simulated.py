@@ -5,7 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from myograph.datasets import DATASETS, load
+from myograph.datasets.base import DATASETS
+from myograph.datasets.load import load
 from myograph.datasets.simulated import PRESETS, RING_SIZES, Simulated
 from myograph.errors import ConfigError, UnknownNameError
 

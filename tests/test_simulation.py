@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.signal import correlate, welch
 
-from myograph import _cohort
-from myograph._anatomy import ACTIONS, BICEPS, CATALOGUES, FOREARM, GESTURES, Muscle, activation
 from myograph.errors import ConfigError, ShapeError
-from myograph.simulation import (
+from myograph.simulation import cohort as _cohort
+from myograph.simulation.anatomy import ACTIONS, BICEPS, CATALOGUES, FOREARM, GESTURES, Muscle, activation
+from myograph.simulation.physics import (
     FAT_S_PER_M,
     LAST_THRESHOLD,
     MUSCLE_ANISOTROPY,

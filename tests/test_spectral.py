@@ -9,8 +9,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 
 from myograph.errors import ConfigError, ShapeError, SignalError
-from myograph.recording import Recording
-from myograph.spectral import (
+from myograph.features.images import (
     PLACEMENT,
     WAVELETS,
     ChannelPCA,
@@ -20,6 +19,7 @@ from myograph.spectral import (
     power_spectrogram,
     wavelet_amplitude,
 )
+from myograph.recording import Recording
 from myograph.windows import Windowing, Windows
 
 RATE = 2000.0

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats as sps
 
 from myograph.errors import ConfigError, ShapeError
-from myograph.stats import compare, friedman, holm, paired
+from myograph.evaluation.stats import compare, friedman, holm, paired
 
 
 def test_wilcoxon_by_hand():

@@ -21,10 +21,10 @@ from sklearn.preprocessing import FunctionTransformer
 from torch import nn
 
 from myograph import KFoldRepetitions, Recording, Windowing, Windows
-from myograph._batches import Normalise, split_by_repetition
-from myograph._loop import Trainer
 from myograph.errors import ConfigError, DataError, ResultsError, ShapeError, SignalError, UnknownNameError
-from myograph.training import NeuralClassifier, NeuralRegressor
+from myograph.training.batches import Normalise, split_by_repetition
+from myograph.training.estimator import NeuralClassifier, NeuralRegressor
+from myograph.training.loop import Trainer
 from networks import Net, Recurrent, same, small, toy, toy_windows, weights
 
 # scikit-learn's contract
@@ -447,7 +447,7 @@ def test_saved_network_predicts_the_same_in_another_process(labels, tmp_path):
     if labels[0] == 1:
         np.save(tmp_path / "x.npy", X)
         code = (
-            "import numpy as np; from myograph.training import NeuralClassifier as C;"
+            "import numpy as np; from myograph.training.estimator import NeuralClassifier as C;"
             f"np.save({str(tmp_path / 'p.npy')!r}, C.load({str(path)!r}, 'cpu').predict_proba(np.load({str(tmp_path / 'x.npy')!r})))"
         )
         here = Path(__file__).parent

@@ -16,16 +16,16 @@ from sklearn.pipeline import make_pipeline
 from torch import nn
 
 from myograph import Recording, Windowing, Windows
-from myograph._batches import Batches, Normalise
 from myograph.errors import ConfigError, ShapeError, UnknownNameError
-from myograph.imitation import (
+from myograph.training.batches import Batches, Normalise
+from myograph.training.estimator import NeuralClassifier
+from myograph.training.imitation import (
     FeatureImitatingNet,
     FeatureImitation,
     feature_imitating_classifier,
     true_features,
 )
-from myograph.training import NeuralClassifier
-from myograph.transfer import LayerwiseAutoencoder, adapt_batch_norm, fine_tune, layerwise_lr, progressive
+from myograph.training.transfer import LayerwiseAutoencoder, adapt_batch_norm, fine_tune, layerwise_lr, progressive
 
 CPU = torch.device("cpu")
 
@@ -106,7 +106,7 @@ def test_second_autoencoder_sees_the_frozen_first_encoder_without_dropout():
     X, _ = bursts()
     net = Hybrid(3, 2, 50)
     b = batches_of(X)
-    from myograph.transfer import _Inputs
+    from myograph.training.transfer import _Inputs
 
     x, same = next(_Inputs(net, "conv2", b).take([torch.arange(7)]))
     expected = nn.functional.max_pool1d(nn.functional.leaky_relu(net.conv1(b.data[:7]), 0.3), 2)
@@ -119,7 +119,7 @@ def test_second_autoencoder_sees_the_frozen_first_encoder_without_dropout():
 
 def test_published_autoencoder_shapes():
     """500 x 1 -> 250 x 32 -> 500 x 1, and 250 x 32 -> 125 x 64 -> 250 x 32 (Velasquez Rendon et al. 2023)."""
-    from myograph.transfer import _Autoencoder
+    from myograph.training.transfer import _Autoencoder
 
     for conv, shape, latent in (
         (nn.Conv1d(1, 32, 5, padding="same"), (2, 1, 500), (2, 32, 250)),
@@ -314,7 +314,7 @@ def test_the_three_steps_learn_features_and_classes():
 
 
 def test_joint_step_has_two_rates():
-    from myograph._loop import make_optimizer
+    from myograph.training.loop import make_optimizer
 
     clf = feature_imitating_classifier()
     net = FeatureImitatingNet(3, 2, 20)

@@ -17,7 +17,7 @@ from sklearn.model_selection import cross_validate
 from conftest import make_recording
 from myograph import Recording, Windowing, Windows, WithinSubject
 from myograph.errors import ShapeError, WindowError
-from myograph.estimators import Features
+from myograph.features.transformer import Features
 from myograph.protocols import KFoldRepetitions
 from myograph.windows import EachChannel
 

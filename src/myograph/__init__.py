@@ -2,45 +2,54 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-from typing import Any
+import sys
+
+from myograph._common.lazy import Moved, attach
 
 __version__ = "0.1.0"
-
-# PyTorch's OpenMP threads (GNU's) wait busily for milliseconds after each parallel part, and so take the processors from
-# threads that run compiled loops: a CNN-LSTM trained slower on two cores than on one. Read once, when torch is loaded.
-if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 # What a user meets first; each is imported when it is first asked for, so that `import myograph` stays light.
 _HOME_OF = {
     "CrossSession": "protocols",
-    "Features": "estimators",
+    "Features": "features.transformer",
     "KFoldRepetitions": "protocols",
     "Layout": "recording",
     "LeakageError": "errors",
     "LeakyShuffledWindows": "protocols",
     "LeaveOneSubjectOut": "protocols",
     "MyographError": "errors",
-    "NeuralClassifier": "training",
+    "NeuralClassifier": "training.estimator",
     "PooledSubjects": "protocols",
-    "Recipe": "recipes",
+    "Recipe": "evaluation.recipe",
     "Recording": "recording",
-    "Scores": "results",
+    "Scores": "evaluation.scores",
     "Windowing": "windows",
     "Windows": "windows",
     "WithinSubject": "protocols",
-    "evaluate": "evaluation",
+    "evaluate": "evaluation.run",
 }
 __all__ = ["__version__", *_HOME_OF]  # pyright: ignore[reportUnsupportedDunderAll]
+__getattr__, __dir__ = attach(__name__, _HOME_OF)
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module 'myograph' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"myograph.{_HOME_OF[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+# Public modules of version 0.1.0 that lay at the top of the package.
+_NEW_NAME_OF = {
+    "adapt": "methods.adapt",
+    "augment": "training.augment",
+    "bursts": "preprocessing.bursts",
+    "counting": "models.cost",
+    "distributed": "training.distributed",
+    "estimators": "features.transformer",
+    "filters": "preprocessing.filters",
+    "imitation": "training.imitation",
+    "metrics": "evaluation.metrics",
+    "quality": "datasets.quality",
+    "report": "evaluation.report",
+    "reproduction": "evaluation.reproduction",
+    "results": "evaluation.scores",
+    "settings": "evaluation.settings",
+    "spatial": "preprocessing.spatial",
+    "spectral": "features.images",
+    "stats": "evaluation.stats",
+    "transfer": "training.transfer",
+}
+sys.meta_path.append(Moved({f"{__name__}.{old}": f"{__name__}.{new}" for old, new in _NEW_NAME_OF.items()}))

@@ -12,8 +12,8 @@ from sklearn.exceptions import NotFittedError
 
 from myograph.errors import ConfigError, ShapeError, SignalError
 from myograph.features import EPS, FEATURES
+from myograph.features.tangent import TangentSpace, riemannian_mean
 from myograph.recording import Recording
-from myograph.tangent import TangentSpace, riemannian_mean
 from myograph.windows import Windowing, Windows
 
 MIX = np.array([[20.0, 0, 0, 0], [8, 30, 0, 0], [0, -9, 12, 0], [3, 3, 3, 25]])

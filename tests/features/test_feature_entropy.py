@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from myograph import _simd as simd
+from myograph._common import simd
 from myograph.errors import ConfigError
 from myograph.features import FEATURES
 from myograph.features._pairs import count_matches

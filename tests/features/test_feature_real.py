@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from myograph.datasets import load
+from myograph.datasets.load import load
 from myograph.features import FEATURES
 from myograph.windows import Windowing, Windows
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from myograph.datasets import Dataset, as_finding, aside, natural, of_subject
+from myograph.datasets._names import aside, natural
+from myograph.datasets.base import Dataset, as_finding, of_subject
+from myograph.datasets.quality import Finding
 from myograph.errors import DataError, MyographError
-from myograph.quality import Finding
 from myograph.recording import Recording
 
 

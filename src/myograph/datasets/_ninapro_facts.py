@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 
-from myograph.datasets import RemoteFile
+from myograph.datasets.base import RemoteFile
 from myograph.protocols import CrossSession, KFoldRepetitions, Protocol, WithinSubject
 from myograph.recording import Layout
 

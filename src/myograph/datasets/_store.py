@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from myograph._download import ARCHIVES, unpack_once
+from myograph.datasets._download import ARCHIVES, unpack_once
 from myograph.errors import DataError
 from myograph.recording import Layout, Recording
 
 if TYPE_CHECKING:
-    from myograph.datasets import Dataset, Progress
+    from myograph.datasets.base import Dataset, Progress
 
 LAYOUT_VERSION = 1
 INDEX = "index.json"

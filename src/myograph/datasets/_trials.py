@@ -11,10 +11,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from myograph.datasets import Dataset, as_finding, natural, of_subject, stop_at_errors
-from myograph.datasets._matlab import AGAIN
+from myograph.datasets._formats.matlab import AGAIN
+from myograph.datasets._names import natural
+from myograph.datasets.base import Dataset, as_finding, of_subject, stop_at_errors
+from myograph.datasets.quality import Finding
 from myograph.errors import DataError
-from myograph.quality import Finding
 from myograph.recording import Layout, Recording, Unit
 
 

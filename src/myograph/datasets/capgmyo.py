@@ -8,9 +8,10 @@ from typing import Literal
 
 import numpy as np
 
-from myograph.datasets import DATASETS, aside, natural
-from myograph.datasets._matlab import matrix, read_matlab, write_matlab
+from myograph.datasets._formats.matlab import matrix, read_matlab, write_matlab
+from myograph.datasets._names import aside, natural
 from myograph.datasets._trials import OneFileATrial, Trial, numbered
+from myograph.datasets.base import DATASETS
 from myograph.errors import ConfigError, DataError
 from myograph.protocols import KFoldRepetitions
 from myograph.recording import Layout

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from myograph.datasets import DATASETS
 from myograph.datasets._files import File, OneFileARecording
-from myograph.datasets._matlab import AGAIN, read_matlab, write_matlab
+from myograph.datasets._formats.matlab import AGAIN, read_matlab, write_matlab
 from myograph.datasets._trials import find_folders
+from myograph.datasets.base import DATASETS
+from myograph.datasets.quality import Finding
 from myograph.errors import DataError
 from myograph.protocols import KFoldRepetitions
-from myograph.quality import Finding
 from myograph.recording import Layout, Recording
 from myograph.windows import Windowing
 

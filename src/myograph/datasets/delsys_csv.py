@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from myograph.datasets import DATASETS
-from myograph.datasets._emgworks import is_export, not_exported, read_emgworks, write_emgworks
 from myograph.datasets._files import File, OneFileARecording
+from myograph.datasets._formats.emgworks import is_export, not_exported, read_emgworks, write_emgworks
+from myograph.datasets.base import DATASETS
+from myograph.datasets.quality import Finding
 from myograph.errors import ConfigError
 from myograph.protocols import KFoldRepetitions
-from myograph.quality import Finding
 from myograph.recording import Recording
 
 

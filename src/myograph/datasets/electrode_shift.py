@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from myograph.datasets import DATASETS, RemoteFile
 from myograph.datasets._trials import OneFileATrial, Trial, find_folders, read_rows
+from myograph.datasets.base import DATASETS, RemoteFile
 from myograph.errors import DataError
 from myograph.protocols import CrossSession
 from myograph.recording import Layout

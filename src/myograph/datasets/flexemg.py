@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from myograph.datasets import DATASETS, RemoteFile, natural
 from myograph.datasets._files import File, OneFileARecording
-from myograph.datasets._matlab import AGAIN, matrix, read_matlab, write_matlab
+from myograph.datasets._formats.matlab import AGAIN, matrix, read_matlab, write_matlab
+from myograph.datasets._names import natural
+from myograph.datasets.base import DATASETS, RemoteFile
 from myograph.errors import ConfigError, DataError
 from myograph.protocols import CrossSession
 from myograph.recording import Layout, Recording

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from myograph.datasets import DATASETS, Dataset, as_finding, natural
-from myograph.datasets._description import FACTS, Description, describe, word
-from myograph.datasets._tables import ENDINGS, Table, channels, read_table
+from myograph.datasets._formats.description import FACTS, Description, describe, word
+from myograph.datasets._formats.tables import ENDINGS, Table, channels, read_table
+from myograph.datasets._names import natural
+from myograph.datasets.base import DATASETS, Dataset, as_finding
+from myograph.datasets.quality import Finding
 from myograph.errors import ConfigError, DataError, MyographError, unknown_name
 from myograph.protocols import KFoldRepetitions
-from myograph.quality import Finding
 from myograph.recording import Recording, run_starts
 
 REST = "rest"

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from myograph.datasets import DATASETS, aside, natural
-from myograph.datasets._matlab import find_matlab, lacks, matrix, write_matlab
+from myograph.datasets._formats.matlab import find_matlab, lacks, matrix, write_matlab
+from myograph.datasets._names import aside, natural
 from myograph.datasets._trials import OneFileATrial, Trial, numbered
+from myograph.datasets.base import DATASETS
 from myograph.errors import DataError
 from myograph.protocols import KFoldRepetitions
 from myograph.recording import Layout

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from myograph.datasets import DATASETS, natural
+from myograph.datasets._names import natural
 from myograph.datasets._trials import OneFileATrial, Trial, find_folders, read_rows
+from myograph.datasets.base import DATASETS
+from myograph.datasets.quality import Finding
 from myograph.errors import DataError
 from myograph.protocols import CrossSession
-from myograph.quality import Finding
 from myograph.recording import Layout, Recording
 from myograph.windows import Windowing
 

@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from myograph.datasets import DATASETS, RemoteFile
 from myograph.datasets._trials import OneFileATrial, Trial, find_folders
+from myograph.datasets.base import DATASETS, RemoteFile
 from myograph.errors import ConfigError, DataError
 from myograph.protocols import CrossSession
 from myograph.recording import Layout

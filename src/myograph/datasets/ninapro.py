@@ -11,12 +11,12 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from myograph.datasets import DATASETS
 from myograph.datasets._files import File, OneFileARecording
-from myograph.datasets._matlab import find_matlab, matrix, read_matlab, track, write_matlab
+from myograph.datasets._formats.matlab import find_matlab, matrix, read_matlab, track, write_matlab
 from myograph.datasets._ninapro_facts import FACTS, Facts
+from myograph.datasets.base import DATASETS
+from myograph.datasets.quality import Finding
 from myograph.errors import ConfigError, DataError
-from myograph.quality import Finding
 from myograph.recording import Recording, Unit
 
 # Of the samples. Published label tracks may be shorter than their emg: users of DB2 report one sample in subject 1's

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from myograph.datasets import DATASETS
 from myograph.datasets._files import File, OneFileARecording
+from myograph.datasets.base import DATASETS
 from myograph.errors import DataError
 from myograph.protocols import KFoldRepetitions
 from myograph.recording import Recording

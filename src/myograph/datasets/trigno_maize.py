@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from myograph.datasets import DATASETS
-from myograph.datasets._emgworks import not_exported, read_emgworks, write_emgworks
 from myograph.datasets._files import File, OneFileARecording
-from myograph.datasets._matlab import find_matlab, lacks, matrix, write_matlab
+from myograph.datasets._formats.emgworks import not_exported, read_emgworks, write_emgworks
+from myograph.datasets._formats.matlab import find_matlab, lacks, matrix, write_matlab
+from myograph.datasets.base import DATASETS
+from myograph.datasets.quality import Finding
 from myograph.errors import DataError
 from myograph.protocols import LeaveOneSubjectOut
-from myograph.quality import Finding
 from myograph.recording import Layout, Recording
 
 MUSCLES = ("left_biceps", "right_biceps", "left_tibialis", "right_tibialis")

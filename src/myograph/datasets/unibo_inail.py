@@ -10,9 +10,9 @@ from typing import Literal
 
 import numpy as np
 
-from myograph.datasets import DATASETS, RemoteFile
 from myograph.datasets._files import File, OneFileARecording
-from myograph.datasets._matlab import AGAIN, matrix, read_matlab, track, write_matlab
+from myograph.datasets._formats.matlab import AGAIN, matrix, read_matlab, track, write_matlab
+from myograph.datasets.base import DATASETS, RemoteFile
 from myograph.errors import ConfigError, DataError
 from myograph.protocols import CrossSession
 from myograph.recording import Recording

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from myograph._registry import Registry
+from myograph._common.registry import Registry
 from myograph.errors import ConfigError, ShapeError, SignalError, UnknownNameError, unknown_name
 
 EPS = float(np.finfo(np.float64).eps)

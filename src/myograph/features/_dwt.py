@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from myograph import _simd as simd
-from myograph._compiled import njit
-from myograph._simd import WIDTH, fill, load, store
+from myograph._common import simd
+from myograph._common.jit import njit
+from myograph._common.simd import WIDTH, fill, load, store
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

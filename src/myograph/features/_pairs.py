@@ -9,9 +9,9 @@ import math
 
 import numpy as np
 
-from myograph import _simd as simd
-from myograph._compiled import njit
-from myograph._simd import LN2, WIDTH, fill, load, store
+from myograph._common import simd
+from myograph._common.jit import njit
+from myograph._common.simd import LN2, WIDTH, fill, load, store
 from myograph.features._base import EPS
 
 

@@ -9,6 +9,6 @@ copying every weight whose name does not start with "head.".
 
 from __future__ import annotations
 
-from myograph._registry import Registry
+from myograph._common.registry import Registry
 
 MODELS = Registry("model", package="myograph.models")

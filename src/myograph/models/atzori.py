@@ -23,7 +23,7 @@ from __future__ import annotations
 from torch import nn
 
 from myograph.models import MODELS
-from myograph.models._parts import Image, MeanOverMap, glorot, he, need_size, one_of, stack
+from myograph.models.layers import Image, MeanOverMap, glorot, he, need_size, one_of, stack
 
 
 @MODELS.register

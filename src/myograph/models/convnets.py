@@ -24,7 +24,7 @@ from __future__ import annotations
 from torch import nn
 
 from myograph.models import MODELS
-from myograph.models._parts import Image, floor_sizes, need_size, stack
+from myograph.models.layers import Image, floor_sizes, need_size, stack
 
 
 def _flat(model: str, n_channels: int, n_samples: int) -> int:

@@ -36,7 +36,7 @@ import torch
 from torch import Tensor, nn
 
 from myograph.models import MODELS
-from myograph.models._parts import Image, floor_sizes, need_size, one_of
+from myograph.models.layers import Image, floor_sizes, need_size, one_of
 
 Layer = tuple[int, int, int]
 """(electrodes spanned, kernel length, pool length or 1) of one of a block's first three layers."""

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from myograph.errors import ConfigError
 from myograph.models import MODELS
-from myograph.models._lstm import LSTM
-from myograph.models._parts import Expect, MeanOverMap, need_size, stack
+from myograph.models._cpu.lstm import LSTM
+from myograph.models.layers import Expect, MeanOverMap, need_size, stack
 
 
 class FeatureImitator(Expect):

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from myograph.models import MODELS
-from myograph.models._parts import need_size, stack
+from myograph.models.layers import need_size, stack
 from myograph.models.mobilenet import Grid, grid_of
 from myograph.recording import Layout
 

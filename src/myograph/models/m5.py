@@ -19,7 +19,7 @@ from __future__ import annotations
 from torch import nn
 
 from myograph.models import MODELS
-from myograph.models._parts import MeanOverMap, Patches, TimeMajor, need_size, stack
+from myograph.models.layers import MeanOverMap, Patches, TimeMajor, need_size, stack
 
 
 @MODELS.register

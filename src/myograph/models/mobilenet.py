@@ -28,8 +28,8 @@ from torch import Tensor, nn
 
 from myograph.errors import ConfigError, ShapeError
 from myograph.models import MODELS
-from myograph.models._depthwise import Depthwise
-from myograph.models._parts import Expect
+from myograph.models._cpu.depthwise import Depthwise
+from myograph.models.layers import Expect
 from myograph.recording import Layout
 
 STAGES = ((0, 16, 1, 1), (1, 24, 2, 1), (1, 32, 3, 2), (1, 64, 4, 2), (1, 96, 3, 1), (1, 160, 3, 2), (1, 320, 1, 1))

@@ -24,9 +24,9 @@ import torch
 from torch import Tensor, nn
 
 from myograph.models import MODELS
-from myograph.models._dropped import Dropped
-from myograph.models._lstm import LSTM
-from myograph.models._parts import Expect, need_size
+from myograph.models._cpu.dropped import Dropped
+from myograph.models._cpu.lstm import LSTM
+from myograph.models.layers import Expect, need_size
 
 SLOPE = 0.3
 

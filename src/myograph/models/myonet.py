@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from myograph.errors import ConfigError
 from myograph.models import MODELS
-from myograph.models._parts import Expect, need_size
+from myograph.models.layers import Expect, need_size
 
 FLOOR = 1e-3  # added to powers before the logarithm, relative to channels of unit variance
 AMPLITUDE_FLOOR = FLOOR**0.5

@@ -21,8 +21,8 @@ from torch.nn import functional
 
 from myograph.errors import ConfigError
 from myograph.models import MODELS
-from myograph.models._parts import Expect, glorot, need_size, one_of
 from myograph.models.gengnet import Attention
+from myograph.models.layers import Expect, glorot, need_size, one_of
 
 BLOCKS = {300: ((32, 64), (64, 128)), 2500: ((32, 32), (32, 32), (64, 64), (128,))}
 

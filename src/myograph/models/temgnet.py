@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from myograph.errors import ConfigError
 from myograph.models import MODELS
-from myograph.models._parts import Expect, need_size
+from myograph.models.layers import Expect, need_size
 
 
 class Encoder(nn.Module):

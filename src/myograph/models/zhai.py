@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from myograph.models import MODELS
-from myograph.models._parts import Expect, need_size, stack
+from myograph.models.layers import Expect, need_size, stack
 
 RANKS = (
     (22, 10, 11, 12, 23),

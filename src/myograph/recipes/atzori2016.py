@@ -15,13 +15,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from myograph.datasets.simulated import Simulated
 from myograph.errors import ConfigError
-from myograph.estimators import Features
-from myograph.evaluation import read
+from myograph.evaluation.recipe import RECIPES, Published, Recipe
+from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, need_data
+from myograph.evaluation.run import read
 from myograph.features.amplitude import hist
-from myograph.filters import LowPass, Rectify, Resample, ZeroPhase
+from myograph.features.transformer import Features
+from myograph.preprocessing.filters import LowPass, Rectify, Resample, ZeroPhase
 from myograph.protocols import WithinSubject
-from myograph.recipes import RECIPES, Published, Recipe
-from myograph.reproduction import REPRODUCTIONS, Context, Row, need_data
 from myograph.windows import Windowing, Windows
 
 PAPER = "Atzori et al. 2016, results"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from myograph.evaluation.recipe import RECIPES, Recipe
 from myograph.protocols import WithinSubject
-from myograph.recipes import RECIPES, Recipe
 from myograph.windows import Windowing
 
 

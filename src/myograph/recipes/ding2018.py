@@ -11,11 +11,11 @@ import numpy as np
 
 from myograph.datasets.simulated import Simulated
 from myograph.errors import ConfigError
-from myograph.evaluation import read
+from myograph.evaluation.recipe import RECIPES, Published, Recipe
+from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row
+from myograph.evaluation.run import read
+from myograph.evaluation.stats import Comparison, compare, friedman
 from myograph.protocols import WithinSubject
-from myograph.recipes import RECIPES, Published, Recipe
-from myograph.reproduction import REPRODUCTIONS, Context, Row
-from myograph.stats import Comparison, compare, friedman
 from myograph.windows import Windowing
 
 PROPOSED = "C-B1PB2"

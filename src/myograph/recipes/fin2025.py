@@ -49,11 +49,11 @@ from typing import Any
 import numpy as np
 
 from myograph.audit import audit
-from myograph.evaluation import read, rest_label, settle_rest
+from myograph.evaluation.recipe import RECIPES, Published, Recipe, describe
+from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, describe_data
+from myograph.evaluation.run import read, rest_label, settle_rest
 from myograph.protocols import WithinSubject
-from myograph.recipes import RECIPES, Published, Recipe, describe
 from myograph.recording import Recording
-from myograph.reproduction import REPRODUCTIONS, Context, Row, describe_data
 from myograph.windows import Windowing, Windows
 
 FEATURES = ("ent", "rms", "var", "ssi")
@@ -117,7 +117,7 @@ QUICK_DATA = {
 @RECIPES.register("fin2025")
 def recipe() -> Recipe:
     """All three steps on one person's own repetitions of NinaPro DB2, exercise B, as one estimator."""
-    from myograph.imitation import feature_imitating_classifier
+    from myograph.training.imitation import feature_imitating_classifier
 
     return Recipe(
         name="fin2025",
@@ -242,7 +242,7 @@ def settle(context: Context) -> tuple[Sizes, Recipe]:
 
 def scaled(recording: Recording, base: Recipe) -> Recording:
     """Each channel less its mean, over its deviation, both of the windows of repetitions 1, 3, 4 and 6."""
-    from myograph._batches import Normalise
+    from myograph.training.batches import Normalise
 
     windows = cut([recording], base, Windowing(300.0, 100.0)).where(repetition=SCALE)
     scale = Normalise("channel", recording.n_channels).learn(windows, np.arange(len(windows)))
@@ -303,10 +303,10 @@ class System:
         return self._imitators[p]
 
     def _trained(self, p: int) -> Any:
-        from myograph import _weights
-        from myograph._loop import seeded
-        from myograph._memory import training_settings
         from myograph.errors import DataError
+        from myograph.training import checkpoint as _weights
+        from myograph.training._memory import training_settings
+        from myograph.training.loop import seeded
 
         windows = self.windows(p)
         seen = [s for s, g in self.group_of.items() if g == "seen"]
@@ -336,12 +336,12 @@ class System:
         )
 
     def _imitation(self, p: int, **options: Any) -> Any:
-        from myograph.imitation import FeatureImitation
+        from myograph.training.imitation import FeatureImitation
 
         return FeatureImitation(features=FEATURES, ahead_ms=10.0 * p, **options)
 
     def _net(self, windows: Windows, device: Any) -> Any:
-        from myograph.imitation import FeatureImitatingNet
+        from myograph.training.imitation import FeatureImitatingNet
 
         n_classes = windows.table["label"].nunique()
         return FeatureImitatingNet(windows.n_channels, n_classes, windows.n_samples, len(FEATURES)).to(device)
@@ -350,7 +350,7 @@ class System:
         """Batches of these rows with class numbers as targets, and those numbers."""
         import torch
 
-        from myograph._batches import Batches, Normalise, pick_device
+        from myograph.training.batches import Batches, Normalise, pick_device
 
         y = np.unique(windows.y, return_inverse=True)[1][rows]
         scale = Normalise("none", windows.n_channels)
@@ -379,8 +379,8 @@ class System:
     def _classify(
         self, subject: str, p: int, shares: Sequence[float], random_shares: Sequence[float]
     ) -> dict[str, Any]:
-        from myograph._loop import seeded
-        from myograph._memory import training_settings
+        from myograph.training._memory import training_settings
+        from myograph.training.loop import seeded
 
         windows, trained = self.windows(p), self.imitators(p)
         rows = {
@@ -425,7 +425,7 @@ class System:
         """Train imitators and classifier together; accuracy on test after the last epoch, after the epoch that is best
         on `choose` (the latest of equals) and, where `watch`, after the epoch that is best on test. Epoch 0 is the
         network untouched, whose accuracies on choose and test are given."""
-        from myograph._loop import CrossEntropy, Plan, Trainer
+        from myograph.training.loop import CrossEntropy, Plan, Trainer
 
         net = copy.deepcopy(net) if self.sizes.share_channels else apart(net)
         plan = Plan(
@@ -462,7 +462,7 @@ def others(
 ) -> Iterator[Row]:
     """An SVM on the same features and a CNN on samples, with the same repetitions to learn from and to choose on."""
     from myograph.methods import METHODS
-    from myograph.training import NeuralClassifier
+    from myograph.training.estimator import NeuralClassifier
 
     people = [r for r in recordings if group_of[r.subject] == group]
     learns = LEARNS[group]
@@ -509,7 +509,7 @@ def louder(windows: Windows, gains: Sequence[float]) -> Windows:
 
 def apart(net: Any) -> Any:
     """The same network with an imitator of its own for every channel, all starting from the shared one."""
-    from myograph.imitation import FeatureImitatingNet
+    from myograph.training.imitation import FeatureImitatingNet
 
     n_channels, n_classes = net.imitators[0][0].n_channels, net.classifier.head[0].out_channels
     new = FeatureImitatingNet(

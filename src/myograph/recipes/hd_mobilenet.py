@@ -17,12 +17,12 @@ import numpy as np
 
 from myograph.datasets.simulated import Simulated
 from myograph.errors import ConfigError, ShapeError, unknown_name
-from myograph.evaluation import check, evaluate, prepare, read
+from myograph.evaluation.recipe import RECIPES, Published, Recipe
+from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, need_data
+from myograph.evaluation.run import check, evaluate, prepare, read
+from myograph.evaluation.scores import Scores
 from myograph.protocols import KFoldRepetitions, LeakyShuffledWindows, Protocol
-from myograph.recipes import RECIPES, Published, Recipe
 from myograph.recording import Recording, run_starts
-from myograph.reproduction import REPRODUCTIONS, Context, Row, need_data
-from myograph.results import Scores
 from myograph.windows import Windowing, Windows
 
 STEM = ("1", "3")  # the first convolution with its norm, and the first block
@@ -184,7 +184,7 @@ def recordings(options: HDOptions) -> list[Recording]:
     """What the options say to read: from `path` where it is given, else from where the data set is."""
     if options.path is None:
         return read(system(options))
-    from myograph.datasets import get
+    from myograph.datasets.base import get
 
     if not Path(options.path).is_dir():
         raise ConfigError(f"there is no folder {options.path}; path is the folder that holds the recordings")
@@ -202,7 +202,7 @@ def train(options: HDOptions) -> tuple[Any, float]:
     The last epoch is kept (the published program keeps the one that does best on the test samples), and written to
     `model_save` where that is given.
     """
-    from myograph.evaluation import make_method
+    from myograph.evaluation.run import make_method
 
     recipe = system(options)
     windows = prepare(recipe, recordings(options))
@@ -226,7 +226,7 @@ def try_label(model: str | Path, label: str, options: HDOptions = HDOptions()) -
     ------
     UnknownNameError : the data have no such label.
     """
-    from myograph.training import NeuralClassifier
+    from myograph.training.estimator import NeuralClassifier
 
     network = NeuralClassifier.load(model)
     found = recordings(options)
@@ -390,7 +390,7 @@ def cohorts(context: Context) -> tuple[HDOptions, HDOptions | None]:
 
 def sizes() -> Iterator[Row]:
     """Parameters and multiply-accumulates of each width with the 8 outputs of the published networks, in millions."""
-    from myograph.counting import count
+    from myograph.models.cost import count
 
     for width, published in SIZES.items():
         found = count("mobilenet_v2", 192, 1, 8, latency=False, width=width, grid=(8, 24))

@@ -30,12 +30,12 @@ from typing import Any
 
 import numpy as np
 
-from myograph.bursts import Bursts
-from myograph.evaluation import check, prepare, read
+from myograph.evaluation.recipe import RECIPES, Published, Recipe
+from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, describe_data
+from myograph.evaluation.run import check, prepare, read
+from myograph.preprocessing.bursts import Bursts
 from myograph.protocols import LeaveOneSubjectOut, PooledSubjects, Protocol
-from myograph.recipes import RECIPES, Published, Recipe
 from myograph.recording import Recording
-from myograph.reproduction import REPRODUCTIONS, Context, Row, describe_data
 from myograph.windows import EachChannel
 
 MATRIX = "the authors' confusion matrices"
@@ -132,7 +132,7 @@ def muscles(
         "normalise": "global",
     }
     if pretrained:
-        from myograph.transfer import LayerwiseAutoencoder
+        from myograph.training.transfer import LayerwiseAutoencoder
 
         method["pretrain"] = LayerwiseAutoencoder(epochs=pretrain_epochs, batch_size=min(batch_size, 256))
     return Recipe(
@@ -289,7 +289,7 @@ def best_epochs(context: Context, recipe: Any) -> Iterator[Row]:
 
 def watch(recipe: Recipe) -> dict[str, list[float]]:
     """Train and test loss and accuracy after every epoch of the recipe's first fold, by column."""
-    from myograph.training import NeuralClassifier
+    from myograph.training.estimator import NeuralClassifier
 
     windows = prepare(recipe, read(recipe))
     fold = next(iter(recipe.protocol.folds(windows)))

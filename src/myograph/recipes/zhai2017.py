@@ -19,7 +19,16 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 
-from myograph.adapt import (
+from myograph.datasets.base import get
+from myograph.datasets.load import is_here, load, locate
+from myograph.evaluation.metrics import per_class_recall, summarise
+from myograph.evaluation.recipe import RECIPES, Published, Recipe
+from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, describe_data
+from myograph.evaluation.run import evaluate, prepare
+from myograph.evaluation.scores import Scores
+from myograph.features.images import ChannelPCA, Spectrogram
+from myograph.methods import METHODS
+from myograph.methods.adapt import (
     AdaBN,
     LDAMeans,
     PseudoLabel,
@@ -27,16 +36,8 @@ from myograph.adapt import (
     median_over_neighbours,
     mode_over_neighbours,
 )
-from myograph.datasets import get, is_here, load, locate
-from myograph.evaluation import evaluate, prepare
-from myograph.methods import METHODS
-from myograph.metrics import per_class_recall, summarise
 from myograph.protocols import Protocol, SessionStream, WithinSubject
-from myograph.recipes import RECIPES, Published, Recipe
 from myograph.recording import Recording
-from myograph.reproduction import REPRODUCTIONS, Context, Row, describe_data
-from myograph.results import Scores
-from myograph.spectral import ChannelPCA, Spectrogram
 from myograph.windows import Windowing
 
 BASELINE = WithinSubject(test_repetitions=(2, 5), train_repetitions=(1, 3, 4, 6))
@@ -130,7 +131,7 @@ def network(units: int = 800, planes: int = 800, epochs: int = 30, seed: int = 0
     Our choice, where the paper says only gradient descent: AdamW, rate 0.001 with a cosine, batches of 64, 30 epochs;
     fine-tuning goes on at a constant 0.001. Scores are not normalised further.
     """
-    from myograph.training import NeuralClassifier
+    from myograph.training.estimator import NeuralClassifier
 
     classifier = NeuralClassifier(
         "zhai", {"planes": planes, "units": units}, epochs=epochs, batch_size=64, lr=1e-3, normalise="none", seed=seed
@@ -497,6 +498,6 @@ def _time_domain(seed: int) -> Any:
 
 def _convnet(seed: int) -> Any:
     """The raw ConvNet of Côté-Allard et al. 2019; fine-tuning as the other network's."""
-    from myograph.training import NeuralClassifier
+    from myograph.training.estimator import NeuralClassifier
 
     return NeuralClassifier("cote_allard", epochs=30, batch_size=64, lr=1e-3, seed=seed)

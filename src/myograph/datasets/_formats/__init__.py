@@ -1,0 +1,1 @@
+"""Readers of file formats: bytes to arrays, without any knowledge of a data set."""

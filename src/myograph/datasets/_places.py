@@ -1,0 +1,30 @@
+"""Where data sets' own files and decoded copies lie."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from myograph.errors import MissingExtraError
+
+
+def cache_folder() -> Path:
+    """Where decoded and unpacked copies live: $MYOGRAPH_CACHE, else the platform's cache folder."""
+    given = os.environ.get("MYOGRAPH_CACHE")
+    return Path(given).expanduser() if given else _user_cache()
+
+
+def data_folder() -> Path:
+    """Where data sets' own files live: $MYOGRAPH_DATA, else `data` in the platform's cache folder."""
+    given = os.environ.get("MYOGRAPH_DATA")
+    return Path(given).expanduser() if given else _user_cache() / "data"
+
+
+def _user_cache() -> Path:
+    try:
+        from platformdirs import user_cache_dir
+    except ImportError as error:
+        raise MissingExtraError(
+            "this needs 'platformdirs': pip install platformdirs, or set MYOGRAPH_CACHE and MYOGRAPH_DATA"
+        ) from error
+    return Path(user_cache_dir("myograph", appauthor=False))

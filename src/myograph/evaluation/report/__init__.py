@@ -1,0 +1,12 @@
+"""One page of HTML for a run: scores, figures, settings, without a network connection."""
+
+from __future__ import annotations
+
+from myograph._common.lazy import attach
+
+_HOME_OF = {
+    "render": "page",
+    "write_report": "page",
+}
+__all__ = [*_HOME_OF]  # pyright: ignore[reportUnsupportedDunderAll]
+__getattr__, __dir__ = attach(__name__, _HOME_OF)

@@ -1,0 +1,89 @@
+"""The report: one HTML page with everything in it, made from a run's `Scores`."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from myograph._common.files import write_atomically
+from myograph.errors import ResultsError
+from myograph.evaluation.metrics import TITLES
+from myograph.evaluation.report import charts as _charts
+from myograph.evaluation.scores import Scores
+
+
+def write_report(scores: Scores, path: str | Path | None = None) -> Path:
+    """Write the page; by default `report.html` in the run's folder.
+
+    Raises
+    ------
+    ResultsError : the scores have no folder and no path was given, or it cannot be written.
+    """
+    if path is None:
+        if scores.folder is None:
+            raise ResultsError("these scores were not kept in a folder: give write_report a path")
+        path = scores.folder / "report.html"
+    page = render(scores)
+    write_atomically(Path(path), lambda to: Path(to).write_text(page, encoding="utf-8"))
+    return Path(path)
+
+
+def render(scores: Scores) -> str:
+    """The page as text: no link, script or style in it comes from elsewhere."""
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(
+        files("myograph.evaluation.report").joinpath("report.html.j2").read_text(encoding="utf-8")
+    )
+    info, subjects = scores.info, scores.subjects
+    honest_by_subject = None
+    if scores.honest:
+        found = scores.honest.subjects.set_index("subject")["accuracy"]
+        honest_by_subject = [float(found.get(name, float("nan"))) for name in subjects["subject"]]
+    kind = "leaky" if scores.leaky else ""
+    return template.render(
+        info=info,
+        scores=scores,
+        tiles=[_tile(scores, name, title) for name, title in TITLES.items() if scores.summary[name]["n"]],
+        subject_chart=Markup(
+            _charts.bars(
+                [f"subject {name}" for name in subjects["subject"]],
+                subjects["accuracy"].tolist(),
+                other=honest_by_subject,
+                mean=scores.summary["accuracy"]["mean"] if scores.unit == "subject" else None,
+                notes=[f"balanced {b:.1%}, {n} windows" for b, n in zip(subjects["balanced_accuracy"], subjects["n"])],
+                kind=kind,
+            )
+        ),
+        confusion=Markup(_charts.matrix(scores.confusion, scores.labels)),
+        class_chart=Markup(
+            _charts.bars(
+                scores.classes["label"].tolist(),
+                scores.classes["recall"].tolist(),
+                notes=[f"{n} windows" for n in scores.classes["n"]],
+                kind=kind,
+            )
+        ),
+        glimpse=Markup(_charts.signals(info["glimpse"])),
+        settings=json.dumps(info["settings"], indent=2),
+        folds=scores.folds.to_dict("records"),
+    )
+
+
+def _tile(scores: Scores, name: str, title: str) -> dict[str, Any]:
+    found = scores.summary[name]
+    percent = name not in ("kappa", "calibration_error")
+    show = (lambda v: f"{100 * v:.1f} %") if percent else (lambda v: f"{v:.3f}")
+    spread = f"± {100 * found['std']:.1f}" if percent else f"± {found['std']:.3f}"
+    honest = scores.honest.summary[name] if scores.honest else None
+    return {
+        "title": title,
+        "value": show(found["mean"]),
+        "spread": spread if found["n"] > 1 else "",
+        "interval": f"{show(found['low'])} to {show(found['high'])}" if found["n"] > 1 else "one value, no interval",
+        "honest": show(honest["mean"]) if honest and honest["n"] else None,
+    }

@@ -1,0 +1,366 @@
+"""Published systems, run whole: each is a function that measures its table's rows, kept one by one so that an
+interrupted reproduction goes on; the paper's figure stands beside ours, and the honest one beside a leaky one."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+import json
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from myograph._common.files import only_run_in, plain, write_atomically, write_json
+from myograph._common.registry import Registry
+from myograph.errors import ConfigError, DataError, ResultsError
+from myograph.evaluation.metrics import TITLES, summarise
+from myograph.evaluation.recipe import Published, Recipe
+from myograph.evaluation.run import Report, evaluate, name_of, versions
+
+REPRODUCTIONS = Registry("published system", "myograph.recipes")
+RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a reproduction's table.
+
+    setting : what was measured, in the paper's words where it is in the paper.
+    values : one value a subject (or a fold, see `over`), averaged over seeds.
+    published : the paper's figure, None where it gives none.
+    honest : values of the honest counterpart, where this row is LEAKY.
+    leaky : the protocol shares samples, or something was selected on test data (`why_leaky` says which).
+    metrics : values of every metric that was taken, by name, where there are several.
+    data : what it ran on, by name; "simulated …" is never to be confused with the paper's own data.
+    unit : "%" for fractions shown in percent, or what else the values are.
+    """
+
+    setting: str
+    values: tuple[float, ...]
+    published: Published | None = None
+    honest: tuple[float, ...] | None = None
+    leaky: bool = False
+    why_leaky: str = ""
+    data: str = ""
+    over: str = "subjects"
+    metric: str = "balanced_accuracy"
+    metrics: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    unit: str = "%"
+    n_seeds: int = 1
+    seconds: float = 0.0
+    note: str = ""
+    section: str = ""
+
+    def __post_init__(self) -> None:
+        if self.leaky != (self.honest is not None) or self.leaky != bool(self.why_leaky):
+            raise ConfigError(
+                f"row {self.setting!r}: a leaky score says why and stands beside an honest one, and no other row has "
+                f"either; got leaky={self.leaky}, why_leaky={self.why_leaky!r}, honest={self.honest}"
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        found = dataclasses.asdict(self)
+        found["ours"] = summarise(np.array(self.values))
+        found["honest_summary"] = summarise(np.array(self.honest)) if self.honest is not None else None
+        return plain(found)
+
+
+@dataclass
+class Context:
+    """What a reproduction's function is given: how large to run, and how to run and keep its rows."""
+
+    name: str
+    folder: Path
+    quick: bool = True
+    dataset: str | None = None
+    seeds: tuple[int, ...] = (0,)
+    jobs: int = 1
+    say: Report = lambda what, done, total: None
+    figures: list[dict[str, Any]] = field(default_factory=list)
+
+    def choose(self, quick: Any, full: Any) -> Any:
+        """One of two values, by the size of this run."""
+        return quick if self.quick else full
+
+    def evaluate(
+        self,
+        setting: str,
+        recipe: Recipe,
+        published: Published | None = None,
+        metric: str = "balanced_accuracy",
+        note: str = "",
+        section: str = "",
+        data: str = "",
+        recordings: Sequence[Any] | None = None,
+        matrix: bool = False,
+    ) -> Row:
+        """Evaluate a recipe with every seed and make a row of it: a value a subject, averaged over the seeds.
+
+        `matrix` keeps the confusion matrix, summed over folds and seeds, for the report.
+        """
+        started = time.perf_counter()
+        runs = []
+        for seed in self.seeds:
+            seeded = dataclasses.replace(recipe, seed=seed)
+            report = lambda what, done, total: self.say(f"{setting}: {what}", done, total)  # noqa: E731
+            runs.append(evaluate(seeded, recordings, root=self.folder / "runs", jobs=self.jobs, progress=report))
+        if matrix:
+            counts = np.sum([run.confusion for run in runs], axis=0)
+            title = ", ".join(filter(None, [section, setting]))
+            self.figures.append(plain({"title": title, "matrix": counts.tolist(), "labels": runs[0].labels}))
+        over = runs[0].unit
+        metrics = {m: tuple(np.mean([_values(run, m, over) for run in runs], axis=0).tolist()) for m in TITLES}
+        honest = None
+        if runs[0].honest is not None:
+            honest = tuple(np.mean([_values(run.honest, metric, run.honest.unit) for run in runs], axis=0).tolist())
+        return Row(
+            setting=setting,
+            values=metrics[metric],
+            published=published,
+            honest=honest,
+            leaky=runs[0].leaky,
+            why_leaky="train and test windows share samples" if runs[0].leaky else "",
+            data=data or describe_data(recipe),
+            over=f"{over}s",
+            metric=metric,
+            metrics=metrics,
+            n_seeds=len(self.seeds),
+            seconds=time.perf_counter() - started,
+            note=note,
+            section=section,
+        )
+
+    def remember(self, key: str, settings: Any, compute: Callable[[], Any]) -> Any:
+        """`compute()`, or what it gave the last time under the same key and settings; the value is plain JSON."""
+        digest = hashlib.sha256(json.dumps([key, settings], sort_keys=True, default=str).encode()).hexdigest()[:12]
+        path = self.folder / "kept" / f"{slug(key)}-{digest}.json"
+        if path.is_file():
+            try:
+                return json.loads(path.read_text())
+            except ValueError:
+                pass  # cut short by an interrupt: measure it again
+        value = plain(compute())
+        write_json(path, value)
+        return value
+
+    def figure(self, title: str, series: dict[str, Sequence[float]], x: Sequence[Any], y: str, note: str = "") -> None:
+        """Keep a line chart for the report: each series has one value for each x."""
+        self.figures.append(
+            plain(
+                {"title": title, "series": {k: list(v) for k, v in series.items()}, "x": list(x), "y": y, "note": note}
+            )
+        )
+
+
+def _values(run: Any, metric: str, over: str) -> list[float]:
+    table = run.subjects if over == "subject" else run.folds
+    return table[metric].tolist()
+
+
+def describe_data(recipe: Recipe) -> str:
+    """The data set in words, with the options that were set."""
+    dataset = recipe.dataset
+    options = dict(recipe.dataset_options)
+    if not isinstance(dataset, str):
+        options = {
+            f.name: getattr(dataset, f.name)
+            for f in dataclasses.fields(dataset)
+            if getattr(dataset, f.name) != f.default
+        }
+    text = ", ".join(f"{k} {v}" for k, v in options.items())
+    return name_of(dataset) + (f" ({text})" if text else "")
+
+
+def reproduce(
+    name: str,
+    quick: bool = True,
+    dataset: str | None = None,
+    n_seeds: int = 1,
+    out: str | Path | None = None,
+    jobs: int = 1,
+    progress: Report | None = None,
+) -> dict[str, Any]:
+    """Run a published system and write `result.json` and `report.html` into its folder.
+
+    Interrupted, it leaves `unfinished.json` and a report of the rows so far, and the same call goes on from there.
+
+    Parameters
+    ----------
+    quick : the simulated cohort of the matching shape, a few minutes; otherwise as published.
+    dataset : run on this data set instead of the one that quick or full would take.
+    n_seeds : how many seeds to average over.
+    out : folder; by default `runs/reproduce-NAME-quick` (or -full, -DATASET).
+
+    Raises
+    ------
+    UnknownNameError, ConfigError, DataError, ResultsError : see their messages.
+    """
+    if n_seeds < 1:
+        raise ConfigError(f"n_seeds is at least 1, got {n_seeds}")
+    measure = REPRODUCTIONS[name]
+    kind = "quick" if quick else "full"
+    folder = Path(out) if out else Path("runs") / "-".join(filter(None, ["reproduce", name, kind, dataset]))
+    started = time.perf_counter()
+    with only_run_in(folder, f"reproduce {name} {kind} {dataset} {n_seeds}"):
+        say = progress or (lambda what, done, total: None)
+        context = Context(name, folder, quick, dataset, tuple(range(n_seeds)), jobs, say)
+        rows: list[dict[str, Any]] = []
+        finished = False
+        try:
+            for row in measure(context):
+                rows.append(row.as_dict())
+                say(f"{name}: {len(rows)} rows measured", len(rows), len(rows))
+            finished = True
+        finally:  # a run that is interrupted shows its rows so far, and later counts the time of all its parts
+            result = plain(
+                {
+                    "name": name,
+                    "title": _about(measure).split("\n")[0],
+                    "about": _about(measure),
+                    "kind": kind,
+                    "dataset": dataset,
+                    "n_seeds": n_seeds,
+                    "rows": rows,
+                    "figures": context.figures,
+                    "versions": versions(),
+                    "finished": time.strftime("%Y-%m-%d") if finished else None,
+                    "wall_s": _add_time(folder / "wall_s.json", time.perf_counter() - started),
+                }
+            )
+            if finished or rows:
+                write_json(folder / (RESULT if finished else "unfinished.json"), result)
+            if finished or (rows and not (folder / RESULT).exists()):
+                write_page([result], folder / "report.html")
+        (folder / "unfinished.json").unlink(missing_ok=True)
+    return {**result, "folder": str(folder), "report": str(folder / "report.html")}
+
+
+def need_data(system: str, names: Sequence[str]) -> None:
+    """Raise DataError, before hours are spent on the others, where the files of one of these data sets are not here."""
+    from myograph.datasets.load import is_here, locate
+
+    missing = [name for name in names if not is_here(name)]
+    if not missing:
+        return
+    try:
+        locate(missing[0])
+    except DataError as error:
+        here = " or ".join(f"`myograph reproduce {system} --full --dataset {n}`" for n in names if n not in missing)
+        instead = f"; {here} runs on what is here" if here else ""
+        raise DataError(f"{system} --full needs {', '.join(names)}. {error}{instead}") from error
+
+
+def _add_time(path: Path, seconds: float) -> float:
+    """The seconds in the file and these together, which the file then holds."""
+    total = seconds + (json.loads(path.read_text()) if path.exists() else 0.0)
+    write_json(path, total)
+    return total
+
+
+def _about(measure: Callable[..., Any]) -> str:
+    return inspect.getdoc(measure) or measure.__name__
+
+
+def load_result(folder: str | Path) -> dict[str, Any]:
+    """The result of a finished reproduction; raises ResultsError where there is none."""
+    path = Path(folder) / RESULT if Path(folder).is_dir() else Path(folder)
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ResultsError(f"no finished reproduction in {folder}; run `myograph reproduce NAME` first") from error
+
+
+def write_page(results: Sequence[dict[str, Any]], path: Path) -> None:
+    """One HTML page with the tables and curves of one or several reproductions."""
+    from markupsafe import Markup
+
+    from myograph.evaluation.report import charts as _charts
+
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["shown"] = shown
+    environment.filters["counted"] = counted
+    environment.filters["finished_on"] = finished_on
+    environment.filters["lines"] = lambda figure: Markup(_charts.lines(figure))
+    environment.filters["matrix"] = lambda figure: Markup(_charts.matrix(np.array(figure["matrix"]), figure["labels"]))
+    template = environment.from_string(
+        files("myograph.evaluation.report").joinpath("reproduction.html.j2").read_text(encoding="utf-8")
+    )
+    style = files("myograph.evaluation.report").joinpath("report.html.j2").read_text(encoding="utf-8")
+    style = style[style.index("<style>") : style.index("</style>") + 8]
+    page = template.render(results=results, style=Markup(style))
+    write_atomically(path, lambda to: Path(to).write_text(page, encoding="utf-8"))
+
+
+def write_markdown(results: Sequence[dict[str, Any]], path: Path) -> None:
+    """`docs/reproductions.md`, from stored results."""
+    lines = [
+        "# Published systems, reproduced",
+        "",
+        "Written by `myograph reproduce --docs` from stored results; do not edit. *Ours* is mean ± standard deviation",
+        "over subjects (or what the row says), then a bootstrap 95 % interval. What ran on simulated recordings says so:",
+        "it shows the shape of a finding and cannot confirm a paper's figure. What the published sizes cost, by network:",
+        "[full_size.md](../benchmarks/results/full_size.md).",
+    ]
+    for result in results:
+        lines += ["", f"## {result['title']}", "", "\n".join(result["about"].split("\n")[1:]).strip(), ""]
+        on = f" --dataset {result['dataset']}" if result["dataset"] else ""
+        lines += [
+            f"`myograph reproduce {result['name']}{on} --{result['kind']}`, {finished_on(result)}, "
+            f"{result['wall_s'] / 60:.1f} minutes."
+        ]
+        section = None
+        for row in result["rows"]:
+            if section is None or row["section"] != section:
+                section = row["section"]
+                lines += ["", *([f"### {section}", ""] if section else [])]
+                lines += ["| setting | paper | ours | honest | n | data |", "|---|---|---|---|---|---|"]
+            paper = _paper(row)
+            ours = ("**LEAKY** " if row["leaky"] else "") + shown(row["ours"], row["unit"])
+            honest = shown(row["honest_summary"], row["unit"]) if row["honest_summary"] else ""
+            note = f" ({row['note']})" if row["note"] else ""
+            lines.append(f"| {row['setting']}{note} | {paper} | {ours} | {honest} | {counted(row)} | {row['data']} |")
+    write_atomically(path, lambda to: Path(to).write_text("\n".join(lines) + "\n", encoding="utf-8"))
+
+
+def finished_on(result: dict[str, Any]) -> str:
+    """The day, or that rows are missing."""
+    return result["finished"] or "not finished: the rows so far"
+
+
+def shown(found: dict[str, Any], unit: str) -> str:
+    """`81.2 ± 3.0 (79.0 to 83.4)`, in percent for fractions."""
+    scale = 100 if unit == "%" else 1
+    digits = 1 if unit == "%" else 3
+    if found["mean"] is None:
+        return "no value"
+    text = f"{scale * found['mean']:.{digits}f}"
+    if found["n"] > 1:
+        text += f" ± {scale * found['std']:.{digits}f}"
+        text += f" ({scale * found['low']:.{digits}f} to {scale * found['high']:.{digits}f})"
+    return text + (f" {unit}" if unit not in ("%", "") else "")
+
+
+def counted(row: dict[str, Any]) -> str:
+    """`4 folds`, `1 fold`: of how many what a row's figure is the mean."""
+    n, over = row["ours"]["n"], row["over"]
+    return f"{n} {over.removesuffix('s') if n == 1 else over}"
+
+
+def _paper(row: dict[str, Any]) -> str:
+    paper = row["published"]
+    if not paper:
+        return ""
+    spread = f" ± {paper['std']}" if paper["std"] is not None else ""
+    return f"{paper['value']}{spread} ({paper['status']}: {paper['source']})"
+
+
+def slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60]

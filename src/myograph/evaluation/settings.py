@@ -1,0 +1,143 @@
+"""`key=value` settings of the command line, turned into a changed recipe; nothing is evaluated but literals and
+the constructors of protocols, windowings and filters."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import types
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from myograph.errors import ConfigError, unknown_name
+from myograph.evaluation.recipe import Recipe
+from myograph.protocols import LeakyShuffledWindows
+
+Changed = TypeVar("Changed")
+WORDS = {"true": True, "false": False, "none": None}
+# `dataset.x` and `method.x` reach the options of a data set or a method given by name.
+OPTIONS_OF = {"dataset": "dataset_options", "method": "method_options"}
+
+
+def change(recipe: Changed, settings: Iterable[str]) -> Changed:
+    """The recipe (or other frozen dataclass) with each `key=value` applied in turn: `seed=3`, `windowing.length_ms=150`,
+    `protocol=LeaveOneSubjectOut`, `protocol.test_repetitions=2,5,7`, `method.features=MAV,WL`, `subjects=1,2`.
+
+    Raises
+    ------
+    ConfigError, UnknownNameError : a key that the recipe does not have, or a value that does not fit.
+    """
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"a setting is key=value, got {setting!r}; for instance windowing.length_ms=250")
+        recipe = _set(recipe, key.strip().split("."), parse(text.strip()), key.strip())
+    return recipe
+
+
+def parse(text: str) -> Any:
+    """A literal, a constructor call such as `WithinSubject(test_repetitions=(2, 5))`, a comma list, or the text."""
+    try:
+        return _value(ast.parse(text, mode="eval").body)
+    except (SyntaxError, ValueError):
+        pass
+    if "," in text:
+        return tuple(parse(part.strip()) for part in text.split(",") if part.strip())
+    return text
+
+
+def constructors() -> dict[str, type]:
+    """What a setting may construct: every protocol, windowing and filter."""
+    from myograph import protocols, windows
+    from myograph.preprocessing import filters
+
+    found: dict[str, type] = {}
+    for module in (protocols, windows, filters):
+        for name, thing in vars(module).items():
+            if inspect.isclass(thing) and dataclasses.is_dataclass(thing) and thing.__module__ == module.__name__:
+                found[name] = thing
+    found.pop("Fold", None)
+    from myograph.preprocessing.bursts import Bursts
+
+    found["Bursts"] = Bursts
+    return found
+
+
+def _value(node: ast.AST) -> Any:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        return _construct(
+            node.func.id,
+            [_value(a) for a in node.args],
+            {str(k.arg): _value(k.value) for k in node.keywords},
+        )
+    if isinstance(node, (ast.Tuple, ast.List)):
+        return tuple(_value(e) for e in node.elts)
+    if isinstance(node, ast.Name):
+        return WORDS.get(node.id.lower(), node.id)
+    return ast.literal_eval(node)
+
+
+def _construct(name: str, args: list[Any], options: dict[str, Any]) -> Any:
+    known = constructors()
+    if name not in known:
+        raise unknown_name("protocol, windowing or filter", name, known)
+    _known_options(known[name], options)
+    try:
+        return known[name](*args, **options)
+    except TypeError as error:
+        raise ConfigError(f"{name}: {error}; its fields are {inspect.signature(known[name])}") from error
+
+
+def _set(target: Any, path: list[str], value: Any, key: str) -> Any:
+    """A copy of a recipe, or of something inside it, with one place changed."""
+    head, rest = path[0], path[1:]
+    if isinstance(target, Recipe) and rest:
+        head = OPTIONS_OF.get(head, head)
+    if isinstance(target, (dict, types.MappingProxyType)):
+        changed = dict(target)
+        changed[head] = _set(changed.get(head, {}), rest, value, key) if rest else value
+        return changed
+    if not dataclasses.is_dataclass(target):
+        raise ConfigError(f"{key}: {type(target).__name__} has no settings inside it; drop {'.' + '.'.join(path)!r}")
+    fields = {f.name for f in dataclasses.fields(target)}
+    if head not in fields:
+        raise unknown_name(f"setting of {type(target).__name__}", head, fields)
+    old = getattr(target, head)
+    if rest:
+        return dataclasses.replace(target, **{head: _set(old, rest, value, key)})
+    return _replace(target, head, old, value, key)
+
+
+def _replace(target: Any, name: str, old: Any, value: Any, key: str) -> Any:
+    if isinstance(target, Recipe) and name in ("protocol", "windowing") and isinstance(value, str):
+        value = _construct(value, [], {})
+    if name in ("subjects", "filters", "published") or isinstance(old, tuple):
+        value = value if isinstance(value, tuple) or value is None else (value,)
+    if isinstance(target, Recipe) and name == "filters":
+        value = tuple(_construct(v, [], {}) if isinstance(v, str) else v for v in value or ())
+        for v in value:
+            if not hasattr(v, "apply"):
+                raise ConfigError(
+                    f"{key} takes filters such as BandPass(20, 450), got {v!r}; see myograph.preprocessing.filters"
+                )
+    if name == "subjects" and value is not None:
+        value = tuple(str(v) for v in value)
+    both_numbers = isinstance(old, (int, float)) and isinstance(value, (int, float))
+    if old is not None and not both_numbers and isinstance(old, (int, float)) and value is not None:
+        raise ConfigError(f"{key} is a number (now {old!r}), got {value!r}")
+    if name == "protocol" and not hasattr(value, "folds"):
+        raise ConfigError(f"{key} is a protocol such as WithinSubject, got {value!r}; see myograph.protocols")
+    if isinstance(value, LeakyShuffledWindows) and value.honest is None:
+        value = dataclasses.replace(value, honest=old)  # what would have run stands beside it
+    try:
+        return dataclasses.replace(target, **{name: value})
+    except TypeError as error:
+        raise ConfigError(f"{key}={value!r} does not fit: {error}") from error
+
+
+def _known_options(factory: Any, options: dict[str, Any]) -> None:
+    known = inspect.signature(factory).parameters
+    for option in options:
+        if option not in known:
+            raise unknown_name(f"field of {factory.__name__}", option, known)

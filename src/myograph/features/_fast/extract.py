@@ -1,0 +1,332 @@
+"""Features over many windows: by recording, in pieces for threads and batches of bounded size."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate, pairwise
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from myograph._common.simd import as_signal
+from myograph.errors import ConfigError, ShapeError, SignalError
+from myograph.features._fast.plan import Plan, Request, plan_of
+from myograph.features._fast.sums import Layout, scattered, segments, walk
+from myograph.windows import Windows, distinct
+
+BATCH_BYTES = 1 << 21  # of gathered samples in float64, so that what is computed from them stays in the caches
+PIECE = 100  # windows that are worth a thread
+MANY = 32  # grids a recording; with more than these, of few windows each, windows are summed one by one
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Windows of one length over one array of samples.
+
+    signal : (channel, time); window i is `signal[:, start[i] : start[i] + length]` and row `row[i]` of the result.
+    channel : (window,) the one channel that a row is, or None where rows hold all channels.
+    """
+
+    signal: np.ndarray
+    start: np.ndarray
+    length: int
+    row: np.ndarray
+    channel: np.ndarray | None
+    rate_hz: float | None
+
+    @property
+    def n_channels(self) -> int:
+        """Channels of a row."""
+        return 1 if self.channel is not None else self.signal.shape[0]
+
+    def __getitem__(self, part: slice) -> Stretch:
+        channel = None if self.channel is None else self.channel[part]
+        return Stretch(self.signal, self.start[part], self.length, self.row[part], channel, self.rate_hz)
+
+    def gather(self) -> np.ndarray:
+        """(window, channel, time) float64 samples."""
+        view = sliding_window_view(self.signal, self.length, axis=1)
+        if self.channel is not None:
+            picked = view[self.channel, self.start][:, None]
+        else:
+            picked = view.transpose(1, 0, 2)[self.start]
+        return picked.astype(np.float64, copy=False)
+
+    def batches(self) -> Iterator[Stretch]:
+        """Pieces whose gathered samples stay within BATCH_BYTES."""
+        size = max(1, BATCH_BYTES // (8 * self.n_channels * self.length))
+        for first in range(0, len(self.start), size):
+            yield self[first : first + size]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows that come as a (window, channel, time) array; the same face as `Stretch`."""
+
+    samples: np.ndarray
+    row: np.ndarray
+    rate_hz: float | None
+
+    @property
+    def length(self) -> int:
+        return self.samples.shape[2]
+
+    @property
+    def n_channels(self) -> int:
+        return self.samples.shape[1]
+
+    def gather(self) -> np.ndarray:
+        return self.samples.astype(np.float64, copy=False)
+
+    def batches(self) -> Iterator[Batch]:
+        size = max(1, BATCH_BYTES // (8 * self.n_channels * self.length))
+        for first in range(0, len(self.row), size):
+            part = slice(first, first + size)
+            yield Batch(self.samples[part], self.row[part], self.rate_hz)
+
+
+def sources(X: Windows | np.ndarray, rate_hz: float | None) -> list[Stretch | Batch]:
+    """The windows of X grouped by recording and by length.
+
+    Raises
+    ------
+    ShapeError : there are no windows, or they differ in their numbers of channels.
+    WindowError : a table names samples or channels that are not there.
+    """
+    if not isinstance(X, Windows):
+        return [Batch(X, np.arange(len(X)), rate_hz)]
+    stop, channel = X._column("stop"), X._column("channel")
+    apart = bool((channel >= 0).any())
+    found: list[Stretch | Batch] = []
+    for recording, where, start in X.by_recording():
+        lengths = stop[where] - start
+        of = channel[where].astype(np.int64, casting="same_kind") if apart else None
+        if of is not None and (of < 0).any():
+            if (of >= 0).any():
+                _ = X.n_channels  # raises, unless the recording has no other channel
+            of = None
+        present = distinct(lengths)
+        for length in present:
+            mine = lengths == length if len(present) > 1 else slice(None)
+            channels = None if of is None else of[mine]
+            found.append(Stretch(recording.signal, start[mine], int(length), where[mine], channels, recording.rate_hz))
+    if len({part.n_channels for part in found}) != 1:
+        _ = X.n_channels  # raises
+    return found
+
+
+def all_finite(x: np.ndarray) -> bool:
+    """Whether numbers hold no NaN and no infinity; one sum says so unless it overflows."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(x.dtype.kind != "f" or np.isfinite(x.sum(dtype=np.float64)) or np.isfinite(x).all())
+
+
+def check_input(X: Any) -> Windows | np.ndarray:
+    """X as Windows or a finite (window, channel, time) array of numbers.
+
+    Raises
+    ------
+    ShapeError : other axes.
+    SignalError : not numbers, or NaN or infinite samples (a Recording has checked its own).
+    """
+    if isinstance(X, Windows):
+        return X
+    X = np.asarray(X)
+    if X.ndim != 3:
+        raise ShapeError(
+            f"Features takes Windows or a (window, channel, time) array, got shape {X.shape}; "
+            "use x[None] for one window, x[:, None] for windows of one channel"
+        )
+    if X.shape[1] == 0:
+        raise ShapeError(f"windows are (window, channel, time), got no channels in shape {X.shape}")
+    if X.dtype.kind not in "fiub":
+        raise SignalError(f"samples are real numbers, got an array of {X.dtype}")
+    if not all_finite(X):
+        bad = int(np.argwhere(~np.isfinite(X))[0, 0])
+        raise SignalError(f"X holds NaN or infinite samples, the first in window {bad}; repair or leave it out")
+    return X
+
+
+def extract(parts: Sequence[Stretch | Batch], wanted: Sequence[Request], n_windows: int, n_jobs: int = 1) -> np.ndarray:
+    """(window, column) float64 of the wanted features, features first, then outputs, then channels."""
+    plans: dict[Any, Plan] = {}
+    kinds = [(p.length, p.rate_hz, isinstance(p, Stretch) and p.channel is not None) for p in parts]
+    for part, kind in zip(parts, kinds):
+        if kind not in plans:
+            length, rate_hz, one_channel = kind
+            plans[kind] = plan_of(wanted, part.n_channels, length, rate_hz, one_channel)
+    first, *others = plans.values()
+    if any(plan.places != first.places for plan in others):
+        rates = sorted({part.rate_hz for part in parts})
+        raise ConfigError(f"at the rates {rates} Hz these features have different numbers of columns; resample first")
+    out = np.empty((n_windows, first.n_columns))
+    tasks: list[Callable[[], None]] = []
+    for part, kind in zip(parts, kinds):
+        plan = plans[kind]
+        if plan.layout is not None:
+            tasks.extend(_sums_of(part, plan, plan.layout, out, _threads(n_jobs)))
+        if plan.by_samples:
+            tasks.extend(partial(_gathered, batch, plan, out) for batch in part.batches())
+    _run(tasks, _threads(n_jobs))
+    return out
+
+
+def _threads(n_jobs: int) -> int:
+    return n_jobs if n_jobs > 0 else os.cpu_count() or 1
+
+
+def _run(tasks: list[Callable[[], None]], threads: int) -> None:
+    """Do the tasks in so many threads, of which the caller's is one; raises the first error of any."""
+    waiting, errors = iter(tasks), []  # several threads may go through a list's iterator, not through a generator
+    invitations, done = SimpleQueue(), SimpleQueue()
+
+    def work() -> None:
+        try:
+            for task in waiting:
+                task()
+        except BaseException as error:
+            errors.append(error)
+            for _ in waiting:  # nobody begins another
+                pass
+
+    def help_out() -> None:
+        try:
+            invitations.get_nowait()
+        except Empty:  # taken back: the others did everything while this thread had other things to do
+            return
+        try:
+            work()
+        finally:
+            done.put(None)
+
+    n_helpers = min(threads, len(tasks)) - 1
+    for _ in range(n_helpers):
+        invitations.put(None)
+    _helpers.ask(help_out, n_helpers)
+    work()
+    for _ in range(n_helpers):
+        try:
+            invitations.get_nowait()
+        except Empty:  # whoever has begun writes to the caller's array
+            done.get()
+    if errors:
+        raise errors[0]
+
+
+class _Helpers:
+    """Threads that are kept: to start one, and to touch its memory anew, takes a sixth of the time that the features of
+    two minutes do, and the bookkeeping of an executor another thirtieth."""
+
+    def __init__(self) -> None:
+        self.calls, self._count, self._lock = SimpleQueue(), 0, threading.Lock()
+
+    def ask(self, call: Callable[[], None], times: int) -> None:
+        """Have `call` done so many times, by as many threads, but no more than there are processors."""
+        with self._lock:
+            for _ in range(self._count, min(times, os.cpu_count() or 1)):
+                threading.Thread(target=self._serve, args=(self.calls,), name="myograph-features", daemon=True).start()
+                self._count += 1
+        for _ in range(times):
+            self.calls.put(call)
+
+    @staticmethod
+    def _serve(calls: SimpleQueue) -> None:
+        while True:
+            calls.get()()
+
+
+_helpers = _Helpers()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_helpers.__init__)  # a child has the queue and none of its threads
+
+
+def at_once(n_channels: int, step: int) -> int:
+    """Windows that are summed at once: their sums stay in a processor's own cache, and reading their samples takes
+    longer than the call."""
+    return min(640, max(64, 12_288 // n_channels), max(200, 40_000 // step))
+
+
+def _sums_of(
+    part: Stretch | Batch, plan: Plan, layout: Layout, out: np.ndarray, threads: int
+) -> Iterator[Callable[[], None]]:
+    """The tasks that write what follows from sums: for several threads in pieces, if they are worth it."""
+    if isinstance(part, Batch):
+        return (partial(_sum_batch, batch, plan, layout, out) for batch in part.batches())
+    grid = _Starts(part, plan, layout, out)
+    return (partial(grid.sum, first, end) for first, end in pairwise(_edges(len(grid.start), threads)))
+
+
+def _edges(n: int, threads: int) -> list[int]:
+    """Where pieces of n windows begin and end: one piece a thread, or, of many windows, a large one each and then ever
+    smaller ones, so that a faster processor does more and all end together. Beginning a piece takes as long as some 20
+    windows."""
+    if threads > 1 and n >= 5 * threads * PIECE:
+        sizes = [8] * threads + [size for size in (4, 3, 2, 1) for _ in range(threads // 2)]
+    else:
+        sizes = [1] * max(1, min(threads, n // PIECE))
+    return [n * end // sum(sizes) for end in accumulate(sizes, initial=0)]
+
+
+def _sum_batch(batch: Batch, plan: Plan, layout: Layout, out: np.ndarray) -> None:
+    # Windows that come one by one are one long window of many channels.
+    n, c, length = batch.samples.shape
+    signal = as_signal(batch.samples).reshape(n * c, length)
+    for _, sums in walk(layout, signal, np.array([0]), length, length, 1):
+        plan.put_sums(out, batch.row, sums.reshape(-1, n, c))
+
+
+class _Starts:
+    """The windows of a stretch in order of their start, and how they lie: on common grids, or each by itself.
+
+    start : distinct starts; rows that share a window follow it (`back`).
+    """
+
+    def __init__(self, part: Stretch, plan: Plan, layout: Layout, out: np.ndarray):
+        self.plan, self.layout, self.out, self.length = plan, layout, out, part.length
+        gaps = np.diff(part.start)
+        if (gaps < 0).any():
+            part = part[np.argsort(part.start, kind="stable")]
+            gaps = np.diff(part.start)
+        self.signal, self.channel = as_signal(part.signal), part.channel
+        if self.channel is not None and (self.channel == self.channel[0]).all():
+            self.signal, self.channel = self.signal[self.channel[0] : self.channel[0] + 1], None
+        self.start, self.row, self.back = part.start, part.row, None
+        if self.channel is not None or not gaps.all():
+            self.start, self.back = np.unique(part.start, return_inverse=True)
+        self.in_order = bool((np.diff(self.row) == 1).all())
+        self.step, self.segments = segments(self.start, self.length)
+        self.apart = len(self.segments) > MANY and len(self.start) < 4 * len(self.segments)
+
+    def sum(self, first: int, end: int) -> None:
+        """Write the rows of the windows at the distinct starts first .. end - 1."""
+        if self.apart:
+            most = at_once(len(self.signal), self.length)
+            for here, sums in scattered(self.layout, self.signal, self.start[first:end], self.length, most):
+                self._put(first + here.start, first + here.stop, sums)
+            return
+        most = at_once(len(self.signal), self.step)
+        for segment in self.segments:
+            begin, stop = max(segment.start, first), min(segment.stop, end)
+            if begin < stop:
+                for here, sums in walk(self.layout, self.signal, self.start[begin:stop], self.length, self.step, most):
+                    self._put(begin + here.start, begin + here.stop, sums)
+
+    def _put(self, first: int, end: int, sums: np.ndarray) -> None:
+        window = channel = None
+        if self.back is not None:
+            which = slice(*np.searchsorted(self.back, (first, end)))  # rows are in order of their start
+            window = self.back[which] - first
+            channel = None if self.channel is None else self.channel[which]
+            first, end = which.start, which.stop
+        rows = slice(self.row[first], self.row[first] + end - first) if self.in_order else self.row[first:end]
+        self.plan.put_sums(self.out, rows, sums, window, channel)
+
+
+def _gathered(batch: Stretch | Batch, plan: Plan, out: np.ndarray) -> None:
+    plan.put_samples(out, batch.row, batch.gather())

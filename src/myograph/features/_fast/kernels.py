@@ -1,0 +1,493 @@
+"""Compiled loops behind the fast features: partial sums of step-long blocks of samples (`_merges` makes windows of them).
+
+A tile holds up to ROWS samples of up to LANES lanes in the first-level cache, a lane being one channel of one block.
+Eight lanes at a time keep their sums in registers over the tile's samples (`_simd`). Two sets of sums are kept of each
+block: `inner`, of the block by itself, and `full`, with the differences that reach back over its left edge. A window is
+the inner sums of its first block merged with the full sums of the others. Nothing is ever subtracted: variances merge
+(mean, sum of squared deviations), softmax entropies (maximum, sum without it, weighted sum), crossings (count, first and last
+value that is not zero).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from myograph._common import simd
+from myograph._common.jit import njit
+from myograph._common.simd import LN2, LN2_HIGH, LN2_LOW, WIDTH, fill, load, store
+from myograph.features._base import EXP_FLOOR
+
+LANES, ROWS = 48, 48  # of a tile; twice the lanes where blocks are at most half as long
+
+# Rows of a tile's accumulators. Those that add up, then those that merge in other ways, then the sums of ln(x^2 + EPS)
+# in the place of x: LOG + SQUARE, LOG + STEP, ...
+ABS, SQUARE, LOG_1P, STEP, STEP_SQUARE, STEP_ABOVE = range(6)
+LOG_ABS, ROOT_POSITIVE, ROOT_NEGATIVE, CUBE, TOTAL, ABOVE, BEND, BEND_SQUARE = range(6, 14)
+CROSSINGS, CROSSINGS_FIRST, CROSSINGS_LAST, TURNS, TURNS_FIRST, TURNS_LAST = range(14, 20)
+MEAN, DEVIATION, PEAK, SOFT_PEAK, SOFT_OTHERS, SOFT_WEIGHTED = range(20, 26)
+LOG = 26
+N_ROWS = LOG + 14
+ADDS = (np.arange(N_ROWS) < CROSSINGS) | (np.arange(N_ROWS) >= LOG)
+# How a block's sum with what reaches back over its left edge differs from that without: not at all, then one array keeps
+# it; by what is added for the edge; or otherwise, in a count of sign changes.
+ALONE, ADDED, COUNTED = range(3)
+EDGES = np.full(N_ROWS, ALONE, np.int8)
+for _row in (STEP, STEP_SQUARE, STEP_ABOVE, BEND, BEND_SQUARE):
+    EDGES[[_row, LOG + _row]] = ADDED
+EDGES[CROSSINGS:MEAN] = COUNTED
+
+LOG2_E = 1 / LN2
+SMALLEST_NORMAL = float(np.finfo(np.float64).tiny)
+EPS = float(np.finfo(np.float64).eps)
+FRACTION, ONE_BITS = np.int64(0x000FFFFFFFFFFFFF), np.int64(0x3FF0000000000000)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _exp(v, n, out, bits):
+    """out[:n] = exp(v[:n]) for v <= 0, clipped below at EXP_FLOOR; `bits` is the int64 view of scratch `n` long."""
+    scale = bits.view(np.float64)
+    for i in range(n):
+        x = max(v[i], EXP_FLOOR)
+        k = np.floor(x * LOG2_E + 0.5)
+        r = (x - k * LN2_HIGH) - k * LN2_LOW
+        bits[i] = (np.int64(k) + 1023) << 52
+        p = 1 / 6227020800.0
+        p = p * r + 1 / 479001600.0
+        p = p * r + 1 / 39916800.0
+        p = p * r + 1 / 3628800.0
+        p = p * r + 1 / 362880.0
+        p = p * r + 1 / 40320.0
+        p = p * r + 1 / 5040.0
+        p = p * r + 1 / 720.0
+        p = p * r + 1 / 120.0
+        p = p * r + 1 / 24.0
+        p = p * r + 1 / 6.0
+        p = p * r + 0.5
+        p = p * r + 1.0
+        out[i] = p * r + 1.0
+    for i in range(n):
+        out[i] *= scale[i]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _log(v, n, out, bits):
+    """out[:n] = ln(v[:n]) for normal v > 0."""
+    value = bits.view(np.float64)
+    for i in range(n):
+        value[i] = v[i]
+    for i in range(n):
+        out[i] = float((bits[i] >> 52) - 1023)
+        bits[i] = (bits[i] & FRACTION) | ONE_BITS
+    for i in range(n):
+        m, e = value[i], out[i]
+        high = m > 1.4142135623730951
+        m = 0.5 * m if high else m
+        e = e + 1.0 if high else e
+        s = (m - 1.0) / (m + 1.0)
+        z = s * s
+        p = 1 / 23.0
+        p = p * z + 1 / 21.0
+        p = p * z + 1 / 19.0
+        p = p * z + 1 / 17.0
+        p = p * z + 1 / 15.0
+        p = p * z + 1 / 13.0
+        p = p * z + 1 / 11.0
+        p = p * z + 1 / 9.0
+        p = p * z + 1 / 7.0
+        p = p * z + 1 / 5.0
+        p = p * z + 1 / 3.0
+        p = p * z + 1.0
+        out[i] = e * LN2 + 2.0 * s * p
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _cubes(buf, rows, n, acc):
+    for t in range(2, rows + 2):
+        for i in range(n):
+            v = buf[t, i]
+            acc[CUBE, i] += abs(v * v * v)
+            acc[TOTAL, i] += v
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _roots(buf, rows, n, acc):
+    for t in range(2, rows + 2):
+        for i in range(n):
+            acc[ROOT_POSITIVE, i] += math.sqrt(max(buf[t, i], 0.0))
+            acc[ROOT_NEGATIVE, i] += math.sqrt(max(-buf[t, i], 0.0))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _add_logs_1p(buf, rows, n, seen, acc):
+    """Sum of ln(1 + |x|): exponents add, mantissas multiply (below 2^ROWS), one logarithm at the end."""
+    for i in range(0, n, WIDTH):
+        exponents, product = simd.zeros_int(), fill(1.0)
+        for t in range(2, rows + 2):
+            v = abs(load(buf, t, i)) + fill(1.0)
+            exponents = exponents + simd.exponent_bits(v)
+            product = product * simd.mantissa(v)
+        found = simd.log(product, simd.reals(exponents) - fill(1023.0 * rows))
+        store(acc, LOG_1P, i, load(acc, LOG_1P, i) + found if seen else found)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _add_logs(buf, rows, n, shift, acc, row, product, bits):
+    """acc[row] += sum of ln(shift + |x|): exponents add, mantissas multiply, one logarithm at the end."""
+    value = bits.view(np.float64)
+    for i in range(n):
+        product[0, i] = 1.0
+        product[1, i] = 0.0
+    for t in range(2, rows + 2):
+        for i in range(n):
+            v = shift + abs(buf[t, i])
+            small = v < SMALLEST_NORMAL
+            value[i] = v * 18014398509481984.0 if small else v
+            product[1, i] -= 54.0 if small else 0.0
+        for i in range(n):
+            product[1, i] += float((bits[i] >> 52) - 1023)
+            bits[i] = (bits[i] & FRACTION) | ONE_BITS
+        for i in range(n):
+            product[0, i] *= value[i] if shift + abs(buf[t, i]) > 0.0 else 0.0
+    for i in range(n):
+        acc[row, i] += product[1, i] * LN2 + math.log(product[0, i])
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _steps(buf, begin, end, n, acc):
+    """Differences of the buffer's rows begin .. end - 1 from the rows before them."""
+    for t in range(begin, end):
+        for i in range(n):
+            d = abs(buf[t, i] - buf[t - 1, i])
+            acc[STEP, i] += d
+            acc[STEP_SQUARE, i] += d * d
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _bends(buf, begin, end, n, acc):
+    """Second differences that end in the buffer's rows begin .. end - 1."""
+    for t in range(begin, end):
+        for i in range(n):
+            d = (buf[t, i] - buf[t - 1, i]) - (buf[t - 1, i] - buf[t - 2, i])
+            acc[BEND, i] += abs(d)
+            acc[BEND_SQUARE, i] += d * d
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _sizes_and_moments(buf, rows, n, seen, moments, acc):
+    """ABS and SQUARE; with `moments`, merge mean and sum of squared deviations into those of the `seen` samples before.
+
+    Deviations are taken from the tile's first sample and put right at its end. That sample being one of the `rows`, the
+    sum about the mean is at least 1 / rows of the sum about it, so little is lost; a constant tile deviates by zero.
+    """
+    share = rows / (seen + rows)
+    for i in range(0, n, WIDTH):
+        size, square = fill(0.0), fill(0.0)
+        if seen:
+            size, square = load(acc, ABS, i), load(acc, SQUARE, i)
+        base = load(buf, 2, i)
+        sum_d, sum_d2 = fill(0.0), fill(0.0)
+        for t in range(2, rows + 2):
+            v = load(buf, t, i)
+            d = v - base
+            size = size + abs(v)
+            square = simd.muladd(v, v, square)
+            sum_d = sum_d + d
+            sum_d2 = simd.muladd(d, d, sum_d2)
+        store(acc, ABS, i, size)
+        store(acc, SQUARE, i, square)
+        if moments:
+            shift = sum_d * fill(1.0 / rows)
+            mean = base + shift
+            deviation = simd.higher(sum_d2 - sum_d * shift, fill(0.0))
+            if seen:
+                before = load(acc, MEAN, i)
+                d = mean - before
+                mean = before + d * fill(share)
+                deviation = deviation + load(acc, DEVIATION, i) + d * d * fill(seen * share)
+            store(acc, MEAN, i, mean)
+            store(acc, DEVIATION, i, deviation)
+
+
+@njit(nogil=True, inline="always", error_model="numpy")
+def _ask(flat, coming, later, i, k):
+    """Ask for the k-th stretch of eight samples of the next tile, in turn of the eight lanes from `i` on.
+
+    One at a time between sums: many at once wait for each other, and the sums for them (a quarter of the time).
+    """
+    simd.prefetch(flat, coming[i + k % WIDTH] + (later + k // WIDTH * WIDTH))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _changes(buf, rows, n, seen, level, acc, edge, flat, coming, later, asks):
+    """Steps, crossings and turns; a block's first step goes to `edge`.
+
+    A crossing is counted against the last value that was not zero, a turn against the last such step. Before there was
+    one, the first that comes stands for it: it has its own sign, so nothing is counted.
+
+    coming, later, asks : the next tile's samples begin at flat[coming[lane] + later], `asks` of each lane.
+    """
+    none, one = fill(0.0), fill(1.0)
+    any_size = level[0] == 0.0 and level[1] == 0.0
+    at_crossing, at_turn, at_step = fill(level[0]), fill(level[1]), fill(level[2])
+    begin = 2 if seen else 3
+    for i in range(0, n, WIDTH):
+        before = load(buf, begin - 1, i)
+        first_value, first_slope, last, slope = before, none, before, none
+        step, square, above, crossings, turns = none, none, none, none, none
+        if seen:
+            first_value, first_slope = load(acc, CROSSINGS_FIRST, i), load(acc, TURNS_FIRST, i)
+            last, slope = load(acc, CROSSINGS_LAST, i), load(acc, TURNS_LAST, i)
+            step, square, above = load(acc, STEP, i), load(acc, STEP_SQUARE, i), load(acc, STEP_ABOVE, i)
+            crossings, turns = load(acc, CROSSINGS, i), load(acc, TURNS, i)
+        else:
+            d = before - load(buf, 1, i)
+            store(edge, STEP, i, abs(d))
+            store(edge, STEP_SQUARE, i, d * d)
+            store(edge, STEP_ABOVE, i, simd.select(abs(d) > at_step, one, none))
+            store(edge, TURNS_FIRST, i, d)
+        t = begin
+        while t < rows + 2 and simd.some((first_value == none) | (first_slope == none)):
+            v = load(buf, t, i)
+            first_value = simd.select(first_value == none, v, first_value)
+            first_slope = simd.select(first_slope == none, v - load(buf, t - 1, i), first_slope)
+            t += 1
+        store(acc, CROSSINGS_FIRST, i, first_value)
+        store(acc, TURNS_FIRST, i, first_slope)
+        last = simd.select(last == none, first_value, last)
+        slope = simd.select(slope == none, first_slope, slope)
+        for k in range(rows - 1, asks):
+            _ask(flat, coming, later, i, k)
+        for t in range(begin, rows + 2):
+            if t - begin < asks:
+                _ask(flat, coming, later, i, t - begin)
+            v = load(buf, t, i)
+            d = v - before
+            before = v
+            size = abs(d)
+            step = step + size
+            square = simd.muladd(d, d, square)
+            above = simd.select(size > at_step, above + one, above)
+            some = v != none
+            opposite = some & simd.unlike(v, last)
+            if not any_size:
+                opposite = opposite & (abs(v - last) >= at_crossing)
+            crossings = simd.select(opposite, crossings + one, crossings)
+            last = simd.select(some, v, last)
+            some = d != none
+            opposite = some & simd.unlike(d, slope)
+            if not any_size:
+                opposite = opposite & (simd.higher(size, abs(slope)) >= at_turn)
+            turns = simd.select(opposite, turns + one, turns)
+            slope = simd.select(some, d, slope)
+        store(acc, STEP, i, step)
+        store(acc, STEP_SQUARE, i, square)
+        store(acc, STEP_ABOVE, i, above)
+        store(acc, CROSSINGS, i, crossings)
+        store(acc, CROSSINGS_LAST, i, last)
+        store(acc, TURNS, i, turns)
+        store(acc, TURNS_LAST, i, slope)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _softmax(buf, rows, n, seen, acc):
+    """Merge the softmax sums of the buffer's samples into those of the `seen` samples before.
+
+    The peak's own weight of 1 stays out of the sum, which may be smaller than its rounding: of two weights that meet,
+    the larger is carried on, and the smaller added.
+    """
+    floor, none, one = fill(EXP_FLOOR), fill(0.0), fill(1.0)
+    for i in range(0, n, WIDTH):
+        peak = load(acc, SOFT_PEAK, i) if seen else load(buf, 2, i)
+        for t in range(2, rows + 2):
+            peak = simd.higher(peak, load(buf, t, i))
+        others, weighted, most = none, none, none
+        if seen:
+            d = simd.higher(load(acc, SOFT_PEAK, i) - peak, floor)
+            most, others = simd.select(d > floor, simd.exp(d), none), load(acc, SOFT_OTHERS, i)
+            weighted = most * simd.muladd(d, one + others, load(acc, SOFT_WEIGHTED, i))
+            others = most * others
+        for t in range(2, rows + 2):
+            d = simd.higher(load(buf, t, i) - peak, floor)
+            e = simd.select(d > floor, simd.exp(d), none)
+            others = others + simd.lower(e, most)
+            most = simd.higher(e, most)
+            weighted = simd.muladd(d, e, weighted)
+        store(acc, SOFT_PEAK, i, peak)
+        store(acc, SOFT_OTHERS, i, others)
+        store(acc, SOFT_WEIGHTED, i, weighted)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _add_tile(buf, logs, rows, n, seen, want, level, acc, edge, scratch, bits, flat, coming, later, asks):
+    """Add `rows` samples of `n` lanes to the accumulators of their blocks, of which `seen` samples came before.
+
+    buf : (row, lane), samples from row 2 on, the two before them in rows 0 and 1.
+    level : thresholds of crossings, turns, steps and samples. flat, coming, later, asks : see `_changes`.
+    """
+    end = rows + 2
+    if want[ABS] or want[SQUARE] or want[MEAN]:
+        _sizes_and_moments(buf, rows, n, seen, want[MEAN], acc)
+    if want[STEP] or want[STEP_SQUARE] or want[STEP_ABOVE] or want[CROSSINGS] or want[TURNS]:
+        _changes(buf, rows, n, seen, level, acc, edge, flat, coming, later, asks)
+    if want[LOG_1P]:
+        _add_logs_1p(buf, rows, n, seen, acc)
+    if want[SOFT_PEAK]:
+        _softmax(buf, rows, n, seen, acc)
+    if want[CUBE] or want[TOTAL]:
+        _cubes(buf, rows, n, acc)
+    if want[ABOVE]:
+        for t in range(2, end):
+            for i in range(n):
+                acc[ABOVE, i] += 1.0 if abs(buf[t, i]) >= level[3] else 0.0
+    if want[PEAK]:
+        for t in range(2, end):
+            for i in range(n):
+                acc[PEAK, i] = max(acc[PEAK, i], buf[t, i])
+    if want[ROOT_POSITIVE]:
+        _roots(buf, rows, n, acc)
+    if want[LOG_ABS]:
+        _add_logs(buf, rows, n, 0.0, acc, LOG_ABS, scratch, bits)
+    step_begin, bend_begin = (2, 2) if seen else (3, min(4, end))
+    if want[BEND] or want[BEND_SQUARE]:
+        _bends(buf, 2, bend_begin, n, edge)
+        _bends(buf, bend_begin, end, n, acc)
+    if want[LOG + SQUARE]:
+        for t in range(end):
+            for i in range(n):
+                scratch[0, i] = buf[t, i] * buf[t, i] + EPS
+            _log(scratch[0], n, logs[t], bits)
+        log_acc, log_edge = acc[LOG:], edge[LOG:]
+        for t in range(2, end):
+            for i in range(n):
+                log_acc[ABS, i] += abs(logs[t, i])
+                log_acc[SQUARE, i] += logs[t, i] * logs[t, i]
+        _steps(logs, 2, step_begin, n, log_edge)
+        _steps(logs, step_begin, end, n, log_acc)
+        _bends(logs, 2, bend_begin, n, log_edge)
+        _bends(logs, bend_begin, end, n, log_acc)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _fetch(flat, place, n, t, rows, buf, row):
+    """buf[row + k, i] = flat[place[i] + t + k] for k < rows."""
+    for i in range(0, n, WIDTH):
+        if rows < WIDTH:
+            for lane in range(i, i + WIDTH):
+                for k in range(rows):
+                    buf[row + k, lane] = flat[place[lane] + t + k]
+        else:
+            for k in range(0, rows - WIDTH + 1, WIDTH):
+                simd.transpose(flat, place, i, t + k, buf, row + k, i)
+            if rows % WIDTH:
+                simd.transpose(flat, place, i, t + rows - WIDTH, buf, row + rows - WIDTH, i)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _places(start, n_channels, n_samples, lane, lanes, place):
+    """Where the samples of `lanes` lanes from `lane` on begin, and the least of their starts; lanes after the last block's
+    are like the last."""
+    block, channel = divmod(lane, n_channels)
+    least, i = start[block], 0
+    while i < lanes and block < len(start):
+        end = min(i + n_channels - channel, lanes)
+        for j in range(i, end):
+            place[j] = start[block] + (channel + j - i) * n_samples
+        least = min(least, start[block])
+        i, block, channel = end, block + 1, 0
+    place[i:lanes] = place[i - 1]
+    return least
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def block_sums(signal, start, length, want, kept, edges, level, first, inner, full):
+    """Sums of blocks of `length` samples.
+
+    signal : (channel, time); start : (block,) first samples.
+    want : (N_ROWS,) bool; kept : rows of the accumulators to write, in the order of `inner` and `full`.
+    edges : EDGES.
+    inner, full : (kept row, block, channel), written from block `first` on; they have WIDTH blocks more than that.
+        `full` is left as it is in rows that are ALONE.
+    """
+    n_channels, n_samples = signal.shape
+    flat = signal.reshape(-1)
+    inner_flat, full_flat = inner.reshape(len(kept), -1), full.reshape(len(kept), -1)
+    n_lanes = len(start) * n_channels
+    if n_lanes == 0:
+        return
+    most, lanes = (ROWS, LANES) if 2 * length > ROWS else (ROWS // 2, 2 * LANES)
+    lanes = min(lanes, -(-n_lanes // WIDTH) * WIDTH)
+    tiles = -(-length // most)
+    tile = -(-length // (tiles * WIDTH)) * WIDTH if tiles > 1 else length
+    buf = simd.rows_of(tile + 2, lanes)
+    logs = simd.rows_of(tile + 2 if want[LOG + SQUARE] else 0, lanes)
+    acc, edge = simd.rows_of(N_ROWS, lanes), simd.rows_of(N_ROWS, lanes)
+    scratch, bits = np.zeros((2, lanes)), np.zeros(lanes, np.int64)
+    place, then = np.zeros(lanes, np.int64), np.zeros(lanes, np.int64)
+    changes = want[STEP] or want[STEP_SQUARE] or want[STEP_ABOVE] or want[CROSSINGS] or want[TURNS]
+    least_then = _places(start, n_channels, n_samples, 0, lanes, then)
+    for lane in range(0, n_lanes, lanes):
+        mine = min(lanes, n_lanes - lane)
+        n = -(-mine // WIDTH) * WIDTH  # registers are filled up with lanes that are left out in the end
+        place, then, least = then, place, least_then
+        if lane + lanes < n_lanes:
+            least_then = _places(start, n_channels, n_samples, lane + lanes, lanes, then)
+        for k in range(len(kept)):
+            row = kept[k]
+            if LOG_ABS <= row < CROSSINGS or row >= LOG or row == PEAK:  # the others are set by the first tile
+                for i in range(0, n, WIDTH):
+                    store(acc, row, i, fill(-np.inf if row == PEAK else 0.0))
+                    store(edge, row, i, fill(0.0))
+        for seen in range(0, length, tile):
+            rows = min(tile, length - seen)
+            if seen:
+                for i in range(n):
+                    buf[0, i] = buf[tile, i]
+                    buf[1, i] = buf[tile + 1, i]
+                _fetch(flat, place, n, seen, rows, buf, 2)
+            elif least >= 2:  # else what is before them may lie outside of the signal
+                _fetch(flat, place, n, -2, rows + 2, buf, 0)
+            else:
+                for i in range(n):
+                    t = place[i] % n_samples
+                    buf[0, i] = flat[place[i] - 2] if t >= 2 else 0.0
+                    buf[1, i] = flat[place[i] - 1] if t >= 1 else 0.0
+                _fetch(flat, place, n, 0, rows, buf, 2)
+            # The samples of the next tile are asked for while this one is added up.
+            coming, later, asks = (
+                (place, seen + tile, length - seen - tile) if seen + tile < length else (then, 0, length)
+            )
+            asks = -(-min(asks, tile) // WIDTH) * WIDTH
+            if not changes:
+                for i in range(0, n, WIDTH):
+                    for k in range(asks):
+                        _ask(flat, coming, later, i, k)
+            _add_tile(buf, logs, rows, n, seen, want, level, acc, edge, scratch, bits, flat, coming, later, asks)
+        to = first * n_channels + lane
+        for k in range(len(kept)):
+            for i in range(0, n, WIDTH):
+                store(inner_flat, k, to + i, load(acc, kept[k], i))
+        if want[TURNS]:
+            _close_turns(n, level[1], acc, edge)
+        for k in range(len(kept)):
+            row = kept[k]
+            if edges[row] == ADDED:
+                for i in range(0, n, WIDTH):
+                    store(full_flat, k, to + i, load(acc, row, i) + load(edge, row, i))
+            elif edges[row] == COUNTED:
+                for i in range(0, n, WIDTH):
+                    store(full_flat, k, to + i, load(acc, row, i))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _close_turns(n, level, acc, edge):
+    """Put the slope that reaches back over the left edge before the block's own slopes."""
+    none = fill(0.0)
+    for i in range(0, n, WIDTH):
+        d, first, last = load(edge, TURNS_FIRST, i), load(acc, TURNS_FIRST, i), load(acc, TURNS_LAST, i)
+        opposite = (simd.lower(d, first) < none) & (simd.higher(d, first) > none)
+        enough = simd.higher(abs(d), abs(first)) >= fill(level)
+        store(acc, TURNS, i, load(acc, TURNS, i) + simd.select(opposite & enough, fill(1.0), none))
+        store(acc, TURNS_FIRST, i, simd.select(d == none, first, d))
+        store(acc, TURNS_LAST, i, simd.select(last == none, d, last))

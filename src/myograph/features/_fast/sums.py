@@ -1,0 +1,281 @@
+"""Features that follow from sums over a window: one pass over the signal in step-long blocks, merged into windows."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from myograph._common.simd import WIDTH
+from myograph.features._base import EPS, floored_log, ratio
+from myograph.features._fast import kernels as k
+from myograph.features._fast import merges
+from myograph.features.channels import _phasor_distances
+
+
+class Sums:
+    """Sums of windows by row of `_kernels`: `s(k.ABS)` is (window, channel). `n` samples a window."""
+
+    def __init__(self, values: np.ndarray, layout: Layout, n: int):
+        self._values, self._place, self.n = values, layout.place, n
+
+    def __call__(self, row: int) -> np.ndarray:
+        return self._values[self._place[row]]
+
+    @cached_property
+    def roots(self) -> tuple[np.ndarray, ...]:
+        """R_0, R_2, R_4 of the window and of its log-scaled copy, see `features.moments.m0`."""
+        found = []
+        for power, step, bend in (
+            (k.SQUARE, k.STEP_SQUARE, k.BEND_SQUARE),
+            (k.LOG + k.SQUARE, k.LOG + k.STEP_SQUARE, k.LOG + k.BEND_SQUARE),
+        ):
+            found.append((np.sqrt(self(power)) / (self.n - 1)) ** 0.1 / 0.1)
+            found.extend(np.sqrt(self(row) / (self.n - 1)) ** 0.1 / 0.1 for row in (step, bend))
+        return tuple(found)
+
+    def orientation(self, value: Callable[..., np.ndarray]) -> np.ndarray:
+        """Of `value(R_0, R_2, R_4)`, see `features.moments.m0`."""
+        return _orientation(value(*self.roots[:3]), value(*self.roots[3:]))
+
+
+def _orientation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    a, b = floored_log(np.abs(x)), floored_log(np.abs(y))
+    return ratio(-2 * a * b, a * a + b * b)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The rows that a feature needs, the threshold that it sets, and how it follows from them.
+
+    value : a function of the sums, or, where the feature follows from the first row alone, one of the forms of `_merges`.
+    """
+
+    rows: tuple[int, ...]
+    value: Callable[[Sums], np.ndarray] | int
+    level: int | None = None
+    only: Mapping[str, Any] | None = None  # the parameters for which the recipe holds, if not for all
+
+
+_ROOTS = (k.SQUARE, k.STEP_SQUARE, k.BEND_SQUARE, k.LOG + k.SQUARE, k.LOG + k.STEP_SQUARE, k.LOG + k.BEND_SQUARE)
+
+RECIPES: dict[str, Recipe] = {
+    "MAV": Recipe((k.ABS,), merges.MEAN),
+    "IAV": Recipe((k.ABS,), merges.SUM),
+    "MLK": Recipe((k.ABS,), lambda s: np.log(s(k.ABS) + EPS) / s.n),
+    "MEAN": Recipe((k.TOTAL,), merges.MEAN),
+    "RMS": Recipe((k.SQUARE,), merges.ROOT_MEAN),
+    "SSI": Recipe((k.SQUARE,), merges.SUM),
+    "ACT": Recipe((k.SQUARE,), merges.MEAN),
+    "VAR": Recipe((k.DEVIATION, k.MEAN), merges.MEAN),
+    "TM": Recipe((k.CUBE,), merges.MEAN, only={"order": 3}),
+    "LD": Recipe((k.LOG_1P,), merges.EXP_MEAN),
+    "LOG": Recipe((k.LOG_ABS,), merges.EXP_MEAN),
+    "MSR": Recipe((k.ROOT_POSITIVE, k.ROOT_NEGATIVE), lambda s: np.hypot(s(k.ROOT_POSITIVE), s(k.ROOT_NEGATIVE)) / s.n),
+    "MYOP": Recipe((k.ABOVE,), merges.MEAN, level=3),
+    "MPK": Recipe((k.PEAK,), merges.SUM),
+    "ENT": Recipe(
+        (k.SOFT_PEAK, k.SOFT_OTHERS, k.SOFT_WEIGHTED),
+        lambda s: np.log1p(s(k.SOFT_OTHERS)) - s(k.SOFT_WEIGHTED) / (1 + s(k.SOFT_OTHERS)),
+    ),
+    "ZC": Recipe((k.CROSSINGS, k.CROSSINGS_FIRST, k.CROSSINGS_LAST), merges.SUM, level=0),
+    "SSC": Recipe((k.TURNS, k.TURNS_FIRST, k.TURNS_LAST), merges.SUM, level=1),
+    "WAMP": Recipe((k.STEP_ABOVE,), merges.SUM, level=2),
+    "WL": Recipe((k.STEP,), merges.SUM),
+    "MFL": Recipe((k.STEP,), lambda s: np.log10(np.maximum(s(k.STEP), EPS))),
+    "MAVFD": Recipe((k.STEP,), merges.MEAN_OF_STEPS),
+    "DASDV": Recipe((k.STEP_SQUARE,), merges.ROOT_MEAN_OF_STEPS),
+    "MDIFF": Recipe((k.STEP_SQUARE,), merges.MEAN),
+    "MZP": Recipe((k.STEP_SQUARE,), merges.ROOT_MEAN),
+    "MOB": Recipe((k.SQUARE, k.STEP_SQUARE), lambda s: np.sqrt(ratio(s(k.STEP_SQUARE), s(k.SQUARE)))),
+    "COMP": Recipe(
+        (k.SQUARE, k.STEP_SQUARE, k.BEND_SQUARE),
+        lambda s: ratio(np.sqrt(s(k.BEND_SQUARE)) * np.sqrt(s(k.SQUARE)), s(k.STEP_SQUARE)),
+    ),
+    "COR": Recipe(
+        (k.SQUARE, k.STEP_SQUARE, k.BEND_SQUARE),
+        lambda s: ratio(s(k.STEP_SQUARE), s(k.BEND_SQUARE) * s(k.SQUARE)),
+    ),
+    "PAP": Recipe(
+        (k.SQUARE, k.STEP_SQUARE, k.BEND_SQUARE),
+        lambda s: ratio(np.sqrt(s(k.SQUARE)) * np.sqrt(s(k.STEP_SQUARE)), np.sqrt(s(k.BEND_SQUARE))),
+    ),
+    "M0": Recipe(_ROOTS, lambda s: s.orientation(lambda r0, r2, r4: r0)),
+    "M2": Recipe(_ROOTS, lambda s: s.orientation(lambda r0, r2, r4: r0 - r2)),
+    "M4": Recipe(_ROOTS, lambda s: s.orientation(lambda r0, r2, r4: r0 - r4)),
+    "SPARSI": Recipe(
+        _ROOTS, lambda s: s.orientation(lambda r0, r2, r4: ratio(np.sqrt(np.abs((r0 - r2) * (r0 - r4))), r0))
+    ),
+    "IRF": Recipe(_ROOTS, lambda s: s.orientation(lambda r0, r2, r4: ratio(r2, np.sqrt(r0 * r4)))),
+    "WLF": Recipe(
+        (k.STEP, k.BEND, k.LOG + k.SQUARE, k.LOG + k.STEP, k.LOG + k.BEND),
+        lambda s: _orientation(
+            np.sqrt(ratio(s(k.STEP), s(k.BEND))), np.sqrt(ratio(s(k.LOG + k.STEP), s(k.LOG + k.BEND)))
+        ),
+    ),
+    "RMSPHASOR": Recipe(
+        (k.SQUARE, k.STEP_SQUARE),
+        lambda s: _phasor_distances("RMSPHASOR", np.sqrt(s(k.SQUARE) / s.n), np.sqrt(s(k.STEP_SQUARE) / (s.n - 1))),
+    ),
+    "WLPHASOR": Recipe((k.STEP, k.BEND), lambda s: _phasor_distances("WLPHASOR", s(k.STEP), s(k.BEND))),
+}
+"""The features that this module computes, by their registered names."""
+
+
+def recipe_of(name: str, parameters: Mapping[str, Any]) -> Recipe | None:
+    """The recipe for a feature with all its parameters, or None where it has to be computed otherwise."""
+    recipe = RECIPES.get(name)
+    if recipe is None or (recipe.only and any(parameters[key] != value for key, value in recipe.only.items())):
+        return None
+    return recipe
+
+
+class Layout:
+    """Which rows a list of recipes needs, and where each is kept."""
+
+    def __init__(self, recipes: Sequence[Recipe], levels: Sequence[float]):
+        rows = sorted({row for recipe in recipes for row in recipe.rows}, key=lambda row: (not k.ADDS[row], row))
+        self.recipes = tuple(recipes)
+        self.kept = np.array(rows, np.int64)
+        self.place = {row: i for i, row in enumerate(rows)}
+        self.want = np.zeros(k.N_ROWS, np.bool_)
+        self.want[rows] = True
+        self.level = np.array(levels, np.float64)
+        heads = {
+            k.CROSSINGS: merges.CROSSED, k.TURNS: merges.TURNED, k.MEAN: merges.DEVIATE, k.PEAK: merges.LARGER, k.SOFT_PEAK: merges.SOFTEN
+        }  # fmt: skip
+        kind = lambda row: merges.REACH if k.EDGES[row] == k.ADDED else merges.ADD  # noqa: E731
+        groups = [(heads.get(row, kind(row)), i) for row, i in self.place.items() if k.ADDS[row] or row in heads]
+        self.alone = np.flatnonzero(k.EDGES[rows] == k.ALONE)
+        self.kinds, self.rows = np.array(groups, np.int64).T.copy()
+
+
+class Grid:
+    """Sums of windows at a fixed step over one signal, a number of windows at a time, each sample read once.
+
+    What the next windows share with the last ones is kept, so offline and streaming are the same calls.
+
+    Parameters
+    ----------
+    size : the largest number of windows asked for at once.
+    """
+
+    def __init__(self, layout: Layout, n_channels: int, length: int, step: int, size: int):
+        self.layout, self.n_channels, self.length, self.step, self.size = layout, n_channels, length, step, size
+        blocks, tail = divmod(length, step)
+        # A second difference reaches two samples back, so the parts of a block cannot be shorter.
+        self.whole = blocks == 0 or step < 2 or (tail > 0 and min(tail, step - tail) < 2)
+        self.blocks, self.tail = (1, 0) if self.whole else (blocks, tail)
+        # What is not written before it is read is in lanes whose results are left out.
+        held = lambda blocks: np.empty((len(layout.kept), blocks + WIDTH, n_channels))  # noqa: E731
+        self._out = held(size)
+        if self.whole:
+            self._spare = held(size)
+        else:
+            self._inner, self._full = held(size + blocks), held(size + blocks)
+        if self.tail:
+            self._head_inner, self._head_full = held(size + blocks + 1), held(size + blocks + 1)
+            self._rest, self._rest_inner = held(size + blocks), held(size + blocks)
+
+    def advance(self, signal: np.ndarray, start: int, m: int, fresh: bool) -> np.ndarray:
+        """(row, m, channel) sums of the windows at start, start + step, ...; a view that the next call overwrites.
+
+        fresh : these do not follow those of the last call, so nothing is known of the samples that they share.
+        """
+        layout = self.layout
+        first = 0 if fresh else self.blocks - 1
+        if self.whole:
+            self._blocks(signal, start + np.arange(m) * self.step, self.length, 0, self._out, self._spare)
+        elif not self.tail:
+            merges.advance(
+                signal, start, first, self.step, layout.want, layout.kept, k.EDGES, layout.level, layout.kinds, layout.rows,
+                self._inner, self._full, m, self.blocks, self._out,
+            )  # fmt: skip
+        else:
+            self._read(signal, start, first, m + self.blocks - 1 - first, fresh)
+            merges.window_sums(
+                layout.kinds, layout.rows, self._inner, self._full, self._head_full, m, self.blocks, self.step,
+                self.tail, layout.level, self._out,
+            )  # fmt: skip
+            keep = self.blocks - 1
+            for held in (self._inner, self._full):
+                held[:, :keep] = held[:, m : m + keep]
+            for held in (self._head_inner, self._head_full):
+                held[:, keep] = held[:, keep + m]
+        return self._out[:, :m]
+
+    def _read(self, signal: np.ndarray, start: int, first: int, m: int, fresh: bool) -> None:
+        """Sums of the blocks first .. first + m - 1, counted from `start`, where windows have a tail: a window ends in
+        the head of a block, so each block is read as a head and a rest. The head of the block after these comes along,
+        since the last of the windows ends in it, and the first block's comes first of all (`fresh`, which `first` does
+        not say where a window has but one block)."""
+        layout = self.layout
+        begin = start + np.arange(first, first + m) * self.step
+        ahead = first if fresh else first + 1
+        heads = start + np.arange(ahead, first + m + 1) * self.step
+        self._blocks(signal, heads, self.tail, ahead, self._head_inner, self._head_full)
+        self._blocks(signal, begin + self.tail, self.step - self.tail, 0, self._rest_inner, self._rest)
+        for inner, full in ((self._head_inner, self._head_full), (self._rest_inner, self._rest)):
+            full[layout.alone] = inner[layout.alone]
+        for block, head in ((self._inner, self._head_inner), (self._full, self._head_full)):
+            block[:, first : first + m] = head[:, first : first + m]
+            merges.append(
+                layout.kinds, layout.rows, block, first, self.tail, self._rest, self.step - self.tail, m, layout.level
+            )
+        merges.link(layout.kinds, layout.rows, self._full, first, m, layout.level)
+
+    def _blocks(self, signal, begin, length, first, inner, full) -> None:
+        layout = self.layout
+        k.block_sums(signal, begin, length, layout.want, layout.kept, k.EDGES, layout.level, first, inner, full)
+
+
+def segments(start: np.ndarray, length: int) -> tuple[int, list[slice]]:
+    """The common step of sorted, distinct window starts, and the stretches of them that lie on one grid.
+
+    A stretch ends where the next window does not overlap or is off the grid.
+    """
+    gaps = np.diff(start)
+    if len(gaps) and gaps[0] < length and (gaps == gaps[0]).all():
+        return int(gaps[0]), [slice(0, len(start))]
+    near = gaps[gaps < length]
+    if not len(near):
+        return length, [slice(i, i + 1) for i in range(len(start))]
+    if (near == near[0]).all():
+        step = int(near[0])
+    else:
+        values, counts = np.unique(near, return_counts=True)
+        step = int(values[np.argmax(counts)])
+    cut = np.flatnonzero((gaps >= length) | (gaps % step != 0)) + 1
+    edges = np.concatenate([[0], cut, [len(start)]]).tolist()
+    return step, [slice(a, b) for a, b in itertools.pairwise(edges)]
+
+
+def scattered(layout: Layout, signal: np.ndarray, start: np.ndarray, length: int, size: int) -> Iterator:
+    """As `walk`, for windows that share little: each is summed by itself, whatever its start."""
+    out, spare = (np.empty((len(layout.kept), min(size, len(start)) + WIDTH, signal.shape[0])) for _ in range(2))
+    for first in range(0, len(start), size):
+        here = slice(first, min(first + size, len(start)))
+        k.block_sums(signal, start[here], length, layout.want, layout.kept, k.EDGES, layout.level, 0, out, spare)
+        yield here, out[:, : here.stop - first]
+
+
+def walk(
+    layout: Layout, signal: np.ndarray, start: np.ndarray, length: int, step: int, size: int
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """For windows on one grid (sorted, distinct starts): slices of them, and their sums (row, window, channel)."""
+    grid = Grid(layout, signal.shape[0], length, step, min(size, (start[-1] - start[0]) // step + 1))
+    place = (start - start[0]) // step
+    n, at = int(place[-1]) + 1, int(start[0])
+    for first in range(0, n, size):
+        m = min(size, n - first)
+        sums = grid.advance(signal, at + first * step, m, fresh=first == 0)
+        if n == len(start):
+            yield slice(first, first + m), sums
+            continue
+        here = slice(*np.searchsorted(place, (first, first + m)))
+        if here.start < here.stop:
+            yield here, sums if here.stop - here.start == m else sums[:, place[here] - first]

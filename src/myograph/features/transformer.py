@@ -1,0 +1,112 @@
+"""The scikit-learn face of myograph: estimators that take Windows or (window, channel, time) arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from myograph.errors import ConfigError, ShapeError
+from myograph.features._fast.extract import check_input, extract, sources
+from myograph.features._fast.plan import requests
+from myograph.features.stream import FeatureStream
+from myograph.windows import Windowing, Windows, distinct
+
+
+class Features(TransformerMixin, BaseEstimator):
+    """Windows to a table of features, one row a window.
+
+    Nothing is learnt, and a row depends on its window alone. Overlapping windows of a recording share their work
+    where the feature allows it.
+
+    Parameters
+    ----------
+    names : names of features or of groups ("HTD"), see `myograph.features.FEATURES`; case does not matter.
+    options : parameters of single features, `{"AR": {"order": 6}}`.
+    rate_hz : samples a second, for features of frequencies when X is an array; Windows bring their own.
+    threshold : in the signal's unit, for every feature that has one (ZC, SSC, WAMP, ...) and none in `options`; None
+        leaves each its own default.
+    n_jobs : threads; -1 for as many as there are processors.
+
+    Attributes
+    ----------
+    n_features_in_ : channels of the windows that it was fitted on.
+    rate_hz_ : their rate, used for arrays when `rate_hz` is None; None where it was not one known rate.
+
+    Raises
+    ------
+    UnknownNameError : a name that is neither a feature nor a group, or an option that the feature does not have.
+    ShapeError : X is not (window, channel, time), has another number of channels than in `fit`, or windows too short.
+    SignalError : NaN or infinite samples.
+    ConfigError : an option's value does not fit, or a rate is needed and not known.
+    """
+
+    def __init__(
+        self,
+        names: str | Sequence[str] = ("MAV", "WL", "ZC", "SSC"),
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        rate_hz: float | None = None,
+        threshold: float | None = None,
+        n_jobs: int = 1,
+    ):
+        self.names = names
+        self.options = options
+        self.rate_hz = rate_hz
+        self.threshold = threshold
+        self.n_jobs = n_jobs
+
+    def fit(self, X: Windows | np.ndarray, y: Any = None) -> Features:
+        """Check the parameters and remember the number of channels and the rate."""
+        X = check_input(X)
+        wanted = self._requests()
+        self.rate_hz_ = self._rate(X)
+        self.n_features_in_ = X.n_channels if isinstance(X, Windows) else X.shape[1]
+        # With several rates the first names the columns; `transform` refuses rates whose columns differ in number.
+        rate_hz = next(X.by_recording())[0].rate_hz if isinstance(X, Windows) and len(X) else self.rate_hz_
+        self._columns = [c for r in wanted for c in r.columns(self.n_features_in_, rate_hz)]
+        return self
+
+    def transform(self, X: Windows | np.ndarray) -> np.ndarray:
+        """(window, column) float64: features in the order of `names`, then their outputs, then channels."""
+        X = check_input(X)
+        parts = sources(X, self.rate_hz if self.rate_hz is not None else getattr(self, "rate_hz_", None))
+        channels = parts[0].n_channels
+        if channels != getattr(self, "n_features_in_", channels):
+            raise ShapeError(f"X has {channels} channels, Features was fitted on windows of {self.n_features_in_}")
+        return extract(parts, self._requests(), len(X), self.n_jobs)
+
+    def stream(self, rate_hz: float, n_channels: int, windowing: Windowing | None = None) -> FeatureStream:
+        """The same features of a live signal: `push(chunk (channel, time))` gives rows as windows complete.
+
+        Samples are taken as float64. The grid of windows starts at the first sample; a rate in `rate_hz` of this
+        object does not matter here.
+        """
+        return FeatureStream(self._requests(), float(rate_hz), n_channels, windowing or Windowing())
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the columns: `MAV_ch0`, with outputs numbered where there are several: `AR.0_ch0`."""
+        check_is_fitted(self, "n_features_in_")
+        if input_features is not None and len(input_features) != self.n_features_in_:
+            raise ShapeError(f"input_features names {len(input_features)} channels, there are {self.n_features_in_}")
+        return np.asarray(self._columns, dtype=object)
+
+    def _requests(self):
+        if not isinstance(self.n_jobs, (int, np.integer)) or self.n_jobs == 0:
+            raise ConfigError(f"n_jobs is a number of threads, or -1 for all processors, got {self.n_jobs!r}")
+        return requests(self.names, self.options, self.threshold)
+
+    def _rate(self, X: Windows | np.ndarray) -> float | None:
+        if self.rate_hz is not None or not isinstance(X, Windows):
+            return self.rate_hz
+        rates = {X.recordings[i].rate_hz for i in distinct(X._column("recording"))}
+        return rates.pop() if len(rates) == 1 else None
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        return tags

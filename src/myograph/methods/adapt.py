@@ -1,0 +1,273 @@
+"""Adaptation without labels: estimators with `adapt(windows)`, which `SessionStream` calls after scoring each session.
+
+All wrap a classifier and share one interface: `fit(X, y)` on labelled windows, `predict`, and `adapt(X)`, which learns
+from a later session's windows alone. No true label after the first session is ever used.
+
+In a scikit-learn pipeline the last step alone goes on learning: what the steps before it learnt from the first session
+(scales, percentiles, components) stays as it is.
+"""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any, Literal
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from myograph._common.registry import Registry
+from myograph.errors import ConfigError
+from myograph.windows import Windows
+
+ADAPTERS = Registry("adapter", "myograph.methods.adapt")
+
+
+class _Adapter(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+    """A classifier that goes on learning; `estimator_` is the one that predicts now."""
+
+    estimator: Any
+
+    def fit(self, X: Any, y: Any = None) -> Any:
+        self.estimator_ = clone(self.estimator).fit(X, y)
+        return self
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """What the present estimator can predict: after an adaptation perhaps fewer classes than at first."""
+        return np.asarray(self.estimator_.classes_)
+
+    def adapt(self, X: Any) -> Any:
+        raise TypeError(f"{type(self).__name__} defines no adapt(X)")
+
+    @property
+    def _last(self) -> Any:
+        """The step that learns: the pipeline's last, or the estimator itself."""
+        return self.estimator_[-1] if isinstance(self.estimator_, Pipeline) else self.estimator_
+
+    def _before_last(self, X: Any) -> Any:
+        """What the last step is given for these windows."""
+        if isinstance(self.estimator_, Pipeline) and len(self.estimator_) > 1:
+            return self.estimator_[:-1].transform(X)
+        return X
+
+    def _refit_last(self, X: Any, y: np.ndarray) -> None:
+        """A new last step, learnt from what the frozen steps made of the windows."""
+        self._replace_last(clone(self._last).fit(X, y))
+
+    def _replace_last(self, fresh: Any) -> None:
+        if isinstance(self.estimator_, Pipeline):
+            steps = [*self.estimator_.steps[:-1], (self.estimator_.steps[-1][0], fresh)]
+            self.estimator_ = Pipeline(steps, memory=self.estimator_.memory)
+        else:
+            self.estimator_ = fresh
+
+    def predict(self, X: Any) -> np.ndarray:
+        check_is_fitted(self, "estimator_")
+        return np.asarray(self.estimator_.predict(X))
+
+    def _need_probabilities(self, instead: str) -> None:
+        if not hasattr(self.estimator_, "predict_proba"):
+            raise ConfigError(
+                f"{type(self).__name__} goes by class probabilities, and {type(self._last).__name__} gives none; {instead}"
+            )
+
+    @property
+    def predict_proba(self) -> Any:
+        check_is_fitted(self, "estimator_")
+        return self.estimator_.predict_proba
+
+
+@ADAPTERS.register("recalibrate")
+class SelfRecalibrating(_Adapter):
+    """Retrain on one's own corrected predictions of each finished session (Zhai et al. 2017,
+    doi:10.3389/fnins.2017.00379, "Self-recalibrating classifier").
+
+    Parameters
+    ----------
+    estimator : a classifier; one with `partial_fit` (a network) is fine-tuned, others are fitted anew.
+    policy : "none"; "all" retrains on the first session and every corrected one; "last" takes only the latest one.
+    correction : "median" replaces each class probability by its median over neighbouring windows before the largest
+        is taken (Eqs. 2-3); "mode" replaces each label by the most frequent one around it (Eq. 1).
+    half_width : neighbours on each side, 10 in the paper.
+    epochs : of fine-tuning under "last" (our choice: the paper gives none).
+
+    Windows are put in order of time before they are smoothed. Smoothing looks ahead: adaptation happens after a session.
+    """
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        policy: Literal["none", "all", "last"] = "last",
+        correction: Literal["median", "mode"] = "median",
+        half_width: int = 10,
+        epochs: int = 10,
+    ):
+        self.estimator = estimator
+        self.policy = policy
+        self.correction = correction
+        self.half_width = half_width
+        self.epochs = epochs
+
+    def fit(self, X: Any, y: Any = None) -> SelfRecalibrating:
+        if self.policy not in ("none", "all", "last") or self.correction not in ("median", "mode"):
+            raise ConfigError(
+                f"policy is none, all or last and correction median or mode, got {self.policy!r} and {self.correction!r}"
+            )
+        for name in ("half_width", "epochs"):
+            value = getattr(self, name)
+            if not isinstance(value, (int, np.integer)) or value < 0:
+                raise ConfigError(f"{name} is a whole number of at least 0, got {value!r}")
+        super().fit(X, y)
+        if self.policy != "none" and self.correction == "median":
+            self._need_probabilities("take correction='mode', or another classifier")
+        self.seen_ = [(self._before_last(X), np.asarray(X.y if y is None else y))] if self.policy == "all" else []
+        return self
+
+    def adapt(self, X: Any) -> SelfRecalibrating:
+        """Learn from the windows of one finished session."""
+        if self.policy == "none":
+            return self
+        corrected, given = self.correct(X), self._before_last(X)
+        if self.policy == "all":
+            self.seen_.append((given, corrected))
+            self._refit_last(*_join(self.seen_))
+        elif hasattr(self._last, "partial_fit"):
+            for _ in range(self.epochs):
+                self._last.partial_fit(given, corrected)
+        elif len(np.unique(corrected)) > 1:
+            self._refit_last(given, corrected)
+        return self
+
+    def correct(self, X: Any) -> np.ndarray:
+        """(window,) corrected labels, in the rows' own order."""
+        order = _in_time(X)
+        if self.correction == "median":
+            smooth = median_over_neighbours(self.predict_proba(X)[order], self.half_width)
+            corrected = self.classes_[smooth.argmax(axis=1)]
+        else:
+            corrected = mode_over_neighbours(self.predict(X)[order], self.half_width)
+        return corrected[np.argsort(order)]
+
+
+@ADAPTERS.register("pseudo_label")
+class PseudoLabel(_Adapter):
+    """Fit anew on the first session and on later windows whose predicted class is surer than `threshold`
+    (Lee 2013, pseudo-labels)."""
+
+    def __init__(self, estimator: Any = None, threshold: float = 0.9):
+        self.estimator = estimator
+        self.threshold = threshold
+
+    def fit(self, X: Any, y: Any = None) -> PseudoLabel:
+        _need_share("threshold", self.threshold)
+        super().fit(X, y)
+        self._need_probabilities("take another classifier")
+        self.seen_ = [(self._before_last(X), np.asarray(X.y if y is None else y))]
+        return self
+
+    def adapt(self, X: Any) -> PseudoLabel:
+        proba = self.predict_proba(X)
+        sure = proba.max(axis=1) >= self.threshold
+        if sure.any():
+            labels = self.classes_[proba.argmax(axis=1)]
+            self.seen_.append((self._before_last(X[np.flatnonzero(sure)]), labels[sure]))
+            self._refit_last(*_join(self.seen_))
+        return self
+
+
+@ADAPTERS.register("lda_means")
+class LDAMeans(_Adapter):
+    """Move the class means of a linear discriminant analysis towards those of the windows predicted as each class;
+    the covariance stays (after Vidovic et al. 2016, doi:10.1109/TNSRE.2015.2492619, which also adapts it).
+
+    rate : share of the new means, 0 to 1.
+    estimator : a pipeline that ends in `LinearDiscriminantAnalysis(solver="lsqr")`.
+    """
+
+    def __init__(self, estimator: Any = None, rate: float = 0.5):
+        self.estimator = estimator
+        self.rate = rate
+
+    def fit(self, X: Any, y: Any = None) -> LDAMeans:
+        _need_share("rate", self.rate)
+        super().fit(X, y)
+        return self
+
+    def adapt(self, X: Any) -> LDAMeans:
+        last = self._last
+        if not isinstance(last, LinearDiscriminantAnalysis) or last.solver != "lsqr":
+            raise ConfigError(
+                f"LDAMeans adapts a pipeline that ends in LinearDiscriminantAnalysis(solver='lsqr'), got {last!r}"
+            )
+        features = np.asarray(self._before_last(X))
+        predicted = last.predict(features)
+        for k, name in enumerate(last.classes_):
+            rows = features[predicted == name]
+            if len(rows):
+                last.means_[k] += self.rate * (rows.mean(axis=0) - last.means_[k])
+        weights = np.linalg.lstsq(last.covariance_, last.means_.T, rcond=None)[0].T
+        offset = -0.5 * np.einsum("kf,kf->k", last.means_, weights) + np.log(last.priors_)
+        if len(last.classes_) == 2:
+            last.coef_, last.intercept_ = weights[1:] - weights[:1], offset[1:] - offset[:1]
+        else:
+            last.coef_, last.intercept_ = weights, offset
+        return self
+
+
+@ADAPTERS.register("adabn")
+class AdaBN(_Adapter):
+    """Replace a network's batch-norm statistics by those of the new session (Li et al. 2017; for surface EMG Du et al.
+    2017, doi:10.3390/s17030458). Transductive: it needs the session's windows before their scores count."""
+
+    def __init__(self, estimator: Any = None):
+        self.estimator = estimator
+
+    def adapt(self, X: Any) -> AdaBN:
+        from myograph.training.transfer import adapt_batch_norm
+
+        self._replace_last(adapt_batch_norm(self._last, self._before_last(X)))
+        return self
+
+
+def _need_share(name: str, value: Any) -> None:
+    if not isinstance(value, numbers.Real) or not 0 <= value <= 1:
+        raise ConfigError(f"{name} is a share from 0 to 1, got {value!r}")
+
+
+def median_over_neighbours(values: np.ndarray, half_width: int) -> np.ndarray:
+    """(window, class) medians over each window and `half_width` neighbours on both sides, fewer at the ends."""
+    padded = np.pad(np.asarray(values, float), ((half_width, half_width), (0, 0)), constant_values=np.nan)
+    view = sliding_window_view(padded, 2 * half_width + 1, axis=0)
+    return np.stack([np.nanmedian(view[:, k], axis=1) for k in range(view.shape[1])], axis=1)
+
+
+def mode_over_neighbours(labels: np.ndarray, half_width: int) -> np.ndarray:
+    """(window,) most frequent label among each window and `half_width` neighbours on both sides; a tie keeps the
+    window's own label where it is among the winners, else takes the first in sorted order."""
+    names, codes = np.unique(labels, return_inverse=True)
+    n = len(codes)
+    total = np.zeros((n + 1, len(names)), np.int64)
+    total[1:] = np.cumsum(np.eye(len(names), dtype=np.int64)[codes], axis=0)
+    at = np.arange(n)
+    counts = (total[np.minimum(at + half_width + 1, n)] - total[np.maximum(at - half_width, 0)]).astype(float)
+    counts[at, codes] += 0.5
+    return names[counts.argmax(axis=1)]
+
+
+def _in_time(X: Any) -> np.ndarray:
+    """Row positions in order of recording and time; an array is taken to be in order."""
+    if not isinstance(X, Windows):
+        return np.arange(len(X))
+    return np.lexsort((X.table["start"].to_numpy(), X.table["recording"].to_numpy()))
+
+
+def _join(parts: list[tuple[Any, np.ndarray]]) -> tuple[Any, np.ndarray]:
+    y = np.concatenate([labels for _, labels in parts])
+    windows = [X for X, _ in parts]
+    if all(isinstance(X, Windows) for X in windows):
+        return Windows.concatenate(windows), y
+    return np.concatenate([np.asarray(X) for X in windows]), y

@@ -1,0 +1,15 @@
+"""Contract checks that run over everything here and that you may run over your own.
+
+>>> from myograph.testing import check_model
+>>> check_model(my_factory)  # doctest: +SKIP
+
+`python -m myograph.testing imports` checks that the package's imports run downwards.
+"""
+
+from __future__ import annotations
+
+from myograph._common.lazy import attach
+
+_HOME_OF = {"check_model": "models", "imports_of": "imports", "check_imports": "imports"}
+__all__ = [*_HOME_OF]  # pyright: ignore[reportUnsupportedDunderAll]
+__getattr__, __dir__ = attach(__name__, _HOME_OF)

@@ -1,0 +1,367 @@
+"""Feature-imitating networks: recurrent networks learn known features, then a classifier on them is trained jointly.
+
+Source: Wu, Atashzar, Ghassemi and Alhanai, arXiv:2405.19356 (ICASSP 2025). The steps are theirs: (1) each imitator is
+regressed on one standardised feature of single channels, (2) the classifier is trained on the true features in the
+imitators' place, (3) both are trained jointly at two learning rates. Done here otherwise, on purpose:
+
+- dropout is off and batch norm uses its running statistics at test; the published code evaluates in training mode;
+- nothing is chosen on test windows: each step runs its epochs, or stops on train (or held-out train repetitions);
+- `ahead_ms` shifts the feature targets too, within one repetition; the published shift moves labels alone, across
+  movement and repetition boundaries;
+- windows keep one normalisation through all steps;
+- imitators share their weights among the channels in the joint step too (4 recurrent networks over channels as a batch,
+  where the published loop runs 48 one by one); `share_channels=False` gives every channel its own.
+
+Of the four published features VAR and SSI are one: for windows of T samples SSI = T (VAR + mean²), the same number after
+standardising where the mean is near zero. They are kept for the reproduction; `features=("rms", "ent")` loses little.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from myograph.errors import ConfigError, ShapeError, unknown_name
+from myograph.models import MODELS
+from myograph.recording import run_starts
+from myograph.training.batches import Batches, gather
+from myograph.training.estimator import NeuralClassifier
+from myograph.training.loop import CrossEntropy, Objective, Plan, Trainer
+from myograph.windows import Windows
+
+FEATURES = ("rms", "var", "ssi", "ent")
+_SMALLEST = 12  # channels that the classifier's three convolutions need
+
+
+def true_features(x: torch.Tensor, names: Sequence[str] = FEATURES) -> torch.Tensor:
+    """(window, channel, feature) values of (window, channel, time) samples.
+
+    "rms" root mean square, "var" variance about the mean, "ssi" sum of squares, "ent" entropy in nats of the softmax
+    over the window's samples. Raises UnknownNameError for other names.
+    """
+    columns = []
+    for name in names:
+        if name == "rms":
+            columns.append(x.square().mean(2).sqrt())
+        elif name == "var":
+            columns.append(x.var(2, correction=0))
+        elif name == "ssi":
+            columns.append(x.square().sum(2))
+        elif name == "ent":
+            columns.append(-(torch.softmax(x, 2) * torch.log_softmax(x, 2)).sum(2))
+        else:
+            raise unknown_name("feature to imitate", name, FEATURES)
+    return torch.stack(columns, 2)
+
+
+class FeatureImitatingNet(nn.Module):
+    """Imitators (one for each feature, `fin_lstm`) whose outputs are the image that a classifier (`fin_cnn`) sees.
+
+    Takes (batch, channel, time), gives logits. `imitate` gives the features: (batch, feature, channel, copy), each
+    channel's as often as the imitator has outputs, standardised by `feature_mean` and `feature_scale` of its training. Fewer than 12 channels repeat in turn to fill the classifier's image.
+    """
+
+    def __init__(
+        self,
+        n_channels: int,
+        n_classes: int,
+        n_samples: int,
+        n_features: int = 4,
+        copies: int = 12,
+        share_channels: bool = True,
+    ):
+        super().__init__()
+        self.n_features, self.copies = n_features, copies
+        each = 1 if share_channels else n_channels
+        wide = n_channels if share_channels else 1
+        self.imitators = nn.ModuleList(
+            nn.ModuleList([MODELS.create("fin_lstm", n_channels=wide, n_classes=copies, n_samples=n_samples)])
+            for _ in range(n_features)
+        )
+        for same in self.imitators:
+            # Every channel's own imitator starts from the same weights.
+            same.extend([copy.deepcopy(same[0]) for _ in range(each - 1)])
+        rows = max(n_channels, _SMALLEST)
+        self.classifier = MODELS.create(
+            "fin_cnn", n_channels=rows, n_classes=n_classes, n_samples=n_features * copies, n_features=n_features
+        )
+        self.register_buffer("rows", torch.arange(rows) % n_channels, persistent=False)
+        self.register_buffer("feature_mean", torch.zeros(n_features))
+        self.register_buffer("feature_scale", torch.ones(n_features))
+
+    rows: torch.Tensor
+    feature_mean: torch.Tensor
+    feature_scale: torch.Tensor
+
+    def imitate(self, x: torch.Tensor) -> torch.Tensor:
+        if len(self.imitators[0]) == 1:
+            return torch.stack([same[0].imitate(x) for same in self.imitators], 1)
+        parts = x.split(1, dim=1)
+        return torch.stack(
+            [torch.cat([one.imitate(part) for one, part in zip(same, parts)], 1) for same in self.imitators], 1
+        )
+
+    def classify(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits of (batch, feature, channel, copy) features."""
+        image = features.transpose(1, 2).flatten(2)  # (batch, channel, feature * copy), as the classifier takes it
+        return self.classifier(image[:, self.rows])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.classify(self.imitate(x))
+
+
+@dataclass(frozen=True)
+class FeatureImitation:
+    """Steps 1 and 2, as `NeuralClassifier(FeatureImitatingNet, pretrain=FeatureImitation())` runs them.
+
+    Parameters
+    ----------
+    features : names that `true_features` knows, or
+    targets : f(array of (row, 1, time) normalised samples) -> (row, feature) numbers, such as the `fit_transform` of a
+        `Features`; None computes `features`.
+    ahead_ms : imitate the features of the window this much later. Windows whose later window leaves their repetition
+        are left out. Cut labels with `Windowing(future_ms=...)` to have the class shifted alike.
+    epochs, batch_size, lr, weight_decay : of the imitators (Adam); batch_size counts single channels. With 0 epochs the
+        imitators stay as they came, such as from `pretrained`, and only step 2 runs.
+    schedule, clip_norm : of the imitators, as in `NeuralClassifier`; the published training has neither.
+    settle : step 1 ends after so many epochs that change the train loss by at most 0.005.
+    target_noise : each copy of a target carries Gaussian noise of this share of its value.
+    shadow_epochs, shadow_batch_size, shadow_lr, shadow_weight_decay : of the classifier on true features (AdamW).
+    """
+
+    features: tuple[str, ...] = FEATURES
+    targets: Callable[[np.ndarray], np.ndarray] | None = None
+    ahead_ms: float = 0.0
+    epochs: int = 60
+    batch_size: int = 4000
+    lr: float = 1e-3
+    weight_decay: float = 2e-5
+    schedule: str = "constant"
+    clip_norm: float | None = None
+    settle: int = 15
+    target_noise: float = 0.01
+    shadow_epochs: int = 30
+    shadow_batch_size: int = 300
+    shadow_lr: float = 0.01
+    shadow_weight_decay: float = 3e-5
+
+    def __call__(self, module: Any, batches: Batches, seed: int) -> dict[str, list[dict[str, Any]]]:
+        """Train a FeatureImitatingNet's parts on train windows; returns both histories, "imitators" with its R²."""
+        if not isinstance(module, FeatureImitatingNet):
+            raise ConfigError(f"FeatureImitation pretrains a FeatureImitatingNet, got {type(module).__name__}")
+        kept, later = self._later(batches)
+        target = self._targets(batches, later)
+        if target.shape[2] != module.n_features:
+            raise ShapeError(
+                f"there are {target.shape[2]} features to imitate and {module.n_features} imitators; set "
+                f"model_options={{'n_features': {target.shape[2]}}}"
+            )
+        if self.epochs:
+            module.feature_mean.copy_(target.mean((0, 1)))
+            module.feature_scale.copy_(target.std((0, 1)).clamp_min(1e-12))
+        target = (target - module.feature_mean) / module.feature_scale
+        histories: dict[str, list[dict[str, Any]]] = {
+            "imitators": self._imitate(module, batches, kept, target, seed) if self.epochs else [],
+            "classifier": [],
+        }
+        if self.shadow_epochs and batches.targets is not None:
+            plan = Plan(
+                epochs=self.shadow_epochs,
+                batch_size=self.shadow_batch_size,
+                lr=self.shadow_lr,
+                schedule="constant",
+                weight_decay=self.shadow_weight_decay,
+                seed=seed,
+            )
+            shadow = Trainer(_Shadow(module), plan, CrossEntropy(), batches.device)
+            for _ in shadow.run(_Chosen(None, kept, batches.targets[kept], target)):
+                pass
+            histories["classifier"] = shadow.history
+        return histories
+
+    def _imitate(
+        self, module: FeatureImitatingNet, batches: Batches, kept: torch.Tensor, target: torch.Tensor, seed: int
+    ) -> list[dict[str, Any]]:
+        n_channels = target.shape[1]
+
+        def spread(x: torch.Tensor, y: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+            y = y.transpose(1, 2)[..., None].expand(-1, -1, -1, module.copies)
+            noise = torch.randn(y.shape, generator=generator, device=y.device)
+            return x, y + self.target_noise * y.abs() * noise
+
+        plan = Plan(
+            epochs=self.epochs,
+            batch_size=max(1, self.batch_size // n_channels),
+            lr=self.lr,
+            optimizer="adam",
+            schedule=self.schedule,
+            clip_norm=self.clip_norm,
+            weight_decay=self.weight_decay,
+            seed=seed,
+        )
+        trainer = Trainer(_Imitation(module), plan, _SumOverFeatures(), batches.device, spread)
+        settled, before = 0, np.inf
+        for row in trainer.run(_Chosen(batches, kept, target)):
+            row["r2"] = 1 - row["train_loss"] / module.n_features  # targets have unit variance
+            settled += abs(before - row["train_loss"]) <= 0.005
+            before = row["train_loss"]
+            if settled >= self.settle:
+                break
+        return trainer.history
+
+    @torch.no_grad()
+    def compare(self, module: FeatureImitatingNet, batches: Batches) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The features of windows and what the imitators say, both standardised as the imitators were trained.
+
+        Returns
+        -------
+        true, imitated : (window, channel, feature) of the windows that have one `ahead_ms` later; imitated is the mean
+            over copies.
+        kept : (window,) positions of these windows among all of `batches`.
+        """
+        kept, later = self._later(batches)
+        true = (self._targets(batches, later) - module.feature_mean) / module.feature_scale
+        module.eval()
+        imitated = [module.imitate(x).mean(3).transpose(1, 2) for x, _ in batches.take(list(kept.split(256)))]
+        return true.cpu().numpy(), torch.cat(imitated).cpu().numpy(), kept.numpy()
+
+    def _later(self, batches: Batches) -> tuple[torch.Tensor, Windows | None]:
+        """Positions that have a window `ahead_ms` later in their repetition, and those later windows (None: the same)."""
+        everything = torch.arange(len(batches))
+        if not self.ahead_ms:
+            return everything, None
+        if not isinstance(batches.source, Windows):
+            raise ConfigError("ahead_ms needs Windows, which know the samples after each window; an array does not")
+        windows = batches.source[batches.rows]
+        shift = round(self.ahead_ms * windows.rate_hz / 1000)
+        table = windows.table.assign(start=windows.table["start"] + shift, stop=windows.table["stop"] + shift)
+        kept = np.zeros(len(windows), bool)
+        length = windows.n_samples
+        for recording, where, start in windows.by_recording():
+            stretch = np.zeros(recording.n_samples, np.int32)
+            stretch[run_starts(recording.repetition)[1:]] = 1
+            stretch = np.cumsum(stretch)
+            last = start + length - 1 + shift
+            inside = last < recording.n_samples
+            kept[where] = inside & (stretch[np.minimum(last, recording.n_samples - 1)] == stretch[start])
+        if kept.sum() < 2:
+            raise ConfigError(
+                f"ahead_ms={self.ahead_ms:g} leaves {kept.sum()} windows: repetitions end before; take less"
+            )
+        return torch.from_numpy(np.flatnonzero(kept)), Windows(windows.recordings, table)[kept]
+
+    @torch.no_grad()
+    def _targets(self, batches: Batches, later: Windows | None, size: int = 4096) -> torch.Tensor:
+        """(window, channel, feature) of the windows to imitate, normalised as the network's input is."""
+        if later is None:
+            chunks: Iterator[torch.Tensor] = (x for x, _ in batches.take(list(torch.arange(len(batches)).split(size))))
+        else:
+            place = batches.device
+            chunks = (
+                batches.normalise(torch.from_numpy(gather(later, slice(i, i + size))).to(place))
+                for i in range(0, len(later), size)
+            )
+        return torch.cat([self._features_of(x) for x in chunks])
+
+    def _features_of(self, x: torch.Tensor) -> torch.Tensor:
+        if self.targets is None:
+            return true_features(x, self.features)
+        flat = np.asarray(self.targets(x.flatten(0, 1)[:, None].cpu().numpy()), np.float32)
+        if flat.ndim != 2 or len(flat) != x.shape[0] * x.shape[1] or not np.isfinite(flat).all():
+            raise ShapeError(
+                f"targets gives finite (row, feature) numbers for {x.shape[0] * x.shape[1]} rows, got {flat.shape}"
+            )
+        return torch.from_numpy(flat).to(x.device).unflatten(0, x.shape[:2])
+
+
+class _Imitation(nn.Module):
+    """Only the imitators: what step 1 trains."""
+
+    def __init__(self, net: FeatureImitatingNet):
+        super().__init__()
+        self.imitators, self._net = net.imitators, [net]  # in a list: no submodule, so the classifier takes no part
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self._net[0].imitate(x)
+
+
+class _Shadow(nn.Module):
+    """Only the classifier, on true features (batch, channel, feature) repeated as often as an imitator has outputs."""
+
+    def __init__(self, net: FeatureImitatingNet):
+        super().__init__()
+        self.classifier, self._net = net.classifier, [net]
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        image = features.transpose(1, 2)[..., None].expand(-1, -1, -1, self._net[0].copies)
+        return self._net[0].classify(image)
+
+
+class _SumOverFeatures(Objective):
+    """Each imitator's own mean squared error, summed: their gradients are those of separate trainings."""
+
+    def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return (output - target).square().mean((0, 2, 3)).sum()
+
+
+class _Chosen(Batches):
+    """Rows of other batches (or of a tensor of inputs) with targets of their own."""
+
+    def __init__(
+        self, batches: Batches | None, kept: torch.Tensor, targets: torch.Tensor, inputs: torch.Tensor | None = None
+    ):
+        self.batches, self.kept, self.targets, self.inputs = batches, kept, targets, inputs
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    def take(self, parts: list[torch.Tensor]) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
+        assert self.targets is not None
+        if self.inputs is not None:
+            for p in parts:
+                p = p.to(self.inputs.device)
+                yield self.inputs[p], self.targets[p]
+            return
+        assert self.batches is not None
+        for p, (x, _) in zip(parts, self.batches.take([self.kept[p] for p in parts])):
+            yield x, self.targets[p.to(self.targets.device)]
+
+
+def feature_imitating_classifier(
+    imitation: FeatureImitation | None = None,
+    share_channels: bool = True,
+    epochs: int = 10,
+    batch_size: int = 250,
+    imitator_lr: float = 1e-3,
+    classifier_lr: float = 1e-2,
+    **options: Any,
+) -> NeuralClassifier:
+    """The whole system as one estimator: imitators, classifier, and the joint step at two learning rates (Adam).
+
+    Parameters
+    ----------
+    imitation : steps 1 and 2; None takes the published settings.
+    epochs, batch_size, imitator_lr, classifier_lr : of the joint step.
+    options : further parameters of `NeuralClassifier`, such as `validation`, `seed` or `checkpoint`.
+    """
+    imitation = FeatureImitation() if imitation is None else imitation
+    model_options = {"n_features": len(imitation.features), "share_channels": share_channels}
+    given = {
+        "model": FeatureImitatingNet,
+        "model_options": model_options | dict(options.pop("model_options", {})),
+        "pretrain": imitation,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "lr": classifier_lr,
+        "optimizer": "adam",
+        "schedule": "constant",
+        "weight_decay": 2e-4,
+        "layers": {"imitators": {"lr": imitator_lr, "weight_decay": 2e-5}},
+    }
+    return NeuralClassifier(**(given | options))

@@ -1,0 +1,286 @@
+"""What a network brings from elsewhere: layer-wise pretraining, fine-tuning, a new head, the target's own statistics.
+
+A pretrained body with a new head needs no function of its own: `NeuralClassifier(pretrained=path, layers={...})` copies
+every weight that fits and leaves the rest as initialised; `layers` freezes or slows the layers it names.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from torch import nn
+
+from myograph.errors import ConfigError, ShapeError
+from myograph.training.batches import Batches, as_source, gather
+from myograph.training.loop import Objective, Plan, Trainer
+from myograph.windows import Windows
+
+_CONV = (nn.Conv1d, nn.Conv2d)
+_TRANSPOSED = {nn.Conv1d: nn.ConvTranspose1d, nn.Conv2d: nn.ConvTranspose2d}
+_MAX_POOL = {nn.Conv1d: nn.functional.max_pool1d, nn.Conv2d: nn.functional.max_pool2d}
+
+
+# Greedy layer-wise autoencoders
+
+
+@dataclass(frozen=True)
+class LayerwiseAutoencoder:
+    """Pretraining of convolutions, one after another, each as the encoder of an autoencoder of its own input.
+
+    Encoder: the convolution, leaky ReLU, max pooling. Decoder: a transposed convolution of the same kernel whose stride
+    undoes the pooling, leaky ReLU. The input of each is what the network itself feeds that layer, the layers before
+    being frozen and dropout off. Weights stay in the network: `NeuralClassifier(pretrain=LayerwiseAutoencoder(),
+    layers={"conv1": 0})` would then freeze the first, without `layers` they are an initialisation.
+
+    Parameters
+    ----------
+    layers : names of the convolutions in the module, in order; None takes all in the order in which they run.
+    pool : samples that pooling joins (on every axis longer than that); 1 for none.
+    negative_slope : of the leaky ReLUs.
+
+    Source: Velasquez Rendon et al. 2023 (hybrid CNN-LSTM for muscle classification), whose two autoencoders these are.
+    The loss (mean squared error), Adam at 1e-3 and the number of epochs are our choice.
+    """
+
+    layers: Sequence[str] | None = None
+    epochs: int = 20
+    lr: float = 1e-3
+    batch_size: int = 256
+    pool: int = 2
+    negative_slope: float = 0.3
+
+    def __call__(self, module: nn.Module, batches: Batches, seed: int) -> dict[str, list[dict[str, Any]]]:
+        """Train the module's convolutions in place on the batches' windows; returns the history of each layer."""
+        names = list(self.layers) if self.layers is not None else convolutions(module, batches)
+        found = dict(module.named_modules())
+        if wrong := [n for n in names if not isinstance(found.get(n), _CONV)]:
+            known = ", ".join(n for n, m in found.items() if isinstance(m, _CONV)) or "none"
+            raise ConfigError(f"layers names {wrong}, which are no convolutions of this network; there are {known}")
+        if not names:
+            raise ConfigError("this network has no convolution to pretrain; leave pretrain away")
+        frozen = [p for p in module.parameters() if not p.requires_grad]
+        plan = Plan(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            optimizer="adam",
+            schedule="constant",
+            weight_decay=0.0,
+            seed=seed,
+        )
+        histories = {}
+        for name in names:
+            inputs = _Inputs(module, name, batches)
+            example = next(inputs.take([torch.arange(min(2, len(batches)))]))[0]
+            coder = _Autoencoder(found[name], example, self.pool, self.negative_slope).to(batches.device)
+            trainer = Trainer(coder, plan, _Reconstruction(), batches.device)
+            for _ in trainer.run(inputs):
+                pass
+            histories[name] = trainer.history
+        for parameter in module.parameters():
+            parameter.requires_grad_(True)
+            parameter.grad = None
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+        return histories
+
+
+def convolutions(module: nn.Module, batches: Batches) -> list[str]:
+    """Names of a module's convolutions, in the order in which one batch runs through them."""
+    order: list[str] = []
+    hooks = [
+        m.register_forward_hook(lambda *_, name=name: order.append(name))
+        for name, m in module.named_modules()
+        if isinstance(m, _CONV)
+    ]
+    x, _ = next(batches.take([torch.arange(min(2, len(batches)))]))
+    training = module.training
+    with torch.no_grad():
+        module.eval()(x)
+    module.train(training)
+    for hook in hooks:
+        hook.remove()
+    return list(dict.fromkeys(order))
+
+
+class _Stop(Exception):
+    """Raised by a hook to leave a forward pass early."""
+
+
+class _Inputs(Batches):
+    """Batches whose x and target are both what a layer of a network gets to see."""
+
+    def __init__(self, module: nn.Module, layer: str, batches: Batches):
+        self.module, self.layer, self.batches = module, dict(module.named_modules())[layer], batches
+        self.device = batches.device
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def take(self, parts: list[torch.Tensor]) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
+        for x, _ in self.batches.take(parts):
+            h = self._input_of(x)
+            yield h, h
+
+    def _input_of(self, x: torch.Tensor) -> torch.Tensor:
+        caught: list[torch.Tensor] = []
+
+        def catch(_: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
+            caught.append(args[0])
+            raise _Stop
+
+        hook = self.layer.register_forward_pre_hook(catch)
+        training = self.module.training
+        self.module.eval()
+        try:
+            with torch.no_grad():
+                self.module(x)
+        except _Stop:
+            pass
+        finally:
+            hook.remove()
+            self.module.train(training)
+        if not caught:
+            raise ConfigError(f"{self.layer} takes no part in the forward pass, so it cannot be pretrained")
+        return caught[0]
+
+
+class _Autoencoder(nn.Module):
+    def __init__(self, conv: Any, example: torch.Tensor, pool: int, negative_slope: float):
+        super().__init__()
+        kind = next(k for k in _CONV if isinstance(conv, k))
+        self.encoder, self.slope, self.max_pool = conv, negative_slope, _MAX_POOL[kind]
+        with torch.no_grad():
+            size = conv(example).shape[2:]
+        self.pool = tuple(pool if n >= pool else 1 for n in size)
+        stride, padding, extra = [], [], []
+        for n, p, before, kernel, step in zip(size, self.pool, example.shape[2:], conv.kernel_size, conv.stride):
+            s, latent = p * step, n // p
+            reached = (latent - 1) * s + kernel
+            pad = max(0, math.ceil((reached - before) / 2))
+            stride.append(s)
+            padding.append(pad)
+            extra.append(max(0, min(before - reached + 2 * pad, s - 1)))
+        self.decoder = _TRANSPOSED[kind](
+            conv.out_channels,
+            conv.in_channels,
+            conv.kernel_size,
+            stride=tuple(stride),
+            padding=tuple(padding),
+            output_padding=tuple(extra),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        latent = self.max_pool(nn.functional.leaky_relu(self.encoder(x), self.slope), self.pool)
+        return nn.functional.leaky_relu(self.decoder(latent), self.slope)
+
+
+class _Reconstruction(Objective):
+    """Mean squared error over the part that the decoder reaches: pooling drops samples that fill no pool."""
+
+    def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return nn.functional.mse_loss(output, target[tuple(slice(n) for n in output.shape)])
+
+
+# Fine-tuning
+
+
+def layerwise_lr(module: nn.Module, decay: float = 0.5, freeze: int = 0) -> dict[str, float]:
+    """`layers` for fine-tuning: the last layer at the full rate, each one before at `decay` times the next one's.
+
+    freeze : how many of the first layers do not move at all. A layer is a module with parameters of its own.
+    """
+    names = [n for n, m in module.named_modules() if n and any(True for _ in m.parameters(recurse=False))]
+    if not 0 <= freeze < len(names):
+        raise ConfigError(
+            f"freeze is between 0 and {len(names) - 1} of this network's {len(names)} layers, got {freeze}"
+        )
+    return {n: 0.0 if i < freeze else decay ** (len(names) - 1 - i) for i, n in enumerate(names)}
+
+
+def fine_tune(fitted: Any, X: Any, y: Any = None, groups: Any = None, **changes: Any) -> Any:
+    """A new estimator that starts from a fitted one's weights and is trained on other windows.
+
+    Parameters
+    ----------
+    fitted : a fitted NeuralClassifier or NeuralRegressor; it stays as it is.
+    X, y, groups : as for `fit`. Other labels than before give a new head on the old body. Normalisation is learnt anew.
+    changes : parameters that differ, such as `epochs=10, lr=1e-4, layers={"conv1": 0}` or `layers=layerwise_lr(...)`.
+    """
+    _need_network(fitted, "fine_tune")
+    state = {k: v.detach().cpu().clone() for k, v in fitted.module_.state_dict().items()}
+    tuned = clone(fitted).set_params(**{"pretrain": None, "checkpoint": None, "pretrained": state, **changes})
+    return tuned.fit(X, y, groups)
+
+
+def _need_network(fitted: Any, asker: str) -> None:
+    if hasattr(fitted, "module_"):
+        return
+    advice = "give the pipeline's last step" if hasattr(fitted, "steps") else "fit it"
+    raise ConfigError(
+        f"{asker} takes a fitted NeuralClassifier or NeuralRegressor, and this {type(fitted).__name__} is not; {advice}"
+    )
+
+
+def progressive(windows: Windows, counts: Sequence[int] | None = None) -> Iterator[tuple[int, np.ndarray]]:
+    """(k, rows) of the first k repetitions of each subject and session, for k in `counts` (by default 1, 2, … all).
+
+    For learning curves on a target: `for k, rows in progressive(target): fine_tune(source, target[rows])`.
+    """
+    table = windows.table
+    groups = table.groupby(["subject", "session"], sort=False, observed=True)["repetition"]
+    rank = groups.rank("dense").to_numpy().astype(int)
+    most = int(rank.max())
+    for k in range(1, most + 1) if counts is None else counts:
+        if not 1 <= k <= most:
+            raise ConfigError(f"counts are between 1 and the {most} repetitions that there are, got {k}")
+        yield k, np.flatnonzero(rank <= k)
+
+
+# Adapted batch norm
+
+
+def adapt_batch_norm(fitted: Any, X: Any, batch_size: int = 4096) -> Any:
+    """A copy of a fitted estimator whose batch norm statistics are those of the given unlabelled windows.
+
+    Every window given is used at once, so this is transductive where those windows are then scored; give the
+    target's calibration windows to stay causal. Source: Li et al. 2016, arXiv:1603.04779.
+
+    Raises
+    ------
+    ConfigError : the network has no batch norm, or is not fitted.
+    """
+    _need_network(fitted, "adapt_batch_norm")
+    adapted = copy.deepcopy(fitted)
+    norms = [m for m in adapted.module_.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    norms = [m for m in norms if m.track_running_stats]
+    if not norms:
+        raise ConfigError(f"model {fitted.model!r} has no batch norm, so there are no statistics to adapt")
+    source = as_source(X)
+    adapted._check_windows(source)
+    if len(source) < 2:
+        raise ShapeError("statistics need at least two windows")
+    momenta = [m.momentum for m in norms]
+    for m in norms:
+        m.reset_running_stats()
+        m.momentum = None  # a plain mean over batches
+        m.train()
+    device = adapted.normalise_.mean.device
+    # Even parts weigh the same in that mean.
+    edges = np.linspace(0, len(source), math.ceil(len(source) / batch_size) + 1).astype(int)
+    with torch.no_grad():
+        for first, last in itertools.pairwise(edges):
+            x = torch.from_numpy(gather(source, slice(first, last))).to(device)
+            adapted.module_(adapted.normalise_(x))
+    for m, momentum in zip(norms, momenta):
+        m.momentum = momentum
+    adapted.module_.eval()
+    return adapted
