@@ -1,7 +1,5 @@
 """The `simulated` data set: its shape, its tracks, and that it is as hard as recordings of people are."""
 
-import time
-
 import numpy as np
 import pytest
 
@@ -287,9 +285,6 @@ def test_single_samples_of_a_grid_are_easy_only_beside_their_neighbours():
 
 
 @pytest.mark.slow
-def test_a_ninapro_sized_subject_takes_a_few_seconds():
-    next(Simulated(**TINY).read())  # compiled
-    start = time.process_time()
+def test_a_person_of_full_size_has_the_published_duration():
     (r,) = Simulated("ninapro_db2_b").read(subjects=["1"])
     assert r.signal.shape == (12, (1 + 17 * 6 * 8) * 2000)
-    assert time.process_time() - start < 24.0  # ten of them in two minutes on two cores

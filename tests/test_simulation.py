@@ -24,6 +24,11 @@ from myograph.simulation.physics import (
 RATE_HZ = 2000.0
 STEP_S = 0.005
 LIMB = Limb(45.0, 3.0)
+# Potentials are sums in float32: a peak of 100 uV carries rounding errors of about 1e-5 uV.
+ROUNDING_UV = 1e-5
+# `one_unit` has its end plate at 0. By symmetry the differential potential right above it is zero, so electrodes are
+# placed clear of the end plate and of the tendons at 70 mm.
+AWAY_MM = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +49,13 @@ def emg(units, electrodes, effort, seconds=4.0, seed=1):
     excitation = np.full((1, int(seconds / STEP_S)), effort)
     contract(out, 0, units, electrodes, LIMB, excitation, STEP_S, RATE_HZ, np.random.default_rng(seed))
     return out
+
+
+def height(potential):
+    """Peak-to-peak amplitude in uV along the last axis; fails where it is not far above the rounding errors."""
+    heights = np.ptp(potential, axis=-1)
+    assert np.min(heights) > 1000 * ROUNDING_UV
+    return heights
 
 
 def median_frequency(signal):
@@ -146,26 +158,41 @@ def test_the_closed_form_is_near_the_exact_layered_conductor(depth_mm, fat_mm):
 
 
 def test_potentials_sum_to_zero_in_the_far_field():
-    # No net current leaves a fibre, so its potential fades faster with distance than a single charge's.
-    electrodes = Electrodes.grid(1, 1, 10.0, LIMB.radius_mm)
-    near, far = (np.ptp(potentials(one_unit(depth_mm=d), electrodes, LIMB, RATE_HZ)) for d in (6.0, 24.0))
-    assert far < near / 4
+    # No net current leaves a fibre, so its potential fades faster with distance than that of a single charge.
+    electrodes = Electrodes.grid(1, 1, 10.0, LIMB.radius_mm).moved(0.0, AWAY_MM)
+    near, far = (height(potentials(one_unit(depth_mm=d), electrodes, LIMB, RATE_HZ)[0, 0]) for d in (6.0, 24.0))
+
+    def single_charge(depth_mm):
+        z, b = np.linspace(-200, 200, 4001), np.sqrt(MUSCLE_ANISOTROPY) * depth_mm + LIMB.fat_mm
+        return np.max(1 / np.hypot(z + 5, b) - 1 / np.hypot(z - 5, b))
+
+    assert near / far > 2 * single_charge(6.0) / single_charge(24.0)
+
+
+def test_a_channel_over_the_end_plate_cancels():
+    """Both waves reach the two poles at the same time there; what is left is rounding."""
+    over, beside = (
+        np.ptp(potentials(one_unit(), Electrodes.ring(1).moved(0.0, z), LIMB, RATE_HZ)) for z in (0.0, AWAY_MM)
+    )
+    assert beside > 10
+    assert over < 1000 * ROUNDING_UV
 
 
 def test_depth_and_fat_attenuate_and_low_pass():
-    electrodes = Electrodes.ring(8)
+    electrodes = Electrodes.ring(8).moved(0.0, AWAY_MM)
     thin, thick = Limb(45.0, 1.0), Limb(45.0, 8.0)
     shallow, deep = (potentials(one_unit(d), electrodes, LIMB, RATE_HZ)[0, 0] for d in (5.0, 15.0))
     lean, fat = (potentials(one_unit(8.0, limb), electrodes, limb, RATE_HZ)[0, 0] for limb in (thin, thick))
     for strong, weak in ((shallow, deep), (lean, fat)):
-        assert np.ptp(weak) < 0.7 * np.ptp(strong)
+        assert height(weak) < 0.7 * height(strong)
         spectra = [np.abs(np.fft.rfft(p, 1024)) ** 2 for p in (strong, weak)]
         means = [np.sum(s * np.arange(len(s))) / s.sum() for s in spectra]
-        assert means[1] < means[0]
+        assert means[1] < 0.9 * means[0]
 
 
 def test_the_far_side_of_the_limb_hears_little():
-    heights = np.ptp(potentials(one_unit(), Electrodes.ring(8), LIMB, RATE_HZ)[0], axis=1)
+    electrodes = Electrodes.ring(8).moved(0.0, AWAY_MM)
+    heights = height(potentials(one_unit(), electrodes, LIMB, RATE_HZ)[0])
     assert heights.argmax() == 0
     assert heights[4] < 0.05 * heights[0]
     assert heights[1:4] == pytest.approx(heights[:4:-1], rel=1e-3)  # symmetric around the limb
@@ -206,12 +233,16 @@ def test_rms_rises_with_effort_and_the_spectrum_is_that_of_surface_emg(units):
 
 
 def test_slower_fibres_lower_the_spectrum():
-    electrodes = Electrodes.grid(1, 1, 10.0, LIMB.radius_mm)
-    fresh, tired = (
-        np.abs(np.fft.rfft(potentials(one_unit(), electrodes, LIMB, RATE_HZ, f)[0, 0], 4096)) for f in (1, 0.8)
-    )
-    centre = lambda s: np.sum(s**2 * np.arange(len(s))) / np.sum(s**2)  # noqa: E731
-    assert centre(tired) == pytest.approx(0.8 * centre(fresh), rel=0.05)
+    """The wave keeps its shape in space, so all frequencies scale with the conduction velocity."""
+    electrodes = Electrodes.grid(1, 1, 10.0, LIMB.radius_mm).moved(0.0, AWAY_MM)
+    fresh, tired = (potentials(one_unit(), electrodes, LIMB, RATE_HZ, factor)[0, 0] for factor in (1, 0.8))
+    assert min(height(fresh), height(tired)) > 10
+
+    def centre(potential):
+        power = np.abs(np.fft.rfft(potential, 4096)) ** 2
+        return np.sum(power * np.arange(len(power))) / np.sum(power)
+
+    assert centre(tired) == pytest.approx(0.8 * centre(fresh), rel=0.01)
 
 
 def test_the_same_seed_gives_the_same_samples(units):
@@ -224,6 +255,7 @@ def test_contractions_add_up_sample_by_sample(units):
     """The sum of trains against a convolution of each unit's impulses with its potential."""
     electrodes = Electrodes.ring(8)
     got = emg(units, electrodes, 0.15, 1.0, seed=5)
+    assert got.std(axis=1).min() > 0.1  # uV; the tolerance below is 1 % of it
     times, counts = discharges(units, np.full((1, 200), 0.15), STEP_S, RATE_HZ, np.random.default_rng(5))
     shapes = potentials(units[np.flatnonzero(counts)], electrodes, LIMB, RATE_HZ)
     expected = np.zeros_like(got)
