@@ -1,13 +1,21 @@
-"""Files that are never half written, JSON of plain values, and the lock of a run folder."""
+"""How the package writes: whole files or none, JSON of plain values, and the lock of a run folder.
+
+Every file and folder that the package writes comes about through `written_beside`: under a temporary name in the same
+folder, then moved to its own name. A process that is killed leaves the temporary file, which `only_run_in` removes at
+the next start.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import math
 import os
-import tempfile
+import shutil
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +24,17 @@ import numpy as np
 
 from myograph.errors import ResultsError
 
+TEMPORARY = ".writing-"
+_PID_BYTES = 20
+_LOCKED_BYTE = 1 << 20  # Windows locks bytes, not files: one behind the process number, which others shall read
+
 
 def plain(value: Any) -> Any:
-    """The same nest of values as JSON knows them: NaN and infinity become null, NumPy numbers Python's."""
+    """Nested values as JSON can hold them: NaN and infinity become None, NumPy numbers Python's, paths text.
+
+    >>> plain({"mean": np.float32(0.5), "std": float("nan"), 3: (1, 2)})
+    {'mean': 0.5, 'std': None, '3': [1, 2]}
+    """
     if isinstance(value, dict):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -32,51 +48,114 @@ def plain(value: Any) -> Any:
     return value
 
 
-def write_json(path: Path, value: Any) -> None:
-    write_atomically(path, lambda to: Path(to).write_text(json.dumps(value, indent=1, allow_nan=False)))
+def sha256(content: bytes) -> str:
+    """The SHA-256 of bytes, as 64 hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
 
 
-def write_atomically(path: Path, write: Callable[[str], Any]) -> None:
-    """Let `write(temporary path)` make a file, then move it to `path`: a failure leaves what was there before.
+@contextlib.contextmanager
+def written_beside(path: str | Path) -> Iterator[Path]:
+    """A temporary path in the same folder as `path`, for a file or a folder; it is moved to `path` at the end.
+
+    If the block raises, what it has written is removed and `path` stays as it was. A file replaces an older file; a
+    folder does not replace a folder that holds something.
 
     Raises
     ------
-    ResultsError : the folder is read-only, is no folder, or the disk is full.
+    OSError : the operating system's own error, from the block or from the move.
+
+    >>> import tempfile
+    >>> place = Path(tempfile.mkdtemp()) / "notes.txt"
+    >>> with written_beside(place) as temporary:
+    ...     _ = temporary.write_text("whole")
+    >>> place.read_text(), [p.name for p in place.parent.iterdir()]
+    ('whole', ['notes.txt'])
     """
     path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:12]}-{path.name[-60:]}")  # names have a longest length
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-        os.close(handle)
-        try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        remove(temporary)
+
+
+def write_atomically(path: str | Path, write: Callable[[Path], Any]) -> None:
+    """Let `write(temporary path)` make a file, then move it to `path`; a failure leaves what was there before.
+
+    Raises
+    ------
+    ResultsError : the folder is read-only or not a folder, or the disk is full; the message says what to do.
+    """
+    try:
+        with written_beside(path) as temporary:
             write(temporary)
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)
-            os.replace(temporary, path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
     except OSError as error:
-        raise cannot_write(path, error) from error
+        raise cannot_write(Path(path), error) from error
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file as a whole, or not at all; errors as in `write_atomically`."""
+    write_atomically(path, lambda to: to.write_bytes(content))
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a UTF-8 text file as a whole, or not at all; errors as in `write_atomically`."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write plain values (see `plain`) as JSON; errors as in `write_atomically`."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False))
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder and what it holds, where there is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def remove_temporary(folder: Path, older_than_s: float = 0.0) -> None:
+    """Remove what killed processes left half written in a folder or in a folder directly inside it.
+
+    older_than_s : leave what was changed within so many seconds: another process may be writing it now. 0 is for a
+        folder that is locked.
+    """
+    for pattern in (f"{TEMPORARY}*", f"*/{TEMPORARY}*"):
+        for left in list(folder.glob(pattern)):
+            with contextlib.suppress(OSError):  # it is only tidying
+                if time.time() - left.stat().st_mtime >= older_than_s:
+                    remove(left)
 
 
 def cannot_write(path: Path, error: OSError) -> ResultsError:
+    """The error for a file that could not be written, with the advice that fits its cause."""
+    elsewhere = "choose another folder with --out"
     why = {
-        errno.ENOSPC: "the disk is full; free some space, then start the same command again: finished folds are kept",
-        errno.EDQUOT: "the disk quota is used up; free some space, then start the same command again",
-        errno.EROFS: "the file system is read-only; choose another folder with --out",
-        errno.EACCES: "permission is denied; choose another folder with --out, or change its permissions",
-        errno.EPERM: "permission is denied; choose another folder with --out, or change its permissions",
-        errno.ENOTDIR: "part of that path is a file, not a folder; choose another folder with --out",
-        errno.EEXIST: "part of that path is a file, not a folder; choose another folder with --out",
+        errno.ENOSPC: "the disk is full; free some space, then repeat the command: finished folds are kept",
+        errno.EDQUOT: "the disk quota is used up; free some space, then repeat the command",
+        errno.EROFS: f"the file system is read-only; {elsewhere}",
+        errno.EACCES: f"permission is denied; {elsewhere}, or change its permissions",
+        errno.EPERM: f"permission is denied; {elsewhere}, or change its permissions",
+        errno.ENOTDIR: f"part of that path is a file, not a folder; {elsewhere}",
+        errno.EEXIST: f"part of that path is a file, not a folder; {elsewhere}",
     }.get(error.errno or 0, f"{error.strerror or error}")
     return ResultsError(f"cannot write {path}: {why}")
 
 
 @contextlib.contextmanager
 def only_run_in(folder: Path, identity: str) -> Iterator[None]:
-    """Hold a folder for one run: another run's results in it, or another process at work in it, is an error."""
+    """Hold a folder for one run, and remove the temporary files of runs that were killed in it.
+
+    The operating system releases the lock when the process dies, so a stale lock cannot remain.
+
+    Raises
+    ------
+    ResultsError : the folder holds another run's results, another process is at work in it, or it cannot be written.
+    """
     mark = folder / "identity"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -85,35 +164,57 @@ def only_run_in(folder: Path, identity: str) -> Iterator[None]:
         raise cannot_write(folder, error) from error
     try:
         if not _hold(handle):
-            holder = os.read(handle, 20).decode("ascii", "replace").strip() or "?"
+            holder = os.read(handle, _PID_BYTES).decode("ascii", "replace").strip() or "?"
             raise ResultsError(
                 f"process {holder} is running in {folder} right now; wait for it, or choose another folder with --out"
             )
         with contextlib.suppress(OSError):  # only for the message above
             os.ftruncate(handle, 0)
             os.write(handle, str(os.getpid()).encode())
-        if mark.is_file() and mark.read_text().strip() != identity:
-            # Of a hash its beginning is enough, words are needed whole.
-            other, this = (t if " " in t else t[:12] for t in (mark.read_text().strip(), identity))
+        there = read_identity(folder)
+        if there is not None and there != identity:
+            # The beginning of a hash is enough; words are needed in full.
+            other, this = (text if " " in text else text[:12] for text in (there, identity))
             raise ResultsError(
-                f"{folder} holds another run (identity {other!r}, this one is {this!r}); choose another folder with --out, "
-                "or delete that one"
+                f"{folder} holds another run (identity {other!r}, this one is {this!r}); choose another folder with "
+                "--out, or delete that one"
             )
-        write_atomically(mark, lambda path: Path(path).write_text(identity + "\n"))
+        remove_temporary(folder)
+        write_text(mark, identity + "\n")
         yield
     finally:
-        os.close(handle)  # lets go of it; the file stays, for another process may have it open already
+        os.close(handle)  # releases the lock; the file stays, because another process may have opened it already
+
+
+def read_identity(folder: Path) -> str | None:
+    """The identity of the run that a folder belongs to; None where it has none."""
+    try:
+        return (folder / "identity").read_bytes().decode("utf-8", "replace").strip()
+    except OSError:
+        return None
 
 
 def _hold(handle: int) -> bool:
-    """Lock an open file until it is closed; False where another has it. The system lets go of a killed process's locks,
-    so none is ever left behind, whatever number the next process gets."""
+    """Lock an open file until it is closed or the process dies; False where another process has locked it."""
     try:
         import fcntl
-    except ImportError:  # Windows
-        return True
+    except ImportError:
+        return _hold_on_windows(handle)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)  # some network file systems have no locks
+    return True
+
+
+def _hold_on_windows(handle: int) -> bool:
+    import msvcrt
+
+    os.lseek(handle, _LOCKED_BYTE, os.SEEK_SET)
+    try:
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]  # exists on Windows alone
+    except OSError:
+        return False
+    finally:
+        os.lseek(handle, 0, os.SEEK_SET)
     return True

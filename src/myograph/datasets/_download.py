@@ -9,13 +9,13 @@ import os
 import shutil
 import stat
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
+from myograph._common.files import remove_temporary, written_beside
 from myograph.errors import DataError, DownloadError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ATTEMPTS = 3
 TIMEOUT_S = 60.0
 CHUNK = 1 << 20
+A_DAY_S = 86_400.0  # a temporary folder this old was left by a process that was killed
 PIECE = 1 << 14  # what an interruption loses at most
 TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 ARCHIVES = (".zip", *TAR_ENDINGS)
@@ -248,37 +249,27 @@ def _remembered_hash(archive: Path, root: Path) -> str:
         if kept == identity:
             return digest
     digest = sha256(archive)
-    write_whole(note, json.dumps({**identity, "sha256": digest}))
+    with written_beside(note) as temporary:
+        temporary.write_text(json.dumps({**identity, "sha256": digest}))
     return digest
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file beside its place and move it there, so that nobody ever reads half of it."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-    os.replace(temporary, path)
-
-
 def _unpack_whole(archive: Path, place: Path) -> None:
-    temporary = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=place.parent))
+    remove_temporary(place.parent, older_than_s=A_DAY_S)
     try:
-        for inner in unpack(archive, temporary):
-            if inner.name.endswith(ARCHIVES):  # some publishers pack each subject, then all of them
-                unpack(inner, inner.parent / inner.name.split(".")[0])
-                inner.unlink()
-        try:
-            os.replace(temporary, place)
-        except OSError:
-            if not place.is_dir():  # another process that was faster has put the same files there
-                raise
+        with written_beside(place) as temporary:
+            temporary.mkdir()
+            for inner in unpack(archive, temporary):
+                if inner.name.endswith(ARCHIVES):  # some publishers pack each subject, then all of them
+                    unpack(inner, inner.parent / inner.name.split(".")[0])
+                    inner.unlink()
     except OSError as error:
+        if place.is_dir():  # another process that was faster has put the same files there
+            return
         raise DataError(
             f"{archive} cannot be unpacked into {place.parent}: {error}; free some space there or set MYOGRAPH_CACHE "
             "to another folder"
         ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def unpack(archive: Path, folder: Path) -> list[Path]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import tempfile
 import warnings
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
@@ -14,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from myograph.datasets._download import ARCHIVES, unpack_once
+from myograph._common.files import remove_temporary, written_beside
+from myograph.datasets._download import A_DAY_S, ARCHIVES, unpack_once
 from myograph.errors import DataError
 from myograph.recording import Layout, Recording
 
@@ -102,40 +101,35 @@ def _write(place: Path, recordings: list[Recording], what: str) -> None:
     if not recordings:
         raise DataError(f"{what}: its files hold no recording; run `check` on the data set")
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=place.parent))
-    except OSError as error:
-        raise DataError(
-            f"cannot write the decoded copy to {place.parent}: {error}; set MYOGRAPH_CACHE to a writable folder"
-        ) from error
-    try:
-        rows = []
-        for i, recording in enumerate(recordings):
-            np.save(temporary / f"{i}.signal.npy", recording.signal)
-            np.save(temporary / f"{i}.tracks.npy", np.stack([recording.label, recording.repetition]))
-            plain = {f.name: getattr(recording, f.name) for f in fields(recording)}
-            for key in ("signal", "label", "repetition"):
-                del plain[key]
-            plain["layout"] = None if recording.layout is None else asdict(recording.layout)
-            rows.append({**plain, "content_hash": recording.content_hash})
-        (temporary / INDEX).write_text(json.dumps(rows, indent=1))
+        remove_temporary(place.parent, older_than_s=A_DAY_S)
         if place.exists() and _open(place) is None:
             shutil.rmtree(place, ignore_errors=True)
-        try:
-            os.replace(temporary, place)
-        except OSError:
-            if not place.exists():
-                raise
+        with written_beside(place) as temporary:
+            _fill(temporary, recordings)
         for old in place.parent.glob(f"{place.name.split('-')[0]}-*"):
             if old != place:  # of the same subject's files as they were before
                 shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
+        if place.exists():  # another process was first
+            return
         raise DataError(
-            f"{what}: the decoded copy cannot be written to {place.parent}: {error}; free some space there or set "
-            "MYOGRAPH_CACHE to another folder"
+            f"{what}: the decoded copy cannot be written to {place.parent}: {error}; free some space there, "
+            "or set MYOGRAPH_CACHE to a writable folder"
         ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _fill(folder: Path, recordings: list[Recording]) -> None:
+    folder.mkdir()
+    rows = []
+    for i, recording in enumerate(recordings):
+        np.save(folder / f"{i}.signal.npy", recording.signal)
+        np.save(folder / f"{i}.tracks.npy", np.stack([recording.label, recording.repetition]))
+        plain = {f.name: getattr(recording, f.name) for f in fields(recording)}
+        for key in ("signal", "label", "repetition"):
+            del plain[key]
+        plain["layout"] = None if recording.layout is None else asdict(recording.layout)
+        rows.append({**plain, "content_hash": recording.content_hash})
+    (folder / INDEX).write_text(json.dumps(rows, indent=1))
 
 
 def _open(place: Path) -> list[Recording] | None:
