@@ -19,6 +19,20 @@ def test_repetitions_count_the_runs_of_each_label_by_hand():
     assert _recording(label=np.array([0, 0, 1, 1, 0, 0])).repetition.tolist() == [1, 1, 1, 1, 2, 2]
 
 
+def test_a_recording_without_labels_has_minus_one_everywhere():
+    r = _recording(label=None)
+    assert r.label.tolist() == [-1] * 6
+    assert r.label_names == ()
+
+
+def test_breaks_part_a_recording_into_stretches_and_belong_to_its_hash():
+    r = _recording(breaks=(2, 5))
+    assert r.stretches() == [(0, 2), (2, 5), (5, 6)]
+    assert _recording().stretches() == [(0, 6)]
+    assert len({r.content_hash, _recording().content_hash, _recording(breaks=(2,)).content_hash}) == 3
+    assert r.samples_hash == _recording().samples_hash
+
+
 def test_a_transposed_signal_is_told():
     with pytest.raises(ShapeError, match=r"is the signal \(time, channel\)\? Pass signal\.T"):
         _recording(signal=np.zeros((6, 2)))
@@ -32,6 +46,9 @@ def test_a_transposed_signal_is_told():
         ({"label": np.full(6, 3), "label_names": ("a", "b")}, ShapeError, "use -1 where there is no label"),
         ({"label_names": ("a", "a")}, ShapeError, "repeat a name"),
         ({"repetition": np.ones(5, int)}, ShapeError, r"both are \(time,\)"),
+        ({"breaks": (0, 3)}, ShapeError, r"increasing sample indices from 1 to 5, got \(0, 3\)"),
+        ({"breaks": (3, 3)}, ShapeError, "increasing"),
+        ({"breaks": (6,)}, ShapeError, "increasing"),
         ({"rate_hz": 0}, SignalError, "positive number of samples a second"),
         ({"unit": "mV"}, SignalError, "use 'adc' for an unknown scale"),
         ({"layout": Layout.ring(3)}, ShapeError, "places 3 channels, the signal has 2"),

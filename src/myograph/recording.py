@@ -78,13 +78,15 @@ class Recording:
     signal : (channel, time) float32 or float64, in `unit`; integers are taken as float32. Kept as a read-only
         view, so a memory-mapped file stays on disk.
     rate_hz : samples a second.
-    label : (time,) index into `label_names`, -1 where unlabelled.
+    label : (time,) index into `label_names`, -1 where unlabelled; None if there are no labels at all.
     repetition : (time,) number of the repetition; None numbers the contiguous runs of each label from 1.
     subject, session : names; sorting is by order of appearance, never by spelling.
     unit : "uV", "adc" where the scale is unknown, or "normalised".
     label_names : name of each label index.
     layout : where the electrodes sit, if known.
     name : what to call it in messages; by default subject and session.
+    breaks : sample indices, increasing, at which recording began again: the first sample of every file after the
+        first, or the first sample after a gap. No window spans a break, and filters start afresh there.
 
     Raises
     ------
@@ -102,6 +104,7 @@ class Recording:
     label_names: tuple[str, ...] = ()
     layout: Layout | None = None
     name: str = field(default="")
+    breaks: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         put = lambda key, value: object.__setattr__(self, key, value)  # noqa: E731
@@ -117,7 +120,7 @@ class Recording:
             if signal.dtype.kind not in "iufb":
                 raise SignalError(f"{self.name}: signal holds numbers, got dtype {signal.dtype}")
             signal = signal.astype(np.float32)
-        label = np.asarray(self.label)
+        label = np.full(signal.shape[1], -1, np.int32) if self.label is None else np.asarray(self.label)
         if label.shape != signal.shape[1:]:
             hint = "; is the signal (time, channel)? Pass signal.T" if label.shape == signal.shape[:1] else ""
             raise ShapeError(f"{self.name}: signal (channel, time) is {signal.shape} but label is {label.shape}{hint}")
@@ -155,6 +158,11 @@ class Recording:
             raise ShapeError(
                 f"{self.name}: the layout places {len(self.layout)} channels, the signal has {len(signal)}"
             )
+        breaks = tuple(int(b) for b in self.breaks)
+        if breaks and any(b <= a for a, b in zip((0, *breaks), (*breaks, signal.shape[1]))):
+            raise ShapeError(
+                f"{self.name}: breaks are increasing sample indices from 1 to {signal.shape[1] - 1}, got {breaks[:8]}"
+            )
         check_finite(signal, self.name)
         frozen = signal.view()
         frozen.flags.writeable = False
@@ -163,6 +171,7 @@ class Recording:
         put("label", label)
         put("repetition", repetition.astype(np.int32, copy=False))
         put("label_names", names)
+        put("breaks", breaks)
 
     @property
     def n_channels(self) -> int:
@@ -178,8 +187,9 @@ class Recording:
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 of samples, labels, repetitions and rate: what makes two recordings the same data."""
-        digest = hashlib.sha256(f"{self.signal.shape}{self.signal.dtype}{self.rate_hz}".encode())
+        """SHA-256 of samples, labels, repetitions, rate and breaks: what makes two recordings the same data."""
+        breaks = f"{self.breaks}" if self.breaks else ""
+        digest = hashlib.sha256(f"{self.signal.shape}{self.signal.dtype}{self.rate_hz}{breaks}".encode())
         for array in (self.signal, self.label, self.repetition):
             digest.update(np.ascontiguousarray(array))
         return digest.hexdigest()
@@ -190,6 +200,14 @@ class Recording:
         digest = hashlib.sha256(f"{self.signal.shape}{self.signal.dtype}".encode())
         digest.update(np.ascontiguousarray(self.signal))
         return digest.hexdigest()
+
+    def stretches(self) -> list[tuple[int, int]]:
+        """(start, stop) of each stretch without a break, in samples.
+
+        >>> Recording(np.zeros((1, 5)), 100.0, None, "anna", breaks=(2,)).stretches()
+        [(0, 2), (2, 5)]
+        """
+        return list(zip((0, *self.breaks), (*self.breaks, self.n_samples)))
 
     def with_signal(self, signal: np.ndarray, **changes: Any) -> Recording:
         """The same recording with other samples (a filter's output), and other fields as given."""
