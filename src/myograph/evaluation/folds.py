@@ -1,0 +1,262 @@
+"""Fit and predict, fold by fold: in parallel, kept as they finish, and without a method ever seeing a test label."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, clone
+from sklearn.pipeline import Pipeline
+
+from myograph._common.files import sha256, write_bytes, write_json
+from myograph.errors import ConfigError
+from myograph.evaluation.tables import ONE_FOLD, from_parquet, to_parquet
+from myograph.protocols import Fold
+from myograph.recording import Recording
+from myograph.windows import Windows
+
+CHECKSUMS = "checksums.json"
+
+
+class KeptFolds:
+    """The finished folds of one run: one Parquet file per fold, and one file with their checksums.
+
+    Parameters
+    ----------
+    folder : the run's folder; files are kept in its subfolder `folds`.
+    identity : of the run: checksums that another run wrote are not believed.
+    resume : use what is there; False makes every fold again.
+    """
+
+    def __init__(self, folder: Path, identity: str, resume: bool = True):
+        self.folder, self.identity = folder / "folds", identity
+        self.sha256_of: dict[str, str] = self._read_checksums() if resume else {}
+
+    def _read_checksums(self) -> dict[str, str]:
+        try:
+            found = json.loads((self.folder / CHECKSUMS).read_bytes())
+            return dict(found["sha256_of"]) if found["identity"] == self.identity else {}
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return {}  # without checksums every fold is made again
+
+    def get(self, i: int, fold: Fold) -> pd.DataFrame | None:
+        """What `put` was given for the i-th fold; None where nothing is kept, or where it is damaged."""
+        try:
+            content = self._file(i).read_bytes()
+            if self.sha256_of.get(self._file(i).name) != sha256(content):
+                return None
+            table = from_parquet(content, ONE_FOLD)
+        except (OSError, ValueError):
+            return None
+        same = np.array_equal(table["row"].to_numpy(), fold.test) and (table["fold"] == fold.name).all()
+        return table if same else None
+
+    def put(self, i: int, table: pd.DataFrame) -> None:
+        """Keep the i-th fold.
+
+        Raises
+        ------
+        ResultsError : it cannot be written.
+        """
+        content = to_parquet(table)
+        write_bytes(self._file(i), content)
+        self.sha256_of[self._file(i).name] = sha256(content)
+        write_json(self.folder / CHECKSUMS, {"identity": self.identity, "sha256_of": self.sha256_of})
+
+    def _file(self, i: int) -> Path:
+        return self.folder / f"{i:04d}.parquet"
+
+
+def run_folds(
+    estimator: BaseEstimator,
+    windows: Windows,
+    folds: Sequence[Fold],
+    sequential: bool,
+    kept: KeptFolds | None,
+    jobs: int,
+    say: Callable[[str, int, int], Any],
+) -> list[pd.DataFrame]:
+    """One table of predictions per fold, in the folds' order; folds that are kept are not run again.
+
+    Parameters
+    ----------
+    sequential : neighbouring folds that share their train rows are steps of one stream, see `streams`.
+    jobs : processes at work at once; -1 is one per core.
+    """
+    parts: dict[int, pd.DataFrame] = {}
+    if kept is not None:
+        parts = {i: part for i, fold in enumerate(folds) if (part := kept.get(i, fold)) is not None}
+    todo = [group for group in streams(folds, sequential) if any(i not in parts for i in group)]
+    say("folds", len(parts), len(folds))
+    jobs = min(os.cpu_count() or 1 if jobs < 0 else max(jobs, 1), max(len(todo), 1))
+    work = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")(
+        joblib.delayed(_one_stream)(group, estimator, windows, [folds[i] for i in group]) for group in todo
+    )
+    for group, tables in work:
+        for i, part in zip(group, tables):
+            if kept is not None:
+                kept.put(i, part)
+            parts[i] = part
+        say("folds", len(parts), len(folds))
+    return [parts[i] for i in range(len(folds))]
+
+
+def streams(folds: Sequence[Fold], sequential: bool) -> list[list[int]]:
+    """Positions of the folds that are fitted once: each alone, or neighbours that share their train rows.
+
+    >>> rows = np.arange(3)
+    >>> streams([Fold("a", rows, rows), Fold("b", rows, rows)], sequential=True)
+    [[0, 1]]
+    """
+    groups: list[list[int]] = []
+    for i, fold in enumerate(folds):
+        if sequential and groups and np.array_equal(folds[groups[-1][0]].train, fold.train):
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return groups
+
+
+def _one_stream(
+    group: list[int], estimator: BaseEstimator, windows: Windows, folds: list[Fold]
+) -> tuple[list[int], list[pd.DataFrame]]:
+    return group, predict_stream(estimator, windows, folds)
+
+
+def predict_stream(estimator: BaseEstimator, windows: Windows, folds: Sequence[Fold]) -> list[pd.DataFrame]:
+    """Fit on the train rows that these folds share, then predict each fold's test rows in turn.
+
+    Between folds an estimator with `adapt` learns from the windows just scored. Everything that it is given after `fit`
+    is without labels, and in `fit` the recordings are labelled inside the train rows alone.
+
+    Returns one table per fold, with one row per test window.
+    """
+    started = time.perf_counter()
+    train = labelled_in(windows, folds[0].train)
+    y = train.y
+    if len(np.unique(y)) < 2:
+        raise ConfigError(
+            f"{folds[0].name}: the train windows have one label ({y[0]}), and a classifier needs two or more"
+        )
+    model: Any = clone(estimator).fit(train, y)
+    unlabelled, truth = windows.without_labels(), windows.y
+    tables = []
+    for i, fold in enumerate(folds):
+        test = unlabelled[fold.test]
+        predicted, confidence = predictions_of(model, test)
+        table = test.table[["recording", "start", "stop", "subject", "session", "repetition"]].copy()
+        table[["subject", "session"]] = table[["subject", "session"]].astype(str)
+        table.insert(0, "fold", fold.name)
+        table.insert(1, "row", fold.test)
+        table["y_true"], table["y_pred"], table["confidence"] = truth[fold.test], predicted, confidence
+        if i + 1 < len(folds) and hasattr(model, "adapt"):
+            model.adapt(test)
+        table["seconds"] = time.perf_counter() - started
+        started = time.perf_counter()
+        tables.append(table)
+    return tables
+
+
+def labelled_in(windows: Windows, rows: np.ndarray) -> Windows:
+    """These rows with their labels; of their recordings, every sample outside these rows is unlabelled (-1)."""
+    table = windows.table.iloc[rows]
+    of, start, stop = (table[name].to_numpy() for name in ("recording", "start", "stop"))
+    recordings: list[Recording] = []
+    for i, (known, bare) in enumerate(zip(windows.recordings, windows.without_labels().recordings)):
+        mine = of == i
+        if mine.any():
+            bare = copy.copy(bare)
+            n = known.n_samples + 1
+            begun = np.bincount(start[mine], minlength=n)[:n] - np.bincount(stop[mine], minlength=n)[:n]
+            object.__setattr__(bare, "label", np.where(np.cumsum(begun)[:-1] > 0, known.label, np.int32(-1)))
+        bare.__dict__.pop("content_hash", None)  # of other labels
+        recordings.append(bare)
+    return Windows(recordings, windows.table)[rows]
+
+
+def predictions_of(model: Any, test: Any) -> tuple[np.ndarray, np.ndarray]:
+    """(window,) labels as `predict` gives them, and the probability of each, NaN where the model has none.
+
+    Raises
+    ------
+    ConfigError : `predict` does not give one label per window.
+    """
+    n = len(test)
+    while isinstance(model, Pipeline) and len(model) > 1:  # features are made once for both
+        # By hand: a pipeline of steps that learn nothing is refused by its own `transform` as not fitted.
+        for _, step in model.steps[:-1]:
+            test = test if step is None or step == "passthrough" else step.transform(test)
+        model = model[-1]
+    predicted, confidence = _answers(model, test)
+    if predicted.shape != (n,):
+        raise ConfigError(
+            f"{type(model).__name__}.predict gave an array of shape {predicted.shape} for {n} windows; it must give one "
+            "label per window"
+        )
+    return predicted.astype(str), confidence
+
+
+def _answers(model: Any, test: Any) -> tuple[np.ndarray, np.ndarray]:
+    if not hasattr(model, "predict_proba"):
+        predicted = np.asarray(model.predict(test))
+        return predicted, np.full(len(predicted), np.nan)
+    proba, classes = np.asarray(model.predict_proba(test)), np.asarray(model.classes_)
+    best = proba.argmax(axis=1)
+    # Networks and soft votes predict the most probable class; others, such as a tuned threshold, need not.
+    if hasattr(model, "module_") or getattr(model, "voting", None) == "soft":
+        return classes[best], proba.max(axis=1)
+    predicted = np.asarray(model.predict(test))
+    if predicted.shape != best.shape:
+        return predicted, np.full(len(proba), np.nan)
+    of_predicted = np.where(predicted[:, None] == classes, proba, -1.0).max(axis=1)
+    return predicted, np.where(of_predicted < 0, np.nan, of_predicted)
+
+
+def fitted_before(estimator: Any) -> list[str]:
+    """The parts of an estimator that were fitted before this run: what they are, and on what, as far as is known.
+
+    These are what `clone` leaves fitted (scikit-learn's `FrozenEstimator`), a network's `pretrained` weights, and
+    torch modules with weights of their own. A class of the user's that reads weights by itself cannot be seen.
+
+    >>> from sklearn.frozen import FrozenEstimator
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> fitted_before(LogisticRegression())
+    []
+    >>> fitted_before(FrozenEstimator(LogisticRegression().fit([[0], [1]], [0, 1])))
+    ['LogisticRegression: fitted before this run, on unknown data']
+    """
+    found: list[str] = []
+    _collect_fitted(clone(estimator), found, set())
+    return list(dict.fromkeys(found))
+
+
+def _collect_fitted(part: Any, found: list[str], seen: set[int]) -> None:
+    if id(part) in seen:
+        return
+    seen.add(id(part))
+    if isinstance(part, (list, tuple, dict)):
+        for inner in part.values() if isinstance(part, dict) else part:
+            _collect_fitted(inner, found, seen)
+        return
+    name = type(part).__name__
+    if hasattr(part, "state_dict") and hasattr(part, "parameters"):
+        found.append(f"{name}: a network with weights of its own, fitted on unknown data if at all")
+    if not hasattr(part, "get_params") or isinstance(part, type):
+        return
+    parameters = part.get_params(deep=False)
+    weights = parameters.pop("pretrained", None)
+    if weights is not None:
+        where = f"the file {weights}" if isinstance(weights, (str, os.PathLike)) else "the weights given"
+        found.append(f"{name}: begins with {where}, fitted before this run on unknown data")
+    if hasattr(part, "fit") and any(k.endswith("_") and k[0] != "_" and v is not None for k, v in vars(part).items()):
+        found.append(f"{name}: fitted before this run, on unknown data")
+    for inner in parameters.values():
+        _collect_fitted(inner, found, seen)

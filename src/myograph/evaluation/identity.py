@@ -1,0 +1,250 @@
+"""What decides a run, as plain values: parameters, arrays, fitted state, and the code of the user's own functions.
+
+A run resumes only where its recipe's description is the same. Code that is installed (myograph, scikit-learn, …) is
+described by its name: its version is recorded in the run. The user's own code has no version, so it is described by
+what it does: bytecode with its constants and nested functions, default values, closures, and the global names that it
+uses, followed through the user's modules. Comments, line numbers and names of local variables make no difference;
+another version of Python may compile to other bytecode, and then a run does not resume.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import sys
+import sysconfig
+import types
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+# What a class carries besides its own code: where it stands, and what others derive from the code.
+_NOT_CODE = {
+    "__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__firstlineno__", "__static_attributes__",
+    "__annotations__", "__annotate__", "__annotate_func__", "__annotations_cache__", "__dataclass_fields__",
+    "__dataclass_params__", "__match_args__", "__abstractmethods__", "_abc_impl", "__parameters__", "__orig_bases__",
+    "__slots__",
+}  # fmt: skip
+
+
+def describe(value: Any) -> Any:
+    """A value of a recipe as JSON: a dataclass or estimator becomes its type and its parameters, an array a hash, and
+    a function or class of the user's own its name and a hash of its code.
+
+    >>> from myograph import WithinSubject
+    >>> describe(WithinSubject((2, 5)))
+    {'type': 'WithinSubject', 'test_repetitions': [2, 5], 'train_repetitions': None}
+    """
+    return Description().of(value)
+
+
+class Description:
+    """Describes values, and collects in `unknown` what it could not describe: where it stands and what it is."""
+
+    def __init__(self) -> None:
+        self.unknown: list[str] = []
+        self._path: list[str] = []
+        self._open: set[int] = set()  # values that are being described, so that a circle ends
+        self._code_of: dict[int, tuple[Any, str]] = {}
+
+    def of(self, value: Any, name: str = "") -> Any:
+        """The description; `name` says which part of the whole the value is, for the messages in `unknown`."""
+        if value is None or isinstance(value, (str, int, float, bool)):
+            return str(value) if is_own(type(value)) else value
+        if id(value) in self._open:
+            return f"the {type(value).__name__} that this is part of"
+        self._open.add(id(value))
+        self._path.append(name)
+        try:
+            return self._of(value)
+        finally:
+            self._path.pop()
+            self._open.discard(id(value))
+
+    def _of(self, value: Any) -> Any:
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            fields = {f.name: self._parameter(f.name, getattr(value, f.name)) for f in dataclasses.fields(value)}
+            return {"type": type(value).__name__, **fields, **self._beyond_parameters(value)}
+        if hasattr(value, "get_params") and not isinstance(value, type):
+            parameters = {k: self._parameter(k, v) for k, v in value.get_params(deep=False).items()}
+            return {"type": type(value).__name__, **parameters, **self._beyond_parameters(value)}
+        if isinstance(value, Mapping):
+            return {str(k): self.of(v, str(k)) for k, v in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.of(v, str(i)) for i, v in enumerate(value)]
+        if isinstance(value, (set, frozenset)):  # their order changes from process to process
+            return sorted((self.of(v) for v in value), key=lambda v: json.dumps(v, sort_keys=True, default=str))
+        if hasattr(value, "state_dict") and not isinstance(value, type):  # a torch module
+            return {
+                "type": type(value).__name__,
+                "text": str(value),
+                "state": self.of(value.state_dict()),
+                **self._own(value),
+            }
+        if hasattr(value, "__array__") and not isinstance(value, type):
+            return _describe_array(np.asarray(value.detach().cpu() if hasattr(value, "detach") else value))
+        if isinstance(value, functools.partial):
+            return {"type": "partial", **{k: self.of(getattr(value, k), k) for k in ("func", "args", "keywords")}}
+        if isinstance(value, types.MethodType):
+            return {"type": "method", "of": self.of(value.__self__), "function": self.of(value.__func__)}
+        if isinstance(value, types.ModuleType):
+            return value.__name__
+        if callable(value) and hasattr(value, "__qualname__"):
+            name = f"{value.__module__}.{value.__qualname__}"
+            return f"{name} {self.code(value)}" if is_own(value) or "<" in name else name
+        return self._of_object(value)
+
+    def _parameter(self, name: str, value: Any) -> Any:
+        if name == "pretrained" and isinstance(value, (str, os.PathLike)) and Path(value).is_file():
+            return {"file": str(value), "sha256": hashlib.sha256(Path(value).read_bytes()).hexdigest()}
+        return self.of(value, name)
+
+    def _beyond_parameters(self, value: Any) -> dict[str, Any]:
+        """The code of the user's own type, and what was fitted before: scikit-learn ends its names with "_"."""
+        fitted = {k: self.of(v, k) for k, v in getattr(value, "__dict__", {}).items() if is_fitted_name(k)}
+        return {**({"fitted": fitted} if fitted and hasattr(value, "get_params") else {}), **self._own(value)}
+
+    def _own(self, value: Any) -> dict[str, Any]:
+        return {"code": self.code(type(value))} if is_own(type(value)) else {}
+
+    def _of_object(self, value: Any) -> Any:
+        """Any other object: by its attributes, by its text, or by what a copy of it would be made from."""
+        # The default text shows an address in memory, which is another one in each process.
+        if is_own(type(value)) or type(value).__repr__ is object.__repr__:
+            if hasattr(value, "__dict__") and not hasattr(type(value), "__slots__"):
+                return {"type": type(value).__name__, **self.of(vars(value)), **self._own(value)}
+        elif " at 0x" not in (text := str(value)):
+            return text
+        try:
+            made = value.__reduce_ex__(4)
+        except Exception:  # an object's own code, or an extension's, may raise anything here
+            return self._say_unknown(value)
+        parts = (
+            [list(part) if isinstance(part, Iterator) else part for part in made] if isinstance(made, tuple) else made
+        )
+        return {"type": type(value).__name__, "made from": self.of(parts), **self._own(value)}
+
+    def _say_unknown(self, value: Any) -> str:
+        where = ".".join(filter(None, self._path)) or "it"
+        self.unknown.append(f"{where} ({type(value).__name__})")
+        return f"unknown {type(value).__name__}"
+
+    def code(self, thing: Any) -> str:
+        """A hash of what a function or class of the user's own does, with everything of the user's that it uses."""
+        while not hasattr(thing, "__code__") and not isinstance(thing, type):
+            wrapped = getattr(thing, "__wrapped__", None) or getattr(thing, "py_func", None)  # cached, or compiled
+            if wrapped is None:
+                return self._say_unknown(thing)
+            thing = wrapped
+        if id(thing) not in self._code_of:
+            # Functions that call each other: whoever is asked for again before it is finished is known by its name.
+            self._code_of[id(thing)] = (thing, thing.__qualname__)
+            parts = self._class(thing) if isinstance(thing, type) else self._function(thing)
+            text = json.dumps(parts, sort_keys=True, default=str)
+            self._code_of[id(thing)] = (thing, hashlib.sha256(text.encode()).hexdigest()[:16])
+        return self._code_of[id(thing)][1]
+
+    def _function(self, function: Any) -> Any:
+        closure = {}
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
+            with contextlib.suppress(ValueError):  # a cell that was never filled
+                closure[name] = self.of(cell.cell_contents, name)
+        used = sorted(set(_names(function.__code__)))
+        known = function.__globals__
+        outside = {name: self._used(known[name], name, used) for name in used if name in known}
+        return {
+            "code": _bytecode(function.__code__),
+            "defaults": self.of([function.__defaults__, function.__kwdefaults__], function.__qualname__),
+            "closure": closure,
+            "globals": outside if is_own(function) else {},
+        }
+
+    def _used(self, value: Any, name: str, attributes: list[str]) -> Any:
+        """A global name that a function uses; of a module of the user's own, the names that may be taken from it."""
+        if isinstance(value, types.ModuleType):
+            inside = {k: self.of(vars(value)[k], f"{name}.{k}") for k in attributes if k in vars(value)}
+            return {"module": value.__name__, **(inside if _is_own_module(value.__name__) else {})}
+        return self.of(value, name)
+
+    def _class(self, cls: type) -> Any:
+        own = [c for c in cls.__mro__ if is_own(c)]
+        return [
+            {c.__qualname__: {k: self._member(k, v) for k, v in vars(c).items() if k not in _NOT_CODE}} for c in own
+        ]
+
+    def _member(self, name: str, value: Any) -> Any:
+        if isinstance(value, (staticmethod, classmethod)):
+            return [type(value).__name__, self.of(value.__func__, name)]
+        if isinstance(value, property):
+            return [self.of(part, name) for part in (value.fget, value.fset, value.fdel)]
+        if isinstance(value, functools.cached_property):
+            return self.of(value.func, name)
+        if isinstance(value, (types.MemberDescriptorType, types.GetSetDescriptorType)):
+            return type(value).__name__
+        if isinstance(value, types.FunctionType):  # whatever module a decorator gave it, it is the class's own
+            return self.code(value)
+        return self.of(value, name)
+
+
+def is_fitted_name(name: str) -> bool:
+    """Is this how scikit-learn names what `fit` found? It ends with an underscore and does not begin with one."""
+    return name.endswith("_") and not name.startswith("_")
+
+
+def is_own(thing: Any) -> bool:
+    """Is a function or class the user's own, neither myograph's nor of an installed package or the standard library?"""
+    return _is_own_module(getattr(thing, "__module__", None) or "builtins")
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_own_module(name: str) -> bool:
+    top = name.partition(".")[0]
+    if top in ("myograph", *sys.builtin_module_names) or top in sys.stdlib_module_names - {"__main__"}:
+        return False
+    file = getattr(sys.modules.get(name) or sys.modules.get(top), "__file__", None)
+    if top == "__main__" or file is None:
+        return True
+    path = Path(file).resolve()
+    roots = {sysconfig.get_path(key) for key in ("purelib", "platlib")}
+    installed = {"site-packages", "dist-packages"} & set(path.parts)
+    return not installed and not any(root and path.is_relative_to(Path(root).resolve()) for root in roots)
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names(constant)
+
+
+def _bytecode(code: types.CodeType) -> Any:
+    return [
+        code.co_code.hex(),
+        getattr(code, "co_exceptiontable", b"").hex(),
+        [code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags],
+        list(code.co_names),
+        [_constant(c) for c in code.co_consts],
+    ]
+
+
+def _constant(value: Any) -> Any:
+    if isinstance(value, types.CodeType):
+        return _bytecode(value)
+    if isinstance(value, tuple):
+        return [_constant(v) for v in value]
+    if isinstance(value, frozenset):
+        return ["frozenset", *sorted(map(repr, value))]
+    return f"{type(value).__name__} {value!r}"
+
+
+def _describe_array(array: np.ndarray) -> Any:
+    if array.size <= 32 and array.dtype.kind in "iufbU":
+        return array.tolist()
+    content = np.ascontiguousarray(array).tobytes() if array.dtype.kind != "O" else repr(array.tolist()).encode()
+    return f"{array.dtype} {array.shape} {hashlib.sha256(content).hexdigest()}"
