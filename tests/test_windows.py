@@ -17,9 +17,8 @@ from sklearn.model_selection import cross_validate
 from conftest import make_recording
 from myograph import Recording, Windowing, Windows, WithinSubject
 from myograph.errors import ShapeError, WindowError
-from myograph.features.transformer import Features
 from myograph.protocols import KFoldRepetitions
-from myograph.windows import EachChannel
+from myograph.windows import COLUMNS, EachChannel
 
 
 def _labelled(label, repetition=None, rate_hz=1000.0, **more):
@@ -124,53 +123,105 @@ def names_of_two_people():
     return Windows.cut(recordings, Windowing(100, 30))
 
 
-@pytest.mark.parametrize("rows", [slice(3, None, 4), [5, 0, 7, 7], [-1, 2], "mask"])
-def test_windows_are_the_same_before_and_after_their_table_was_asked_for(rows):
-    before, after = names_of_two_people(), names_of_two_people()
-    pd.testing.assert_frame_equal(before._frame(), after.table)
-    rows = np.arange(len(before)) % 3 == 1 if isinstance(rows, str) else rows
-    some, same = before[rows], after[rows]
-    assert before._table is None  # or this test would compare one way with itself
-    assert after._columns is None
-    for name in ("y", "groups"):
-        np.testing.assert_array_equal(getattr(some, name), getattr(same, name))
-    assert repr(some) == repr(same)
-    np.testing.assert_array_equal(some.batch(), same.batch())
-    for make in (
-        lambda w: w.where(subject="b", session=(1, 2)),
-        lambda w: w.split_channels(),
-        lambda w: w.without_labels(),
-        lambda w: Windows.concatenate([w, w[:1]]),
-        lambda w: w[[]],
-    ):
-        pd.testing.assert_frame_equal(make(some).table, make(same).table)
+@pytest.mark.parametrize("rows", [slice(3, None, 4), [5, 0, 7, 7], [-1, 2], "mask", []])
+def test_rows_taken_from_windows_equal_rows_taken_from_their_table(rows):
+    windows = names_of_two_people()
+    rows = np.arange(len(windows)) % 3 == 1 if isinstance(rows, str) else rows
+    some, table = windows[rows], windows.table.iloc[rows].reset_index(drop=True)
+    pd.testing.assert_frame_equal(some.table, table)
+    for name in COLUMNS:
+        assert some.column(name).tolist() == table[name].tolist()
+    assert (some.y.tolist(), some.groups.tolist()) == (table["label"].tolist(), table["subject"].tolist())
+    wanted = (table["subject"] == "b") & table["session"].isin(["1", "2"])
+    pd.testing.assert_frame_equal(
+        some.where(subject="b", session=(1, 2)).table, table[wanted.to_numpy()].reset_index(drop=True)
+    )
+    pd.testing.assert_frame_equal(Windows(windows.recordings, table).table, some.table)
 
 
-def test_a_cache_finds_windows_whether_their_table_was_asked_for_or_not():
+def test_equal_windows_are_one_entry_of_a_cache():
     windows, same = names_of_two_people(), names_of_two_people()
     before = joblib.hash(windows)
     assert joblib.hash(same) == before
     _ = windows.table
     assert joblib.hash(windows) == before
+    assert joblib.hash(pickle.loads(pickle.dumps(windows))) == before
     assert joblib.hash(windows[1:]) != before
-    for rows in (
-        slice(2, 9),
-        slice(0, None, 3),
-        [5, 0, 7, 7],
-        np.arange(len(same)) % 3 == 1,
-        np.arange(len(same))[::-1],
-    ):
-        assert joblib.hash(windows[rows]) == joblib.hash(same[rows])
-    assert joblib.hash(windows[2:9]) == joblib.hash(same[list(range(2, 9))])
+    assert joblib.hash(windows.with_columns(repetition=1)) != before
+    assert joblib.hash(windows[2:9]) == joblib.hash(windows[list(range(2, 9))]) == joblib.hash(same[2:9])
+    assert joblib.hash(windows[::-1]) == joblib.hash(windows[np.arange(len(same))[::-1]])
 
 
-def test_another_table_may_be_set():
+def test_windows_do_not_change():
+    windows, wanted = names_of_two_people(), names_of_two_people()
+    table = windows.table
+    table[["start", "stop"]] += 1
+    table["label"] = table["label"].cat.rename_categories(lambda name: name + "!")
+    given = wanted.table
+    made = Windows(windows.recordings, given)
+    given.loc[0, "start"] = 7
+    for name in ("start", "recording", "channel"):
+        with pytest.raises(ValueError, match="read-only"):
+            windows.column(name)[0] = 5
+        with pytest.raises(ValueError, match="read-only"):
+            windows[[3, 1]].column(name)[0] = 5
+    windows.column("label")[0] = "x"  # names are a new array each time
+    for name in ("table", "recordings", "y", "anything"):
+        with pytest.raises(AttributeError, match=rf"use windows\.with_columns\({name}="):
+            setattr(windows, name, table)
+    for same in (windows, made, pickle.loads(pickle.dumps(windows)), copy.copy(windows), copy.deepcopy(windows)):
+        pd.testing.assert_frame_equal(same.table, wanted.table)
+        with pytest.raises(ValueError, match="read-only"):
+            same.column("stop")[0] = 5
+
+
+def test_columns_are_replaced_in_new_windows():
     windows = names_of_two_people()
-    windows.table = windows.table.iloc[::-1].reset_index(drop=True)
-    np.testing.assert_array_equal(windows.batch()[::-1], names_of_two_people().batch())
-    with pytest.raises(ShapeError, match="lacks the columns"):
-        windows.table = windows.table.drop(columns="stop")
-    assert len(windows) == len(names_of_two_people())
+    windows = windows[windows.column("stop") < 3600]
+    changed = windows.with_columns(
+        start=windows.column("start") + 1, stop=windows.column("stop") + 1, label=windows.column("subject"), session="9"
+    )
+    np.testing.assert_array_equal(changed[2:].batch()[:, :, :-1], windows[2:].batch()[:, :, 1:])
+    assert changed.y.tolist() == windows.groups.tolist()
+    assert set(changed.column("session")) == {"9"}
+    pd.testing.assert_frame_equal(changed.table[["subject", "position"]], windows.table[["subject", "position"]])
+    assert changed.recordings is windows.recordings
+
+
+@pytest.mark.parametrize(
+    ("columns", "error", "message"),
+    [
+        ({"sujet": "1"}, WindowError, "no column 'sujet'; choose from recording, start"),
+        ({"recording": 3}, WindowError, "recordings 3 to 3, but there are 3"),
+        ({"recording": -1}, WindowError, "recordings -1 to -1, but there are 3"),
+        ({"start": -1}, WindowError, "starts run from -1 to -1"),
+        ({"start": 10, "stop": 10}, WindowError, "or contain none"),
+        ({"stop": 3601}, WindowError, "outside subject b, session 2's 3600 samples"),
+        ({"channel": 4}, WindowError, "channel 4 of subject b, session 2, which has 4 channels"),
+        ({"channel": -2}, WindowError, "channel -2"),
+        ({"channel": 2**16 + 1}, WindowError, "that fits int16"),
+        ({"start": 0.5}, WindowError, "start must hold one whole number per window.* got float64"),
+        ({"repetition": "one"}, WindowError, "repetition must hold one whole number"),
+        ({"position": np.zeros((2, 2), int)}, WindowError, r"got int64 of shape \(2, 2\)"),
+        ({"repetition": [1, 2]}, ShapeError, "one entry per window, got lengths .*'repetition': 2"),
+        ({"label": [None]}, WindowError, "label has no name in row 0"),
+        ({"subject": pd.Categorical(["a", None])}, WindowError, "subject has no name in row 1"),
+    ],
+)
+def test_columns_are_checked_when_windows_are_made(columns, error, message):
+    with pytest.raises(error, match=message):
+        names_of_two_people().with_columns(**columns)
+
+
+def test_a_window_may_end_with_the_recording_and_no_later():
+    recording = _labelled([0] * 10)
+    windows = Windows.cut(recording, Windowing(4, 3))
+    assert windows.table["stop"].tolist() == [4, 7, 10]
+    np.testing.assert_array_equal(windows[2], recording.signal[:, 6:10])
+    with pytest.raises(WindowError, match="outside"):
+        windows.with_columns(stop=windows.column("stop") + 1)
+    with pytest.raises(ShapeError, match=r"lacks the columns \['stop'\]"):
+        Windows([recording], windows.table.drop(columns="stop"))
 
 
 class Columns:
@@ -186,11 +237,13 @@ class Columns:
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"start": [0, 5, 10], "stop": [10]}, "one entry a window"),
-        ({"start": [0, 5, 10], "stop": [10, 15, 20], "label": [0, 0]}, "one entry a window"),
-        ({"start": [[0, 5, 10]], "stop": [[10, 15, 20]]}, "one entry a window"),
+        ({"start": [0, 5, 10], "stop": [10]}, "one entry per window"),
+        ({"start": [0, 5, 10], "stop": [10, 15, 20], "label": [0, 0]}, "one entry per window"),
+        ({"start": [[0, 5, 10]], "stop": [[10, 15, 20]]}, "one entry per window"),
         ({"start": [0, 5, 10], "stop": [10, 15, 20], "channel": [0, 4, 1]}, "channel 4 of .* has 4 channels"),
         ({"start": [0, 5, 10], "stop": [10, 15, 99999]}, "outside"),
+        ({"start": [0, 5, 10], "stop": [10, 15, 20], "label": [0, -1, 2]}, "labels -1 to 2 .* has 3 label names"),
+        ({"start": [0, 5, 10], "stop": [10, 15, 20], "label": [0, 1, 3]}, "labels 0 to 3"),
     ],
 )
 def test_what_a_cutter_gives_is_checked(columns, message):
@@ -201,24 +254,9 @@ def test_what_a_cutter_gives_is_checked(columns, message):
 
 
 @pytest.mark.parametrize("rows", [[99999], -99999, np.zeros((2, 2), int)])
-def test_rows_that_are_not_there_are_refused_before_and_after_the_table_was_asked_for(rows):
-    windows = names_of_two_people()
-    for _ in range(2):
-        with pytest.raises(IndexError):
-            windows[rows]
-        _ = windows.table
-
-
-def test_what_is_done_to_a_table_in_place_holds_for_its_windows_alone():
-    windows = names_of_two_people()
-    some, wanted = windows[10:20], windows.batch([29, 0])
-    windows.table[["recording", "start", "stop"]] = windows.table[["recording", "start", "stop"]].to_numpy()[::-1]
-    np.testing.assert_array_equal(windows.batch([len(windows) - 30, len(windows) - 1]), wanted)
-    np.testing.assert_array_equal(Features("MAV").transform(windows), Features("MAV").transform(windows.batch()))
-    part, first = some[2:], some.table["start"].iloc[2]
-    some.table.loc[2, "start"] += 1
-    assert part.table["start"].iloc[0] == first  # taken out before
-    np.testing.assert_array_equal(some[2], names_of_two_people()[12][:, 1:])
+def test_rows_that_do_not_exist_are_refused(rows):
+    with pytest.raises(IndexError):
+        names_of_two_people()[rows]
 
 
 def test_channels_apart_stay_in_one_interval():
@@ -239,7 +277,7 @@ def test_each_channel_is_a_row_and_a_protocol_keeps_a_window_whole():
     for train, test in KFoldRepetitions().split(apart):
         sides = [set(map(tuple, apart.table.iloc[rows][["start", "stop"]].to_numpy())) for rows in (train, test)]
         assert not sides[0] & sides[1]
-    with pytest.raises(WindowError, match="every is 1"):
+    with pytest.raises(WindowError, match="every must be 1"):
         EachChannel(Windowing(), every=0)
 
 
@@ -313,6 +351,8 @@ def test_no_recordings_and_unknown_columns_are_told():
     windows = Windows.cut(make_recording(np.random.default_rng(0)))
     with pytest.raises(WindowError, match="no column 'sujet'"):
         windows.where(sujet="1")
+    with pytest.raises(WindowError, match="repetition holds numbers, so 'one' selects nothing"):
+        windows.where(repetition="one")
     with pytest.raises(IndexError, match="mask over"):
         windows[np.ones(3, bool)]
 

@@ -369,7 +369,7 @@ def _as_tuples(protocol: Any, kind: type, *fields: str) -> None:
 
 
 def _whole(value: Any, least: int) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= least
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and int(value) >= least
 
 
 def _inventory(table: pd.DataFrame) -> str:

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from myograph._common.runs import run_starts as run_starts
+from myograph._common.runs import runs_per_label
 from myograph.errors import ShapeError, SignalError
 
 Unit = Literal["uV", "adc", "normalised"]
@@ -191,14 +193,14 @@ class Recording:
         breaks = f"{self.breaks}" if self.breaks else ""
         digest = hashlib.sha256(f"{self.signal.shape}{self.signal.dtype}{self.rate_hz}{breaks}".encode())
         for array in (self.signal, self.label, self.repetition):
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
     @cached_property
     def samples_hash(self) -> str:
         """SHA-256 of the samples alone, however they are labelled."""
         digest = hashlib.sha256(f"{self.signal.shape}{self.signal.dtype}".encode())
-        digest.update(np.ascontiguousarray(self.signal))
+        digest.update(np.ascontiguousarray(self.signal).data)
         return digest.hexdigest()
 
     def stretches(self) -> list[tuple[int, int]]:
@@ -254,25 +256,3 @@ def as_chunk(chunk: Any, n_channels: int) -> np.ndarray:
         chunk = chunk.astype(np.float32)
     check_finite(chunk, "chunk")
     return chunk
-
-
-def run_starts(*tracks: np.ndarray) -> np.ndarray:
-    """Start index of each run over which every track stays constant; tracks are (time,)."""
-    if not len(tracks[0]):
-        return np.zeros(0, np.intp)
-    change = np.zeros(len(tracks[0]) - 1, bool)
-    for track in tracks:
-        change |= track[1:] != track[:-1]
-    return np.concatenate([[0], np.flatnonzero(change) + 1])
-
-
-def runs_per_label(label: np.ndarray) -> np.ndarray:
-    """(time,) repetition numbers where a data set has none: the n-th contiguous run of a label is its repetition n."""
-    starts = run_starts(label)
-    repetition = np.zeros(len(label), np.int32)
-    seen: dict[int, int] = {}
-    for start, stop in zip(starts, np.append(starts[1:], len(label))):
-        value = int(label[start])
-        seen[value] = seen.get(value, 0) + 1
-        repetition[start:stop] = seen[value]
-    return repetition

@@ -1,44 +1,54 @@
-"""`Windowing` says how recordings are cut; `Windows` is the result: a table of rows and references, never copies."""
+"""`Windowing` says how recordings are cut into windows; `Windows` is the result: one row per window, no sample copied."""
 
 from __future__ import annotations
 
 import copy
-import threading
-from collections.abc import Iterable, Iterator, Sequence
+import typing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NoReturn, cast, overload
 
 import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
+from myograph._common.columns import COLUMNS, NAMES, check_rows, cut, distinct, frozen, joined, names, numbers
+from myograph._common.runs import count_within_runs, majority, run_numbers, starts_within_runs
 from myograph.errors import ShapeError, WindowError
-from myograph.recording import Recording, run_starts
-
-COLUMNS = ("recording", "start", "stop", "label", "subject", "session", "repetition", "position", "channel")
+from myograph.recording import Recording
 
 
-class Cutter(Protocol):
+class Cutter(typing.Protocol):
     """Anything that says which sample intervals of a recording are windows: `Windowing`, `Bursts`, or your own."""
 
     def intervals(self, recording: Recording) -> dict[str, np.ndarray]:
-        """Columns `start`, `stop` (samples), `label` (index), `repetition` and `position`, one entry a window; and
-        `channel` where a window is one channel alone."""
+        """Columns `start`, `stop` (samples), `label` (index into `recording.label_names`), `repetition` and
+        `position`, with one entry per window; and `channel` where each window is a single channel."""
         ...
 
 
 @dataclass(frozen=True)
 class Windowing:
-    """Fixed-length windows at a fixed step.
+    """Windows of fixed length at a fixed step.
 
     Parameters
     ----------
-    length_ms, step_ms : duration of a window, and from one window's start to the next; rounded to samples.
-    label_rule : "pure" starts a new row of windows in each stretch of one label and one repetition, so no window
-        straddles a boundary; "majority" runs one row of windows over the whole recording and gives each the label
-        and the repetition that most of its samples have (ties go to the later one).
-    future_ms : the label is that of the sample this long after the window's end. It stays within the window's
-        contiguous stretch of one repetition: windows too close to its end are left out.
+    length_ms, step_ms : duration of a window, and time from the start of one window to the start of the next;
+        both are rounded to samples.
+    label_rule : "pure" starts a new row of windows in each stretch of one label and one repetition, so that no window
+        straddles a boundary; "majority" runs one row of windows over the whole recording and gives each window the
+        label and the repetition that most of its samples have (of equally many, the one that occurs later).
+    future_ms : the label is that of the sample this long after the window's last sample. Windows whose target lies
+        outside the window's contiguous stretch of one repetition are left out.
+
+    Raises
+    ------
+    WindowError : a duration that is not positive, or an unknown label rule.
+
+    Examples
+    --------
+    >>> Windowing(length_ms=200, step_ms=50).samples(rate_hz=1000)
+    (200, 50, 0)
     """
 
     length_ms: float = 200.0
@@ -49,14 +59,14 @@ class Windowing:
     def __post_init__(self) -> None:
         for name in ("length_ms", "step_ms"):
             if not getattr(self, name) > 0:
-                raise WindowError(f"{name} is a positive duration in milliseconds, got {getattr(self, name)}")
-        if self.future_ms < 0:
-            raise WindowError(f"future_ms is zero or more, got {self.future_ms}")
+                raise WindowError(f"{name} must be a positive duration in milliseconds, got {getattr(self, name)}")
+        if not self.future_ms >= 0:
+            raise WindowError(f"future_ms must be 0 (the window's own label) or more, got {self.future_ms}")
         if self.label_rule not in ("pure", "majority"):
-            raise WindowError(f"label_rule is 'pure' or 'majority', got {self.label_rule!r}")
+            raise WindowError(f"label_rule must be 'pure' or 'majority', got {self.label_rule!r}")
 
     def samples(self, rate_hz: float) -> tuple[int, int, int]:
-        """(length, step, future) in samples at a rate."""
+        """(length, step, future) in samples at a sampling rate."""
         length, step, future = (round(ms * rate_hz / 1000) for ms in (self.length_ms, self.step_ms, self.future_ms))
         if length < 1 or step < 1:
             raise WindowError(
@@ -66,6 +76,12 @@ class Windowing:
         return length, step, future
 
     def intervals(self, recording: Recording) -> dict[str, np.ndarray]:
+        """The windows of one recording, as columns with one entry per window.
+
+        Raises
+        ------
+        WindowError : the recording is shorter than one window.
+        """
         length, step, future = self.samples(recording.rate_hz)
         n, label, repetition = recording.n_samples, recording.label, recording.repetition
         if n < length:
@@ -74,45 +90,38 @@ class Windowing:
                 f"({self.length_ms:g} ms); shorten length_ms or leave the recording out"
             )
         if self.label_rule == "pure":
-            runs = run_starts(label, repetition)
-            runs_stop = np.append(runs[1:], n)
-            counts = np.maximum((runs_stop - runs - length) // step + 1, 0)
-            of_run = np.repeat(np.arange(len(runs)), counts)
-            first = np.concatenate([[0], np.cumsum(counts)[:-1]])
-            start = runs[of_run] + (np.arange(counts.sum()) - first[of_run]) * step
+            start = starts_within_runs(length, step, label, repetition)
             label_of, repetition_of = label[start], repetition[start]
         else:
             start = np.arange(0, n - length + 1, step)
-            label_of = _majority(label, start, length)
-            repetition_of = _majority(repetition, start, length)
-        keep = label_of >= 0
+            label_of, repetition_of = (majority(track, start, length) for track in (label, repetition))
+        keep = np.ones(len(start), bool)
         if future:
-            # The contiguous stretch of one repetition holds both the window's last sample and its target.
-            stretch = np.zeros(n, np.int32)
-            stretch[run_starts(repetition)[1:]] = 1
-            stretch = np.cumsum(stretch, dtype=np.int32)
-            target = start + length - 1 + future
-            inside = target < n
-            target = np.minimum(target, n - 1)
-            same = inside & (stretch[target] == stretch[start]) & (stretch[start + length - 1] == stretch[start])
+            # First sample, last sample and target must lie in one contiguous stretch of one repetition.
+            stretch, last = run_numbers(repetition), start + length - 1
+            target = np.minimum(last + future, n - 1)
+            keep = (last + future < n) & (stretch[target] == stretch[start]) & (stretch[last] == stretch[start])
             label_of = label[target]
-            keep = same & (label_of >= 0)
+        keep &= label_of >= 0
         start, label_of, repetition_of = start[keep], label_of[keep], repetition_of[keep]
         return {
             "start": start,
             "stop": start + length,
             "label": label_of,
             "repetition": repetition_of,
-            "position": _count_within_runs(label_of, repetition_of),
+            "position": count_within_runs(label_of, repetition_of),
         }
 
 
 @dataclass(frozen=True)
 class EachChannel:
-    """A windowing whose windows are cut into their channels: each channel of each window of `windowing` is a row of
-    shape (1, time). Rows of one window share its samples' interval, so no honest protocol parts them.
+    """Each channel of each window of another windowing becomes a row of its own, of shape (1, time). The rows of one
+    window cover the same samples, so no honest protocol separates them.
 
-    every : takes each so-manyth channel.
+    Parameters
+    ----------
+    windowing : what cuts the windows.
+    every : keep every n-th channel; 1 keeps all.
     """
 
     windowing: Cutter
@@ -120,7 +129,7 @@ class EachChannel:
 
     def __post_init__(self) -> None:
         if self.every < 1:
-            raise WindowError(f"every is 1 (all channels) or more, got {self.every}")
+            raise WindowError(f"every must be 1 (all channels) or more, got {self.every}")
 
     def intervals(self, recording: Recording) -> dict[str, np.ndarray]:
         channels = np.arange(0, recording.n_channels, self.every)
@@ -129,112 +138,136 @@ class EachChannel:
         return {k: np.repeat(v, len(channels)) for k, v in found.items()} | {"channel": np.tile(channels, n)}
 
 
-def _majority(track: np.ndarray, start: np.ndarray, length: int) -> np.ndarray:
-    """The value most samples of each window hold; only windows that straddle a change are counted one by one."""
-    value = track[start].copy()
-    changes = np.concatenate([[0], np.cumsum(track[1:] != track[:-1])])
-    for i in np.flatnonzero(changes[start + length - 1] != changes[start]):
-        window = track[start[i] : start[i] + length][::-1]
-        values, first, counts = np.unique(window, return_index=True, return_counts=True)
-        best = counts == counts.max()
-        value[i] = values[best][np.argmin(first[best])]
-    return value
-
-
-def _count_within_runs(*tracks: np.ndarray) -> np.ndarray:
-    """0, 1, 2, … within each run over which every track stays constant."""
-    n = len(tracks[0])
-    starts = run_starts(*tracks)
-    return (np.arange(n) - np.repeat(starts, np.diff(np.append(starts, n)))).astype(np.int32)
-
-
-@dataclass(frozen=True)
-class _Names:
-    """A column of names by their index; it becomes a `pandas.Categorical`, which takes a hundred times as long to make,
-    when somebody asks for the table."""
-
-    codes: np.ndarray
-    names: list[str]
-
-    def __getitem__(self, rows: Any) -> _Names:
-        return _Names(self.codes[rows], self.names)
-
-    def categorical(self) -> pd.Categorical:
-        return pd.Categorical.from_codes(self.codes, self.names)
-
-
-_Columns = dict[str, Any]  # arrays of numbers, and _Names for label, subject and session
-_HANDING_OUT = threading.Lock()
-
-
 class Windows:
-    """The lazy X: a table with one row a window, and the recordings its rows point into.
+    """The lazy X: one row per window, and the recordings that the rows point into. Windows never change: to change a
+    column, make new ones with `with_columns`.
 
     Indexing never copies samples: `w[rows]` is another Windows, `w[3]` one window as a (channel, time) view,
-    `w.batch(rows)` gathers a (window, channel, time) array, `numpy.asarray(w)` all of it.
-    scikit-learn takes it as X: `cross_validate(estimator, windows, windows.y, cv=protocol)`.
+    `w.batch(rows)` gathers a (window, channel, time) array, and `numpy.asarray(w)` gathers all of it.
+    scikit-learn accepts it as X: `cross_validate(estimator, windows, windows.y, cv=protocol)`.
+
+    Parameters
+    ----------
+    recordings : the recordings that the rows point into.
+    table : pandas DataFrame (or mapping of columns) with one row per window and the columns recording (index into
+        `recordings`), start and stop (samples), label, subject and session (names), repetition, position (count within
+        its run of one label and repetition) and channel (-1, or the single channel that the row is, see
+        `split_channels`). It is copied; further columns are ignored.
 
     Attributes
     ----------
     recordings : tuple of `Recording`.
-    table : pandas DataFrame with columns recording (index into `recordings`), start and stop (samples), label,
-        subject and session (categories in order of appearance), repetition, position (count within its run of one
-        label and repetition) and channel (-1, or the one channel that the row is, see `split_channels`). What is
-        changed in it in place holds for these windows.
+    table : the columns as a new DataFrame each time, so changing it changes nothing here. Label, subject and session
+        are categories in order of appearance.
+
+    Raises
+    ------
+    ShapeError : a column is missing, or columns differ in length.
+    WindowError : a row names a recording, samples or a channel that do not exist, or a column holds other values.
+
+    Examples
+    --------
+    >>> signal, label = np.arange(8000.0).reshape(4, 2000), np.repeat([0, 1], 1000)
+    >>> recording = Recording(signal, rate_hz=1000, label=label, subject="1", label_names=("rest", "fist"))
+    >>> windows = Windows.cut(recording, Windowing(length_ms=200, step_ms=100))
+    >>> windows
+    <Windows: 18 of 1 recordings, 1 subjects, 2 labels>
+    >>> windows.where(label="fist").batch([0, 1]).shape
+    (2, 4, 200)
+    >>> windows.table[["start", "stop", "label"]].head(2)
+       start  stop label
+    0      0   200  rest
+    1    100   300  rest
     """
 
-    def __init__(self, recordings: Sequence[Recording], table: pd.DataFrame | _Columns):
+    __slots__ = ("_columns", "_names", "recordings")
+    recordings: tuple[Recording, ...]
+    _columns: dict[str, np.ndarray]  # label, subject and session as codes
+    _names: dict[str, tuple[str, ...]]  # the name of each code
+
+    def __init__(self, recordings: Sequence[Recording], table: pd.DataFrame | Mapping[str, Any]):
         missing = [c for c in COLUMNS if c not in table]
         if missing:
             raise ShapeError(f"the table of Windows lacks the columns {missing}; make Windows with Windows.cut(...)")
-        self.recordings = tuple(recordings)
-        # One of the two is None; whoever reads them takes `_columns` first, and once, for `table` sets it last.
-        self._columns, self._table = (table, None) if isinstance(table, dict) else (None, table)
+        columns, known = {}, {}
+        for name in COLUMNS:
+            if name in NAMES:
+                columns[name], known[name] = names(name, table[name])
+            else:
+                columns[name] = numbers(name, table[name])
+        check_rows(columns, recordings)
+        self._set(tuple(recordings), columns, known)
+
+    def _set(
+        self, recordings: tuple[Recording, ...], columns: dict[str, np.ndarray], known: dict[str, tuple[str, ...]]
+    ) -> None:
+        for name, value in (("recordings", recordings), ("_columns", columns), ("_names", known)):
+            object.__setattr__(self, name, value)
+
+    def _with(
+        self,
+        columns: dict[str, np.ndarray],
+        recordings: tuple[Recording, ...] | None = None,
+        known: dict[str, tuple[str, ...]] | None = None,
+    ) -> Windows:
+        """These windows with columns that need no check."""
+        made = object.__new__(Windows)
+        made._set(
+            self.recordings if recordings is None else recordings, {**self._columns, **columns}, known or self._names
+        )
+        return made
+
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        raise AttributeError(f"Windows do not change, so {name} cannot be set; use windows.with_columns({name}=...)")
 
     def __getstate__(self) -> dict[str, Any]:
-        # The same bytes whether somebody asked for the table or not, and however rows were taken: caches go by them.
-        table = self._frame()
-        copied = pd.DataFrame({name: table[name].array.copy() for name in table}, index=table.index, copy=True)
-        return {"recordings": self.recordings, "table": copied}
+        # Contiguous copies, so that equal windows have equal bytes however their rows were taken: caches rely on it.
+        columns = {name: column.copy() for name, column in self._columns.items()}
+        return {"recordings": self.recordings, "columns": columns, "known": self._names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        Windows.__init__(self, **state)
+        self._set(**{**state, "columns": {name: frozen(column) for name, column in state["columns"].items()}})
+
+    def _given(self, name: str) -> Any:
+        column = self._columns[name]
+        return pd.Categorical.from_codes(cast(Any, column), list(self._names[name])) if name in NAMES else column
 
     @property
     def table(self) -> pd.DataFrame:
-        # Whoever holds the table may change it in place, so from here on it alone is what the windows are.
-        if self._columns is not None:
-            with _HANDING_OUT:
-                if self._columns is not None:
-                    self._table = self._frame()
-                    self._columns = None
-        assert self._table is not None
-        return self._table
+        return pd.DataFrame({name: self._given(name) for name in COLUMNS}, copy=True)
 
-    @table.setter
-    def table(self, table: pd.DataFrame) -> None:
-        Windows.__init__(self, self.recordings, table)
+    def column(self, name: str) -> np.ndarray:
+        """(window,) one column of the table as a read-only array, or label, subject and session as names.
 
-    def _frame(self) -> pd.DataFrame:
-        """The table for our own reading, which leaves the columns what the windows are."""
-        columns = self._columns
-        if columns is None:
-            assert self._table is not None
-            return self._table
-        return pd.DataFrame({k: v.categorical() if isinstance(v, _Names) else v for k, v in columns.items()}, copy=True)
+        Raises
+        ------
+        WindowError : no such column.
+        """
+        if name not in COLUMNS:
+            raise WindowError(f"Windows have no column {name!r}; choose from {', '.join(COLUMNS)}")
+        column = self._columns[name]
+        return np.asarray(self._names[name], dtype=str)[column] if name in NAMES else column
 
-    def _series(self, name: str) -> pd.Series:
-        """One column of the table, for our own reading."""
-        columns = self._columns
-        if columns is None:
-            return self._frame()[name]
-        values = columns[name]
-        return pd.Series(values.categorical() if isinstance(values, _Names) else values)
+    def with_columns(self, **columns: Any) -> Windows:
+        """The same windows with other columns: each value is one per row, or one for all rows.
 
-    def _column(self, name: str) -> np.ndarray:
-        """A column of numbers, not to be written to."""
-        columns = self._columns
-        return self._frame()[name].to_numpy() if columns is None else columns[name]
+        Raises
+        ------
+        ShapeError, WindowError : as for `Windows` itself, or no column has that name.
+
+        Examples
+        --------
+        >>> recording = Recording(np.zeros((2, 620)), rate_hz=1000, label=np.zeros(620, int), subject="1")
+        >>> windows = Windows.cut(recording)
+        >>> later = windows.with_columns(start=windows.column("start") + 10, stop=windows.column("stop") + 10)
+        >>> later.column("start")[:2]
+        array([10, 60])
+        """
+        unknown = [name for name in columns if name not in COLUMNS]
+        if unknown:
+            raise WindowError(f"Windows have no column {unknown[0]!r}; choose from {', '.join(COLUMNS)}")
+        spread = {name: np.repeat(value, len(self)) if np.isscalar(value) else value for name, value in columns.items()}
+        return Windows(self.recordings, {name: spread.get(name, self._given(name)) for name in COLUMNS})
 
     @classmethod
     def cut(cls, recordings: Recording | Iterable[Recording], windowing: Cutter | None = None) -> Windows:
@@ -247,70 +280,50 @@ class Windows:
 
         Raises
         ------
-        WindowError : no recording, a recording shorter than a window, not one labelled window in all of them, or a
-            windowing whose columns differ in length or name samples or channels that are not there.
+        WindowError : there is no recording, a recording is shorter than a window, no labelled window is found in any
+            of them, or the windowing's columns differ in length or name samples or channels that do not exist.
         """
         recordings = (recordings,) if isinstance(recordings, Recording) else tuple(recordings)
         windowing = Windowing() if windowing is None else windowing
         if not recordings:
-            raise WindowError("there are no recordings to cut; does the selection of subjects leave any?")
+            raise WindowError("there are no recordings to cut; check that the selection of subjects leaves any")
         if not hasattr(windowing, "intervals"):
-            raise WindowError(f"windowing is Windowing(length_ms=..., step_ms=...), Bursts or alike, got {windowing!r}")
-        parts = [_within(r, windowing.intervals(r), windowing) for r in recordings]
-        counts = [len(p["start"]) for p in parts]
-        if not sum(counts):
             raise WindowError(
-                f"{windowing} finds no window in {len(recordings)} recordings: every labelled stretch is shorter "
-                "than a window, or nothing is labelled"
+                f"windowing must be Windowing(length_ms=..., step_ms=...), Bursts or an object with "
+                f"intervals(recording), got {windowing!r}"
             )
-        names = list(dict.fromkeys(n for r in recordings for n in r.label_names))
-        code_of = {name: code for code, name in enumerate(names)}
-        labels = [np.array([code_of[n] for n in r.label_names])[p["label"]] for r, p in zip(recordings, parts)]
-        column = lambda key, dtype: np.concatenate([p[key] for p in parts]).astype(dtype, copy=False)  # noqa: E731
-        channel = [p.get("channel", np.full(n, -1)) for p, n in zip(parts, counts)]
-        columns: _Columns = {
-            "recording": np.repeat(np.arange(len(recordings), dtype=np.int32), counts),
-            "start": column("start", np.int64),
-            "stop": column("stop", np.int64),
-            "label": _Names(np.concatenate(labels), names),
-            "subject": _spread([r.subject for r in recordings], counts),
-            "session": _spread([r.session for r in recordings], counts),
-            "repetition": column("repetition", np.int32),
-            "position": column("position", np.int32),
-            "channel": np.concatenate(channel).astype(np.int16),
-        }
-        return cls(recordings, columns)
+        return cls(recordings, cut(recordings, windowing))
 
     @classmethod
     def concatenate(cls, parts: Sequence[Windows]) -> Windows:
-        """Rows of several Windows one after another; a recording that several share is kept once."""
+        """The rows of several Windows, one after another; a recording that several of them share is kept once.
+
+        Raises
+        ------
+        WindowError : there are no parts.
+        """
         if not parts:
-            raise WindowError("there are no Windows to concatenate")
-        index: dict[int, int] = {}
-        recordings: list[Recording] = []
-        tables = []
-        for part in parts:
-            place = np.empty(len(part.recordings), np.int32)
-            for i, recording in enumerate(part.recordings):
-                if id(recording) not in index:
-                    index[id(recording)] = len(recordings)
-                    recordings.append(recording)
-                place[i] = index[id(recording)]
-            tables.append(part._frame().assign(recording=place[part._column("recording")]))
-        table = pd.concat([t.drop(columns=["label", "subject", "session"]) for t in tables], ignore_index=True)
-        for column in ("label", "subject", "session"):
-            table[column] = pd.api.types.union_categoricals([t[column] for t in tables])
-        return cls(recordings, table[list(tables[0].columns)])
+            raise WindowError("there are no Windows to concatenate; give at least one")
+        recordings = list({id(r): r for part in parts for r in part.recordings}.values())
+        place_of = {id(r): i for i, r in enumerate(recordings)}
+        places = [np.array([place_of[id(r)] for r in part.recordings], np.int32) for part in parts]
+        columns = {name: frozen(np.concatenate([part._columns[name] for part in parts])) for name in COLUMNS}
+        columns["recording"] = frozen(np.concatenate([at[p._columns["recording"]] for at, p in zip(places, parts)]))
+        known = {}
+        for name in NAMES:
+            columns[name], known[name] = joined([(part._columns[name], part._names[name]) for part in parts])
+        made = object.__new__(cls)
+        made._set(tuple(recordings), columns, known)
+        return made
 
     def __len__(self) -> int:
-        columns = self._columns
-        return len(self._frame() if columns is None else columns["start"])
+        return len(self._columns["start"])
 
     @property
     def n_samples(self) -> int:
-        """Samples in a window; raises ShapeError where windows of several lengths (rates) are mixed."""
+        """Samples per window; raises ShapeError where windows of several lengths (rates) are mixed."""
         self._need_rows()
-        lengths = np.unique(self._column("stop") - self._column("start"))
+        lengths = distinct(self.column("stop") - self.column("start"))
         if len(lengths) != 1:
             raise ShapeError(
                 f"these windows have {len(lengths)} different lengths ({', '.join(map(str, lengths[:5]))} samples), "
@@ -320,9 +333,10 @@ class Windows:
 
     @property
     def n_channels(self) -> int:
+        """Channels per window; raises ShapeError where windows of several channel counts are mixed."""
         self._need_rows()
-        alone = self._column("channel") >= 0
-        counts = {self.recordings[i].n_channels for i in distinct(self._column("recording")[~alone])}
+        alone = self.column("channel") >= 0
+        counts = {self.recordings[i].n_channels for i in distinct(self.column("recording")[~alone])}
         counts |= {1} if alone.any() else set()
         if len(counts) != 1:
             raise ShapeError(
@@ -332,8 +346,9 @@ class Windows:
 
     @property
     def rate_hz(self) -> float:
+        """Samples per second; raises ShapeError where windows of several rates are mixed."""
         self._need_rows()
-        rates = {self.recordings[i].rate_hz for i in distinct(self._column("recording"))}
+        rates = {self.recordings[i].rate_hz for i in distinct(self.column("recording"))}
         if len(rates) != 1:
             raise ShapeError(
                 f"these windows have different rates ({sorted(rates)} Hz); resample the recordings to one rate"
@@ -343,7 +358,8 @@ class Windows:
     def _need_rows(self) -> None:
         if not len(self):
             raise ShapeError(
-                "there are no windows here, so they have no shape and no rate; does the split or the selection leave any?"
+                "there are no windows here, so they have no shape and no rate; check that the split or the selection "
+                "leaves any"
             )
 
     @property
@@ -362,89 +378,94 @@ class Windows:
     @property
     def y(self) -> np.ndarray:
         """(window,) label names."""
-        return self._names("label")
+        return self.column("label")
 
     @property
     def groups(self) -> np.ndarray:
         """(window,) subject names, for scikit-learn's group splitters."""
-        return self._names("subject")
+        return self.column("subject")
 
-    def _names(self, column: str) -> np.ndarray:
-        columns = self._columns
-        if columns is not None:
-            return np.asarray(columns[column].names, dtype=str)[columns[column].codes]
-        categories = self._series(column).cat
-        return np.asarray(categories.categories, dtype=str)[categories.codes.to_numpy()]
-
-    def __getitem__(self, rows: Any) -> Any:
+    @overload
+    def __getitem__(self, rows: int | np.integer) -> np.ndarray: ...
+    @overload
+    def __getitem__(self, rows: slice | Sequence[Any] | np.ndarray) -> Windows: ...
+    def __getitem__(self, rows: Any) -> np.ndarray | Windows:
         if isinstance(rows, tuple):
             if len(rows) != 2 or rows[1] is not Ellipsis:
                 raise IndexError("Windows are indexed by rows alone; take channels or samples from batch(rows)")
             rows = rows[0]
         if isinstance(rows, (int, np.integer)):
-            names = ("recording", "start", "stop", "channel")
-            recording, start, stop, channel = (self._column(name)[int(rows)] for name in names)
+            recording, start, stop, channel = (
+                self._columns[name][int(rows)] for name in ("recording", "start", "stop", "channel")
+            )
             signal = self.recordings[recording].signal[:, start:stop]
             return signal if channel < 0 else signal[channel : channel + 1]
         if not isinstance(rows, slice):
             rows = np.atleast_1d(np.asarray(rows))
             if rows.dtype.kind not in "iub" and rows.size:
                 raise IndexError(
-                    f"Windows are indexed by row positions or a mask, got {rows.dtype}; a column is w.table[...], "
-                    "a selection by value w.where(...)"
+                    f"Windows are indexed by row positions or a mask, got {rows.dtype}; use w.column(name) for a "
+                    "column and w.where(...) to select by value"
                 )
             if rows.dtype == bool and len(rows) != len(self):
-                raise IndexError(f"a mask over {len(self)} windows has {len(self)} entries, got {len(rows)}")
+                raise IndexError(f"a mask over {len(self)} windows must have {len(self)} entries, got {len(rows)}")
             if rows.ndim != 1:
                 raise IndexError(f"Windows are indexed by one row of positions or a mask, got an array of {rows.shape}")
             if rows.size == 0:
                 rows = rows.astype(np.intp)
-        columns = self._columns
-        if columns is None:
-            return Windows(self.recordings, self._frame().iloc[rows].reset_index(drop=True))
-        return Windows(self.recordings, {name: values[rows] for name, values in columns.items()})
+        return self._with({name: frozen(column[rows]) for name, column in self._columns.items()})
 
     def where(self, **columns: Any) -> Windows:
-        """Rows whose columns hold the given value or one of the given values: `w.where(subject="3", repetition=(1, 2))`."""
-        mine = self._columns
-        keep, known = np.ones(len(self), bool), list(self._frame() if mine is None else mine)
-        for column, values in columns.items():
-            if column not in known:
-                raise WindowError(f"Windows have no column {column!r}; there are {', '.join(known)}")
-            values, found = [values] if np.isscalar(values) else list(values), self._series(column)
-            if isinstance(found.dtype, pd.CategoricalDtype):
-                values = [str(v) for v in values]
-            keep &= found.isin(values).to_numpy()
+        """Rows whose columns have the given value or one of the given values: `w.where(subject="3", repetition=(1, 2))`.
+        A label, subject or session may be given as a number.
+
+        Raises
+        ------
+        WindowError : an unknown column, or values that are not numbers for a column of numbers.
+        """
+        keep = np.ones(len(self), bool)
+        for name, values in columns.items():
+            found = self.column(name)
+            wanted = np.asarray([values] if np.isscalar(values) else list(values))
+            if name in NAMES:
+                wanted = wanted.astype(str)
+            elif wanted.dtype.kind not in "iufb":
+                raise WindowError(f"the column {name} holds numbers, so {values!r} selects nothing; give numbers")
+            keep &= np.isin(found, wanted)
         return self[keep]
 
     def without_labels(self) -> Windows:
         """The same windows with nothing known of their labels, for methods that adapt; their recordings have none either."""
-        unknown = pd.Categorical.from_codes(np.zeros(len(self), np.int8), ["unknown"])
         recordings = []
         for recording in self.recordings:
             bare = copy.copy(recording)  # what it holds was checked when it was made
             object.__setattr__(bare, "label", np.broadcast_to(np.int32(-1), recording.label.shape))
             recordings.append(bare)
-        return Windows(recordings, self._frame().assign(label=unknown))
+        unknown = {"label": frozen(np.zeros(len(self), np.intp))}
+        return self._with(unknown, tuple(recordings), {**self._names, "label": ("unknown",)})
 
     def split_channels(self) -> Windows:
-        """One row for every channel of every window, each of shape (1, time); rows of one window stay together. Rows that
-        are one channel already stay as they are."""
-        if len(self) and (self._column("channel") >= 0).all():
+        """One row per channel of each window, each of shape (1, time); the rows of one window stay together. Rows that
+        are a single channel already stay as they are."""
+        if len(self) and (self.column("channel") >= 0).all():
             return self
-        n, table = self.n_channels, self._frame()
-        table = table.loc[table.index.repeat(n)].reset_index(drop=True)
-        table["channel"] = np.tile(np.arange(n, dtype=np.int16), len(self))
-        return Windows(self.recordings, table)
+        n = self.n_channels
+        apart = self[np.repeat(np.arange(len(self)), n)]
+        return apart._with({"channel": frozen(np.tile(np.arange(n, dtype=np.int16), len(self)))})
 
     def batch(self, rows: Any = None, out: np.ndarray | None = None) -> np.ndarray:
-        """Samples of the given rows (all if None): a (window, channel, time) array of its own."""
+        """The samples of the given rows (all if None), copied into a (window, channel, time) array.
+
+        Raises
+        ------
+        ShapeError : the windows differ in length, rate or channel count, so that they do not form one array.
+        """
         whole = self if rows is None else self[rows]
         shape = whole.shape if len(whole) else (0, self.n_channels, self.n_samples)
         out = np.empty(shape, self.dtype) if out is None else out
         for recording, where, start in whole.by_recording():
             view = sliding_window_view(recording.signal, shape[2], axis=1)
-            channel = whole._column("channel")[where]
+            channel = whole.column("channel")[where]
             if (channel >= 0).any():
                 out[where, 0] = view[channel, start]
             else:
@@ -457,63 +478,19 @@ class Windows:
             yield self.batch(slice(first, first + size))
 
     def by_recording(self) -> Iterator[tuple[Recording, np.ndarray, np.ndarray]]:
-        """For each recording with rows here: it, the positions of its rows, and their start samples.
-
-        Raises WindowError where a table that somebody gave or changed names samples or channels that are not there.
-        """
-        unchecked = self._columns is None
-        of, start, stop, channel = (self._column(name) for name in ("recording", "start", "stop", "channel"))
+        """For each recording with rows here: the recording, the positions of its rows, and their start samples."""
+        of, start = self.column("recording"), self.column("start")
         present = distinct(of)
         for i in present:
             where = np.flatnonzero(of == i) if len(present) > 1 else np.arange(len(of))
-            if unchecked:
-                _check_inside("the windows' table", self.recordings[i], start[where], stop[where], channel[where])
             yield self.recordings[i], where, start[where]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
-            raise ValueError("windows overlap, so an array of them is always a copy")
+            raise ValueError("windows overlap, so an array of them is always a copy; pass copy=None or copy=True")
         array = self.batch()
         return array if dtype is None else array.astype(dtype, copy=False)
 
     def __repr__(self) -> str:
-        subjects, labels = self._series("subject").nunique(), self._series("label").nunique()
+        subjects, labels = (len(distinct(self._columns[name])) for name in ("subject", "label"))
         return f"<Windows: {len(self)} of {len(self.recordings)} recordings, {subjects} subjects, {labels} labels>"
-
-
-def distinct(numbers: np.ndarray) -> np.ndarray:
-    """Sorted distinct whole numbers, none negative or very large (recordings, lengths): a tenth of np.unique's time."""
-    return np.flatnonzero(np.bincount(numbers))
-
-
-def _within(recording: Recording, found: dict[str, np.ndarray], windowing: Cutter) -> dict[str, np.ndarray]:
-    columns = {name: np.asarray(values) for name, values in found.items()}
-    start, stop = columns["start"], columns["stop"]
-    if start.ndim != 1 or any(values.shape != start.shape for values in columns.values()):
-        shapes = ", ".join(f"{name} {values.shape}" for name, values in columns.items())
-        raise WindowError(
-            f"{windowing} gives columns that do not have one entry a window for {recording.name}: {shapes}"
-        )
-    _check_inside(windowing, recording, start, stop, columns.get("channel", np.array([-1])))
-    return columns
-
-
-def _check_inside(
-    giver: object, recording: Recording, start: np.ndarray, stop: np.ndarray, channel: np.ndarray
-) -> None:
-    """Raises WindowError for samples or a channel that the recording does not have: compiled loops do not look."""
-    if ((start < 0) | (stop <= start) | (stop > recording.n_samples)).any():
-        raise WindowError(
-            f"{giver} gives windows outside {recording.name}'s {recording.n_samples} samples, or of none: starts run "
-            f"from {start.min()} to {start.max()}, stops from {stop.min()} to {stop.max()}"
-        )
-    if (channel >= recording.n_channels).any():
-        raise WindowError(
-            f"{giver} gives windows of channel {channel.max()} of {recording.name}, which has {recording.n_channels} "
-            "channels, counted from 0"
-        )
-
-
-def _spread(names: list[str], counts: list[int]) -> _Names:
-    distinct_names = list(dict.fromkeys(names))
-    return _Names(np.repeat([distinct_names.index(n) for n in names], counts), distinct_names)

@@ -101,7 +101,7 @@ class Features(TransformerMixin, BaseEstimator):
     def _rate(self, X: Windows | np.ndarray) -> float | None:
         if self.rate_hz is not None or not isinstance(X, Windows):
             return self.rate_hz
-        rates = {X.recordings[i].rate_hz for i in distinct(X._column("recording"))}
+        rates = {X.recordings[i].rate_hz for i in distinct(X.column("recording"))}
         return rates.pop() if len(rates) == 1 else None
 
     def __sklearn_tags__(self):

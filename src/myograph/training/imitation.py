@@ -240,7 +240,6 @@ class FeatureImitation:
             raise ConfigError("ahead_ms needs Windows, which know the samples after each window; an array does not")
         windows = batches.source[batches.rows]
         shift = round(self.ahead_ms * windows.rate_hz / 1000)
-        table = windows.table.assign(start=windows.table["start"] + shift, stop=windows.table["stop"] + shift)
         kept = np.zeros(len(windows), bool)
         length = windows.n_samples
         for recording, where, start in windows.by_recording():
@@ -254,7 +253,9 @@ class FeatureImitation:
             raise ConfigError(
                 f"ahead_ms={self.ahead_ms:g} leaves {kept.sum()} windows: repetitions end before; take less"
             )
-        return torch.from_numpy(np.flatnonzero(kept)), Windows(windows.recordings, table)[kept]
+        earlier = windows[kept]
+        later = earlier.with_columns(start=earlier.column("start") + shift, stop=earlier.column("stop") + shift)
+        return torch.from_numpy(np.flatnonzero(kept)), later
 
     @torch.no_grad()
     def _targets(self, batches: Batches, later: Windows | None, size: int = 4096) -> torch.Tensor:

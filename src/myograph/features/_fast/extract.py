@@ -97,11 +97,10 @@ def sources(X: Windows | np.ndarray, rate_hz: float | None) -> list[Stretch | Ba
     Raises
     ------
     ShapeError : there are no windows, or they differ in their numbers of channels.
-    WindowError : a table names samples or channels that are not there.
     """
     if not isinstance(X, Windows):
         return [Batch(X, np.arange(len(X)), rate_hz)]
-    stop, channel = X._column("stop"), X._column("channel")
+    stop, channel = X.column("stop"), X.column("channel")
     apart = bool((channel >= 0).any())
     found: list[Stretch | Batch] = []
     for recording, where, start in X.by_recording():
