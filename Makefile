@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test nightly lint bench reproduce constraints clean
+.PHONY: demo test nightly lint docs bench reproduce constraints clean
 
 demo: .venv/.core
 	$(BIN)/myograph run demo
@@ -19,6 +19,11 @@ lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+# The documentation site, in site/; needs no network once its packages are installed.
+docs: .venv/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "the documentation is in site/index.html"
 
 bench: .venv/.dev
 	bash benchmarks/run.sh
@@ -37,6 +42,10 @@ reproduce: .venv/.core
 	$(PIP) -e ".[dev]"
 	@touch $@
 
+.venv/.docs: .venv/.core
+	$(PIP) -e ".[docs]"
+	@touch $@
+
 # Pins for every Python we support; CUDA packages are left to torch itself, so that a CPU build stays small.
 constraints: .venv/.dev
 	$(PIP) uv
@@ -47,4 +56,4 @@ constraints: .venv/.dev
 	rm build-constraints.txt
 
 clean:
-	rm -rf .venv build runs
+	rm -rf .venv build runs site
