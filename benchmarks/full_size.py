@@ -31,7 +31,7 @@ HOLD_S = 5.0
 
 @dataclass
 class Size:
-    """One fit of a published system: `windows` train windows a fit, `epochs`, and `fits` people or folds."""
+    """One fit of a published system: `windows` train windows per fit, `epochs`, and `fits` people or folds."""
 
     system: str
     model: Any
@@ -74,7 +74,7 @@ SIZES = [
         for w in (1.0, 0.7, 0.4, 0.2)
     ),
     Size("HD M5", "m5", (192, 20, 7), int(1_228_800 / 40 * 49 * 0.67), 100, 1, 1000,
-         "7 classes x 7 repetitions of the same length, a window a sample, 67 %", measured=8000),
+         "7 classes x 7 repetitions of the same length, one window per sample, 67 %", measured=8000),
     Size("FIN, four imitators", "fin_lstm", (1, 600, 12), int(25 * 3 * 17 * held(300, 10) * 12 * 0.9), 60, 4, 4000,
          "25 people x 3 repetitions x 17 movements x 12 channels, 90 %", measured=256, measured_batch=64),
     Size("FIN, joint step, all windows", "fin", (12, 600, 17), 17 * 4 * held(300, 10), 10, 40, 250,
@@ -90,7 +90,7 @@ def module_of(size: Size) -> torch.nn.Module:
     return MODELS.create(size.model, n_channels=channels, n_samples=samples, n_classes=classes, **size.options)
 
 
-def seconds_a_window(size: Size) -> float:
+def seconds_per_window(size: Size) -> float:
     """Of one epoch, set-up of the fit left out."""
     channels, samples, classes = size.shape
     rng = np.random.default_rng(0)
@@ -104,7 +104,7 @@ def seconds_a_window(size: Size) -> float:
 
 
 def measure(size: Size, flops: float) -> dict[str, Any]:
-    each = seconds_a_window(size)
+    each = seconds_per_window(size)
     channels, samples, _ = size.shape
     work = 6.0 * macs(module_of(size), channels, samples) * size.windows * size.epochs * size.fits
     row = {
@@ -114,7 +114,7 @@ def measure(size: Size, flops: float) -> dict[str, Any]:
         "total_h": each * size.windows * size.epochs * size.fits / 3600,
         "gpu_floor_h": work / flops / 3600,
     }
-    print(f"{size.system:40} {row['epoch_s']:10.1f} s an epoch {row['total_h']:10.2f} h", flush=True)
+    print(f"{size.system:40} {row['epoch_s']:10.1f} s per epoch {row['total_h']:10.2f} h", flush=True)
     return row
 
 
@@ -122,7 +122,7 @@ def main() -> None:
     gpu = RESULTS / "gpu.json"
     machine = json.loads(gpu.read_text())["machine"] if gpu.exists() else None
     flops = machine["float32_flops"] if machine else ASSUMED_FLOPS
-    device = machine["device"] if machine else f"an assumed {ASSUMED_FLOPS / 1e12:g} TFLOP/s: no GPU was at hand"
+    device = machine["device"] if machine else f"an assumed {ASSUMED_FLOPS / 1e12:g} TFLOP/s: no GPU was available"
     start = time.perf_counter()
     rows = [measure(size, flops) for size in SIZES]
     about = {"threads": torch.get_num_threads(), "gpu": device, "measured_in_s": round(time.perf_counter() - start)}
@@ -130,10 +130,10 @@ def main() -> None:
     lines = [
         "# The published systems at full size",
         "",
-        f"Measured on {about['threads']} CPU threads, a few batches each, and scaled; the GPU's hours are the arithmetic",
-        f"alone at {device}.",
+        f"Measured on {about['threads']} CPU threads with a few batches each, and scaled to the full size. The GPU hours are a lower",
+        f"bound: the arithmetic alone at {device}.",
         "",
-        "| system | parameters | windows a fit | epochs | fits | s an epoch | total h, CPU | floor h, GPU | counted |",
+        "| system | parameters | train windows per fit | epochs | fits | seconds per epoch | total hours, CPU | least hours, GPU | what is counted |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for size, row in zip(SIZES, rows):
