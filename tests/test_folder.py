@@ -151,12 +151,16 @@ def test_a_file_ends_a_run_and_no_window_can_span_two_files(tmp_path: Path) -> N
         write_csv(tmp_path / f"fist-{part}.csv", {"e": values})
     (recording,) = read(tmp_path, 'files = "{label}-*.csv"\nrate_hz = 10\nunit = "uV"\nchannels = ["e"]')
     assert recording.repetition.tolist() == [1, 1, 2, 2, 3, 3]
-    # Two parts of the same repetition stay apart.
+    assert recording.breaks == (2, 4)
+    # Two parts of one repetition have a break between them.
     (tmp_path / "x").mkdir()
     for part in ("a", "b"):
         write_csv(tmp_path / "x" / f"fist-1-{part}.csv", {"e": [1, 2]})
-    found = read(tmp_path / "x", 'files = "{label}-{repetition}-*.csv"\nrate_hz = 10\nunit = "uV"\nchannels = ["e"]')
-    assert [r.repetition.tolist() for r in found] == [[1, 1], [1, 1]]
+    (recording,) = read(
+        tmp_path / "x", 'files = "{label}-{repetition}-*.csv"\nrate_hz = 10\nunit = "uV"\nchannels = ["e"]'
+    )
+    assert recording.repetition.tolist() == [1, 1, 1, 1]
+    assert recording.breaks == (2,)
 
 
 def test_edf_gives_rate_unit_and_annotations(tmp_path: Path) -> None:
@@ -322,12 +326,16 @@ def test_descriptions_that_do_not_fit(tmp_path: Path, text: str, message: str) -
     ("content", "text", "message"),
     [
         ("e\n1\noops\n", GOOD, "'oops' in sample 2 of column 'e' is not a number; put the cell right"),
-        ("e,f\n1,2\n,3\n", GOOD, "1 cells are blank or NaN, the first in sample 2 of column 'e'; fill or cut"),
+        (
+            "e,f\n1,2\n,3\n",
+            GOOD,
+            "1 cells are blank, NaN or infinite, the first in sample 2 of column 'e'; fill or cut",
+        ),
         ("x,y\n1,2\n", GOOD, "has no column 'e', it has 2: x, y; put this right"),
         ("", GOOD, "holds no rows; copy the file again"),
         ("e\n", GOOD, "holds no samples"),
         ("e\n1\n", GOOD + '[labels]\nfits = "Fist"', "no label named 'fist'. Did you mean 'fits'"),
-        ("e\n1,2,3\n4\n1,2,3,4\n", GOOD, "is cut short or damaged"),
+        ("e\n1,2,3\n4\n1,2,3,4\n", GOOD, "line 2: 3 cells where the other rows have 1"),
     ],
 )
 def test_files_that_do_not_fit(tmp_path: Path, content: str, text: str, message: str) -> None:

@@ -122,7 +122,7 @@ def test_tracks_come_in_pairs_unless_told(tmp_path: Path) -> None:
 def test_rest_by_hand() -> None:
     label = np.array([0, 0, 3, 3, 0, 0, 3, 0, 5, 0, 0])
     given_ = np.array([0, 0, 1, 1, 0, 9, 2, 0, 1, 4, 0])
-    assert spread_to_rest(label, given_).tolist() == [1, 1, 1, 1, 1, 1, 2, 2, 1, 1, 1]
+    assert spread_to_rest(label == 0, label > 0, given_).tolist() == [1, 1, 1, 1, 1, 1, 2, 2, 1, 1, 1]
 
 
 @given(st.lists(st.tuples(st.integers(-1, 3), st.integers(0, 6)), min_size=1, max_size=60))
@@ -133,7 +133,7 @@ def test_rest_takes_the_repetition_of_the_movement_before(pairs: list[tuple[int,
         if move > 0:
             last = r
         expected.append(last if move == 0 and last is not None else r)
-    assert spread_to_rest(label, repetition).tolist() == expected
+    assert spread_to_rest(label == 0, label > 0, repetition).tolist() == expected
 
 
 def test_both_orders_of_the_name_and_upper_and_lower_case(tmp_path: Path) -> None:

@@ -372,7 +372,7 @@ def test_labels_that_are_no_whole_numbers(own: Callable[[str], Path]) -> None:
         bad = good["gestureCounter"].copy()
         bad[3] = value
         savemat(path, {**good, "gestureCounter": bad})
-        with pytest.raises(DataError, match="'gestureCounter' is a whole number a sample, got"):
+        with pytest.raises(DataError, match="'gestureCounter' should hold one whole number per sample, got"):
             read("unibo_inail", folder, "1")
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from myograph.datasets._formats import clock
 from myograph.datasets._formats.description import FACTS, Description, describe, word
 from myograph.datasets._formats.tables import ENDINGS, Table, channels, read_table
-from myograph.datasets._names import natural
+from myograph.datasets._labels import codes, counted, numbered
+from myograph.datasets._names import aside, natural
 from myograph.datasets.base import DATASETS, Dataset, as_finding
 from myograph.datasets.quality import Finding
 from myograph.errors import ConfigError, DataError, MyographError, unknown_name
 from myograph.protocols import KFoldRepetitions
-from myograph.recording import Recording, run_starts
+from myograph.recording import Recording, Unit, run_starts
 
 REST = "rest"
 
@@ -30,8 +33,16 @@ class _Piece:
     signal: np.ndarray
     label: np.ndarray
     repetition: np.ndarray | None
-    names: tuple[str, ...]
+    breaks: tuple[int, ...]
     rate_hz: float
+
+
+@dataclass(frozen=True)
+class _Read:
+    """One file: its pieces, and what is odd about it."""
+
+    pieces: list[_Piece]
+    findings: list[Finding]
 
 
 @DATASETS.register
@@ -41,10 +52,11 @@ class Folder(Dataset):
 
     path : your folder with its `dataset.toml`, or the path of such a file; None looks for `folder` in the data folder.
 
-    The keys of the description are in docs/your-own-data.md. Files whose name gives the label are trials: those of one
-    session stand one after another in one Recording. A file with labels inside is a Recording. Where nothing gives the
-    repetition, the n-th contiguous run of a label in a session (a file ends a run) is its repetition n. A blank label
-    is unlabelled. The label that means rest is called "rest".
+    The keys of the description are in docs/your-own-data.md. Files whose names give the label are trials: the trials of
+    one session stand one after another in one Recording, with a break between two files. A file with labels inside is
+    a Recording of its own. Labels have the same numbers in all files. If nothing gives the repetition, the n-th
+    contiguous run of a label in a session is its repetition n (a file ends a run). A sample with a blank label is
+    unlabelled. The label that means rest is called "rest".
     """
 
     path: str | None = None
@@ -87,6 +99,8 @@ class Folder(Dataset):
             match = description.pattern.fullmatch(below)
             if description.ignores(below):
                 continue
+            if aside(path, folder) or path.name.startswith("."):
+                continue  # hidden files, among them the second set of names that a Mac writes
             if match:
                 found[path] = {k: word(v) for k, v in match.groupdict().items()}
             elif path.suffix.lower() == ending:
@@ -105,17 +119,15 @@ class Folder(Dataset):
         files = self._files(folder, description)
         if description.subject is None:
             return sorted({facts.get("subject", "1") for facts in files.values()}, key=natural)
-        names = {
-            word(value)
-            for path in files
-            for value in np.unique(read_table(path, description).column(description.subject, path).astype(str))
-        }
+        names = {value for path in files for value in self._values(path, folder)["subject"]}
         return sorted(names, key=natural)
 
     def sources(self, folder: Path, subject: str) -> list[Path]:
         description = describe(self._toml(folder))
         files = self._files(folder, description)
-        mine = [p for p, facts in files.items() if description.subject or facts.get("subject", "1") == subject]
+        # Labels inside files are numbered over all files, unless the description lists them.
+        every = description.subject or (not description.labels and "{label}" not in description.files)
+        mine = [p for p, facts in files.items() if every or facts.get("subject", "1") == subject]
         # A WFDB header's samples and annotations are in files beside it.
         beside = [q for p in mine if p.suffix == ".hea" for q in p.parent.glob(f"{p.stem}.*") if q != p]
         return [self._toml(folder), *mine, *sorted(beside)]
@@ -123,59 +135,54 @@ class Folder(Dataset):
     def read(self, folder: Path, subjects: Iterable[str] | None = None) -> Iterator[Recording]:
         description = describe(self._toml(folder))
         files = self._files(folder, description)
+        known = self._known(folder, files, description)
         for subject in self.subjects(folder) if subjects is None else subjects:
-            pieces = []
+            pieces: list[_Piece] = []
             for path, facts in files.items():
                 if description.subject is None and facts.get("subject", "1") != subject:
                     continue
-                pieces += [p for p in self._pieces(path, facts, files, description) if p.subject == subject]
+                found = _read(path, facts, known, description).pieces
+                pieces += [p for p in found if p.subject == subject]
             if not pieces:
                 raise unknown_name("subject of folder", subject, self.subjects(folder))
-            yield from _recordings(pieces, description)
+            yield from _recordings(pieces, _names(known, description), description)
 
     def examine(self, folder: Path, subject: str) -> Iterator[Recording | Finding]:
         description = describe(self._toml(folder))
         files = self._files(folder, description)
-        pieces = []
+        known = self._known(folder, files, description)
+        pieces: list[_Piece] = []
         for path, facts in files.items():
             if description.subject is None and facts.get("subject", "1") != subject:
                 continue
             try:
-                pieces += [p for p in self._pieces(path, facts, files, description) if p.subject == subject]
+                found = _read(path, facts, known, description)
             except MyographError as error:
                 yield as_finding(error, path)
-        yield from _recordings(pieces, description)
+                continue
+            mine = [p for p in found.pieces if p.subject == subject]
+            pieces += mine
+            if mine:
+                yield from found.findings
+        yield from _recordings(pieces, _names(known, description), description)
 
-    def _pieces(
-        self, path: Path, facts: dict[str, str], files: dict[Path, dict[str, str]], description: Description
-    ) -> list[_Piece]:
-        table = read_table(path, description)
-        signal = channels(table, description, path)
-        rate_hz = description.rate_hz or table.rate_hz
-        if rate_hz is None or (description.unit is None and table.to_uv is None):
-            lacking = "rate_hz" if rate_hz is None else "unit"
-            raise ConfigError(f"{path.name} does not say its {lacking}; add {lacking} = … to the description")
-        n = signal.shape[1]
-        tracks = {fact: _track(fact, table, facts, description, path, n) for fact in FACTS}
-        every = {f["label"] for f in files.values() if "label" in f}
-        label, names = _labels(tracks["label"], every, description, path)
-        repetition = None if tracks["repetition"] is None else _whole(tracks["repetition"], path)
-        who = np.full(n, "1") if tracks["subject"] is None else tracks["subject"]
-        when = np.full(n, "1") if tracks["session"] is None else tracks["session"]
-        starts = run_starts(who, when)
-        return [
-            _Piece(
-                path,
-                str(who[start]),
-                str(when[start]),
-                signal[:, start:stop],
-                label[start:stop],
-                None if repetition is None else repetition[start:stop],
-                names,
-                float(rate_hz),
-            )
-            for start, stop in zip(starts, [*starts[1:], n])
-        ]
+    def _values(self, path: Path, folder: Path) -> dict[str, tuple[str, ...]]:
+        """The subjects and labels that columns of a file give; kept in memory until the file changes."""
+        toml = self._toml(folder)
+        return _facts_of(path, path.stat().st_mtime_ns, toml, toml.stat().st_mtime_ns)
+
+    def _known(self, folder: Path, files: dict[Path, dict[str, str]], description: Description) -> list[str]:
+        """All labels in the order of their numbers, the same for every file of the folder."""
+        if description.labels:
+            return list(description.labels)
+        found = {facts["label"] for facts in files.values() if "label" in facts}
+        if description.label is not None and description.label is not False:
+            for path in files:
+                try:
+                    found |= set(self._values(path, folder)["label"])
+                except MyographError:  # raised again where the file itself is read
+                    continue
+        return sorted(found, key=natural)
 
     def write_miniature(self, folder: Path, rng: np.random.Generator) -> None:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -197,95 +204,138 @@ class Folder(Dataset):
                         )
 
 
-def _track(
-    fact: str, table: Table, facts: dict[str, str], description: Description, path: Path, n: int
-) -> np.ndarray | None:
-    """(n,) text of one fact at every sample; None where nothing gives it."""
+@lru_cache(maxsize=4096)
+def _facts_of(path: Path, _changed: int, toml: Path, _described: int) -> dict[str, tuple[str, ...]]:
+    """Values of the subject and label columns of a file."""
+    description = describe(toml)
+    table = read_table(path, description)
+    found: dict[str, tuple[str, ...]] = {}
+    for fact in ("subject", "label"):
+        track = _track(fact, table, {}, description, path)
+        found[fact] = () if track is None else tuple(v for v in np.unique(track).tolist() if v != "")
+    return found
+
+
+def _read(path: Path, facts: dict[str, str], known: list[str], description: Description) -> _Read:
+    """One file of the folder. `facts` : what its name gives. `known` : all labels, in the order of their numbers."""
+    table = read_table(path, description)
+    time = _time(table, description, path)
+    signal = channels(table, description, path)
+    rate_hz = description.rate_hz or table.rate_hz
+    if rate_hz is None or (description.unit is None and table.to_uv is None):
+        lacking = "rate_hz" if rate_hz is None else "unit"
+        raise ConfigError(f"{path.name} does not say its {lacking}; add {lacking} = … to the description")
+    notes, gaps = ((), ()) if time is None else clock.compare(time[1], rate_hz, time[0])
+    n = signal.shape[1]
+    tracks = {fact: _track(fact, table, facts, description, path) for fact in FACTS}
+    label = np.full(n, -1, np.int32) if tracks["label"] is None else codes(tracks["label"], known, path)
+    rest = known.index(description.rest) if description.rest in known else None
+    repetition = None if tracks["repetition"] is None else numbered(tracks["repetition"], label, rest, path)
+    who, when = (np.full(n, "1") if tracks[f] is None else tracks[f] for f in ("subject", "session"))
+    starts = run_starts(who, when).tolist()
+    breaks = sorted({*gaps, *table.breaks})
+    pieces = [
+        _Piece(
+            path,
+            str(who[start]),
+            str(when[start]),
+            signal[:, start:stop],
+            label[start:stop],
+            None if repetition is None else repetition[start:stop],
+            tuple(b - start for b in breaks if start < b < stop),
+            float(rate_hz),
+        )
+        for start, stop in zip(starts, [*starts[1:], n])
+    ]
+    odd = [Finding("warning", str(path), what, advice) for what, advice in (*table.notes, *notes)]
+    return _Read(pieces, odd)
+
+
+def _time(table: Table, description: Description, path: Path) -> tuple[str, np.ndarray] | None:
+    """The name and values of the column that holds each sample's time, where there is one."""
+    if description.time is False:
+        return None
+    if description.time is not None:
+        name = table.name_of(description.time, path)
+        return name, table.numbers(name, path)
+    given = {*(description.channels or ()), *(getattr(description, f) for f in FACTS)}
+    for number, (name, values) in enumerate(table.columns.items(), 1):
+        if clock.is_time(name) and values.dtype.kind in "iuf" and not {name, number} & given:
+            return name, values
+    return None
+
+
+def _track(fact: str, table: Table, facts: dict[str, str], description: Description, path: Path) -> np.ndarray | None:
+    """(time,) text of one fact at every sample; None where nothing gives it."""
     where = getattr(description, fact)
     if fact in facts:
-        return np.full(n, facts[fact])
+        return np.full(len(table), facts[fact])
     if where is None or where is False:
         return None
     values, inverse = np.unique(_plain(table.column(where, path)), return_inverse=True)
-    return np.array([word(v) for v in values])[inverse]
+    track = np.array([word(v) for v in values.tolist()])[inverse]
+    if fact in ("subject", "session") and (track == "").any():
+        raise DataError(
+            f"{path}: the {fact} is blank in sample {int(np.argmax(track == '')) + 1} of column {where!r}; fill the cell, or "
+            "remove the row"
+        )
+    return track
 
 
 def _plain(column: np.ndarray) -> np.ndarray:
     """Numbers as they are, everything else as text: what NumPy can sort."""
-    if column.dtype.kind in "iuf":
-        return column
-    return np.array(["" if v is None or v != v else v.decode() if isinstance(v, bytes) else str(v) for v in column])
+    return column if column.dtype.kind in "iuf" else np.array([word(v) for v in column.tolist()])
 
 
-def _labels(
-    track: np.ndarray | None, every: set[str], description: Description, path: Path
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Index of each sample's label, and the names: those of [labels] in its order, else the labels in natural order."""
-    if track is None:
-        return np.zeros(0, np.int32), ()
-    present = [str(v) for v in np.unique(track) if v != ""]
-    known = list(description.labels) or sorted(every | set(present), key=natural)
-    for value in present:
-        if value not in known:
-            error = unknown_name("label", value, known)
-            raise DataError(f"{path}: {error} Add it to [labels] in the description, or put the file right")
-    codes = {value: i for i, value in enumerate(known)}
-    values, inverse = np.unique(track, return_inverse=True)
-    names = [REST if v == description.rest else description.labels.get(v, v) for v in known]
-    return np.array([codes.get(str(v), -1) for v in values], np.int32)[inverse], tuple(names)
+def _names(known: list[str], description: Description) -> tuple[str, ...]:
+    return tuple(REST if v == description.rest else description.labels.get(v, v) for v in known)
 
 
-def _whole(track: np.ndarray, path: Path) -> np.ndarray:
-    values, inverse = np.unique(track, return_inverse=True)
-    try:
-        return np.array([int(v) if v != "" else 0 for v in values], np.int32)[inverse]
-    except ValueError as error:
-        raise DataError(
-            f"{path}: a repetition is a whole number, got {error.args[0].rsplit(': ', 1)[-1]}; number them"
-        ) from error
+def _recordings(pieces: list[_Piece], names: tuple[str, ...], description: Description) -> Iterator[Recording]:
+    """Pieces of one subject, session by session, with the repetitions counted where nothing gives them.
 
-
-def _recordings(pieces: list[_Piece], description: Description) -> Iterator[Recording]:
-    """Pieces of one subject, session by session, with the repetitions counted where nothing gives them."""
+    Trials, one per file, stand one after another in a Recording with a break between two files.
+    """
     for session in dict.fromkeys(p.session for p in pieces):
         mine = [p for p in pieces if p.session == session]
         seen: dict[int, int] = {}
-        groups: list[list[tuple[_Piece, np.ndarray, np.ndarray]]] = []
-        trials = "{label}" in description.files
+        groups: list[list[tuple[_Piece, np.ndarray]]] = []
         for piece in mine:
-            label = piece.label if piece.names else np.full(piece.signal.shape[1], -1, np.int32)
-            repetition = _count(label, seen) if piece.repetition is None else piece.repetition
-            previous = groups[-1][-1] if groups else None
-            # A trial joins the ones before it unless a window could then span the two files unnoticed.
+            repetition = counted(piece.label, seen) if piece.repetition is None else piece.repetition
+            previous = groups[-1][-1][0] if groups else None
             joins = (
-                trials
+                "{label}" in description.files
                 and previous is not None
-                and (previous[1][-1], previous[2][-1]) != (label[0], repetition[0])
-                and previous[0].signal.shape[0] == piece.signal.shape[0]
-                and previous[0].rate_hz == piece.rate_hz
+                and previous.signal.shape[0] == piece.signal.shape[0]
+                and previous.rate_hz == piece.rate_hz
             )
-            groups[-1].append((piece, label, repetition)) if joins else groups.append([(piece, label, repetition)])
+            groups[-1].append((piece, repetition)) if joins else groups.append([(piece, repetition)])
         for group in groups:
             first = group[0][0]
             where = f", {first.path.name}" if len(groups) > 1 else ""
             yield Recording(
-                np.concatenate([p.signal for p, _, _ in group], axis=1),
+                np.concatenate([p.signal for p, _ in group], axis=1),
                 first.rate_hz,
-                np.concatenate([label for _, label, _ in group]),
+                np.concatenate([p.label for p, _ in group]),
                 subject=first.subject,
-                repetition=np.concatenate([r for _, _, r in group]),
+                repetition=np.concatenate([r for _, r in group]),
                 session=session,
-                unit="uV" if description.unit in (None, "uV", "mV", "V") else description.unit,  # type: ignore[arg-type]
-                label_names=first.names,
+                unit=_unit(description),
+                label_names=names,
                 name=f"subject {first.subject}, session {session}{where}",
+                breaks=_breaks([p for p, _ in group]),
             )
 
 
-def _count(label: np.ndarray, seen: dict[int, int]) -> np.ndarray:
-    repetition = np.zeros(len(label), np.int32)
-    starts = run_starts(label)
-    for start, stop in zip(starts, [*starts[1:], len(label)]):
-        value = int(label[start])
-        seen[value] = seen.get(value, 0) + 1
-        repetition[start:stop] = seen[value]
-    return repetition
+def _unit(description: Description) -> Unit:
+    return description.unit if description.unit in ("adc", "normalised") else "uV"
+
+
+def _breaks(pieces: Sequence[_Piece]) -> tuple[int, ...]:
+    """The breaks of pieces that stand one after another: their own, and the first sample of each but the first."""
+    found: list[int] = []
+    start = 0
+    for piece in pieces:
+        found += ([start] if start else []) + [start + b for b in piece.breaks]
+        start += piece.signal.shape[1]
+    return tuple(found)

@@ -13,6 +13,7 @@ import numpy as np
 
 from myograph.datasets._files import File, OneFileARecording
 from myograph.datasets._formats.matlab import find_matlab, matrix, read_matlab, track, write_matlab
+from myograph.datasets._labels import spread_to_rest
 from myograph.datasets._ninapro_facts import FACTS, Facts
 from myograph.datasets.base import DATASETS
 from myograph.datasets.quality import Finding
@@ -173,7 +174,7 @@ class Ninapro(OneFileARecording):
             facts.rate_hz,
             label,
             subject=file.subject,
-            repetition=spread_to_rest(label, repetition),
+            repetition=spread_to_rest(label == 0, label > 0, repetition),
             session=file.session,
             unit=unit,
             label_names=("rest", *facts.exercises[exercise].names),
@@ -254,17 +255,6 @@ def _miniature(
         "exercise": np.array([[number]], np.uint8),
         **({facts.clock: times[:, None]} if facts.clock else {}),
     }
-
-
-def spread_to_rest(label: np.ndarray, repetition: np.ndarray) -> np.ndarray:
-    """(time,) repetitions in which rest (label 0) has the number of the movement before it; rest at the very start
-    has that of the movement after it."""
-    numbers = repetition.copy()
-    moving, resting = np.flatnonzero(label > 0), np.flatnonzero(label == 0)
-    if len(moving):
-        before = np.searchsorted(moving, resting) - 1
-        numbers[resting] = repetition[moving[np.maximum(before, 0)]]
-    return numbers
 
 
 def _register(name: str, facts: Facts) -> None:

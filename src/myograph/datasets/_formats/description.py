@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import numbers
 import re
 import sys
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from myograph.errors import ConfigError, DataError
 
@@ -29,7 +32,9 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "repetition": ((str, int), "the name or number of a column, or the name of a variable"),
     "labels": ((dict,), 'a table such as [labels] with lines 1 = "fist"'),
     "rest": ((str, int), "the label that means rest"),
-    "delimiter": ((str,), "the text between two columns"),
+    "delimiter": ((str,), "the text between two columns, without quotes and line ends"),
+    "header": ((bool,), "true if the first row holds the column names, false if it holds samples"),
+    "time": ((str, int, bool), "the name or number of the column with each sample's time, or false for none"),
     "decimal": ((str,), '"." or ","'),
     "skip_rows": ((int,), "a number of rows before the samples or their column names"),
     "ignore": ((list,), 'patterns of files to leave out: ["notes/*.csv"]'),
@@ -53,7 +58,9 @@ class Description:
     repetition: str | int | None = None
     labels: dict[str, str] = field(default_factory=dict)
     rest: str | None = None
+    time: str | int | bool | None = None
     delimiter: str | None = None
+    header: bool | None = None
     decimal: str = "."
     skip_rows: int = 0
     ignore: tuple[str, ...] = ()
@@ -68,16 +75,25 @@ class Description:
 
 
 def word(value: Any) -> str:
-    """A label or name as text: 3, 3.0, "3" and "03" are one, and NaN or nothing is ""."""
+    """A label or name as text: 3, 3.0, "3", "03" and "3.0" are one; NaN and nothing are "".
+
+    >>> [word(v) for v in (3, 3.0, "03", "3.0", b"3", "S03", "1.5", float("nan"), None, 2**63 - 1)]
+    ['3', '3', '3', '3', '3', 'S03', '1.5', '', '', '9223372036854775807']
+    """
+    if value is None:
+        return ""
     if isinstance(value, bytes):
         value = value.decode("utf-8", errors="replace")
     if isinstance(value, str):
         text = value.strip()
-        return str(int(text)) if re.fullmatch(r"\d+", text) else text
+        whole = re.fullmatch(r"([+-]?\d+)(?:\.0*)?", text)
+        return str(int(whole[1])) if whole else text
+    if isinstance(value, (numbers.Integral, np.bool_)):  # 64-bit numbers would lose digits as a float
+        return str(int(value))
     number = float(value)
     if number != number:
         return ""
-    return str(int(number)) if number == int(number) else str(number)
+    return str(int(number)) if number.is_integer() else str(number)
 
 
 def describe(path: Path) -> Description:
@@ -129,8 +145,10 @@ def _check(path: Path, key: str, value: Any) -> None:
         "decimal": (".", ","),
     }.get(key)
     fits = type(value) in types and (chosen is None or value in chosen)
-    if key == "label" and value is True:
+    if key in ("label", "time") and value is True:
         fits = False
+    if key == "delimiter" and fits:
+        fits = value != "" and not set(value) & set('\n\r"')
     if key in ("rate_hz", "scale") and fits:
         fits = value > 0 if key == "rate_hz" else value != 0
     if key == "skip_rows" and fits:
@@ -163,6 +181,8 @@ def _agree(path: Path, description: Description) -> None:
     for fact in FACTS:
         if fact in named and getattr(description, fact) is not None:
             raise ConfigError(f"{path}: {fact} is given twice, by {{{fact}}} in files and by {fact} = …; remove one")
+    if description.delimiter == description.decimal:
+        raise ConfigError(f"{path}: delimiter and decimal are both {description.decimal!r}; they must differ")
     if "label" not in named and description.label is None:
         raise ConfigError(
             f"{path} does not say where labels are: put {{label}} into files, or label = with the name of a column or "

@@ -1,23 +1,33 @@
-"""Variables out of MATLAB files, of version 5 (SciPy) and 7.3 (HDF5), with errors that name the file."""
+"""Variables of MATLAB files, version 5 (SciPy) and 7.3 (HDF5), with errors that name the file."""
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from myograph.datasets._formats import hdf5
+from myograph.datasets._formats.guard import AGAIN, check_size, reading
 from myograph.errors import DataError
 
-AGAIN = "copy or download it again"
+if TYPE_CHECKING:
+    import h5py
+
+__all__ = ["AGAIN", "find_matlab", "lacks", "matrix", "names_in", "read_matlab", "track", "write_matlab"]
+
+ITEM_BYTES = {"double": 8, "int64": 8, "uint64": 8, "single": 4, "int32": 4, "uint32": 4, "int16": 2, "uint16": 2}
 
 
 def read_matlab(path: Path, keys: Sequence[str]) -> list[np.ndarray]:
     """The arrays of the given names, in MATLAB's axes; no other variable is decoded.
 
-    Raises DataError for a file that is missing, cut short or damaged, or that lacks a variable.
+    "emg/data" is the field `data` of the struct `emg`. Text is read as text, a cell array as an array of objects.
+
+    Raises
+    ------
+    DataError : the file is missing, cut short or damaged, or lacks a variable.
     """
     found = find_matlab(path, keys)
     missing = [k for k in keys if k not in found]
@@ -28,23 +38,52 @@ def read_matlab(path: Path, keys: Sequence[str]) -> list[np.ndarray]:
 
 def find_matlab(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
     """As `read_matlab`, but only those of the names that the file has."""
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
+    from scipy.io import loadmat, whosmat
 
-    try:
-        found = loadmat(path, variable_names=list(keys))
-    except NotImplementedError:  # version 7.3
+    if not path.is_file():
+        raise DataError(f"{path} is missing; {AGAIN}, or leave the subject out")
+    size = path.stat().st_size
+    if _is_hdf5(path):
         return _read_hdf5(path, keys)
-    except FileNotFoundError as error:
-        raise DataError(f"{path} is missing; {AGAIN}, or leave the subject out") from error
-    except (OSError, ValueError, TypeError, KeyError, EOFError, IndexError, zlib.error, MatReadError) as error:
-        size = path.stat().st_size if path.exists() else 0
-        raise DataError(f"{path} ({size} bytes) is cut short or damaged: {error}; {AGAIN}") from error
-    return {k: np.asarray(found[k]) for k in keys if k in found}
+    tops = list(dict.fromkeys(k.split("/")[0] for k in keys))
+    try:
+        with reading(path):
+            for name, shape, kind in whosmat(path):
+                if name in tops:
+                    n_bytes = ITEM_BYTES.get(kind, 1)
+                    for length in shape:
+                        n_bytes *= int(length)
+                    check_size(n_bytes, path, repr(name))
+            found = loadmat(path, variable_names=tops, verify_compressed_data_integrity=True)
+            return {k: v for k in keys if (v := _field(found, k)) is not None}
+    except DataError as error:
+        raise DataError(str(error).replace(f"{path} ", f"{path} ({size} bytes) ", 1)) from error
+
+
+def _is_hdf5(path: Path) -> bool:
+    """Version 7.3 begins with MATLAB's text block and goes on as HDF5."""
+    import h5py
+
+    with open(path, "rb") as file:
+        head = file.read(128)
+    return head[124:126] in (b"\x00\x02", b"\x02\x00") or bool(h5py.is_hdf5(path))
+
+
+def _field(found: Mapping[str, Any], key: str) -> np.ndarray | None:
+    """A variable, or a field of a struct of one element by "struct/field"."""
+    top, *fields = key.split("/")
+    if top not in found:
+        return None
+    value = np.asarray(found[top])
+    for field in fields:
+        if value.dtype.names is None or field not in value.dtype.names or value.size != 1:
+            return None
+        value = np.asarray(value[field].ravel()[0])
+    return value
 
 
 def lacks(path: Path, names: Sequence[str]) -> DataError:
-    """The error that says which variables a file has in place of those that are not there."""
+    """The error that lists the variables that a file has in place of the missing ones."""
     have = ", ".join(k for k in names_in(path) if not k.startswith("__")) or "nothing"
     return DataError(f"{path} lacks {', '.join(map(repr, names))}, it has {have}; {AGAIN}")
 
@@ -52,7 +91,9 @@ def lacks(path: Path, names: Sequence[str]) -> DataError:
 def matrix(array: np.ndarray, path: Path, name: str, expected: str) -> np.ndarray:
     """(channel, time) float32 samples out of a (time, channel) variable.
 
-    Raises DataError, quoting `expected`, where the variable is no matrix of real numbers or is empty.
+    Raises
+    ------
+    DataError : the variable is empty or not a matrix of real numbers; the message quotes `expected`.
     """
     if array.ndim != 2 or not array.size or array.dtype.kind not in "iufb":
         raise DataError(
@@ -64,30 +105,46 @@ def matrix(array: np.ndarray, path: Path, name: str, expected: str) -> np.ndarra
 def _read_hdf5(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
     import h5py
 
-    try:
-        with h5py.File(path, "r") as file:
-            return {k: _array(file, file[k]) for k in keys if k in file}
-    except (OSError, RuntimeError, ValueError) as error:
-        raise DataError(f"{path} is cut short or damaged: {error}; {AGAIN}") from error
+    with reading(path), h5py.File(path, "r") as file:
+        found = {k: hdf5.find(file, k, path) for k in keys}
+        return {k: _array(file, d, path, k) for k, d in found.items() if d is not None}
 
 
-def _array(file: Any, dataset: Any) -> np.ndarray:
-    """MATLAB writes columns first, so HDF5 has the axes reversed; a cell array holds references to its cells."""
+def _array(file: h5py.File, dataset: h5py.Dataset, path: Path, name: str) -> np.ndarray:
+    """One variable in MATLAB's axes: HDF5 has them reversed. A cell array holds references to its cells."""
     import h5py
 
-    found = np.asarray(dataset)
+    if dataset.attrs.get("MATLAB_empty", 0):
+        return np.zeros((0, 0), object if h5py.check_ref_dtype(dataset.dtype) else float)
+    found = hdf5.values(dataset, path, name)
     if h5py.check_ref_dtype(dataset.dtype) is None:
-        return found.T
+        return _text(found) if _matlab_class(dataset) == "char" else found.T
     cells = np.empty(found.shape, object)
     for place in np.ndindex(found.shape):
-        cells[place] = np.asarray(file[found[place]]).T
+        cell = file[found[place]]
+        if not isinstance(cell, h5py.Dataset) or h5py.check_ref_dtype(cell.dtype) is not None:
+            raise DataError(f"{path}: a cell of {name!r} is a struct or holds cells itself, which is not read; {AGAIN}")
+        cells[place] = _array(file, cell, path, name)
     return cells.T
 
 
-def track(array: np.ndarray, path: Path, name: str) -> np.ndarray:
-    """(time,) int32 out of a variable of labels or repetitions, one a sample.
+def _matlab_class(dataset: h5py.Dataset) -> str:
+    kind = dataset.attrs.get("MATLAB_class", b"")
+    return kind.decode(errors="replace") if isinstance(kind, bytes) else str(kind)
 
-    Raises DataError where they are no whole numbers.
+
+def _text(codes: np.ndarray) -> np.ndarray:
+    """Text out of its UTF-16 codes, (column, row) as HDF5 has them: one string per row, as `loadmat` gives it."""
+    rows = np.atleast_2d(codes.T).astype("<u2")
+    return np.array([row.tobytes().decode("utf-16-le", errors="replace") for row in rows])
+
+
+def track(array: np.ndarray, path: Path, name: str) -> np.ndarray:
+    """(time,) int32 out of a variable that holds one label or repetition per sample.
+
+    Raises
+    ------
+    DataError : the values are not whole numbers.
     """
     flat = array.ravel()
     if array.dtype.kind == "f":
@@ -96,28 +153,25 @@ def track(array: np.ndarray, path: Path, name: str) -> np.ndarray:
         whole = array.dtype.kind in "iub"
     if not whole:
         some = flat[:3].tolist() if array.dtype.kind == "f" else array.dtype
-        raise DataError(f"{path}: {name!r} is a whole number a sample, got {some} of shape {array.shape}; {AGAIN}")
+        raise DataError(
+            f"{path}: {name!r} should hold one whole number per sample, got {some} of shape {array.shape}; {AGAIN}"
+        )
     return flat.astype(np.int32)
 
 
 def names_in(path: Path) -> list[str]:
     """Names of the variables of a MATLAB or HDF5 file; none where they cannot be read."""
-    import h5py
     from scipy.io import whosmat
 
     try:
-        return [name for name, _, _ in whosmat(path)]
-    except Exception:  # a listing for messages only: what is wrong with the file is said by who reads it
-        found: list[str] = []
-    try:
-        with h5py.File(path, "r") as file:
-            file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
-    except Exception:  # as above
-        pass
-    return found
+        if not _is_hdf5(path):
+            return [name for name, _, _ in whosmat(path)]
+    except Exception:  # a listing for messages only: the reader says what is wrong with the file
+        return []
+    return hdf5.names_in(path)
 
 
-def write_matlab(path: Path, variables: Mapping[str, np.ndarray], compress: bool = True) -> None:
+def write_matlab(path: Path, variables: Mapping[str, Any], compress: bool = True) -> None:
     """Write a version 5 file, compressed as MATLAB does by default."""
     from scipy.io import savemat
 

@@ -1,0 +1,92 @@
+"""EDF and BDF files as a Table, through pyedflib."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from myograph.datasets._formats.description import Description
+from myograph.datasets._formats.table import ANNOTATIONS, Table, distinct
+from myograph.datasets._formats.units import microvolts_per
+from myograph.errors import DataError, need
+
+
+def read_edf(path: Path, description: Description) -> Table:
+    """The chosen signals, or all voltages, which must share a rate; and the annotations as a column of text.
+
+    Raises
+    ------
+    DataError : the signals differ in rate, or there are none. MissingExtraError : pyedflib is not installed.
+    """
+    pyedflib = need("pyedflib", "formats")
+    with pyedflib.EdfReader(str(path)) as file:
+        names = distinct(file.getSignalLabels())
+        rates = [float(r) for r in file.getSampleFrequencies()]
+        stated = {n: file.getPhysicalDimension(i).strip() for i, n in enumerate(names)}
+        voltages = {n for n, u in stated.items() if microvolts_per(u) is not None}
+        rate_hz = chosen_rate(path, names, rates, voltages, description)
+        columns = {
+            n: np.asarray(file.readSignal(i)) if rates[i] == rate_hz else np.empty(0) for i, n in enumerate(names)
+        }
+        onsets, durations, texts = file.readAnnotations()
+    return with_annotations(columns, rate_hz, stated, onsets, durations, [str(t) for t in texts])
+
+
+def with_annotations(
+    columns: dict[str, np.ndarray],
+    rate_hz: float,
+    stated: dict[str, str],
+    onsets: np.ndarray,
+    durations: np.ndarray,
+    texts: list[str],
+) -> Table:
+    """The Table of signals in units that the file states and its annotations; signals of other rates are empty."""
+    to_uv = {n: microvolts_per(u) for n, u in stated.items() if len(columns[n])}
+    columns[ANNOTATIONS] = spans(max(map(len, columns.values())), rate_hz, onsets, durations, texts)
+    return Table(columns, True, rate_hz, {n: f for n, f in to_uv.items() if f is not None}, stated)
+
+
+def chosen_rate(
+    path: Path, names: list[str], rates: list[float], voltages: set[str], description: Description
+) -> float:
+    """The rate of the signals in `channels`, else of all voltages, else of all signals.
+
+    Raises
+    ------
+    DataError : their rates differ, or one is not there.
+    """
+    if description.channels:
+        missing = [
+            c for c in description.channels if (c not in names if isinstance(c, str) else not 1 <= c <= len(names))
+        ]
+        if missing:
+            raise DataError(f"{path} has no signal {missing[0]!r}, it has {', '.join(names[:20])}; correct channels")
+        kept = [names.index(c) if isinstance(c, str) else c - 1 for c in description.channels]
+    else:
+        kept = [i for i, n in enumerate(names) if n in voltages] or list(range(len(names)))
+    if not kept:
+        raise ValueError("it holds no signals")
+    if len({rates[i] for i in kept}) != 1:
+        listed = ", ".join(f"{names[i]} {rates[i]:g} Hz" for i in kept)
+        raise DataError(f"{path} holds signals of several rates ({listed}); name those of one rate in channels")
+    return rates[kept[0]]
+
+
+def spans(n: int, rate_hz: float, onsets: np.ndarray, durations: np.ndarray, texts: list[str]) -> np.ndarray:
+    """(time,) text of the annotation at each sample, "" where there is none.
+
+    onsets, durations : seconds, in any order. An annotation without a duration lasts until the next one.
+
+    >>> spans(6, 1.0, np.array([1, 4]), np.array([0, 1]), ["a", "b"]).tolist()
+    ['', 'a', 'a', 'a', 'b', '']
+    """
+    track = np.full(n, "", object)
+    order = np.argsort(np.asarray(onsets, float), kind="stable")
+    starts = np.rint(np.asarray(onsets, float)[order] * rate_hz).astype(int)
+    for i, start in enumerate(starts):
+        duration = float(durations[order[i]])
+        following = starts[i + 1] if i + 1 < len(starts) else n
+        stop = start + round(duration * rate_hz) if duration > 0 else following
+        track[max(0, start) : max(0, stop)] = texts[order[i]]
+    return track

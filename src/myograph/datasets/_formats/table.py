@@ -1,0 +1,151 @@
+"""`Table`: one file of a user's own as columns, one row per sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+
+from myograph.datasets._formats.description import FACTS, UNITS, Description
+from myograph.errors import ConfigError, DataError
+
+ANNOTATIONS = "annotations"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of one file, each (time,).
+
+    columns : name to values; the names are "1", "2", ... where the file has none.
+    named : whether the columns have names of their own.
+    rate_hz : samples per second, where the file states it.
+    to_uv : factor to µV of each column that the file states to be a voltage; None where files of this kind state none.
+    stated : the unit that the file states for each column, as it spells it.
+    notes : what is odd about the file, in words: (what, advice).
+    breaks : samples at which recording began again.
+    """
+
+    columns: dict[str, np.ndarray]
+    named: bool
+    rate_hz: float | None = None
+    to_uv: dict[str, float] | None = None
+    stated: dict[str, str] = field(default_factory=dict)
+    notes: tuple[tuple[str, str], ...] = ()
+    breaks: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return max((len(c) for c in self.columns.values()), default=0)  # EDF: signals of other rates are not read
+
+    def name_of(self, which: str | int, path: Path) -> str:
+        """The column's name, given that or its number from 1.
+
+        Raises
+        ------
+        DataError : there is no such column.
+        """
+        names = list(self.columns)
+        if isinstance(which, str) and which in names:
+            return which
+        if isinstance(which, int) and 1 <= which <= len(names):
+            return names[which - 1]
+        raise DataError(
+            f"{path} has no column {which!r}, it has {len(names)}: {', '.join(names[:20])}; put this right in the "
+            "description or in the file"
+        )
+
+    def column(self, which: str | int, path: Path) -> np.ndarray:
+        """A column by name, or by number from 1; DataError where there is none."""
+        return self.columns[self.name_of(which, path)]
+
+    def numbers(self, which: str | int, path: Path) -> np.ndarray:
+        """A column as numbers; blanks are NaN. DataError, with the first such cell, where one is not a number."""
+        column = self.column(which, path)
+        if column.dtype.kind in "iufb":
+            return column
+        found = np.full(len(column), np.nan)
+        for row, cell in enumerate(column):
+            text = str(cell).strip()
+            try:
+                found[row] = float(text) if text else np.nan
+            except ValueError:
+                raise DataError(
+                    f"{path}: {text!r} in sample {row + 1} of column {which!r} is not a number; put the cell right, or "
+                    "set delimiter, decimal or skip_rows in the description"
+                ) from None
+        return found
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """Names that differ: the second "EMG" becomes "EMG.1".
+
+    >>> distinct(["EMG", "EMG ", "time", "EMG"])
+    ['EMG', 'EMG.1', 'time', 'EMG.2']
+    """
+    found: list[str] = []
+    for name in (str(n).strip() for n in names):
+        free = (f"{name}.{i}" if i else name for i in count())
+        found.append(next(n for n in free if n not in found))
+    return found
+
+
+def channels(table: Table, description: Description, path: Path) -> np.ndarray:
+    """(channel, time) float32 samples in µV, or unscaled for "adc" and "normalised".
+
+    Raises
+    ------
+    ConfigError : the description does not say which columns are channels, or lacks a unit that the file does not state.
+    DataError : a column is missing, or a cell is blank or not a number.
+    """
+    chosen = _chosen(table, description, path)
+    factor = UNITS[description.unit or "uV"] * description.scale
+    rows = []
+    for name in chosen:
+        own = 1.0
+        if description.unit is None and table.to_uv is not None:
+            if name not in table.to_uv:
+                raise ConfigError(
+                    f"{path}: the unit of {name!r} is {table.stated.get(name, '')!r}, which is not known; add unit = … to the "
+                    f"description, one of {', '.join(UNITS)}, or leave {name!r} out of channels"
+                )
+            own = table.to_uv[name]
+        rows.append(np.asarray(table.numbers(name, path) * (factor * own), np.float32))
+    signal = np.stack(rows)
+    bad = ~np.isfinite(signal)
+    if bad.any():
+        channel, sample = np.argwhere(bad)[0]
+        raise DataError(
+            f"{path}: {int(bad.sum())} cells are blank, NaN or infinite, the first in sample {sample + 1} of column "
+            f"{chosen[channel]!r}; fill or cut them"
+        )
+    return signal
+
+
+def _chosen(table: Table, description: Description, path: Path) -> list[str]:
+    used = {
+        table.name_of(where, path)
+        for where in (*(getattr(description, fact) for fact in FACTS), description.time)
+        if where is not None and not isinstance(where, bool)
+    }
+    if description.channels:
+        chosen = [table.name_of(c, path) for c in description.channels]
+        clash = [c for c in chosen if c in used]
+        if clash:
+            raise ConfigError(f"{path}: {clash} are channels and facts at once; name other channels in the description")
+    elif table.to_uv is not None:
+        chosen = [n for n in table.to_uv if n not in used]
+        if not chosen:
+            units = ", ".join(f"{n} ({table.stated.get(n, '')!r})" for n in table.columns if n != ANNOTATIONS)
+            raise ConfigError(f"{path} holds no signal in a known unit of voltage: {units}; give channels and unit = …")
+    elif table.named:
+        names = ", ".join(list(table.columns)[:20])
+        raise ConfigError(f'{path} has columns {names}; say which are channels: channels = ["…", "…"]')
+    else:
+        chosen = [n for n in table.columns if n not in used]
+        if not chosen:
+            raise ConfigError(f"{path}: no columns are left as channels; name the channels in the description")
+    if len(set(chosen)) != len(chosen):
+        raise ConfigError(f"{path}: channels name one column twice: {chosen}; give each once")
+    return chosen
