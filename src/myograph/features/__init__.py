@@ -1,12 +1,16 @@
 """Window features as pure functions, with the registry that names them.
 
-Each feature maps windows `(..., time)` to one number `(...,)` or to `(..., k)` numbers a window; the few that look
+Each feature maps windows `(..., time)` to one number `(...,)` or to `(..., k)` numbers per window; the few that look
 at several channels at once (`axes == "channel"`) map `(..., channel, time)` to `(..., k)`.
 
+>>> import numpy as np
 >>> from myograph.features import FEATURES, resolve
->>> FEATURES["mav"](windows)                       # (window, channel, time) -> (window, channel)
->>> FEATURES["AR"](windows, order=6)               # -> (window, channel, 6)
->>> [f.name for f in resolve(["HTD", "RMS"])]      # groups stand for their members
+>>> windows = np.random.default_rng(0).normal(size=(5, 2, 100))  # window, channel, time
+>>> FEATURES["mav"](windows).shape
+(5, 2)
+>>> FEATURES["AR"](windows, order=6).shape
+(5, 2, 6)
+>>> [f.name for f in resolve(["HTD", "RMS"])]  # a group stands for its members
 ['MAV', 'ZC', 'SSC', 'WL', 'RMS']
 
 What holds for all of them:
