@@ -149,7 +149,10 @@ def test_decorated_cached_bound_and_partial_functions_count(tmp_path):
     """
     one, two = (
         [m.cached, functools.partial(m.plain, 1), m.Thing(3).method]
-        for m in (load(tmp_path, text), load(tmp_path, text.replace("x + 1", "x + 2").replace("x + self.n", "x - self.n")))
+        for m in (
+            load(tmp_path, text),
+            load(tmp_path, text.replace("x + 1", "x + 2").replace("x + self.n", "x - self.n")),
+        )
     )
     assert all(identity(a) != identity(b) for a, b in zip(one, two))
     module = load(tmp_path, text)
@@ -175,7 +178,9 @@ def test_the_identity_is_the_same_in_every_process(tmp_path):
         values = [m.outer, m.Step, m.Step(), m.closure(2), m.in_a_set, {{"x", "y", "z"}}, np.random.default_rng(3)]
         print(describe(values))
     """)
-    found = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout for _ in "12"]
+    found = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout for _ in "12"
+    ]
     assert found[0] == found[1]
     assert "0x" not in found[0]
 

@@ -3,13 +3,14 @@
 >>> from myograph.testing import check_model
 >>> check_model(my_factory)  # doctest: +SKIP
 
-`python -m myograph.testing imports` checks that the package's imports run downwards.
+`python -m myograph.testing imports` checks that the package's imports run downwards, and `python -m myograph.testing
+sizes` that no file and no function is too long.
 """
 
 from __future__ import annotations
 
 from myograph._common.lazy import attach
 
-_HOME_OF = {"check_model": "models", "imports_of": "imports", "check_imports": "imports"}
+_HOME_OF = {"check_model": "models", "imports_of": "imports", "check_imports": "imports", "check_sizes": "sizes"}
 __all__ = [*_HOME_OF]  # pyright: ignore[reportUnsupportedDunderAll]
 __getattr__, __dir__ = attach(__name__, _HOME_OF)
