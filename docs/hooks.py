@@ -146,6 +146,30 @@ def filters() -> str:
     )
 
 
+def commands() -> str:
+    """Every command with its help and options, as the command line itself describes them."""
+    import typer
+
+    from myograph.cli.app import app
+
+    def describe(command: Any, path: str) -> str:
+        if hasattr(command, "commands"):
+            return "\n\n".join(describe(sub, f"{path} {name}") for name, sub in command.commands.items())
+        rows = []
+        for given in command.params:
+            option = given.param_type_name == "option"
+            default = (
+                "" if given.default is None or given.default is False or callable(given.default) else given.default
+            )
+            name = ", ".join(given.opts) if option else given.name.upper()
+            if name != "--help":
+                rows.append((f"`{name}`", getattr(given, "help", None) or "", f"`{default}`" if default != "" else ""))
+        table = _rows(("argument or option", "meaning", "default"), rows) if rows else ""
+        return f"## {path}\n\n{inspect.cleandoc(command.help or '')}\n\n{table}"
+
+    return describe(typer.main.get_command(app), "myograph")
+
+
 TABLES: dict[str, Callable[[], str]] = {
-    table.__name__: table for table in (datasets, features, groups, methods, models, filters)
+    table.__name__: table for table in (datasets, features, groups, methods, models, filters, commands)
 }
