@@ -1,0 +1,19 @@
+"""From a score to a decoder in use: one file from raw samples to decisions, live as offline."""
+
+from __future__ import annotations
+
+from myograph._common.lazy import attach
+
+_HOME_OF = {
+    "Decoder": "decoder",
+    "DecoderStream": "stream",
+    "Decisions": "decisions",
+    "ChangeRejection": "postprocess",
+    "ConfidenceRejection": "postprocess",
+    "MajorityVote": "postprocess",
+    "OnsetLock": "postprocess",
+    "ProportionalVelocity": "postprocess",
+    "VelocityRamp": "postprocess",
+}
+__all__ = [*_HOME_OF]  # pyright: ignore[reportUnsupportedDunderAll]
+__getattr__, __dir__ = attach(__name__, _HOME_OF)

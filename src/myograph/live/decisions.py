@@ -1,0 +1,135 @@
+"""`Decisions`: what a decoder decided, one row per decision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from myograph._common.files import write_atomically
+from myograph.errors import ShapeError
+from myograph.live.metrics import all_metrics, latency
+from myograph.recording import Recording
+
+
+@dataclass(frozen=True, eq=False)
+class Decisions:
+    """Decisions in time, as arrays with one entry per decision.
+
+    Attributes
+    ----------
+    classes : names; every index below points into them.
+    start, stop : (decision,) the window's samples [start, stop), counted from the first sample after the filters.
+    time_s : (decision,) when the window's last sample was recorded, in seconds from the first sample.
+    raw : (decision,) class index of the method alone, before post-processing.
+    label : (decision,) class index after post-processing.
+    rejected : (decision,) whether post-processing withheld the decision.
+    gain : (decision,) speed from 0 to 1; 1 without a post-processor that sets it.
+    proba : (decision, class) probabilities of the method; NaN where it has none.
+    latency_ms : (decision,) from the call that brought the last sample to the decision; NaN offline. It is not compared.
+    """
+
+    classes: tuple[str, ...]
+    start: np.ndarray
+    stop: np.ndarray
+    time_s: np.ndarray
+    raw: np.ndarray
+    label: np.ndarray
+    rejected: np.ndarray
+    gain: np.ndarray
+    proba: np.ndarray
+    latency_ms: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+    COMPARED = ("start", "stop", "time_s", "raw", "label", "rejected", "gain", "proba")
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def __eq__(self, other: object) -> bool:
+        """Equal to the last bit, NaN equal to NaN; latencies are left out."""
+        if not isinstance(other, Decisions):
+            return NotImplemented
+        pairs = [(getattr(self, name), getattr(other, name)) for name in self.COMPARED]
+        same = all(a.shape == b.shape and np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in pairs)
+        return self.classes == other.classes and same
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Decisions]) -> Decisions:
+        """Several decisions of one decoder, one after the other.
+
+        Raises
+        ------
+        ShapeError : there are none, or their classes differ.
+        """
+        if not parts or any(p.classes != parts[0].classes for p in parts):
+            raise ShapeError("Decisions.concatenate takes one or more Decisions of the same classes")
+        names = (*cls.COMPARED, "latency_ms")
+        return cls(parts[0].classes, *(np.concatenate([getattr(p, name) for p in parts]) for name in names))
+
+    @property
+    def names(self) -> np.ndarray:
+        """(decision,) class names after post-processing."""
+        return np.asarray(self.classes, dtype=object)[self.label]
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """(decision,) probability of the method's own class."""
+        return self.proba[np.arange(len(self)), self.raw]
+
+    def output(self, rest: str = "rest") -> np.ndarray:
+        """(decision,) class names, with `rest` where the decision was rejected."""
+        return np.where(self.rejected, rest, self.names.astype(str))
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The decisions as a table: time_s, decision, rejected, gain, raw, confidence, one column per class, latency_ms."""
+        table = pd.DataFrame(
+            {
+                "time_s": self.time_s,
+                "start": self.start,
+                "stop": self.stop,
+                "decision": self.names,
+                "rejected": self.rejected,
+                "gain": self.gain,
+                "raw": np.asarray(self.classes, dtype=object)[self.raw],
+                "confidence": self.confidence,
+            }
+        )
+        shares = pd.DataFrame(self.proba, columns=[f"p({name})" for name in self.classes])
+        return pd.concat([table, shares, pd.Series(self.latency_ms, name="latency_ms")], axis=1)
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write `table` as CSV; a file that was there is replaced only by a complete one."""
+        write_atomically(Path(path), lambda to: self.table.to_csv(to, index=False))
+
+    def truth(self, recording: Recording) -> np.ndarray:
+        """(decision,) the recording's label name at each window's last sample; "" where it is unlabelled.
+
+        recording : the one that the decisions were made of, before filters.
+        """
+        sample = np.minimum(np.round(self.time_s * recording.rate_hz).astype(np.int64), recording.n_samples) - 1
+        names = np.asarray([*recording.label_names, ""], dtype=object)
+        return names[recording.label[np.maximum(sample, 0)]].astype(str)
+
+    def metrics(self, recording: Recording, rest: str = "rest", **options: Any) -> dict[str, Any]:
+        """Every decision metric against the recording's labels (see `myograph.live.metrics.all_metrics`).
+
+        Decisions at unlabelled samples are left out. A rejected decision counts as `rest`.
+        """
+        truth = self.truth(recording)
+        known = truth != ""
+        step_ms = 1000 * float(np.median(np.diff(self.time_s))) if len(self) > 1 else float("nan")
+        confidence = self.confidence[known] if np.isfinite(self.proba).all() else None
+        found = all_metrics(
+            truth[known], self.output(rest)[known], self.time_s[known], step_ms, rest, confidence, **options
+        )
+        return {**found, "latency": latency(self.latency_ms)}
+
+    def __repr__(self) -> str:
+        return f"<Decisions: {len(self)} among {len(self.classes)} classes, {int(self.rejected.sum())} rejected>"

@@ -1,0 +1,307 @@
+"""`Decoder`: everything between raw samples and decisions, in one file; the same decisions live and offline."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from sklearn.base import clone
+
+from myograph.errors import ConfigError, DataError, ShapeError, SignalError
+from myograph.live import _file
+from myograph.live._codec import Decoded, Encoder
+from myograph.live.decisions import Decisions
+from myograph.live.postprocess import PostProcessor, ProportionalVelocity, run_all
+from myograph.live.stream import DecoderStream
+from myograph.methods import METHODS
+from myograph.preprocessing.filters import Filter, apply_all, stream_all
+from myograph.recording import Layout, Recording
+from myograph.windows import Windowing, Windows
+
+FIELDS = (
+    "method",
+    "classes",
+    "n_channels",
+    "rate_hz",
+    "unit",
+    "filters",
+    "windowing",
+    "post",
+    "layout",
+    "dtype",
+    "trained_on",
+    "scores",
+    "version",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Decoder:
+    """From raw samples to decisions.
+
+    Make one with `Decoder.fit` or `Decoder.load`.
+
+    Attributes
+    ----------
+    method : the fitted scikit-learn estimator.
+    classes : names of the classes, in the order of the probabilities.
+    n_channels, rate_hz, unit, layout : of the raw samples. Samples of another kind are refused.
+    filters : applied to the raw samples in their order; all causal.
+    windowing : a `Windowing`; its grid starts at the first sample.
+    post : post-processors, applied to the decisions in their order.
+    dtype : of the samples in training; live samples are converted to it.
+    trained_on : what it was fitted on, as plain values: recordings with their hashes, the recipe, the date.
+    scores : the scores of the evaluation behind it, as plain values; None where there was none.
+    version : of the myograph that fitted it.
+
+    >>> import numpy as np
+    >>> from myograph import Recording, Windowing
+    >>> rng = np.random.default_rng(0)
+    >>> label = np.repeat([0, 1, 0, 1], 500)
+    >>> signal = rng.normal(size=(2, 2000)) * (1 + 4 * label)
+    >>> recording = Recording(signal.astype("float32"), 500.0, label, "1", label_names=("rest", "fist"))
+    >>> decoder = Decoder.fit([recording], "lda", windowing=Windowing(200, 50))
+    >>> stream = decoder.stream()
+    >>> parts = [stream.push(recording.signal[:, i : i + 33]) for i in range(0, 2000, 33)]
+    >>> Decisions.concatenate(parts) == decoder.decide(recording)
+    True
+    """
+
+    method: Any
+    classes: tuple[str, ...]
+    n_channels: int
+    rate_hz: float
+    unit: str
+    filters: tuple[Filter, ...] = ()
+    windowing: Windowing = field(default_factory=Windowing)
+    post: tuple[PostProcessor, ...] = ()
+    layout: Layout | None = None
+    dtype: str = "float32"
+    trained_on: Mapping[str, Any] = field(default_factory=dict)
+    scores: Mapping[str, Any] | None = None
+    version: str = field(default_factory=lambda: version("myograph"))
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.windowing, Windowing):
+            raise ConfigError(
+                f"a decoder cuts windows of one length at one step: Windowing(...), got {self.windowing!r}"
+            )
+        if strange := [f for f in self.filters if not getattr(f, "causal", False)]:
+            raise ConfigError(f"{strange[0]!r} looks ahead, so it cannot run live; use a causal filter in a decoder")
+        if not hasattr(self.method, "predict_proba") and any(p.needs_proba for p in self.post):
+            raise ConfigError(
+                f"{type(self.method).__name__} gives no probabilities, which {self.post} asks for; choose a method with "
+                "predict_proba"
+            )
+        run_all(self.post, self.classes)  # settings that name other classes are refused here
+
+    @classmethod
+    def fit(
+        cls,
+        recordings: Recording | Iterable[Recording],
+        method: Any = "lda_svm",
+        filters: Filter | Sequence[Filter] = (),
+        windowing: Windowing | None = None,
+        post: PostProcessor | Sequence[PostProcessor] = (),
+        leave_out: Sequence[str] = (),
+        scores: Mapping[str, Any] | None = None,
+        trained_on: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Decoder:
+        """Fit a method on all windows of the recordings.
+
+        Parameters
+        ----------
+        recordings : one or several, of one rate, unit and number of channels.
+        method : a name of `METHODS`, or any scikit-learn classifier over windows, unfitted.
+        leave_out : names of labels that are not to be learnt, such as "rest".
+        scores, trained_on : kept in the decoder.
+        options : of a method given by name.
+
+        Raises
+        ------
+        ConfigError : recordings that differ in rate, unit or channels; fewer than two classes; a filter that looks ahead.
+        """
+        recordings = [recordings] if isinstance(recordings, Recording) else list(recordings)
+        filters = (filters,) if isinstance(filters, Filter) else tuple(filters)
+        post = (post,) if isinstance(post, PostProcessor) else tuple(post)
+        kind = _common_kind(recordings)
+        windows = Windows.cut([apply_all(filters, r) for r in recordings], windowing)
+        windows = windows[~np.isin(windows.y, list(leave_out))]
+        if len(found := np.unique(windows.y)) < 2:
+            raise ConfigError(
+                f"a decoder tells two classes or more apart, these windows have {', '.join(found) or 'none'}"
+            )
+        estimator = METHODS.create(method, **options) if isinstance(method, str) else clone(method)
+        fitted = cast(Any, estimator).fit(windows, windows.y)
+        fitted = getattr(fitted, "best_estimator_", fitted)  # of a search, what it found
+        learnt = tuple(_learn(p, windows) if isinstance(p, ProportionalVelocity) else p for p in post)
+        return cls(
+            fitted,
+            tuple(str(c) for c in fitted.classes_),
+            filters=filters,
+            windowing=windowing or Windowing(),
+            post=learnt,
+            trained_on={**_provenance(recordings, method, len(windows)), **(trained_on or {})},
+            scores=scores,
+            **kind,
+        )
+
+    def decide(self, recording: Recording) -> Decisions:
+        """The decisions of a whole recording, those that `stream` gives for its samples.
+
+        A recording with breaks is decided stretch by stretch: filters, windows and post-processing start afresh there.
+
+        Raises
+        ------
+        ShapeError, SignalError : another number of channels, rate or unit than the decoder was fitted for.
+        """
+        self._check(recording)
+        stream = self.stream()
+        parts = []
+        for start, stop in recording.stretches():
+            stream.reset(start)
+            parts.append(stream.push(recording.signal[:, start:stop]))
+        return Decisions.concatenate(parts)
+
+    def stream(self) -> DecoderStream:
+        """A fresh state for live samples: `push(chunk)` with (channel, time) samples gives the decisions they complete."""
+        return DecoderStream(self)
+
+    def with_post(self, *post: PostProcessor) -> Decoder:
+        """The same decoder with other post-processors."""
+        return replace(self, post=tuple(post))
+
+    def save(self, path: str | os.PathLike[str], classes: Sequence[type] = ()) -> Path:
+        """Write the decoder as one file; a file that was there is replaced only by a complete one.
+
+        Parameters
+        ----------
+        classes : classes of yours that the method is made of; `load` needs them again.
+
+        Raises
+        ------
+        ConfigError : a part of the method cannot be written as plain values and arrays.
+        ResultsError : it cannot be written there.
+        """
+        encoder = Encoder(classes)
+        values = {name: encoder.encode(getattr(self, name), name) for name in FIELDS}
+        _file.write(path, encoder.arrays, values)
+        return Path(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], classes: Sequence[type] = ()) -> Decoder:
+        """The decoder that `save` wrote. Reading it runs no code from the file.
+
+        Parameters
+        ----------
+        classes : classes of yours that the method is made of.
+
+        Raises
+        ------
+        DataError : no such file, not a decoder, damaged, of another version, or with a class that is not known.
+        """
+        arrays, values, digest = _file.read(path)
+        try:
+            decoded = Decoded(arrays, classes)
+            fields = {name: decoded.decode(values[name]) for name in FIELDS}
+            made = cls(**fields)
+        except (DataError, RecursionError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise DataError(f"{path} is not a decoder that this myograph can use: {error}") from error
+        made.__dict__["sha256"] = digest
+        return made
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the file's content, set by `load`; empty for a decoder that was not loaded."""
+        return ""
+
+    @cached_property
+    def filtered(self) -> tuple[float, int]:
+        """(rate in Hz, channels) after the filters."""
+        stream = stream_all(self.filters, self.rate_hz, self.n_channels, self.layout)
+        return stream.rate_hz, stream.n_channels
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What the decoder is, as plain values."""
+        return {
+            "method": type(self.method).__name__,
+            "classes": list(self.classes),
+            "n_channels": self.n_channels,
+            "rate_hz": self.rate_hz,
+            "unit": self.unit,
+            "filters": [repr(f) for f in self.filters],
+            "windowing": repr(self.windowing),
+            "post": [repr(p) for p in self.post],
+            "trained_on": dict(self.trained_on),
+            "scores": None if self.scores is None else dict(self.scores),
+            "version": self.version,
+            "sha256": self.sha256,
+        }
+
+    def _check(self, recording: Recording) -> None:
+        if recording.n_channels != self.n_channels:
+            raise ShapeError(
+                f"{recording.name} has {recording.n_channels} channels, the decoder was fitted on {self.n_channels}; "
+                "select the same channels in the same order"
+            )
+        if recording.rate_hz != self.rate_hz:
+            raise SignalError(
+                f"{recording.name} has {recording.rate_hz:g} Hz, the decoder was fitted at {self.rate_hz:g} Hz; resample "
+                "the recording, or fit the decoder at its rate"
+            )
+        if recording.unit != self.unit:
+            raise SignalError(
+                f"{recording.name} is in {recording.unit!r}, the decoder was fitted in {self.unit!r}; convert the recording"
+            )
+
+    def __repr__(self) -> str:
+        return (
+            f"<Decoder: {type(self.method).__name__}, {len(self.classes)} classes, {self.n_channels} channels @ "
+            f"{self.rate_hz:g} Hz, {self.unit}, every {self.windowing.step_ms:g} ms>"
+        )
+
+
+def _common_kind(recordings: Sequence[Recording]) -> dict[str, Any]:
+    if not recordings:
+        raise ConfigError("there are no recordings to fit a decoder on")
+    kinds = {(r.n_channels, r.rate_hz, r.unit) for r in recordings}
+    if len(kinds) > 1:
+        listed = "; ".join(f"{n} channels, {rate:g} Hz, {unit}" for n, rate, unit in sorted(kinds))
+        raise ConfigError(f"a decoder is fitted on recordings of one kind, got {listed}; resample or select them first")
+    ((n_channels, rate_hz, unit),) = kinds
+    layouts = {r.layout for r in recordings}
+    wide = any(r.signal.dtype == np.float64 for r in recordings)
+    return {
+        "n_channels": n_channels,
+        "rate_hz": rate_hz,
+        "unit": unit,
+        "layout": layouts.pop() if len(layouts) == 1 else None,
+        "dtype": "float64" if wide else "float32",
+    }
+
+
+def _learn(post: ProportionalVelocity, windows: Windows) -> ProportionalVelocity:
+    if post.ranges:
+        return post
+    amplitude = np.concatenate([np.abs(batch).mean(axis=(1, 2), dtype=np.float64) for batch in windows.batches()])
+    return post.learn(amplitude, windows.y)
+
+
+def _provenance(recordings: Sequence[Recording], method: Any, n_windows: int) -> dict[str, Any]:
+    return {
+        "method": method if isinstance(method, str) else type(method).__name__,
+        "recordings": [
+            {"name": r.name, "subject": r.subject, "session": r.session, "sha256": r.content_hash} for r in recordings
+        ],
+        "n_windows": n_windows,
+        "date": time.strftime("%Y-%m-%d"),
+    }

@@ -1,0 +1,346 @@
+"""Metrics of decisions in time: what a user of a decoder feels, which the accuracy of windows does not tell.
+
+`truth` and `decided` hold one class name per decision, in time, at a constant step. A rejected decision counts as rest
+unless a function says otherwise: pass it as the name of rest. Test values of every metric were computed by hand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from myograph.errors import ConfigError, ShapeError
+from myograph.recording import run_starts
+
+
+def total_error(truth: ArrayLike, decided: ArrayLike) -> float:
+    """Share of decisions that are wrong; NaN without decisions.
+
+    >>> total_error(["rest", "fist"], ["rest", "open"])
+    0.5
+    """
+    c, d = _pair(truth, decided)
+    return float(np.mean(c != d)) if len(c) else float("nan")
+
+
+def active_error(truth: ArrayLike, decided: ArrayLike, rest: str = "rest") -> float:
+    """Share of all decisions that are wrong and are not rest: those that move something the wrong way.
+
+    Source: Hargrove et al. 2010 (from memory of the paper).
+
+    >>> active_error(["rest", "fist", "fist", "rest"], ["open", "rest", "open", "rest"])
+    0.5
+    """
+    c, d = _pair(truth, decided)
+    return float(np.mean((c != d) & (d != rest))) if len(c) else float("nan")
+
+
+def libemg_active_error(truth: ArrayLike, decided: ArrayLike, rest: str = "rest") -> float:
+    """Share of wrong decisions among those that are not rest, as LibEMG's AER; NaN where every decision is rest.
+
+    Deviation: LibEMG returns 0 where every decision is rest.
+
+    >>> libemg_active_error(["rest", "fist", "fist"], ["open", "fist", "rest"])
+    0.5
+    """
+    c, d = _pair(truth, decided)
+    active = d != rest
+    return float(np.mean(c[active] != d[active])) if active.any() else float("nan")
+
+
+def instability(truth: ArrayLike, decided: ArrayLike) -> float:
+    """Changes of the decisions beyond those of the truth, per decision: max(0, (changes(d) - changes(c)) / N).
+
+    Source: LibEMG's offline metrics.
+
+    >>> instability(["a", "a", "b", "b"], ["a", "b", "a", "b"])
+    0.5
+    """
+    c, d = _pair(truth, decided)
+    if not len(c):
+        return float("nan")
+    changes = np.count_nonzero(d[1:] != d[:-1]) - np.count_nonzero(c[1:] != c[:-1])
+    return float(max(0.0, changes / len(c)))
+
+
+@dataclass(frozen=True)
+class FalseActivations:
+    """Activations that began while the truth was rest.
+
+    events : runs of decisions other than rest that began at rest. overhang : runs that began before rest did and
+    reached into it, counted apart. hours : of rest. per_hour, low, high : the rate and its exact 95 % Poisson interval
+    (Garwood 1936); NaN without rest.
+    """
+
+    events: int
+    overhang: int
+    hours: float
+    per_hour: float
+    low: float
+    high: float
+
+
+def false_activations(
+    truth: ArrayLike,
+    decided: ArrayLike,
+    step_ms: float,
+    rest: str = "rest",
+    min_ms: float = 0.0,
+    merge_ms: float = 0.0,
+) -> FalseActivations:
+    """How often something moves while the person rests.
+
+    Parameters
+    ----------
+    step_ms : time from one decision to the next.
+    min_ms : shortest run that counts.
+    merge_ms : two runs with a shorter pause between them are one.
+
+    A yardstick: 0.6 per hour for a wrist-worn gesture detector (arXiv:2203.15239).
+
+    >>> found = false_activations(["rest"] * 5 + ["fist"] * 2, ["rest", "fist", "rest", "rest", "rest", "fist", "fist"], 50)
+    >>> found.events, found.overhang
+    (1, 0)
+    """
+    if not step_ms > 0:
+        raise ConfigError(f"step_ms is the positive time between two decisions, got {step_ms!r}")
+    c, d = _pair(truth, decided)
+    runs = _joined(_runs(d != rest), round(merge_ms / step_ms))
+    runs = [(start, stop) for start, stop in runs if (stop - start) * step_ms >= min_ms]
+    at_rest = c == rest
+    events = sum(bool(at_rest[start]) for start, _ in runs)
+    overhang = sum(bool(not at_rest[start] and at_rest[start:stop].any()) for start, stop in runs)
+    hours = float(at_rest.sum() * step_ms / 3.6e6)
+    low, high = _poisson_interval(events)
+    rates = (events / hours, low / hours, high / hours) if hours else (float("nan"),) * 3
+    return FalseActivations(events, overhang, hours, *rates)
+
+
+def missed_activations(truth: ArrayLike, decided: ArrayLike, rest: str = "rest") -> tuple[int, int]:
+    """(contractions without one correct decision, contractions): runs of one class other than rest in `truth`.
+
+    >>> missed_activations(["rest", "a", "a", "rest", "b"], ["rest", "rest", "a", "rest", "a"])
+    (1, 2)
+    """
+    c, d = _pair(truth, decided)
+    found = _contractions(c, rest)
+    return sum(not (d[start:stop] == c[start]).any() for start, stop in found), len(found)
+
+
+@dataclass(frozen=True)
+class Delays:
+    """Delays in ms: median, 90th percentile, and the share of contractions in which it was never reached."""
+
+    p50_ms: float
+    p90_ms: float
+    never: float
+    n: int
+
+
+def onset_delays(
+    truth: ArrayLike, decided: ArrayLike, time_s: ArrayLike, consecutive: int = 1, rest: str = "rest"
+) -> Delays:
+    """From each contraction's first decision time to the first of `consecutive` correct decisions in a row.
+
+    time_s : (decision,) when each decision is given out, in seconds.
+
+    >>> onset_delays(["rest", "a", "a", "a"], ["rest", "rest", "a", "a"], [0.0, 0.1, 0.2, 0.3], consecutive=2).p50_ms
+    100.0
+    """
+    c, d = _pair(truth, decided)
+    time = _times(time_s, c)
+    found = [
+        float(_first_run(d[start:stop] == c[start], time[start:stop], consecutive) - time[start])
+        for start, stop in _contractions(c, rest)
+    ]
+    return _delays(found)
+
+
+def offset_delays(
+    truth: ArrayLike, decided: ArrayLike, time_s: ArrayLike, consecutive: int = 1, rest: str = "rest"
+) -> Delays:
+    """From each contraction's end to the first of `consecutive` decisions for rest in a row.
+
+    Contractions that rest does not follow are left out.
+
+    >>> offset_delays(["a", "rest", "rest", "rest"], ["a", "a", "rest", "rest"], [0.0, 0.1, 0.2, 0.3]).p50_ms
+    100.0
+    """
+    c, d = _pair(truth, decided)
+    time = _times(time_s, c)
+    starts = run_starts(_codes(c))
+    stops = np.append(starts[1:], len(c))
+    found = [
+        float(_first_run(d[start:stop] == rest, time[start:stop], consecutive) - time[start])
+        for start, stop in zip(starts[1:], stops[1:])
+        if c[start] == rest
+    ]
+    return _delays(found)
+
+
+def coverage_and_risk(confidence: ArrayLike, right: ArrayLike, threshold: float) -> tuple[float, float]:
+    """Share of decisions with at least this confidence, and the share of wrong ones among them (NaN where there are none).
+
+    >>> coverage_and_risk([0.9, 0.8, 0.7, 0.6, 0.55], [1, 1, 0, 1, 0], 0.75)
+    (0.4, 0.0)
+    """
+    p, hit = _confidences(confidence, right)
+    kept = p >= threshold
+    risk = float(1 - hit[kept].mean()) if kept.any() else float("nan")
+    return float(kept.mean()) if len(p) else float("nan"), risk
+
+
+def risk_curve(confidence: ArrayLike, right: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """(coverage, risk), each (decision,): the risk where only the k most confident decisions are taken, k = 1 … N.
+
+    >>> risk_curve([0.9, 0.5], [1, 0])[1].tolist()
+    [0.0, 0.5]
+    """
+    p, hit = _confidences(confidence, right)
+    order = np.argsort(-p, kind="stable")
+    taken = np.arange(1, len(p) + 1)
+    return taken / max(len(p), 1), np.cumsum(1 - hit[order]) / taken
+
+
+def aurc(confidence: ArrayLike, right: ArrayLike) -> float:
+    """Area under the risk-coverage curve: the mean of the risks over all N coverages; lower is better.
+
+    Source: Geifman and El-Yaniv 2017, arXiv:1705.08500.
+
+    >>> round(aurc([0.9, 0.8, 0.7, 0.6, 0.55], [1, 1, 0, 1, 0]), 5)
+    0.19667
+    """
+    risks = risk_curve(confidence, right)[1]
+    return float(risks.mean()) if len(risks) else float("nan")
+
+
+def expected_delay_ms(length_ms: float, step_ms: float, n_votes: int = 1, processing_ms: float = 0.0) -> float:
+    """Expected delay of a controller: length / 2 + (n_votes + 1) / 2 * step + processing, in ms.
+
+    Source: Farrell and Weir 2007 and Smith et al. 2011 (from memory of the papers).
+
+    >>> expected_delay_ms(200, 50, 1, 10), expected_delay_ms(200, 50, 5, 10), expected_delay_ms(250, 25, 7, 5)
+    (160.0, 260.0, 230.0)
+    """
+    return length_ms / 2 + (n_votes + 1) / 2 * step_ms + processing_ms
+
+
+def latency(latency_ms: ArrayLike) -> dict[str, float]:
+    """Percentiles of the time from a window's last sample to its decision, in ms; NaN without decisions.
+
+    >>> latency([1.0, 2.0, 3.0])["p50_ms"]
+    2.0
+    """
+    values = np.asarray(latency_ms, float)
+    values = values[np.isfinite(values)]
+    percentiles = np.percentile(values, [50, 95, 99, 100]) if len(values) else np.full(4, np.nan)
+    return dict(zip(("p50_ms", "p95_ms", "p99_ms", "max_ms"), percentiles.tolist()))
+
+
+def all_metrics(
+    truth: ArrayLike,
+    decided: ArrayLike,
+    time_s: ArrayLike,
+    step_ms: float,
+    rest: str = "rest",
+    confidence: ArrayLike | None = None,
+    min_ms: float = 0.0,
+    merge_ms: float = 0.0,
+    consecutive: int = 1,
+) -> dict[str, Any]:
+    """Every metric of this module as plain values, for tables and reports.
+
+    Parameters
+    ----------
+    truth, decided : (decision,) class names; a rejected decision as `rest`.
+    time_s : (decision,) when each is given out.
+    confidence : (decision,) probability of the decided class, where there is one.
+    min_ms, merge_ms, consecutive : see `false_activations` and `onset_delays`.
+    """
+    c, d = _pair(truth, decided)
+    missed, contractions = missed_activations(c, d, rest)
+    found: dict[str, Any] = {
+        "total_error": total_error(c, d),
+        "active_error": active_error(c, d, rest),
+        "libemg_active_error": libemg_active_error(c, d, rest),
+        "instability": instability(c, d),
+        "false_activations": asdict(false_activations(c, d, step_ms, rest, min_ms, merge_ms)),
+        "missed_activations": missed,
+        "contractions": contractions,
+        "onset_delay": asdict(onset_delays(c, d, time_s, consecutive, rest)),
+        "offset_delay": asdict(offset_delays(c, d, time_s, consecutive, rest)),
+    }
+    if confidence is not None:
+        found["aurc"] = aurc(confidence, c == d)
+    return found
+
+
+def _pair(truth: ArrayLike, decided: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    c, d = np.asarray(truth).astype(str), np.asarray(decided).astype(str)
+    if c.ndim != 1 or c.shape != d.shape:
+        raise ShapeError(f"truth and decisions are (decision,) of one length, got {c.shape} and {d.shape}")
+    return c, d
+
+
+def _times(time_s: ArrayLike, c: np.ndarray) -> np.ndarray:
+    time = np.asarray(time_s, float)
+    if time.shape != c.shape:
+        raise ShapeError(f"time_s has one entry per decision, got {time.shape} for {len(c)} decisions")
+    return time
+
+
+def _confidences(confidence: ArrayLike, right: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    p, hit = np.asarray(confidence, float), np.asarray(right).astype(float)
+    if p.ndim != 1 or p.shape != hit.shape:
+        raise ShapeError(f"confidence and right are (decision,) of one length, got {p.shape} and {hit.shape}")
+    return p, hit
+
+
+def _codes(names: np.ndarray) -> np.ndarray:
+    return np.unique(names, return_inverse=True)[1]
+
+
+def _runs(active: np.ndarray) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], active.astype(np.int8), [0]])))
+    return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
+
+
+def _joined(runs: list[tuple[int, int]], pause: int) -> list[tuple[int, int]]:
+    joined: list[tuple[int, int]] = []
+    for start, stop in runs:
+        if joined and start - joined[-1][1] < pause:
+            joined[-1] = (joined[-1][0], stop)
+        else:
+            joined.append((start, stop))
+    return joined
+
+
+def _contractions(c: np.ndarray, rest: str) -> list[tuple[int, int]]:
+    starts = run_starts(_codes(c))
+    return [(int(a), int(b)) for a, b in zip(starts, np.append(starts[1:], len(c))) if c[a] != rest]
+
+
+def _first_run(right: np.ndarray, time: np.ndarray, consecutive: int) -> float:
+    for start, stop in _runs(right):
+        if stop - start >= consecutive:
+            return float(time[start])
+    return float("nan")
+
+
+def _delays(found: list[float]) -> Delays:
+    values = np.array(found, float) * 1000
+    reached = values[np.isfinite(values)]
+    p50, p90 = np.percentile(reached, [50, 90]).round(9).tolist() if len(reached) else (float("nan"),) * 2
+    never = float(1 - len(reached) / len(values)) if len(values) else float("nan")
+    return Delays(p50, p90, never, len(values))
+
+
+def _poisson_interval(events: int, level: float = 0.95) -> tuple[float, float]:
+    from scipy.stats import chi2
+
+    tail = (1 - level) / 2
+    low = float(chi2.ppf(tail, 2 * events)) / 2 if events else 0.0
+    return low, float(chi2.ppf(1 - tail, 2 * events + 2)) / 2

@@ -1,0 +1,127 @@
+"""`DecoderStream`: a decoder at work on live samples."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from myograph.live._predict import StreamPredictor
+from myograph.live.decisions import Decisions
+from myograph.live.postprocess import ProportionalVelocity, Step, run_all
+from myograph.preprocessing.filters import stream_all
+
+if TYPE_CHECKING:
+    from myograph.live.decoder import Decoder
+
+
+class DecoderStream:
+    """Filters, features, method and post-processing with their states; made by `Decoder.stream`.
+
+    However the samples are cut into chunks, the decisions are the same to the last bit, and equal those of
+    `Decoder.decide` for a recording of these samples.
+    """
+
+    def __init__(self, decoder: Decoder):
+        self.decoder = decoder
+        self.reset()
+
+    def reset(self, sample: int = 0) -> None:
+        """Forget all samples and every state: what comes next follows a break.
+
+        sample : number of the next raw sample, from which the times of the decisions count.
+        """
+        decoder = self.decoder
+        rate_hz, n_channels = decoder.filtered
+        self._before = round(sample * rate_hz / decoder.rate_hz)
+        self._rate_hz = rate_hz
+        self._length, self._step, _ = decoder.windowing.samples(rate_hz)
+        self._filters = stream_all(decoder.filters, decoder.rate_hz, decoder.n_channels, decoder.layout)
+        self._predict = StreamPredictor(decoder.method, decoder.classes, decoder.windowing, rate_hz, n_channels)
+        self._post = run_all(decoder.post, decoder.classes)
+        self._measures = any(isinstance(p, ProportionalVelocity) for p in decoder.post)
+        self._held = _Held(n_channels, self._length, decoder.dtype) if self._keeps() else None
+        self._taken = 0  # filtered samples so far
+        self._next = self._length  # filtered samples at which the next window is complete
+
+    def _keeps(self) -> bool:
+        return self._measures or self._predict.needs_samples
+
+    def push(self, chunk: Any) -> Decisions:
+        """The decisions that these samples complete; none, one or several.
+
+        chunk : (channel, time) raw samples, any number of them, in the decoder's unit and at its rate.
+
+        Raises
+        ------
+        ShapeError : another number of channels.
+        SignalError : not real numbers, NaN or infinite ones. The samples are not taken, and the state is as before.
+        """
+        came = time.perf_counter()
+        chunk = np.asarray(chunk)
+        if chunk.dtype.kind in "iufb":
+            chunk = chunk.astype(self.decoder.dtype, copy=False)
+        filtered = self._filters.push(chunk)
+        rows: list[tuple[int, int, Step, float]] = []
+        first, n = 0, filtered.shape[1]
+        while first < n:
+            last = min(n, first + self._next - self._taken)  # at most up to the end of the next window
+            self._take(filtered[:, first:last])
+            first = last
+            if self._taken == self._next:
+                raw, step = self._decide()
+                rows.append((self._taken, raw, step, 1000 * (time.perf_counter() - came)))
+                self._next += self._step
+        return self._decisions(rows)
+
+    def _take(self, piece: np.ndarray) -> None:
+        self._predict.push(piece)
+        if self._held is not None:
+            self._held.push(piece)
+        self._taken += piece.shape[1]
+
+    def _decide(self) -> tuple[int, Step]:
+        window = None if self._held is None else self._held.window()
+        raw, proba = self._predict.answer(window)
+        amplitude = float(np.abs(window).mean(dtype=np.float64)) if self._measures and window is not None else np.nan
+        return raw, self._post(Step(raw, proba, amplitude=amplitude))
+
+    def _decisions(self, rows: list[tuple[int, int, Step, float]]) -> Decisions:
+        stop = self._before + np.array([taken for taken, _, _, _ in rows], np.int64)
+        steps = [step for _, _, step, _ in rows]
+        n_classes = len(self.decoder.classes)
+        return Decisions(
+            classes=self.decoder.classes,
+            start=stop - self._length,
+            stop=stop,
+            time_s=stop / self._rate_hz,
+            raw=np.array([raw for _, raw, _, _ in rows], np.intp),
+            label=np.array([s.label for s in steps], np.intp),
+            rejected=np.array([s.rejected for s in steps], bool),
+            gain=np.array([s.gain for s in steps], float),
+            proba=np.array([s.proba for s in steps], float).reshape(len(rows), n_classes),
+            latency_ms=np.array([spent for _, _, _, spent in rows], float),
+        )
+
+
+class _Held:
+    """The last samples of each channel, as many as a window has, in one stretch of memory."""
+
+    def __init__(self, n_channels: int, length: int, dtype: str):
+        self._length = length
+        self._samples = np.zeros((n_channels, 8 * length), dtype)
+        self._end = length
+
+    def push(self, piece: np.ndarray) -> None:
+        piece = piece[:, -self._length :]
+        n = piece.shape[1]
+        if self._end + n > self._samples.shape[1]:
+            self._samples[:, : self._length] = self._samples[:, self._end - self._length : self._end]
+            self._end = self._length
+        self._samples[:, self._end : self._end + n] = piece
+        self._end += n
+
+    def window(self) -> np.ndarray:
+        """(1, channel, time) copy of the last samples."""
+        return self._samples[None, :, self._end - self._length : self._end].copy()
