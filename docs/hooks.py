@@ -21,7 +21,6 @@ API = {
     "preprocessing": ("Filters and bursts", ["preprocessing"]),
     "features": ("Features", ["features"]),
     "datasets": ("Data sets", ["datasets"]),
-    "simulation": ("Simulation", ["simulation"]),
     "methods": ("Methods and adaptation", ["methods"]),
     "models": ("Networks", ["models"]),
     "training": ("Training", ["training"]),

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from scipy.signal import correlate, welch
 
-from myograph.errors import ConfigError, ShapeError
-from myograph.simulation import cohort as _cohort
-from myograph.simulation.anatomy import ACTIONS, BICEPS, CATALOGUES, FOREARM, GESTURES, Muscle, activation
-from myograph.simulation.physics import (
+from myograph.datasets.simulation import cohort as _cohort
+from myograph.datasets.simulation.anatomy import ACTIONS, BICEPS, CATALOGUES, FOREARM, GESTURES, Muscle, activation
+from myograph.datasets.simulation.physics import (
     FAT_S_PER_M,
     LAST_THRESHOLD,
     MUSCLE_ANISOTROPY,
@@ -20,6 +19,7 @@ from myograph.simulation.physics import (
     membrane_mv,
     potentials,
 )
+from myograph.errors import ConfigError, ShapeError
 
 RATE_HZ = 2000.0
 STEP_S = 0.005

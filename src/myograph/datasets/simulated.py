@@ -1,7 +1,7 @@
 """`simulated`: surface EMG of people who never lived, shaped as the published data sets; needs no files.
 
-Physiology is in `myograph.simulation.physics`, how people, sessions and repetitions differ in `myograph.simulation.cohort`, muscles and
-gestures in `myograph.simulation.anatomy`.
+`myograph.datasets.simulation` holds the physiology (`physics`), how people, sessions and repetitions differ (`cohort`), and
+muscles and gestures (`anatomy`).
 
 `simulated` alone is a 12-electrode forearm ring at 1 kHz: 6 subjects, 2 sessions, 8 gestures and rest, 6 repetitions
 of 3 s with 2 s of rest. Presets give the shape of published recordings; every option can be changed:
@@ -18,9 +18,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from myograph.datasets.base import DATASETS, Dataset
+from myograph.datasets.simulation.anatomy import CATALOGUES
 from myograph.errors import ConfigError, unknown_name
 from myograph.recording import Recording
-from myograph.simulation.anatomy import CATALOGUES
 
 _RING: dict[str, Any] = {
     "kind": "ring",
@@ -172,7 +172,7 @@ class Simulated(Dataset):
         return [str(i + 1) for i in range(self.settings["n_subjects"])]
 
     def read(self, folder: Path | None = None, subjects: Iterable[str] | None = None) -> Iterator[Recording]:
-        from myograph.simulation import session as _simulate
+        from myograph.datasets.simulation import session as _simulate
 
         known = self.subjects()
         record = _simulate.muscles if self.settings["kind"] == "muscles" else _simulate.forearm

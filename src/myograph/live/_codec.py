@@ -212,7 +212,7 @@ class Decoded:
                 f"the decoder holds a {value['class']!r}, which is neither myograph's nor scikit-learn's; if it is a "
                 "class of yours, give it as Decoder.load(path, classes=[...])"
             )
-        made = cls.__new__(cls)
+        made: Any = object.__new__(cls)
         state = self.decode(value["state"], depth)
         if not isinstance(state, dict) or not all(isinstance(k, str) for k in state):
             raise DataError(f"the attributes of a {value['class']} are not named")

@@ -19,7 +19,6 @@ LAYERS = (
     "protocols",
     "preprocessing",
     "features",
-    "simulation",
     "datasets",
     "models",
     "training",

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from myograph.simulation.anatomy import FOREARM, GESTURES, Muscle, activation
-from myograph.simulation.physics import Limb, MotorUnits
+from myograph.datasets.simulation.anatomy import FOREARM, GESTURES, Muscle, activation
+from myograph.datasets.simulation.physics import Limb, MotorUnits
 
 PERSON, DAY, ATTEMPT, NOISE = range(4)  # first part of a generator's key
 

@@ -31,9 +31,9 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from myograph.datasets.simulation.anatomy import Muscle
 from myograph.errors import ConfigError, ShapeError
 from myograph.recording import Layout
-from myograph.simulation.anatomy import Muscle
 
 # Fuglevand et al. 1993
 THRESHOLD_RANGE = 30.0
@@ -179,7 +179,7 @@ def potentials(
 
     `velocity_factor` slows all fibres, as fatigue and cold do.
     """
-    from myograph.simulation._fibres import unit_potentials
+    from myograph.datasets.simulation._fibres import unit_potentials
 
     if rate_hz < 1000:
         raise ConfigError(f"potentials are computed at 1000 Hz or more, got {rate_hz}; lower the rate afterwards")
@@ -245,7 +245,7 @@ def discharges(
     excitation : (muscle, step), 0 to 1, in steps of `step_s`. interval_cv : coefficient of variation of the
     inter-spike intervals.
     """
-    from myograph.simulation._fibres import discharge_times
+    from myograph.datasets.simulation._fibres import discharge_times
 
     excitation = np.atleast_2d(np.asarray(excitation, float))
     if len(units) and units.muscle.max() >= len(excitation):
@@ -287,7 +287,7 @@ def contract(
 
     excitation : (muscle, step), see `discharges`. Potentials are computed for the units that discharge only.
     """
-    from myograph.simulation._fibres import add_trains
+    from myograph.datasets.simulation._fibres import add_trains
 
     if out.shape[0] != len(electrodes):
         raise ShapeError(f"out is (channel, time), got {out.shape} for {len(electrodes)} electrodes")

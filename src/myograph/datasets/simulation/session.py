@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from scipy.signal import butter, sosfilt
 
-from myograph.recording import Recording
-from myograph.simulation.anatomy import BICEPS, CATALOGUES, FOREARM, TIBIALIS, Muscle
-from myograph.simulation.cohort import (
+from myograph.datasets.simulation.anatomy import BICEPS, CATALOGUES, FOREARM, TIBIALIS, Muscle
+from myograph.datasets.simulation.cohort import (
     ATTEMPT,
     NOISE,
     PERSON,
@@ -23,7 +22,8 @@ from myograph.simulation.cohort import (
     slow_noise,
     vary,
 )
-from myograph.simulation.physics import Electrodes, MotorUnits, contract
+from myograph.datasets.simulation.physics import Electrodes, MotorUnits, contract
+from myograph.recording import Recording
 
 STEP_S = 0.005  # of the excitation
 INNER_RATE_HZ = 2000.0  # physics runs at the first multiple of the recording's rate from here on
