@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -107,7 +108,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(recordings, tmp_path):
     stopping = recipe(method=FailsOn(str(counter), stop_at=3))
     with pytest.raises(KeyboardInterrupt):
         evaluate(stopping, recordings, out=tmp_path / "run")
-    with pytest.raises(ResultsError, match="unfinished run; start the same command again"):
+    with pytest.raises(ResultsError, match="unfinished run; repeat the same command"):
         Scores.load(tmp_path / "run")
     scores = evaluate(stopping, recordings, out=tmp_path / "run")
     assert counter.stat().st_size == 4  # two kept, the third begun and fitted again
@@ -198,20 +199,20 @@ def test_a_file_where_the_folder_should_be_is_told(recordings, tmp_path):
 )
 def test_a_full_or_read_only_disk_keeps_what_was_finished(recordings, tmp_path, monkeypatch, number, advice):
     folder = tmp_path / "run"
-    written = []
-    real = pd.DataFrame.to_parquet
+    finished = []
+    real = Path.write_bytes
 
-    def fails_third(self, path, **options):
-        written.append(path)
-        if len(written) == 3:
+    def fails_third(self, content):
+        finished.extend([self] if self.name.endswith(".parquet") else [])
+        if len(finished) == 3:
             raise OSError(number, os.strerror(number))
-        return real(self, path, **options)
+        return real(self, content)
 
-    monkeypatch.setattr(pd.DataFrame, "to_parquet", fails_third)
+    monkeypatch.setattr(Path, "write_bytes", fails_third)
     with pytest.raises(ResultsError, match=advice):
         evaluate(recipe(), recordings, out=folder)
-    assert sorted(p.name for p in (folder / "folds").iterdir()) == ["0000.parquet", "0001.parquet"]
     monkeypatch.undo()
+    assert sorted(p.name for p in (folder / "folds").iterdir()) == ["0000.parquet", "0001.parquet", "checksums.json"]
     assert len(evaluate(recipe(), recordings, out=folder).folds) == 3
 
 

@@ -64,16 +64,30 @@ def test_votes_do_not_cross_folds_or_recordings():
     assert len(trial_votes(table)) == 2
 
 
-def test_intervals():
-    values = np.array([0.5, 0.7, 0.9])
+def test_mean_deviation_and_interval():
+    values = np.array([0.5, 0.6, 0.7, 0.7, 0.8, 0.9])
     found = summarise(values)
     assert found["mean"] == pytest.approx(0.7)
-    assert found["std"] == pytest.approx(0.2)
-    assert 0.5 <= found["low"] < 0.7 < found["high"] <= 0.9
+    assert found["std"] == pytest.approx(np.sqrt((0.04 + 0.01 + 0.01 + 0.04) / 5))
+    assert found["n"] == 6
+    # Of a mean of six draws the exact bootstrap distribution is known: all 6^6 samples are counted.
+    means = np.sort(np.mean(np.meshgrid(*[values] * 6), axis=0).ravel())
+    exact = means[[round(0.025 * len(means)), round(0.975 * len(means))]]
+    np.testing.assert_allclose([found["low"], found["high"]], exact, atol=0.005)
     assert summarise(values) == found
-    assert summarise(np.array([0.4]))["mean"] == 0.4
-    assert np.isnan(summarise(np.array([0.4]))["low"])
-    assert summarise(np.array([np.nan, 0.4, 0.6]))["n"] == 2
+
+
+def test_fewer_than_six_values_give_no_interval_and_one_no_deviation():
+    five = summarise(np.arange(5.0))
+    assert (five["mean"], five["n"]) == (2.0, 5)
+    assert np.isnan(five["low"])
+    assert np.isnan(five["high"])
+    one = summarise(np.array([0.4]))
+    assert one["mean"] == 0.4
+    assert np.isnan(one["std"])
+    assert summarise(np.array([np.nan, *range(5)]))["n"] == 5
+    assert np.isnan(summarise(np.array([np.nan, *range(5)]))["low"])
+    assert np.isnan(summarise(np.array([]))["mean"])
 
 
 def test_the_interval_covers_the_mean_about_as_often_as_it_says():

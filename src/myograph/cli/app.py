@@ -441,7 +441,7 @@ def show_scores(scores: Scores) -> None:
         found = scores.summary[name]
         if not found["n"]:
             continue
-        row = [title, _plus_minus(found), "" if found["n"] < 2 else f"{found['low']:.3f} to {found['high']:.3f}"]
+        row = [title, _plus_minus(found), f"{found['low']:.3f} to {found['high']:.3f}" if found["low"] == found["low"] else ""]
         table.add_row(*row, *([_plus_minus(honest.summary[name])] if honest else []))
     out.print(table)
     subjects = Table("subject", "accuracy", "balanced", "windows")

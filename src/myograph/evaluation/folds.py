@@ -6,9 +6,9 @@ import copy
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import joblib
 import numpy as np
@@ -97,10 +97,9 @@ def run_folds(
     todo = [group for group in streams(folds, sequential) if any(i not in parts for i in group)]
     say("folds", len(parts), len(folds))
     jobs = min(os.cpu_count() or 1 if jobs < 0 else max(jobs, 1), max(len(todo), 1))
-    work = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")(
-        joblib.delayed(_one_stream)(group, estimator, windows, [folds[i] for i in group]) for group in todo
-    )
-    for group, tables in work:
+    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")
+    work = parallel(joblib.delayed(_one_stream)(g, estimator, windows, [folds[i] for i in g]) for g in todo)
+    for group, tables in cast(Iterable[tuple[list[int], list[pd.DataFrame]]], work):
         for i, part in zip(group, tables):
             if kept is not None:
                 kept.put(i, part)
@@ -146,7 +145,7 @@ def predict_stream(estimator: BaseEstimator, windows: Windows, folds: Sequence[F
         raise ConfigError(
             f"{folds[0].name}: the train windows have one label ({y[0]}), and a classifier needs two or more"
         )
-    model: Any = clone(estimator).fit(train, y)
+    model = cast(Any, clone(estimator)).fit(train, y)
     unlabelled, truth = windows.without_labels(), windows.y
     tables = []
     for i, fold in enumerate(folds):

@@ -1,9 +1,9 @@
-"""What predictions are worth: per-window metrics, calibration, the vote over a trial, and intervals over subjects."""
+"""Metrics of predictions: per window, calibration, majority vote per trial; and their mean and interval over people."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -12,10 +12,10 @@ from sklearn import metrics as sk
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "accuracy": sk.accuracy_score,
     "balanced_accuracy": lambda y, p: per_class_recall(y, p)["recall"].mean(),
-    "macro_f1": lambda y, p: sk.f1_score(y, p, average="macro", labels=np.unique(y), zero_division=0),
+    "macro_f1": lambda y, p: float(sk.f1_score(y, p, average="macro", labels=np.unique(y), zero_division=cast(Any, 0))),
     "kappa": lambda y, p: _kappa(y, p),
 }
-TITLES = {
+TITLES: dict[str, str] = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Class-balanced accuracy",
     "macro_f1": "Macro F1",
@@ -25,13 +25,26 @@ TITLES = {
 }
 
 
+MIN_FOR_INTERVAL = 6  # a bootstrap of fewer values gives intervals that are far too narrow
+
+
 def score(predictions: pd.DataFrame) -> dict[str, float]:
     """All metrics of one set of predictions.
 
-    predictions : rows with `y_true`, `y_pred`, `confidence` (NaN where the method gives none) and the columns that
-        name a trial (fold, subject, recording, repetition).
+    Parameters
+    ----------
+    predictions : one row per window, with `y_true`, `y_pred`, `confidence` (NaN where the method gives none) and the
+        columns that name a trial (fold, subject, recording, repetition).
 
-    Returns a value for each key of `TITLES`; calibration_error is NaN where no confidence was given.
+    Returns
+    -------
+    One value for each key of `TITLES`; calibration_error is NaN where no confidence was given.
+
+    >>> trial = {"fold": "a", "subject": "1", "recording": 0, "repetition": 1}
+    >>> table = pd.DataFrame({"y_true": ["x", "x", "y"], "y_pred": ["x", "x", "x"], "confidence": 1.0, **trial})
+    >>> found = score(table)
+    >>> round(found["accuracy"], 3), found["balanced_accuracy"], found["trial_vote_accuracy"]
+    (0.667, 0.5, 0.5)
     """
     true, pred = predictions["y_true"].to_numpy(str), predictions["y_pred"].to_numpy(str)
     values = {name: float(metric(true, pred)) for name, metric in METRICS.items()}
@@ -42,8 +55,12 @@ def score(predictions: pd.DataFrame) -> dict[str, float]:
 
 
 def per_class_recall(y_true: np.ndarray, y_pred: np.ndarray) -> pd.DataFrame:
-    """Recall and support of each class that occurs in `y_true`: its mean is the class-balanced accuracy
-    (Zhai et al. 2017, Eq. 4)."""
+    """Recall and number of windows of each class that occurs in `y_true`; the mean of the recalls is the class-balanced
+    accuracy (Zhai et al. 2017, Eq. 4, doi:10.3389/fnins.2017.00379).
+
+    >>> per_class_recall(np.array(["a", "a", "b"]), np.array(["a", "b", "b"]))["recall"].tolist()
+    [0.5, 1.0]
+    """
     classes, of = np.unique(y_true, return_inverse=True)
     support = np.bincount(of, minlength=len(classes))
     hits = np.bincount(of, weights=y_true == y_pred, minlength=len(classes))
@@ -51,13 +68,21 @@ def per_class_recall(y_true: np.ndarray, y_pred: np.ndarray) -> pd.DataFrame:
 
 
 def confusion(y_true: np.ndarray, y_pred: np.ndarray, labels: list[str]) -> np.ndarray:
-    """(true, predicted) counts in the order of `labels`."""
+    """The confusion matrix: (true, predicted) counts of windows, in the order of `labels`.
+
+    >>> confusion(np.array(["a", "a", "b"]), np.array(["a", "b", "b"]), ["a", "b"]).tolist()
+    [[1, 1], [0, 1]]
+    """
     return sk.confusion_matrix(y_true, y_pred, labels=labels)
 
 
 def calibration_error(correct: np.ndarray, confidence: np.ndarray, n_bins: int = 15) -> float:
-    """Expected calibration error: |accuracy - mean confidence| over equal-width bins of confidence, weighted by
-    their size (Naeini et al. 2015; Guo et al. 2017). NaN where the method gives no confidence."""
+    """Expected calibration error: |accuracy - mean confidence| in bins of equal width over the confidence, weighted by
+    the number of windows in each (Naeini et al. 2015; Guo et al. 2017, arXiv:1706.04599). NaN without confidences.
+
+    >>> calibration_error(np.array([True, False]), np.array([0.75, 0.75]))
+    0.25
+    """
     if not len(confidence) or np.isnan(confidence).any():
         return float("nan")
     of_bin = np.clip((confidence * n_bins).astype(int), 0, n_bins - 1)
@@ -70,41 +95,47 @@ def calibration_error(correct: np.ndarray, confidence: np.ndarray, n_bins: int =
 
 
 def trial_votes(predictions: pd.DataFrame) -> pd.DataFrame:
-    """One row a trial (fold, recording, repetition and true label): the label that most of its windows were given;
-    ties go to the one whose windows were surer, then to the first by name."""
-    confidence = predictions["confidence"].fillna(1.0)
+    """The majority vote of each trial's windows; a trial is one fold, recording, repetition and true label.
+
+    Where labels tie, the one with the larger sum of confidences wins, then the first by name.
+
+    Returns one row per trial, with the columns that name it, `y_true` and the voted `y_pred`.
+    """
     trial = ["fold", "subject", "recording", "repetition", "y_true"]
-    votes = (
-        predictions.assign(confidence=confidence)
-        .groupby([*trial, "y_pred"], observed=True)["confidence"]
-        .agg(["size", "sum"])
-        .reset_index()
-        .sort_values(["size", "sum", "y_pred"], ascending=[False, False, True], kind="stable")
+    sure = predictions.assign(confidence=predictions["confidence"].fillna(1.0))
+    votes = sure.groupby([*trial, "y_pred"], observed=True)["confidence"].agg(["size", "sum"]).reset_index()
+    votes = cast(pd.DataFrame, votes).sort_values(
+        by=["size", "sum", "y_pred"], ascending=[False, False, True], kind="stable"
     )
-    return votes.drop_duplicates(trial)[[*trial, "y_pred"]].sort_values(trial).reset_index(drop=True)
+    best = cast(pd.DataFrame, votes.drop_duplicates(trial)[[*trial, "y_pred"]])
+    return best.sort_values(by=trial).reset_index(drop=True)
 
 
 def summarise(values: np.ndarray, seed: int = 0, n_draws: int = 10_000) -> dict[str, Any]:
-    """Mean, standard deviation (n - 1) and a percentile bootstrap 95 % interval of the mean over `values`.
+    """Mean, standard deviation (n - 1) and bootstrap percentile 95 % interval of the mean over people.
 
-    One value has no spread: std, low and high are NaN.
+    The interval is that of Efron (1979): people are drawn with replacement `n_draws` times, and `low` and `high` are the
+    2.5th and 97.5th percentile of the means. Fewer than six people give no interval (`low` and `high` are NaN), and one
+    gives no deviation. NaN among the values is left out.
+
+    >>> found = summarise(np.array([0.5, 0.7, 0.9]))
+    >>> round(found["mean"], 3), round(found["std"], 3), found["low"], found["n"]
+    (0.7, 0.2, nan, 3)
     """
     values = np.asarray(values, float)
     values = values[~np.isnan(values)]
-    nan = float("nan")
-    if not len(values):
-        return {"mean": nan, "std": nan, "low": nan, "high": nan, "n": 0}
-    if len(values) == 1:
-        return {"mean": float(values[0]), "std": nan, "low": nan, "high": nan, "n": 1}
-    rng = np.random.default_rng(seed)
-    means = values[rng.integers(0, len(values), (n_draws, len(values)))].mean(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
+    n, nan = len(values), float("nan")
+    low = high = nan
+    if n >= MIN_FOR_INTERVAL:
+        rng = np.random.default_rng(seed)
+        means = values[rng.integers(0, n, (n_draws, n))].mean(axis=1)
+        low, high = np.percentile(means, [2.5, 97.5]).tolist()
     return {
-        "mean": float(values.mean()),
-        "std": float(values.std(ddof=1)),
-        "low": float(low),
-        "high": float(high),
-        "n": len(values),
+        "mean": float(values.mean()) if n else nan,
+        "std": float(values.std(ddof=1)) if n > 1 else nan,
+        "low": low,
+        "high": high,
+        "n": n,
     }
 
 

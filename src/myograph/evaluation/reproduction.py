@@ -344,6 +344,7 @@ def shown(found: dict[str, Any], unit: str) -> str:
     text = f"{scale * found['mean']:.{digits}f}"
     if found["n"] > 1:
         text += f" ± {scale * found['std']:.{digits}f}"
+    if found["low"] is not None and np.isfinite(found["low"]):  # fewer than six people have no interval
         text += f" ({scale * found['low']:.{digits}f} to {scale * found['high']:.{digits}f})"
     return text + (f" {unit}" if unit not in ("%", "") else "")
 

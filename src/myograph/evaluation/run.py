@@ -1,33 +1,32 @@
-"""`evaluate(recipe)`: recordings to audited scores, fold by fold, in a folder from which an interrupted run goes on."""
+"""`evaluate(recipe)`: from recordings to audited scores, in a folder from which an interrupted run resumes."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
 import platform
-import resource
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, cast
 
-import joblib
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
-from sklearn.pipeline import Pipeline
 
-from myograph._common.files import only_run_in, plain, write_atomically
+from myograph._common.files import only_run_in, plain
 from myograph.audit import Audit, audit
 from myograph.errors import ConfigError, ProtocolError
+from myograph.evaluation.folds import KeptFolds, fitted_before, run_folds
 from myograph.evaluation.metrics import score
 from myograph.evaluation.recipe import Recipe
 from myograph.evaluation.scores import Scores
 from myograph.preprocessing.filters import apply_all
-from myograph.protocols import Fold, KFoldRepetitions, Protocol
+from myograph.protocols import CrossSession, Fold, KFoldRepetitions, LeaveOneSubjectOut, Protocol
 from myograph.recording import Recording
 from myograph.windows import Windows
 
@@ -37,92 +36,235 @@ VERSIONED = ("myograph", "numpy", "scipy", "scikit-learn", "numba", "torch", "pa
 
 def evaluate(
     recipe: Recipe,
-    recordings: Sequence[Recording] | None = None,
+    recordings: Recording | Sequence[Recording] | None = None,
     out: str | Path | None = None,
     root: str | Path | None = None,
     jobs: int = 1,
     progress: Report | None = None,
     command: str | None = None,
 ) -> Scores:
-    """Run a recipe: read, filter, cut, split, audit, fit, predict, score.
+    """Run a recipe: read, filter, cut windows, split, audit, fit, predict, score.
+
+    A method never sees a test label: the windows that it predicts, transforms or adapts to are without labels, and in
+    `fit` the recordings are labelled inside the train windows alone.
 
     Parameters
     ----------
-    recordings : used instead of the recipe's data set, which then may be any name; all of them, whatever the recipe's
-        `subjects` say.
-    out : the run's folder; finished folds are kept there, and the same recipe started again goes on after them.
-        None keeps results in memory only, unless `root` is given.
-    root : the folder in which a run makes its own, named after the recipe and its identity.
-    jobs : folds at work at once (processes); -1 is one a core.
-    progress : called with (what is being done, done, of how many).
+    recordings : used instead of the recipe's data set, which may then have any name; all of them are used, whatever
+        the recipe's `subjects`.
+    out : the run's folder. Finished folds are kept there with their checksums; if a run is interrupted, evaluate the
+        same recipe again: it resumes after the last finished fold. None keeps the results in memory only, unless
+        `root` is given.
+    root : a folder in which the run makes its own, named after the recipe and its identity.
+    jobs : number of folds that run at once, in processes; -1 is one per core.
+    progress : called as progress(what is being done, done, total).
     command : how the run was started, for its report.
 
     Raises
     ------
-    LeakageError : train and test of a fold share samples or a repetition. There is no switch.
-    ProtocolError, DataError, WindowError, ResultsError : see their messages.
+    LeakageError : train and test of a fold share samples or a repetition. The audit cannot be turned off.
+    ConfigError : the recordings or the method are not usable, or there are fewer than two labels.
+    ProtocolError, DataError, WindowError : the protocol, the data set or the windowing does not fit the recordings.
+    ResultsError : the folder holds another run, is in use, or cannot be written.
+
+    >>> from myograph import LeaveOneSubjectOut
+    >>> recipe = Recipe("example", "simulated", LeaveOneSubjectOut(), "lda", subjects=("1", "2"))
+    >>> scores = evaluate(recipe)
+    >>> scores.folds["fold"].tolist(), scores.leaky
+    (['subject 1', 'subject 2'], False)
     """
     started = time.perf_counter()
     say = progress or (lambda what, done, total: None)
-    if recordings is None:
-        recordings = read(recipe, say)
-    else:
-        recordings = [recordings] if isinstance(recordings, Recording) else list(recordings)
-        if strange := [type(r).__name__ for r in recordings if not isinstance(r, Recording)]:
-            raise ConfigError(
-                f"recordings are Recording objects, got {strange[0]}; make one with Recording(signal, ...)"
-            )
+    recordings = _recordings(recipe, recordings, say)
     hashes = {f"{r.subject}/{r.session}/{i}": r.content_hash for i, r in enumerate(recordings)}
     identity = recipe.identity(hashes)
-    windows = prepare(recipe, recordings, say)
+    ready = _make_ready(recipe, recordings, say)
+    folder = Path(out) if out is not None else None
+    if folder is None and root is not None:
+        folder = Path(root) / f"{recipe.name}-{identity[:10]}"
+    with nullcontext() if folder is None else only_run_in(folder, identity):
+        kept = None if folder is None else KeptFolds(folder, identity, resume=_may_resume(ready, folder))
+        parts = run_folds(ready.estimator, ready.windows, ready.folds, recipe.protocol.sequential, kept, jobs, say)
+        predictions = pd.concat([p.drop(columns="seconds") for p in parts], ignore_index=True)
+        table = _fold_table(parts, ready.folds, ready.audits)
+        honest = None
+        if recipe.protocol.leaky:
+            say("the honest counterpart", 0, 1)
+            fair = dataclasses.replace(recipe, protocol=getattr(recipe.protocol, "honest", None) or KFoldRepetitions(2))
+            honest = evaluate(fair, recordings, None if folder is None else folder / "honest", None, jobs, progress)
+        info = {
+            **_info(recipe, ready),
+            "identity": identity,
+            "command": command,
+            "n_recordings": len(recordings),
+            "data_hashes": hashes,
+            "wall_s": time.perf_counter() - started,
+            "peak_memory_bytes": peak_memory_bytes(),
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        }
+        scores = Scores(predictions, table, plain(info), folder, honest)
+        if folder is not None:
+            scores.save(folder)
+    return scores
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """The same recipe under several honest protocols, see `evaluate_all`.
+
+    scores : question ("new repetitions", "new sessions", "new people") to the `Scores` that answer it.
+    skipped : question to the reason why the data do not allow it.
+    """
+
+    scores: dict[str, Scores]
+    skipped: dict[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"scores": {name: s.as_dict() for name, s in self.scores.items()}, "skipped": dict(self.skipped)}
+
+
+def evaluate_all(
+    recipe: Recipe,
+    recordings: Recording | Sequence[Recording] | None = None,
+    root: str | Path | None = None,
+    jobs: int = 1,
+    progress: Report | None = None,
+    command: str | None = None,
+) -> SideBySide:
+    """Run a recipe once for each question that its data can answer: new repetitions, new sessions, new people.
+
+    The recipe's own protocol answers its question, where it is honest; the others are `KFoldRepetitions(2)`,
+    `CrossSession()` and `LeaveOneSubjectOut()`. Parameters and errors are those of `evaluate`; every run makes its own
+    folder in `root`.
+
+    Raises
+    ------
+    ProtocolError : the data allow none of the three.
+
+    >>> both = evaluate_all(Recipe("example", "simulated", method="lda", subjects=("1", "2")))
+    >>> sorted(both.scores), list(both.skipped)
+    (['new people', 'new repetitions'], ['new sessions'])
+    """
+    say = progress or (lambda what, done, total: None)
+    recordings = _recordings(recipe, recordings, say)
+    windows = prepare(recipe, recordings)
+    scores, skipped = {}, {}
+    for question, protocol in honest_protocols(recipe.protocol).items():
+        try:
+            folds = list(protocol.folds(windows))
+            check(windows, folds, protocol)
+        except ProtocolError as error:
+            skipped[question] = str(error)
+            continue
+        asked = recipe if protocol == recipe.protocol else dataclasses.replace(recipe, protocol=protocol)
+        name = lambda what, done, total, question=question: say(f"{question}: {what}", done, total)  # noqa: E731
+        scores[question] = evaluate(asked, recordings, None, root, jobs, name, command)
+    if not scores:
+        raise ProtocolError(f"{recipe.name}: no honest protocol fits these recordings; {'; '.join(skipped.values())}")
+    return SideBySide(scores, skipped)
+
+
+def honest_protocols(own: Protocol) -> dict[str, Protocol]:
+    """Question to the protocol that asks it; a recipe's own protocol asks its question itself.
+
+    >>> honest_protocols(WithinSubject((2, 5)))["new repetitions"]
+    WithinSubject(test_repetitions=(2, 5), train_repetitions=None)
+    """
+    found: dict[str, Protocol] = {
+        "new repetitions": KFoldRepetitions(2),
+        "new sessions": CrossSession(),
+        "new people": LeaveOneSubjectOut(),
+    }
+    if not own.leaky:
+        kept_apart = "new people" if "subject" in own.disjoint else "new sessions" if "session" in own.disjoint else ""
+        found[kept_apart or "new repetitions"] = own
+    return found
+
+
+def _recordings(recipe: Recipe, given: Recording | Sequence[Recording] | None, say: Report) -> list[Recording]:
+    if given is None:
+        return read(recipe, say)
+    given = [given] if isinstance(given, Recording) else list(given)
+    if strange := [type(r).__name__ for r in given if not isinstance(r, Recording)]:
+        raise ConfigError(f"recordings are Recording objects, got {strange[0]}; make one with Recording(signal, ...)")
+    return given
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A recipe before anything is fitted: audited, and with what is known about its data and its method."""
+
+    windows: Windows
+    folds: list[Fold]
+    audits: list[Audit]
+    estimator: BaseEstimator
+    facts: dict[str, Any]
+
+
+def _make_ready(recipe: Recipe, recordings: Sequence[Recording], say: Report) -> _Ready:
+    windows, rest = _prepare(recipe, recordings, say)
     folds = list(recipe.protocol.folds(windows))
     if len({f.name for f in folds}) < max(len(folds), 1):
         what = "two folds of one name; give each its own" if folds else "no folds for these windows"
         raise ProtocolError(f"{recipe.protocol} gives {what}")
     audits = check(windows, folds, recipe.protocol)
     estimator = make_method(recipe)
+    table = windows.table
+    people, session = (table[name].cat.codes.to_numpy() for name in ("subject", "session"))
+    sessions = np.unique(np.unique([people, session], axis=1)[0], return_counts=True)[1]
+    train_people = [len(np.unique(people[f.train])) for f in folds]
+    facts = {
+        "rest": rest,
+        "sessions_per_person": [int(sessions.min()), int(sessions.max())],
+        "train_people": [min(train_people), max(train_people)],
+        "missing_classes": _missing_classes(windows, folds),
+        "fitted_before": fitted_before(estimator),
+        "not_resumable": recipe.unknown_parts(),
+    }
+    return _Ready(windows, folds, audits, estimator, facts)
 
-    folder = Path(out) if out is not None else None
-    if folder is None and root is not None:
-        folder = Path(root) / f"{recipe.name}-{identity[:10]}"
-    with nullcontext() if folder is None else only_run_in(folder, identity):
-        groups = streams(folds, recipe.protocol.sequential)
-        parts = _run_folds(estimator, windows, folds, groups, folder, jobs, say)
-        predictions = pd.concat([p.drop(columns="seconds") for p in parts], ignore_index=True)
-        seconds = [float(p["seconds"].iloc[0]) for p in parts]
-        info = {
-            "recipe": recipe.name,
-            "settings": recipe.as_dict(),
-            "identity": identity,
-            "dataset": name_of(recipe.dataset),
-            "method": name_of(recipe.method),
-            "protocol": type(recipe.protocol).__name__,
-            "leaky": bool(recipe.protocol.leaky),
-            "seed": recipe.seed,
-            "command": command,
-            "labels": [str(n) for n in windows.table["label"].cat.categories],
-            "n_windows": len(windows),
-            "n_recordings": len(recordings),
-            "data_hashes": hashes,
-            "audit": [{"fold": f.name, **a.as_dict()} for f, a in zip(folds, audits)],
-            "versions": versions(),
-            "published": [dataclasses.asdict(p) for p in recipe.published],
-            "glimpse": glimpse(windows),
-            "wall_s": 0.0,
-            "peak_memory_bytes": peak_memory_bytes(),
-            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        }
-        table = _fold_table(predictions, folds, audits, seconds)
-        honest = None
-        if recipe.protocol.leaky:
-            say("the honest counterpart", 0, 1)
-            fair = dataclasses.replace(recipe, protocol=getattr(recipe.protocol, "honest", None) or KFoldRepetitions(2))
-            honest = evaluate(fair, recordings, None if folder is None else folder / "honest", None, jobs, progress)
-        info["wall_s"] = time.perf_counter() - started
-        scores = Scores(predictions, table, plain(info), folder, honest)
-        if folder is not None:
-            scores.save(folder)
-    return scores
+
+def _missing_classes(windows: Windows, folds: Sequence[Fold]) -> list[dict[str, Any]]:
+    """Folds whose test has a label that their train has not, and those labels."""
+    labels = windows.table["label"].cat
+    code, names = labels.codes.to_numpy(), [str(n) for n in labels.categories]
+    found = []
+    for fold in folds:
+        if missing := np.setdiff1d(code[fold.test], code[fold.train]).tolist():
+            found.append({"fold": fold.name, "labels": [names[i] for i in missing]})
+    return found
+
+
+def _may_resume(ready: _Ready, folder: Path) -> bool:
+    unknown = ready.facts["not_resumable"]
+    if unknown and (folder / "folds").is_dir():
+        warnings.warn(
+            f"the run in {folder} does not resume, every fold is run again: whether these parts of the recipe are still "
+            f"the same cannot be told: {', '.join(unknown)}; give them as values, functions or classes",
+            stacklevel=3,
+        )
+    return not unknown
+
+
+def _info(recipe: Recipe, ready: _Ready) -> dict[str, Any]:
+    before = ready.facts["fitted_before"]
+    return {
+        "recipe": recipe.name,
+        "settings": recipe.as_dict(),
+        "dataset": name_of(recipe.dataset),
+        "method": name_of(recipe.method),
+        "protocol": type(recipe.protocol).__name__,
+        "leaky": bool(recipe.protocol.leaky),
+        "seed": recipe.seed,
+        "labels": [str(n) for n in ready.windows.table["label"].cat.categories],
+        "n_windows": len(ready.windows),
+        "audit": [{"fold": f.name, **a.as_dict(), "fitted_before": before} for f, a in zip(ready.folds, ready.audits)],
+        "facts": ready.facts,
+        "versions": versions(),
+        "published": [dataclasses.asdict(p) for p in recipe.published],
+        "glimpse": glimpse(ready.windows),
+    }
 
 
 def read(recipe: Recipe, say: Report | None = None) -> list[Recording]:
@@ -134,7 +276,17 @@ def read(recipe: Recipe, say: Report | None = None) -> list[Recording]:
 
 
 def prepare(recipe: Recipe, recordings: Sequence[Recording], say: Report | None = None) -> Windows:
-    """Filter, cut, and settle what becomes of rest."""
+    """Filter the recordings, cut windows, and drop, keep or balance rest as the recipe says.
+
+    Raises
+    ------
+    WindowError : the windowing does not fit the recordings. ConfigError : the windows have one label alone.
+    """
+    return _prepare(recipe, recordings, say)[0]
+
+
+def _prepare(recipe: Recipe, recordings: Sequence[Recording], say: Report | None) -> tuple[Windows, dict[str, Any]]:
+    """The windows, and how many windows of rest were found and kept."""
     filtered = []
     for i, recording in enumerate(recordings):
         if say and recipe.filters:
@@ -142,18 +294,20 @@ def prepare(recipe: Recipe, recordings: Sequence[Recording], say: Report | None 
         filtered.append(apply_all(recipe.filters, recording))
     if say:
         say("cutting windows", 0, 1)
-    windows = settle_rest(Windows.cut(filtered, recipe.windowing), recipe.rest, rest_label(recipe), recipe.seed)
-    if windows.table["label"].nunique() < 2:
-        only = ", ".join(map(str, windows.table["label"].unique()))
+    whole, rest = Windows.cut(filtered, recipe.windowing), rest_label(recipe)
+    windows = settle_rest(whole, recipe.rest, rest, recipe.seed)
+    if len(labels := np.unique(windows.y)) < 2:
+        only = ", ".join(labels)
         raise ConfigError(
-            f"these windows have one label ({only}), so there is nothing to tell apart; choose other subjects or "
-            "exercises, or rest='keep' to tell movement from rest"
+            f"these windows have one label ({only}), and a classifier needs two or more; choose other subjects or "
+            "exercises, or rest='keep' to classify movement against rest"
         )
-    return windows
+    n_found, n_kept = (int((w.y == rest).sum()) for w in (whole, windows))
+    return windows, {"setting": recipe.rest, "label": rest, "found": n_found, "kept": n_kept}
 
 
 def rest_label(recipe: Recipe) -> str | None:
-    """The name that the recipe's data set gives to rest; "rest" for recordings of one's own."""
+    """The name that the recipe's data set gives to rest; "rest" for the user's own recordings, None where it has none."""
     from myograph.datasets.base import DATASETS
 
     if not isinstance(recipe.dataset, str):
@@ -162,8 +316,16 @@ def rest_label(recipe: Recipe) -> str | None:
 
 
 def settle_rest(windows: Windows, rest: str, label: str | None, seed: int) -> Windows:
-    """Drop, keep or balance the windows labelled as rest (see `Recipe.rest`)."""
-    is_rest = windows.table["label"].astype(str).to_numpy() == label
+    """Drop, keep or balance the windows of rest; see `Recipe.rest`.
+
+    Parameters
+    ----------
+    rest : "drop", "keep", or "balance": of each subject as many windows of rest as the average gesture has.
+    label : the name of rest; None where the data set has none.
+    seed : of the random choice under "balance".
+    """
+    labels = windows.y
+    is_rest = labels == label
     if rest == "keep" or not is_rest.any() or is_rest.all():
         return windows
     keep = ~is_rest
@@ -172,7 +334,7 @@ def settle_rest(windows: Windows, rest: str, label: str | None, seed: int) -> Wi
         subject = windows.table["subject"].cat.codes.to_numpy()
         for code in np.unique(subject):
             of = subject == code
-            n = round((of & ~is_rest).sum() / max(windows.table["label"][of & ~is_rest].nunique(), 1))
+            n = round((of & ~is_rest).sum() / max(len(np.unique(labels[of & ~is_rest])), 1))
             candidates = np.flatnonzero(of & is_rest)
             keep[rng.permutation(candidates)[:n]] = True
     return windows[keep]
@@ -206,118 +368,9 @@ def make_method(recipe: Recipe) -> BaseEstimator:
     return METHODS.create(recipe.method, **options)
 
 
-def predict_stream(estimator: BaseEstimator, windows: Windows, folds: Sequence[Fold]) -> list[pd.DataFrame]:
-    """Fit on the train rows that these folds share, then predict each fold's test rows in turn: a table a fold, a row
-    a window. Between folds an estimator with `adapt` learns from the windows just scored, without their labels."""
-    started = time.perf_counter()
-    train = windows[folds[0].train]
-    y = train.y
-    if len(np.unique(y)) < 2:
-        raise ConfigError(f"{folds[0].name}: the train windows have one label ({y[0]}), so nothing can be learnt")
-    model: Any = clone(estimator).fit(train, y)
-    unlabelled = windows.without_labels() if hasattr(model, "adapt") and len(folds) > 1 else None
-    tables = []
-    for i, fold in enumerate(folds):
-        test = windows[fold.test]
-        table = _predict(model, test)
-        table.insert(0, "fold", fold.name)
-        table.insert(1, "row", fold.test)
-        if i + 1 < len(folds) and unlabelled is not None:
-            model.adapt(unlabelled[fold.test])
-        table["seconds"] = time.perf_counter() - started
-        started = time.perf_counter()
-        tables.append(table)
-    return tables
-
-
-def _predict(model: Any, test: Windows) -> pd.DataFrame:
-    predicted, confidence = _answers(model, test)
-    table = test.table[["recording", "start", "stop", "subject", "session", "repetition"]].copy()
-    table[["subject", "session"]] = table[["subject", "session"]].astype(str)
-    table["y_true"], table["y_pred"], table["confidence"] = test.y, np.asarray(predicted, str), confidence
-    return table
-
-
-def _answers(model: Any, test: Any) -> tuple[np.ndarray, np.ndarray]:
-    """(window,) labels as `predict` gives them, and each one's probability, NaN where the model has none."""
-    if isinstance(model, Pipeline) and len(model) > 1:  # features are made once for both
-        return _answers(model[-1], model[:-1].transform(test))
-    if not hasattr(model, "predict_proba"):
-        predicted = np.asarray(model.predict(test))
-        return predicted, np.full(len(predicted), np.nan)
-    proba, classes = model.predict_proba(test), np.asarray(model.classes_)
-    best = proba.argmax(axis=1)
-    # Networks and soft votes predict the most probable class; others, such as a tuned threshold, need not.
-    if hasattr(model, "module_") or getattr(model, "voting", None) == "soft":
-        return classes[best], proba.max(axis=1)
-    predicted = np.asarray(model.predict(test))
-    of_predicted = np.where(predicted[:, None] == classes, proba, -1.0).max(axis=1)
-    return predicted, np.where(of_predicted < 0, np.nan, of_predicted)
-
-
-def streams(folds: Sequence[Fold], sequential: bool) -> list[list[int]]:
-    """Positions of the folds that are fitted as one: each alone, or neighbours that share their train rows."""
-    groups: list[list[int]] = []
-    for i, fold in enumerate(folds):
-        if sequential and groups and np.array_equal(folds[groups[-1][0]].train, fold.train):
-            groups[-1].append(i)
-        else:
-            groups.append([i])
-    return groups
-
-
-def _run_folds(
-    estimator: BaseEstimator,
-    windows: Windows,
-    folds: list[Fold],
-    groups: list[list[int]],
-    folder: Path | None,
-    jobs: int,
-    say: Report,
-) -> list[pd.DataFrame]:
-    parts: dict[int, pd.DataFrame] = {}
-    if folder is not None:
-        parts = {i: part for i in range(len(folds)) if (part := _stored(_fold_file(folder, i))) is not None}
-    todo = [group for group in groups if any(i not in parts for i in group)]
-    say("folds", len(parts), len(folds))
-    jobs = min(os.cpu_count() or 1 if jobs < 0 else max(jobs, 1), max(len(todo), 1))
-    work = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")(
-        joblib.delayed(_one_stream)(group, estimator, windows, [folds[i] for i in group]) for group in todo
-    )
-    for group, tables in work:
-        for i, part in zip(group, tables):
-            if folder is not None:
-                write_atomically(_fold_file(folder, i), lambda path, part=part: part.to_parquet(path, index=False))
-            parts[i] = part
-        say("folds", len(parts), len(folds))
-    return [parts[i] for i in range(len(folds))]
-
-
-def _one_stream(
-    group: list[int], estimator: BaseEstimator, windows: Windows, folds: list[Fold]
-) -> tuple[list[int], list[pd.DataFrame]]:
-    return group, predict_stream(estimator, windows, folds)
-
-
-def _fold_file(folder: Path, i: int) -> Path:
-    return folder / "folds" / f"{i:04d}.parquet"
-
-
-def _stored(path: Path) -> pd.DataFrame | None:
-    """A fold finished earlier, or None; a damaged file counts as unfinished."""
-    try:
-        return pd.read_parquet(path) if path.is_file() else None
-    except (OSError, ValueError):
-        return None
-
-
-def _fold_table(
-    predictions: pd.DataFrame, folds: list[Fold], audits: list[Audit], seconds: list[float]
-) -> pd.DataFrame:
-    by_fold = dict(iter(predictions.groupby("fold", sort=False)))
+def _fold_table(parts: list[pd.DataFrame], folds: list[Fold], audits: list[Audit]) -> pd.DataFrame:
     rows = []
-    for fold, found, spent in zip(folds, audits, seconds):
-        part = by_fold[fold.name]
+    for part, fold, found in zip(parts, folds, audits):
         subjects = part["subject"].unique()
         rows.append(
             {
@@ -326,7 +379,7 @@ def _fold_table(
                 **score(part),
                 "n_train": found.n_train,
                 "n_test": found.n_test,
-                "seconds": spent,
+                "seconds": float(part["seconds"].iloc[0]),
                 "sharing_samples": found.n_sharing_samples,
                 "sharing_repetition": found.n_sharing_repetition,
             }
@@ -335,7 +388,7 @@ def _fold_table(
 
 
 def glimpse(windows: Windows, seconds: float = 8.0, points: int = 900) -> dict[str, Any]:
-    """A stretch of the first windows' recording, thinned to an envelope of minima and maxima, for the report."""
+    """The signals around the first window, for the report: the minimum and maximum of each of at most `points` blocks."""
     first = windows.table.iloc[0]
     recording = windows.recordings[first["recording"]]
     length = int(first["stop"] - first["start"])
@@ -364,6 +417,7 @@ def glimpse(windows: Windows, seconds: float = 8.0, points: int = 900) -> dict[s
 
 
 def versions() -> dict[str, str]:
+    """Versions of Python, the platform and the packages that results depend on, where they are installed."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for package in VERSIONED:
         try:
@@ -373,13 +427,21 @@ def versions() -> dict[str, str]:
     return found
 
 
-def peak_memory_bytes() -> int:
-    """Largest resident set of this process or of one of its finished workers."""
+def peak_memory_bytes() -> int | None:
+    """Largest resident set of this process or of one of its finished workers; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
     unit = 1 if sys.platform == "darwin" else 1024
     kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     return max(resource.getrusage(kind).ru_maxrss for kind in kinds) * unit
 
 
 def name_of(thing: Any) -> str:
-    """What to call a data set or a method in tables: its registered name, or its type."""
+    """What to call a data set or a method in tables: its registered name, or its type.
+
+    >>> name_of("lda"), name_of(object())
+    ('lda', 'object')
+    """
     return thing if isinstance(thing, str) else str(getattr(thing, "name", None) or type(thing).__name__)

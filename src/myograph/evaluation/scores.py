@@ -1,4 +1,4 @@
-"""`Scores`: what a run found, on disk as Parquet and JSON, never without its audit."""
+"""`Scores`: the results of a run, on disk as Parquet and JSON with their checksums, never without its audit."""
 
 from __future__ import annotations
 
@@ -6,16 +6,25 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from myograph._common.files import plain, write_atomically, write_json
+from myograph._common.files import plain, read_identity, sha256, write_bytes, write_json
 from myograph.errors import ResultsError
+from myograph.evaluation import question, tables
 from myograph.evaluation.metrics import TITLES, confusion, per_class_recall, score, summarise
 
 PREDICTIONS, FOLDS, RUN = "predictions.parquet", "scores.parquet", "run.json"
+# What every run's info holds; more may stand in it.
+_INFO: dict[str, type | tuple[type, ...]] = {
+    "recipe": str, "settings": dict, "identity": str, "dataset": str, "method": str, "protocol": str, "leaky": bool,
+    "seed": int, "labels": list, "n_windows": int, "data_hashes": dict, "audit": list, "facts": dict, "versions": dict,
+    "published": list, "glimpse": dict, "wall_s": (int, float),
+}  # fmt: skip
+_AUDIT = {"fold": str, "passed": bool, **dict.fromkeys(("n_train", "n_test"), int)}
+_AUDIT |= dict.fromkeys((f"n_sharing_{what}" for what in ("samples", "repetition", "subject", "session")), int)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -24,10 +33,13 @@ class Scores:
 
     Attributes
     ----------
-    predictions : a row a test window: fold, row (in the Windows), recording, start, stop, subject, session,
-        repetition, y_true, y_pred, confidence.
-    folds : a row a fold: its name, every metric, sizes, seconds, and the audit's counts.
-    info : recipe, identity, seed, versions, data hashes, audits, protocol, leaky, wall_s, peak_memory_bytes.
+    predictions : one row per test window: fold, row (position in the Windows), recording, start, stop, subject,
+        session, repetition, y_true, y_pred, confidence (NaN where the method gives none).
+    folds : one row per fold: its name, its subject where there is one alone, every metric, sizes, seconds, and the
+        audit's counts.
+    info : recipe, identity, seed, versions, data hashes, audits, protocol, leaky, wall_s, peak_memory_bytes, and the
+        `facts` that `question` is made of.
+    folder : where the run is kept; None where it is in memory only.
     honest : the same recipe under an honest protocol, where this one is LEAKY.
     """
 
@@ -43,24 +55,55 @@ class Scores:
 
     @property
     def leaky(self) -> bool:
+        """Did the protocol let train and test share samples or repetitions?"""
         return bool(self.info["leaky"])
 
     @cached_property
     def subjects(self) -> pd.DataFrame:
-        """A row a test subject: every metric over all windows it was tested on."""
+        """One row per test subject: every metric over all windows that the subject was tested on, and their number."""
         groups = self.predictions.groupby("subject", sort=False, observed=True)
         return pd.DataFrame([{"subject": str(name), **score(rows), "n": len(rows)} for name, rows in groups])
 
     @property
-    def unit(self) -> str:
-        """What means, deviations and intervals are taken over: subjects, or folds where there is one subject."""
+    def unit(self) -> Literal["subject", "fold"]:
+        """What means and deviations are taken over: subjects, or folds where there is one subject."""
         return "subject" if len(self.subjects) > 1 else "fold"
 
     @cached_property
     def summary(self) -> dict[str, dict[str, Any]]:
-        """metric -> mean, std, low, high (bootstrap 95 %), n, over subjects (over folds with one subject)."""
+        """metric -> mean, std, low, high, n, over subjects (over folds where there is one subject).
+
+        `low` and `high` are a bootstrap percentile 95 % interval of the mean over people. They are NaN for fewer than
+        six people, and over folds, which share their training windows; see `interval`.
+        """
         table = self.subjects if self.unit == "subject" else self.folds
-        return {name: summarise(table[name].to_numpy()) for name in TITLES}
+        found = {name: summarise(table[name].to_numpy(float)) for name in TITLES}
+        if self.unit == "fold":
+            found = {name: {**values, "low": float("nan"), "high": float("nan")} for name, values in found.items()}
+        return found
+
+    @cached_property
+    def chance(self) -> float:
+        """Accuracy of always giving the most frequent label of the test windows: the largest share of a label among a
+        subject's test windows, averaged over subjects (over folds where there is one subject), as accuracy is."""
+        counts = self.predictions.groupby([self.unit, "y_true"], observed=True).size().unstack(fill_value=0).to_numpy()
+        return float((counts.max(axis=1) / counts.sum(axis=1)).mean())
+
+    @property
+    def question(self) -> str:
+        """Which question the scores answer: what is new in the test windows, sessions, rest, chance level, people."""
+        return question.in_words(self.info, self.chance, len(self.subjects))
+
+    @property
+    def interval(self) -> str:
+        """Which interval `summary` gives, or why it gives none."""
+        return question.interval_in_words(self.unit, len(self.subjects))
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must know beside the scores, one sentence each: classes that training lacks, parts that were
+        fitted before the run, and why a run does not resume."""
+        return question.notes(self.info)
 
     @property
     def labels(self) -> list[str]:
@@ -71,14 +114,14 @@ class Scores:
 
     @cached_property
     def confusion(self) -> np.ndarray:
-        """(true, predicted) counts in the order of `labels`."""
+        """The confusion matrix: (true, predicted) counts of test windows over all folds, in the order of `labels`."""
         return confusion(
             self.predictions["y_true"].to_numpy(str), self.predictions["y_pred"].to_numpy(str), self.labels
         )
 
     @cached_property
     def classes(self) -> pd.DataFrame:
-        """A row a label: recall and number of test windows."""
+        """One row per label: recall and number of test windows."""
         found = per_class_recall(self.predictions["y_true"].to_numpy(str), self.predictions["y_pred"].to_numpy(str))
         order = {name: i for i, name in enumerate(self.labels)}
         return found.sort_values("label", key=lambda s: s.map(order)).reset_index(drop=True)
@@ -93,7 +136,7 @@ class Scores:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """What `myograph run --json` prints: plain numbers, NaN as null."""
+        """What `myograph run --json` prints: plain values, NaN as None."""
         info = self.info
         found = {
             "recipe": info["recipe"],
@@ -101,13 +144,17 @@ class Scores:
             "dataset": info["dataset"],
             "method": info["method"],
             "protocol": info["protocol"],
+            "question": self.question,
+            "notes": self.notes,
             "leaky": self.leaky,
             "seed": info["seed"],
             "n_windows": info["n_windows"],
             "n_test_windows": len(self.predictions),
             "n_classes": len(self.labels),
+            "chance": self.chance,
             "metrics": self.summary,
             "over": self.unit,
+            "interval": self.interval,
             "subjects": self.subjects.to_dict("records"),
             "folds": self.folds.to_dict("records"),
             "audit": {
@@ -115,38 +162,100 @@ class Scores:
                 "folds": info["audit"],
             },
             "wall_s": info["wall_s"],
-            "peak_memory_bytes": info["peak_memory_bytes"],
+            "peak_memory_bytes": info.get("peak_memory_bytes"),
             "honest": self.honest.as_dict() if self.honest else None,
         }
         return plain(found)
 
-    def save(self, folder: Path) -> None:
-        """Write tables and facts; a file that was there is replaced only by a whole one."""
-        write_atomically(folder / PREDICTIONS, lambda path: self.predictions.to_parquet(path, index=False))
-        write_atomically(folder / FOLDS, lambda path: self.folds.to_parquet(path, index=False))
-        if self.honest:
-            self.honest.save(folder / "honest")
-        write_json(folder / RUN, plain(self.info))  # last: its presence says that the run is whole
-
-    @classmethod
-    def load(cls, folder: str | Path) -> Scores:
-        """Read a run folder.
+    def save(self, folder: str | Path) -> None:
+        """Write the run's files, each as a whole or not at all; `run.json` is written last and makes the run finished.
 
         Raises
         ------
-        ResultsError : no finished run there, or a damaged one.
+        ResultsError : a file cannot be written.
+        """
+        folder = Path(folder)
+        if self.honest:
+            self.honest.save(folder / "honest")
+        contents = {PREDICTIONS: tables.to_parquet(self.predictions), FOLDS: tables.to_parquet(self.folds)}
+        files = {name: sha256(content) for name, content in contents.items()}
+        info = plain({**self.info, "files": files, "honest": self.honest.info["identity"] if self.honest else None})
+        if (folder / RUN).exists() and _files_noted(folder) != files:
+            (folder / RUN).unlink()  # a process killed from here on leaves an unfinished run, not a damaged one
+        for name, content in contents.items():
+            write_bytes(folder / name, content)
+        write_json(folder / RUN, {**info, "sha256": _sha256_of(info)})
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Scores:
+        """Read a run's folder, and check its files against their checksums.
+
+        Raises
+        ------
+        ResultsError : there is no finished run, it is damaged, or a file in it is another run's.
         """
         folder = Path(folder)
         if not (folder / RUN).is_file():
-            unfinished = (folder / "folds").is_dir()
-            raise ResultsError(
-                f"{folder} holds {'an unfinished run; start the same command again to finish it' if unfinished else 'no run'}"
-                + ("" if unfinished else f" (no {RUN} there); give the folder that `myograph run` printed")
-            )
+            if (folder / "folds").is_dir():
+                raise ResultsError(f"{folder} holds an unfinished run; repeat the same command to finish it")
+            raise ResultsError(f"{folder} holds no run (no {RUN} there); give the folder that `myograph run` printed")
         try:
-            info = json.loads((folder / RUN).read_text())
-            tables = [pd.read_parquet(folder / name) for name in (PREDICTIONS, FOLDS)]
-        except (OSError, ValueError) as error:
-            raise ResultsError(f"the run in {folder} is damaged ({error}); delete the folder and run again") from error
-        honest = cls.load(folder / "honest") if (folder / "honest" / RUN).is_file() else None
-        return cls(*tables, info, folder, honest)
+            info = _read_info(folder)
+            files, honest_identity = info.pop("files"), info.pop("honest")
+            kept = (
+                _read_table(folder / PREDICTIONS, files, tables.PREDICTIONS),
+                _read_table(folder / FOLDS, files, tables.FOLDS),
+            )
+            _check_fits(info, *kept)
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            raise ResultsError(
+                f"the run in {folder} is damaged ({error}); repeat the command that made it, or delete the folder"
+            ) from error
+        honest = cls.load(folder / "honest") if honest_identity is not None else None
+        if honest is not None and honest.info["identity"] != honest_identity:
+            raise ResultsError(f"{folder / 'honest'} holds another run than the one that belongs to {folder}")
+        return cls(*kept, info, folder, honest)
+
+
+def _sha256_of(info: dict[str, Any]) -> str:
+    return sha256(json.dumps(info, sort_keys=True, allow_nan=False).encode())
+
+
+def _files_noted(folder: Path) -> Any:
+    try:
+        return _read_info(folder)["files"]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def _read_info(folder: Path) -> dict[str, Any]:
+    """`run.json`, with everything in it that is read later; raises ValueError, KeyError or TypeError."""
+    info = json.loads((folder / RUN).read_bytes())
+    if not isinstance(info, dict) or "sha256" not in info:
+        raise ValueError(f"{RUN} has no checksum: a version without checksums may have written it")
+    if info.pop("sha256") != _sha256_of(info):
+        raise ValueError(f"the content of {RUN} does not match its checksum")
+    for name, kind in _INFO.items():
+        if not isinstance(info[name], kind):
+            raise ValueError(f"{name} in {RUN} is {type(info[name]).__name__}")
+    if any(type(audit[key]) is not kind for audit in info["audit"] for key, kind in _AUDIT.items()):
+        raise ValueError(f"an audit in {RUN} is not complete")
+    if (there := read_identity(folder)) not in (None, info["identity"]):
+        raise ValueError(f"{RUN} is another run's: identity {info['identity'][:12]}, the folder's is {str(there)[:12]}")
+    return info
+
+
+def _read_table(path: Path, files: dict[str, str], columns: dict[str, str]) -> pd.DataFrame:
+    content = path.read_bytes()
+    if sha256(content) != files[path.name]:
+        raise ValueError(f"{path.name} does not match its checksum")
+    return tables.from_parquet(content, columns)
+
+
+def _check_fits(info: dict[str, Any], predictions: pd.DataFrame, folds: pd.DataFrame) -> None:
+    names = [audit["fold"] for audit in info["audit"]]
+    sizes = predictions.groupby("fold", sort=False).size().reindex(names)
+    if folds["fold"].tolist() != names or not predictions["fold"].isin(names).all():
+        raise ValueError(f"the folds of {FOLDS}, {PREDICTIONS} and {RUN} are not the same")
+    if not np.array_equal(sizes.to_numpy(), folds["n_test"].to_numpy()):
+        raise ValueError(f"{PREDICTIONS} and {FOLDS} differ in the number of test windows")

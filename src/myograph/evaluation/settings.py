@@ -8,7 +8,7 @@ import dataclasses
 import inspect
 import types
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from myograph.errors import ConfigError, unknown_name
 from myograph.evaluation.recipe import Recipe
@@ -105,7 +105,7 @@ def _set(target: Any, path: list[str], value: Any, key: str) -> Any:
         raise unknown_name(f"setting of {type(target).__name__}", head, fields)
     old = getattr(target, head)
     if rest:
-        return dataclasses.replace(target, **{head: _set(old, rest, value, key)})
+        return dataclasses.replace(cast(Any, target), **{head: _set(old, rest, value, key)})
     return _replace(target, head, old, value, key)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from scipy import stats as sps
@@ -80,10 +80,10 @@ def paired(
     if not d.any():
         p, effect = 1.0, 0.0
     elif test == "wilcoxon":
-        p, effect = float(sps.wilcoxon(d).pvalue), _rank_biserial(d)
+        p, effect = float(cast(Any, sps.wilcoxon(d)).pvalue), _rank_biserial(d)
     else:
         spread = d.std(ddof=1)
-        p = float(sps.ttest_rel(x, y).pvalue) if spread else 0.0
+        p = float(cast(Any, sps.ttest_rel(x, y)).pvalue) if spread else 0.0
         effect = float(d.mean() / spread) if spread else float(np.copysign(np.inf, d.mean()))
     return Comparison(*names, test, len(d), float(d.mean()), p, p, effect)
 

@@ -84,6 +84,6 @@ def _tile(scores: Scores, name: str, title: str) -> dict[str, Any]:
         "title": title,
         "value": show(found["mean"]),
         "spread": spread if found["n"] > 1 else "",
-        "interval": f"{show(found['low'])} to {show(found['high'])}" if found["n"] > 1 else "one value, no interval",
+        "interval": f"{show(found['low'])} to {show(found['high'])}" if found["low"] == found["low"] else "no interval",
         "honest": show(honest["mean"]) if honest and honest["n"] else None,
     }

@@ -1,0 +1,117 @@
+"""Which question a score answers, in words: computed from the run's audits and facts, not from the protocol's name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from myograph.evaluation.metrics import MIN_FOR_INTERVAL
+
+
+def in_words(info: dict[str, Any], chance: float, n_people: int) -> str:
+    """One line: what is new in the test windows, sessions found, rest, chance level, people."""
+    facts = info["facts"]
+    few, many = facts["train_people"]
+    trained = f"each fold trained on {few if few == many else f'{few} to {many}'}"
+    parts = [
+        what_is_new(info["audit"]),
+        sessions_in_words(*facts["sessions_per_person"]),
+        rest_in_words(facts["rest"]),
+        f"chance {100 * chance:.1f} %",
+        f"{counted(n_people, 'person', 'people')} tested, {trained}",
+    ]
+    return "; ".join(parts)
+
+
+def what_is_new(audits: list[dict[str, Any]]) -> str:
+    """What the test windows have that training had not.
+
+    audits : of every fold, as `Audit.as_dict` gives them.
+
+    >>> same_people = {"n_sharing_samples": 0, "n_sharing_repetition": 0, "n_sharing_subject": 10}
+    >>> what_is_new([{"n_test": 10, **same_people, "n_sharing_session": 0}])
+    'new sessions of the same people'
+    """
+    test = sum(audit["n_test"] for audit in audits)
+    samples, repetitions, people, sessions = (
+        sum(audit[f"n_sharing_{what}"] for audit in audits) for what in ("samples", "repetition", "subject", "session")
+    )
+    if samples or repetitions:
+        return "windows that share samples or repetitions with training (LEAKY)"
+    if not people:
+        return "new people"
+    if people < test:
+        return "new repetitions, of some people who are new"
+    if not sessions:
+        return "new sessions of the same people"
+    if sessions < test:
+        return "new repetitions of the same people, partly in new sessions"
+    return "new repetitions of the same people and sessions"
+
+
+def sessions_in_words(few: int, many: int) -> str:
+    """
+    >>> sessions_in_words(1, 3)
+    '1 to 3 sessions per person'
+    """
+    return f"{counted(few, 'session')} per person" if few == many else f"{few} to {many} sessions per person"
+
+
+def rest_in_words(rest: dict[str, Any]) -> str:
+    """
+    >>> rest_in_words({"found": 5012, "kept": 0})
+    'rest left out (5 012 windows)'
+    """
+    found, kept = rest["found"], rest["kept"]
+    if not found:
+        return "no rest in the data"
+    if not kept:
+        return f"rest left out ({number(found)} windows)"
+    if kept == found:
+        return f"rest is a class ({number(found)} windows)"
+    return f"rest is a class ({number(kept)} of {number(found)} windows kept)"
+
+
+def interval_in_words(unit: str, n_people: int) -> str:
+    """
+    >>> interval_in_words("subject", 5)
+    'no interval: 5 people, and six are needed'
+    """
+    if n_people < MIN_FOR_INTERVAL:
+        folds = "; folds share their training windows" if unit == "fold" else ""
+        return f"no interval: {counted(n_people, 'person', 'people')}, and six are needed{folds}"
+    return f"bootstrap percentile 95 % interval of the mean over {n_people} people"
+
+
+def notes(info: dict[str, Any]) -> list[str]:
+    """What a reader must know beside the scores, one sentence each."""
+    facts = info["facts"]
+    found = []
+    if lacking := facts["missing_classes"]:
+        first = lacking[0]
+        found.append(
+            f"In {len(lacking)} of {counted(len(info['audit']), 'fold')} training lacks a class that is tested, and "
+            f"which therefore cannot be recognised; the first is {first['fold']}: {', '.join(first['labels'])}."
+        )
+    if before := facts["fitted_before"]:
+        found.append(
+            f"Part of the method was fitted before this run, and the audit cannot tell on what: {'; '.join(before)}."
+        )
+    if unknown := facts["not_resumable"]:
+        found.append(f"The run cannot resume, because parts of its recipe cannot be compared: {', '.join(unknown)}.")
+    return found
+
+
+def counted(n: int, one: str, several: str = "") -> str:
+    """
+    >>> counted(1, "person", "people"), counted(2, "fold")
+    ('1 person', '2 folds')
+    """
+    return f"{number(n)} {one if n == 1 else several or one + 's'}"
+
+
+def number(n: int) -> str:
+    """
+    >>> number(5012)
+    '5 012'
+    """
+    return f"{n:,}".replace(",", " ")
