@@ -166,8 +166,7 @@ def predict_stream(estimator: BaseEstimator, windows: Windows, folds: Sequence[F
 
 def labelled_in(windows: Windows, rows: np.ndarray) -> Windows:
     """These rows with their labels; of their recordings, every sample outside these rows is unlabelled (-1)."""
-    table = windows.table.iloc[rows]
-    of, start, stop = (table[name].to_numpy() for name in ("recording", "start", "stop"))
+    of, start, stop = (windows.column(name)[rows] for name in ("recording", "start", "stop"))
     recordings: list[Recording] = []
     for i, (known, bare) in enumerate(zip(windows.recordings, windows.without_labels().recordings)):
         mine = of == i
@@ -178,7 +177,7 @@ def labelled_in(windows: Windows, rows: np.ndarray) -> Windows:
             object.__setattr__(bare, "label", np.where(np.cumsum(begun)[:-1] > 0, known.label, np.int32(-1)))
         bare.__dict__.pop("content_hash", None)  # of other labels
         recordings.append(bare)
-    return Windows(recordings, windows.table)[rows]
+    return Windows(recordings, windows[rows].table)
 
 
 def predictions_of(model: Any, test: Any) -> tuple[np.ndarray, np.ndarray]:

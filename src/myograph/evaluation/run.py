@@ -76,9 +76,8 @@ def evaluate(
     started = time.perf_counter()
     say = progress or (lambda what, done, total: None)
     recordings = _recordings(recipe, recordings, say)
-    hashes = {f"{r.subject}/{r.session}/{i}": r.content_hash for i, r in enumerate(recordings)}
-    identity = recipe.identity(hashes)
     ready = _make_ready(recipe, recordings, say)
+    identity = ready.info["identity"]
     folder = Path(out) if out is not None else None
     if folder is None and root is not None:
         folder = Path(root) / f"{recipe.name}-{identity[:10]}"
@@ -92,16 +91,9 @@ def evaluate(
             say("the honest counterpart", 0, 1)
             fair = dataclasses.replace(recipe, protocol=getattr(recipe.protocol, "honest", None) or KFoldRepetitions(2))
             honest = evaluate(fair, recordings, None if folder is None else folder / "honest", None, jobs, progress)
-        info = {
-            **_info(recipe, ready),
-            "identity": identity,
-            "command": command,
-            "n_recordings": len(recordings),
-            "data_hashes": hashes,
-            "wall_s": time.perf_counter() - started,
-            "peak_memory_bytes": peak_memory_bytes(),
-            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        }
+        took = {"wall_s": time.perf_counter() - started, "peak_memory_bytes": peak_memory_bytes()}
+        when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        info = {**ready.info, "command": command, **took, "finished": when}
         scores = Scores(predictions, table, plain(info), folder, honest)
         if folder is not None:
             scores.save(folder)
@@ -193,13 +185,13 @@ def _recordings(recipe: Recipe, given: Recording | Sequence[Recording] | None, s
 
 @dataclass(frozen=True)
 class _Ready:
-    """A recipe before anything is fitted: audited, and with what is known about its data and its method."""
+    """A recipe before anything is fitted: audited, and with what its run's info says of it."""
 
     windows: Windows
     folds: list[Fold]
     audits: list[Audit]
     estimator: BaseEstimator
-    facts: dict[str, Any]
+    info: dict[str, Any]
 
 
 def _make_ready(recipe: Recipe, recordings: Sequence[Recording], say: Report) -> _Ready:
@@ -222,7 +214,10 @@ def _make_ready(recipe: Recipe, recordings: Sequence[Recording], say: Report) ->
         "fitted_before": fitted_before(estimator),
         "not_resumable": recipe.unknown_parts(),
     }
-    return _Ready(windows, folds, audits, estimator, facts)
+    info = _info(recipe, recordings, windows)
+    before = facts["fitted_before"]
+    info["audit"] = [{"fold": f.name, **a.as_dict(), "fitted_before": before} for f, a in zip(folds, audits)]
+    return _Ready(windows, folds, audits, estimator, {**info, "facts": facts})
 
 
 def _missing_classes(windows: Windows, folds: Sequence[Fold]) -> list[dict[str, Any]]:
@@ -237,7 +232,7 @@ def _missing_classes(windows: Windows, folds: Sequence[Fold]) -> list[dict[str, 
 
 
 def _may_resume(ready: _Ready, folder: Path) -> bool:
-    unknown = ready.facts["not_resumable"]
+    unknown = ready.info["facts"]["not_resumable"]
     if unknown and (folder / "folds").is_dir():
         warnings.warn(
             f"the run in {folder} does not resume, every fold is run again: whether these parts of the recipe are still "
@@ -247,23 +242,24 @@ def _may_resume(ready: _Ready, folder: Path) -> bool:
     return not unknown
 
 
-def _info(recipe: Recipe, ready: _Ready) -> dict[str, Any]:
-    before = ready.facts["fitted_before"]
+def _info(recipe: Recipe, recordings: Sequence[Recording], windows: Windows) -> dict[str, Any]:
+    hashes = {f"{r.subject}/{r.session}/{i}": r.content_hash for i, r in enumerate(recordings)}
     return {
         "recipe": recipe.name,
         "settings": recipe.as_dict(),
+        "identity": recipe.identity(hashes),
+        "data_hashes": hashes,
+        "n_recordings": len(recordings),
         "dataset": name_of(recipe.dataset),
         "method": name_of(recipe.method),
         "protocol": type(recipe.protocol).__name__,
         "leaky": bool(recipe.protocol.leaky),
         "seed": recipe.seed,
-        "labels": [str(n) for n in ready.windows.table["label"].cat.categories],
-        "n_windows": len(ready.windows),
-        "audit": [{"fold": f.name, **a.as_dict(), "fitted_before": before} for f, a in zip(ready.folds, ready.audits)],
-        "facts": ready.facts,
+        "labels": [str(n) for n in windows.table["label"].cat.categories],
+        "n_windows": len(windows),
         "versions": versions(),
         "published": [dataclasses.asdict(p) for p in recipe.published],
-        "glimpse": glimpse(ready.windows),
+        "glimpse": glimpse(windows),
     }
 
 
