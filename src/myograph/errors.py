@@ -40,6 +40,14 @@ class DownloadError(MyographError, OSError):
     """A file could not be fetched, or what came is not what was announced."""
 
 
+class SourceError(MyographError, OSError):
+    """A source of live samples does not answer, was lost, or sends something other than announced."""
+
+
+class SourceEnded(MyographError, EOFError):
+    """A source of live samples has come to its end, and all of them were read."""
+
+
 class ConfigError(MyographError, ValueError):
     """A recipe, an option or a description file holds a value that does not fit."""
 

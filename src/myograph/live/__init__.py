@@ -13,6 +13,7 @@ _HOME_OF = {
     "MajorityVote": "postprocess",
     "OnsetLock": "postprocess",
     "ProportionalVelocity": "postprocess",
+    "Session": "session",
     "VelocityRamp": "postprocess",
 }
 __all__ = [*_HOME_OF]  # pyright: ignore[reportUnsupportedDunderAll]

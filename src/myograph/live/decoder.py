@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from sklearn.base import clone
@@ -132,24 +132,47 @@ class Decoder:
         recordings = [recordings] if isinstance(recordings, Recording) else list(recordings)
         filters = (filters,) if isinstance(filters, Filter) else tuple(filters)
         post = (post,) if isinstance(post, PostProcessor) else tuple(post)
-        kind = _common_kind(recordings)
+        _common_kind(recordings)
         windows = Windows.cut([apply_all(filters, r) for r in recordings], windowing)
         windows = windows[~np.isin(windows.y, list(leave_out))]
+        estimator = METHODS.create(method, **options) if isinstance(method, str) else clone(method)
+        origin = {"method": method if isinstance(method, str) else type(method).__name__, **(trained_on or {})}
+        return cls.learn(estimator, windows, recordings, filters, windowing or Windowing(), post, origin, scores)
+
+    @classmethod
+    def learn(
+        cls,
+        estimator: Any,
+        windows: Windows,
+        recordings: Sequence[Recording],
+        filters: tuple[Filter, ...],
+        windowing: Windowing,
+        post: tuple[PostProcessor, ...] = (),
+        trained_on: Mapping[str, Any] | None = None,
+        scores: Mapping[str, Any] | None = None,
+    ) -> Decoder:
+        """Fit an estimator on windows that were cut from these raw recordings after these filters.
+
+        `Decoder.fit` cuts the windows itself; this is for windows that were chosen in another way.
+
+        Raises
+        ------
+        ConfigError : recordings that differ in rate, unit or channels; fewer than two classes; a filter that looks ahead.
+        """
+        kind = _common_kind(recordings)
         if len(found := np.unique(windows.y)) < 2:
             raise ConfigError(
                 f"a decoder tells two classes or more apart, these windows have {', '.join(found) or 'none'}"
             )
-        estimator = METHODS.create(method, **options) if isinstance(method, str) else clone(method)
-        fitted = cast(Any, estimator).fit(windows, windows.y)
+        fitted = estimator.fit(windows, windows.y)
         fitted = getattr(fitted, "best_estimator_", fitted)  # of a search, what it found
-        learnt = tuple(_learn(p, windows) if isinstance(p, ProportionalVelocity) else p for p in post)
         return cls(
             fitted,
             tuple(str(c) for c in fitted.classes_),
             filters=filters,
-            windowing=windowing or Windowing(),
-            post=learnt,
-            trained_on={**_provenance(recordings, method, len(windows)), **(trained_on or {})},
+            windowing=windowing,
+            post=tuple(_learn(p, windows) if isinstance(p, ProportionalVelocity) else p for p in post),
+            trained_on={**_provenance(recordings, len(windows)), **(trained_on or {})},
             scores=scores,
             **kind,
         )
@@ -296,9 +319,8 @@ def _learn(post: ProportionalVelocity, windows: Windows) -> ProportionalVelocity
     return post.learn(amplitude, windows.y)
 
 
-def _provenance(recordings: Sequence[Recording], method: Any, n_windows: int) -> dict[str, Any]:
+def _provenance(recordings: Sequence[Recording], n_windows: int) -> dict[str, Any]:
     return {
-        "method": method if isinstance(method, str) else type(method).__name__,
         "recordings": [
             {"name": r.name, "subject": r.subject, "session": r.session, "sha256": r.content_hash} for r in recordings
         ],

@@ -1,0 +1,62 @@
+"""From a recipe to a `Decoder`: the recipe's method fitted on all of its recordings, with the scores behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from myograph.errors import ConfigError
+from myograph.evaluation.recipe import Recipe
+from myograph.evaluation.run import make_method, prepare, read
+from myograph.evaluation.scores import Scores
+from myograph.live.decoder import Decoder
+from myograph.live.postprocess import PostProcessor
+from myograph.recording import Recording
+from myograph.windows import Windowing
+
+
+def fit_decoder(
+    recipe: Recipe,
+    recordings: Sequence[Recording] | None = None,
+    scores: Scores | None = None,
+    post: Sequence[PostProcessor] = (),
+    progress: Any = None,
+) -> Decoder:
+    """Fit the recipe's method on every window of every recording.
+
+    The decoder has seen all the data, so its accuracy on them says nothing. `scores`, from `evaluate` of the same recipe,
+    say what the method reaches on data that it has not seen, and are kept in the decoder.
+
+    Parameters
+    ----------
+    recordings : unfiltered; those of the recipe's data set where None.
+    post : post-processors of the decoder.
+    progress : called with (what is being done, done, of how many).
+
+    Raises
+    ------
+    ConfigError : the recipe's windows are not a `Windowing`, a filter looks ahead, or the recordings differ in kind.
+    """
+    if not isinstance(recipe.windowing, Windowing):
+        raise ConfigError(
+            f"a decoder cuts windows at a constant step, the recipe {recipe.name!r} has {recipe.windowing!r}; choose a "
+            "recipe with Windowing(...)"
+        )
+    recordings = read(recipe, progress) if recordings is None else list(recordings)
+    windows = prepare(recipe, recordings, progress)
+    if progress:
+        progress("fitting on all recordings", 0, 1)
+    return Decoder.learn(
+        make_method(recipe),
+        windows,
+        recordings,
+        tuple(recipe.filters),
+        recipe.windowing,
+        tuple(post),
+        {"recipe": recipe.as_dict(), "method": _name(recipe.method)},
+        None if scores is None else scores.as_dict(),
+    )
+
+
+def _name(method: Any) -> str:
+    return method if isinstance(method, str) else type(method).__name__
