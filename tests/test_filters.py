@@ -11,6 +11,7 @@ from myograph.preprocessing.filters import (
     CommonAverage,
     Differential,
     Envelope,
+    Filter,
     HighPass,
     LowPass,
     MainsComb,
@@ -21,6 +22,7 @@ from myograph.preprocessing.filters import (
     SpatialMedian3x3,
     ZeroPhase,
     apply_all,
+    reach_samples,
     stream_all,
 )
 from myograph.preprocessing.spatial import next_channel
@@ -322,3 +324,73 @@ def test_the_next_electrode_round_a_ring(n, following):
 def test_every_notch_that_is_made_is_stable(q):
     poles = np.concatenate([np.roots(section[3:]) for section in Notch(50.0, q).sections(1000.0)])
     assert np.abs(poles).max() < 1
+
+
+def response_to_one_sample(one, at, n, dtype=np.float64):
+    """(time,) energy of what one changed sample changes, of a filter that keeps all channels."""
+    layout = Layout.grid(2, 3)
+    signal = 1 + np.random.default_rng(0).random((6, n)).astype(dtype)  # positive: rectifying changes nothing
+    other = signal.copy()
+    other[2, at] += 1
+    first, second = (one.apply(recording(x, 1000.0, layout)) for x in (signal, other))
+    return np.square(first.signal - second.signal).sum(0), first.rate_hz
+
+
+@pytest.mark.parametrize("one", CASES, ids=repr)
+def test_the_reach_of_every_filter_holds_99_percent_of_what_one_sample_changes(one):
+    at, reach = 2000, one.reach_samples(1000.0)
+    energy, rate = response_to_one_sample(one, at, 12_000)
+    inside = np.arange(len(energy)) / rate <= (at + reach) / 1000 + 1e-9
+    assert energy[inside].sum() >= 0.9899 * energy.sum() > 0
+    if not isinstance(one, Resample) and reach > 1:  # and no longer than that: half of it holds less
+        half = np.arange(len(energy)) / rate <= (at + reach // 2) / 1000
+        assert energy[half].sum() < 0.99 * energy.sum()
+
+
+@pytest.mark.parametrize(
+    "one", [LowPass(1.0, order=1), HighPass(20.0), BandPass(5.0, 30.0), Notch(50.0, 60.0)], ids=repr
+)
+def test_the_reach_of_zero_phase_holds_99_percent_on_both_sides_together(one):
+    at, reach = 8000, ZeroPhase(one).reach_samples(1000.0)
+    energy, _ = response_to_one_sample(ZeroPhase(one), at, 16_000)
+    share = lambda n: energy[at - n : at + n + 1].sum() / energy.sum()  # noqa: E731
+    assert share(reach) == pytest.approx(0.99, abs=2e-3) or reach == 0
+    assert share(reach) >= 0.9899
+    if reach:
+        assert share(reach - 1) < 0.99
+
+
+def test_reach_by_hand():
+    # A first-order low-pass decays as a power of its pole: 99 % of the energy lies before pole^(2n) = 1 %.
+    pole = sps.butter(1, 1.0, fs=1000)[1][1] * -1
+    assert LowPass(1.0, order=1).reach_samples(1000.0) == pytest.approx(np.log(0.01) / (2 * np.log(pole)), abs=1)
+    assert [MovingRMS(100.0).reach_samples(r) for r in (1000.0, 200.0)] == [99, 19]
+    # 10 zero crossings on each side, at the lower of the two rates: 20 periods of 200 Hz.
+    assert Resample(200.0).reach_samples(1000.0) == 100
+    assert Resample(1000.0).reach_samples(200.0) == 20
+    assert ZeroPhase(Resample(200.0)).reach_samples(1000.0) == 50
+    # So slow that its response is not computed, only its pole: 1000 s at 2000 Hz, in proportion to a faster one.
+    slow, fast = (LowPass(hz, order=1).reach_samples(2000.0) for hz in (1e-5, 1e-2))
+    assert slow / fast == pytest.approx(1000, rel=1e-3)
+
+
+def test_reaches_add_up_over_changes_of_rate():
+    chain = (MovingRMS(100.0), Rectify(), Resample(200.0), MovingRMS(50.0))  # 99 + 100 at 1000 Hz, 9 at 200 Hz
+    assert reach_samples(chain, 1000.0) == 49  # (199 / 5 = 39.8) + 9, rounded up
+    assert reach_samples((), 1000.0) == 0
+    assert reach_samples(ZeroPhase(Resample(200.0)), 1000.0) == 10
+    with pytest.raises(ConfigError, match="below 50 Hz"):
+        reach_samples((Resample(100.0), LowPass(80.0)), 1000.0)
+
+
+def test_a_filter_that_does_not_state_its_reach_is_refused():
+    class Mine(Filter):
+        pass
+
+    class Other:
+        def apply(self, recording):
+            return recording
+
+    for one in (Mine(), Other()):
+        with pytest.raises(ConfigError, match=r"does not state its reach; .*reach_samples"):
+            reach_samples([one], 1000.0)

@@ -20,9 +20,11 @@ _HOME_OF = {
     "Notch": "filters",
     "Rectify": "filters",
     "Resample": "filters",
+    "SampleFilter": "filters",
     "SpatialMedian3x3": "filters",
     "ZeroPhase": "filters",
     "apply_all": "filters",
+    "reach_samples": "filters",
     "stream_all": "filters",
     "teager_kaiser": "bursts",
 }

@@ -1,5 +1,8 @@
 """Filters: frozen settings that make a stream for live samples and apply to whole recordings, with the same result.
 
+Every filter states its reach: how far back in time its output still depends on the input. Training windows within that
+reach of a test window would carry samples of the test into training.
+
 Every filter is causal and keeps its state, so that chunks of any size give bit for bit what one pass gives;
 `ZeroPhase` is the one exception, and says so. Whatever is recursive or summed is so in float64; results have the
 samples' own dtype.
@@ -25,6 +28,8 @@ from myograph.recording import Layout, Recording, as_chunk
 FILTERS = Registry("filter", "myograph.preprocessing.filters")
 
 Push = Callable[[np.ndarray], np.ndarray]
+ENERGY = 0.99  # of an impulse response lies within a filter's reach
+LONGEST = 1 << 24  # samples of an impulse response that are computed; a longer one is judged by its slowest pole
 BLOCK = 1 << 18  # samples of all channels handled at a time: bounds the memory of one pass over a long recording
 
 
@@ -79,13 +84,67 @@ class Filter:
             self._start(rate_hz, n_channels, layout), n_channels, *self._output(rate_hz, n_channels, layout)
         )
 
+    def reach_samples(self, rate_hz: float) -> int:
+        """How many input samples before the current one hold 99 % of the energy of the filter's impulse response.
+
+        0 for a filter whose output depends on the current sample only. `ZeroPhase` reaches as far into the future.
+
+        Raises
+        ------
+        ConfigError : the filter does not fit the rate, or its class does not define its reach.
+        """
+        raise ConfigError(
+            f"{type(self).__name__} does not state its reach; define reach_samples(rate_hz), or derive it from "
+            "SampleFilter if its output depends on the current sample only"
+        )
+
+    def output_rate_hz(self, rate_hz: float) -> float:
+        """Sampling rate of the output for input of the given rate."""
+        return rate_hz
+
     def _start(self, rate_hz: float, n_channels: int, layout: Layout | None) -> Push:
         """A function with a state of its own, from (channel, time) samples, at least one, to filtered ones."""
         raise NotImplementedError
 
     def _output(self, rate_hz: float, n_channels: int, layout: Layout | None) -> tuple[float, int, Layout | None]:
         """Rate, number of channels and layout of what comes out."""
-        return rate_hz, n_channels, layout
+        return self.output_rate_hz(rate_hz), n_channels, layout
+
+
+class SampleFilter(Filter):
+    """A filter whose output at one time depends only on the channels' samples at that time."""
+
+    def reach_samples(self, rate_hz: float) -> int:
+        return 0
+
+
+def reach_samples(filters: Filter | Iterable[Filter], rate_hz: float) -> int:
+    """The sum of the filters' reaches, in samples at the rate that the last one gives, rounded up.
+
+    Parameters
+    ----------
+    filters : one filter, or several in the order in which they are applied.
+    rate_hz : sampling rate of the first filter's input.
+
+    Raises
+    ------
+    ConfigError : a filter does not fit its rate, or does not state its reach.
+
+    >>> reach_samples((Rectify(), MovingRMS(100.0)), rate_hz=1000.0)
+    99
+    >>> reach_samples((MovingRMS(100.0), Resample(200.0)), rate_hz=1000.0)  # 99 + 100 samples at 1000 Hz
+    40
+    """
+    seconds = Fraction(0)
+    for one in _as_tuple(filters):
+        if not hasattr(one, "reach_samples"):
+            raise ConfigError(
+                f"{one!r} does not state its reach; derive its class from myograph.preprocessing.Filter and define "
+                "reach_samples(rate_hz)"
+            )
+        seconds += one.reach_samples(rate_hz) / Fraction(rate_hz)
+        rate_hz = one.output_rate_hz(rate_hz)
+    return math.ceil(seconds * Fraction(rate_hz))
 
 
 def apply_all(filters: Filter | Iterable[Filter], recording: Recording) -> Recording:
@@ -146,6 +205,10 @@ class SectionsFilter(Filter):
         """(section, 6) coefficients at a rate, as SciPy's sosfilt takes them."""
         raise NotImplementedError
 
+    def reach_samples(self, rate_hz: float) -> int:
+        response, slowest = _impulse_response(self.sections(rate_hz))
+        return _holds(np.square(response)) if response is not None else _decay(slowest, math.sqrt(1 - ENERGY))
+
     def _start(self, rate_hz: float, n_channels: int, layout: Layout | None) -> Push:
         sos = self.sections(rate_hz)
         steady = sps.sosfilt_zi(sos)[:, None, :]
@@ -160,6 +223,29 @@ class SectionsFilter(Filter):
             return y
 
         return push
+
+
+def _impulse_response(sos: np.ndarray) -> tuple[np.ndarray | None, float]:
+    """The response until its slowest part has decayed to a millionth, None if that takes longer than LONGEST; and the
+    magnitude of the slowest pole."""
+    slowest = float(np.abs(sps.sos2zpk(sos)[1]).max())
+    n = _decay(slowest, 1e-6)
+    if n > LONGEST:
+        return None, slowest
+    unit = np.zeros(n + 1)
+    unit[0] = 1
+    return sps.sosfilt(sos, unit), slowest
+
+
+def _decay(pole: float, to: float) -> int:
+    """Samples until powers of a pole's magnitude have fallen to a fraction."""
+    return math.ceil(math.log(to) / math.log(pole)) if pole > 0 else 0
+
+
+def _holds(energy: np.ndarray) -> int:
+    """The last index that is needed so that the values up to it hold ENERGY of the sum."""
+    total = np.cumsum(energy)
+    return int(np.searchsorted(total, ENERGY * total[-1]))
 
 
 @FILTERS.register("low_pass")
@@ -270,7 +356,7 @@ class MainsComb(SectionsFilter):
 
 @FILTERS.register("rectify")
 @dataclass(frozen=True)
-class Rectify(Filter):
+class Rectify(SampleFilter):
     """Absolute value."""
 
     def _start(self, rate_hz: float, n_channels: int, layout: Layout | None) -> Push:
@@ -288,6 +374,9 @@ class Envelope(Filter):
     def __post_init__(self) -> None:
         LowPass(self.cutoff_hz, self.order)
 
+    def reach_samples(self, rate_hz: float) -> int:
+        return LowPass(self.cutoff_hz, self.order).reach_samples(rate_hz)
+
     def _start(self, rate_hz: float, n_channels: int, layout: Layout | None) -> Push:
         smooth = LowPass(self.cutoff_hz, self.order)._start(rate_hz, n_channels, layout)
         return lambda x: smooth(np.abs(x))
@@ -303,10 +392,18 @@ class MovingRMS(Filter):
     def __post_init__(self) -> None:
         _positive(self, length_ms=self.length_ms)
 
-    def _start(self, rate_hz: float, n_channels: int, layout: Layout | None) -> Push:
+    def _width(self, rate_hz: float) -> int:
         width = round(self.length_ms * rate_hz / 1000)
         if width < 1:
             raise ConfigError(f"{self} is shorter than one sample at {rate_hz:g} Hz ({1000 / rate_hz:g} ms)")
+        return width
+
+    def reach_samples(self, rate_hz: float) -> int:
+        """All samples of the mean but the current one: none before them has any effect."""
+        return self._width(rate_hz) - 1
+
+    def _start(self, rate_hz: float, n_channels: int, layout: Layout | None) -> Push:
+        width = self._width(rate_hz)
         # Sums that only grow from fixed block borders (van Herk 1992): unlike a running sum they neither drift nor
         # depend on where chunks end. `kept` starts at the block before the one that is being filled.
         kept = np.empty((n_channels, 0))
@@ -367,8 +464,12 @@ class Resample(Filter):
         """How far live output lags behind input of the given rate."""
         return len(self.taps(rate_hz)) // 2 / (self.ratio(rate_hz)[0] * rate_hz) * 1000
 
-    def _output(self, rate_hz: float, n_channels: int, layout: Layout | None) -> tuple[float, int, Layout | None]:
-        return float(self.rate_hz), n_channels, layout
+    def output_rate_hz(self, rate_hz: float) -> float:
+        return float(self.rate_hz)
+
+    def reach_samples(self, rate_hz: float) -> int:
+        """The whole length of the anti-alias filter: no sample before it has any effect."""
+        return -(-(len(self.taps(rate_hz)) - 1) // self.ratio(rate_hz)[0])
 
     def apply(self, recording: Recording) -> Recording:
         stream = self.stream(recording.rate_hz, recording.n_channels)
@@ -453,13 +554,29 @@ class ZeroPhase(Filter):
             ) from error
         return recording.with_signal(y)
 
+    def output_rate_hz(self, rate_hz: float) -> float:
+        return self.filter.output_rate_hz(rate_hz)
+
+    def reach_samples(self, rate_hz: float) -> int:
+        """Samples before, and as many after, the current one that hold 99 % of the energy."""
+        if isinstance(self.filter, Resample):
+            return -(-self.filter.reach_samples(rate_hz) // 2)
+        response, slowest = _impulse_response(self.filter.sections(rate_hz))
+        if response is None:
+            return _decay(slowest, math.sqrt(1 - ENERGY))
+        n = len(response)
+        both_ways = sps.correlate(response, response, method="fft")[n - 1 :]  # forwards, then backwards
+        energy = np.square(both_ways)
+        energy[1:] *= 2
+        return _holds(energy)
+
     def stream(self, rate_hz: float, n_channels: int, layout: Layout | None = None) -> FilterStream:
         raise ConfigError(f"{self} looks into the future, so it cannot run live; use {self.filter} instead")
 
 
 @FILTERS.register("common_average")
 @dataclass(frozen=True)
-class CommonAverage(Filter):
+class CommonAverage(SampleFilter):
     """Takes away the mean of all channels, or with `per_row` that of the channel's own row of the layout (one ring
     of several, one row of a grid); electrodes off the pattern then form a row of their own."""
 
@@ -486,7 +603,7 @@ class CommonAverage(Filter):
 
 @FILTERS.register("differential")
 @dataclass(frozen=True)
-class Differential(Filter):
+class Differential(SampleFilter):
     """Next electrode minus this one, along the layout's "columns" (round the arm for a ring) or "rows".
 
     Electrodes without a next one are left out, those off the pattern stay as they are. A ring keeps all channels.
@@ -527,7 +644,7 @@ class Differential(Filter):
 
 @FILTERS.register("spatial_median_3x3")
 @dataclass(frozen=True)
-class SpatialMedian3x3(Filter):
+class SpatialMedian3x3(SampleFilter):
     """Median over each electrode and its neighbours (8, fewer at an edge), sample by sample.
 
     Heals single dead electrodes of a grid. Source: Amma et al. 2015, doi:10.1145/2702123.2702501. Electrodes off

@@ -21,6 +21,7 @@ from myograph.evaluation.recipe import RECIPES, Published, Recipe
 from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, need_data
 from myograph.evaluation.run import check, evaluate, prepare, read
 from myograph.evaluation.scores import Scores
+from myograph.preprocessing.filters import SampleFilter
 from myograph.protocols import KFoldRepetitions, LeakyShuffledWindows, Protocol
 from myograph.recording import Recording, run_starts
 from myograph.windows import Windowing, Windows
@@ -86,7 +87,7 @@ class HDOptions:
 
 
 @dataclass(frozen=True)
-class FirstChannels:
+class FirstChannels(SampleFilter):
     """A filter that keeps the first `n` channels."""
 
     n: int
@@ -104,7 +105,7 @@ class FirstChannels:
 
 
 @dataclass(frozen=True)
-class KeepMiddle:
+class KeepMiddle(SampleFilter):
     """A filter that leaves labels only in the middle `length_ms` of each movement: fewer samples, as close together."""
 
     length_ms: float
@@ -121,7 +122,7 @@ class KeepMiddle:
 
 
 @dataclass(frozen=True)
-class FirstRepetitions:
+class FirstRepetitions(SampleFilter):
     """A filter that leaves labels only in repetitions 1 to `n`."""
 
     n: int

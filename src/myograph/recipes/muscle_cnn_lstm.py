@@ -34,6 +34,7 @@ from myograph.evaluation.recipe import RECIPES, Published, Recipe
 from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, describe_data
 from myograph.evaluation.run import check, prepare, read
 from myograph.preprocessing.bursts import Bursts
+from myograph.preprocessing.filters import SampleFilter
 from myograph.protocols import LeaveOneSubjectOut, PooledSubjects, Protocol
 from myograph.recording import Recording
 from myograph.windows import EachChannel
@@ -76,7 +77,7 @@ SIMULATED: dict[str, Any] = {"preset": "muscles"}
 
 
 @dataclass(frozen=True)
-class JoinLabels:
+class JoinLabels(SampleFilter):
     """A filter that leaves the signal alone and joins labels whose names begin (or end) alike: "biceps" of
     left_biceps and right_biceps where `part` is 1, "left" of left_biceps and left_tibialis where it is 0."""
 
