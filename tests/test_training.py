@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +17,7 @@ from sklearn.preprocessing import FunctionTransformer
 from torch import nn
 
 from myograph import KFoldRepetitions, Recording, Windowing, Windows
-from myograph.errors import ConfigError, DataError, ResultsError, ShapeError, SignalError, UnknownNameError
+from myograph.errors import ConfigError, ShapeError, SignalError, UnknownNameError
 from myograph.training.batches import Normalise, split_by_repetition
 from myograph.training.estimator import NeuralClassifier, NeuralRegressor
 from myograph.training.loop import Trainer
@@ -419,92 +415,6 @@ def test_a_checkpoint_goes_with_pretrained_arrays(tmp_path):
     assert torch.equal(first.module_.conv.weight, again.module_.conv.weight)
     with pytest.raises(ConfigError, match="other parameters"):
         small(epochs=1, pretrained={**weights, "norm.bias": weights["norm.bias"] + 1}, checkpoint=path).fit(X, y)
-
-
-# Files
-
-
-def test_a_saved_network_may_be_read_as_any_file_of_its_owner(tmp_path):
-    X, y, _ = toy()
-    (tmp_path / "plain").write_text("")
-    saved = small(epochs=1).fit(X, y).save(tmp_path / "new" / "net.safetensors")
-    assert saved.stat().st_mode == (tmp_path / "plain").stat().st_mode
-    with pytest.raises(ResultsError, match="is a file, not a folder"):
-        small(epochs=1).fit(X, y).save(tmp_path / "plain" / "net.safetensors")
-
-
-@pytest.mark.parametrize("labels", [("a", "ü", "z"), (1, 5, 9), (2.0, 3.0, 4.0)])
-def test_saved_network_predicts_the_same_in_another_process(labels, tmp_path):
-    X, y, groups = toy(labels)
-    a = small(validation=0.34, class_weight={labels[0]: 2.0}, augment=(("noise", 20.0),)).fit(X, y, groups=groups)
-    path = a.save(tmp_path / "net.safetensors")
-    b = NeuralClassifier.load(path, device="cpu")
-    assert np.array_equal(a.predict_proba(X), b.predict_proba(X))
-    assert b.classes_.dtype == a.classes_.dtype
-    assert b.get_params() == a.get_params()
-    assert b.history_.equals(a.history_)
-    b.partial_fit(X, y)
-    if labels[0] == 1:
-        np.save(tmp_path / "x.npy", X)
-        code = (
-            "import numpy as np; from myograph.training.estimator import NeuralClassifier as C;"
-            f"np.save({str(tmp_path / 'p.npy')!r}, C.load({str(path)!r}, 'cpu').predict_proba(np.load({str(tmp_path / 'x.npy')!r})))"
-        )
-        here = Path(__file__).parent
-        subprocess.run(
-            [sys.executable, "-c", code],
-            check=True,
-            cwd=here,
-            env={**__import__("os").environ, "PYTHONPATH": str(here)},
-        )
-        assert np.array_equal(np.load(tmp_path / "p.npy"), a.predict_proba(X))
-
-
-def test_file_is_safetensors_with_a_json_header(tmp_path):
-    from safetensors import safe_open
-
-    X, y, _ = toy()
-    path = small(epochs=1).fit(X, y).save(tmp_path / "net.safetensors")
-    with safe_open(path, "pt") as file:
-        header = json.loads(file.metadata()["values"])
-    assert header["params"]["model"] == {"$import": f"{Net.__module__}:Net"}
-    assert header["fitted"]["n_channels_"] == 4
-
-
-def test_damaged_and_foreign_files_are_refused(tmp_path):
-    from safetensors.torch import save_file
-
-    X, y, _ = toy()
-    a = small(epochs=1).fit(X, y)
-    path = a.save(tmp_path / "net.safetensors")
-    content = path.read_bytes()
-    bad = tmp_path / "bad.safetensors"
-    with pytest.raises(DataError, match="no file"):
-        NeuralClassifier.load(tmp_path / "missing")
-    bad.write_bytes(content[:-40])
-    with pytest.raises(DataError, match="no readable"):
-        NeuralClassifier.load(bad)
-    flipped = bytearray(content)
-    flipped[-20] ^= 1
-    bad.write_bytes(flipped)
-    with pytest.raises(DataError, match="SHA-256"):
-        NeuralClassifier.load(bad)
-    save_file({"a": torch.zeros(2)}, bad)
-    with pytest.raises(DataError, match="did not write"):
-        NeuralClassifier.load(bad)
-    small(epochs=1, checkpoint=tmp_path / "c").fit(X, y)
-    with pytest.raises(DataError, match="holds a checkpoint"):
-        NeuralClassifier.load(tmp_path / "c")
-    with pytest.raises(ConfigError, match="NeuralClassifier"):
-        NeuralRegressor.load(path)
-
-
-def test_an_unimportable_model_cannot_be_saved(tmp_path):
-    X, y, _ = toy()
-    a = small(model=lambda **shape: Net(**shape), epochs=1).fit(X, y)
-    with pytest.raises(ConfigError, match="no lambda"):
-        a.save(tmp_path / "net.safetensors")
-    assert not list(tmp_path.iterdir())
 
 
 # The regressor

@@ -78,7 +78,9 @@ class MyoNet(Expect):
         first, second = torch.triu_indices(n_channels, n_channels)
         self.register_buffer("first", first, persistent=False)
         self.register_buffer("second", second, persistent=False)
-        self.register_buffer("own", torch.nonzero(first == second).flatten(), persistent=False)
+        # Positions of the pairs (i, i), written out so that the network can be made without memory (on "meta").
+        own = torch.tensor([i * n_channels - i * (i - 1) // 2 for i in range(n_channels)])
+        self.register_buffer("own", own, persistent=False)
         self.register_buffer("times", torch.where(first == second, 1.0, 2.0), persistent=False)
         n_features = bands * (combinations + n_channels) + 5 * n_channels
         if hidden is None:

@@ -1,4 +1,4 @@
-"""From a model's name, class or factory to a module that fits the windows; and weights from one module to another."""
+"""Building a module from a model's name, class or factory, and copying weights from one module to another."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from myograph.errors import ConfigError, MyographError, ShapeError
-from myograph.training import checkpoint as _weights
+from myograph.models import MODELS
+from myograph.training import checkpoint
 
 
 def build_model(
@@ -23,45 +24,27 @@ def build_model(
     rate_hz: float | None = None,
     layout: Any = None,
 ) -> nn.Module:
-    """A new module taking (batch, channel, time) to (batch, n_outputs), tried on two windows of zeros.
+    """A new module from (batch, channel, time) to (batch, n_outputs), tried on two windows of zeros.
 
     Parameters
     ----------
-    model : a name in `myograph.models.MODELS`, or a class or function called with `n_channels`, `n_classes`,
+    model : a name in `myograph.models.MODELS`, or a class or function that is called with `n_channels`, `n_classes`,
         `n_samples` and, where its signature names them, `rate_hz` and `layout`.
+    options : further arguments of the model.
 
     Raises
     ------
-    UnknownNameError : a name or an option that nobody knows.
-    ShapeError : the model cannot take such windows, or answers in another shape.
-    """
-    given: dict[str, Any] = {"n_channels": n_channels, "n_classes": n_outputs, "n_samples": n_samples}
-    if isinstance(model, str):
-        from myograph.models import MODELS
+    UnknownNameError : an unknown name or option.
+    ConfigError : the model cannot be called with these arguments, or does not make a module.
+    ShapeError : the model cannot take such windows, or its output has another shape.
 
-        name, factory = repr(model), MODELS[model]
-    elif isinstance(model, nn.Module) or not callable(model):
-        raise ConfigError(
-            f"model is a name, a class or a function that makes the network, got {type(model).__name__}; a network "
-            "itself would carry weights from fold to fold, pass its class"
-        )
-    else:
-        name, factory = getattr(model, "__qualname__", repr(model)), model
-    parameters = inspect.signature(factory).parameters
-    extra = {"rate_hz": rate_hz, "layout": layout}
-    given |= {k: v for k, v in extra.items() if k in parameters and v is not None}
-    given |= dict(options or {})
-    if isinstance(model, str):
-        module = MODELS.create(model, **given)
-    else:
-        try:
-            inspect.signature(factory).bind(**given)
-        except TypeError as error:
-            raise ConfigError(f"model {name} cannot be called with {', '.join(given)}: {error}") from error
-        module = factory(**given)
-    if not isinstance(module, nn.Module):
-        raise ConfigError(f"model {name} made a {type(module).__name__}, not a torch.nn.Module")
-    shape = f"{n_channels} channels x {n_samples} samples"
+    Examples
+    --------
+    >>> build_model("atzori", {"dropout": 0.1}, n_channels=10, n_outputs=53, n_samples=15)(torch.zeros(2, 10, 15)).shape
+    torch.Size([2, 53])
+    """
+    module = make_module(model, options, n_channels, n_outputs, n_samples, rate_hz, layout)
+    name, shape = _name(model), f"{n_channels} channels x {n_samples} samples"
     try:
         with torch.no_grad():
             out = module.eval()(torch.zeros(2, n_channels, n_samples))
@@ -74,23 +57,69 @@ def build_model(
     return module.train()
 
 
+def make_module(
+    model: Any,
+    options: Mapping[str, Any] | None,
+    n_channels: int,
+    n_outputs: int,
+    n_samples: int,
+    rate_hz: float | None = None,
+    layout: Any = None,
+) -> nn.Module:
+    """The module of `build_model`, not tried; parameters and errors as there."""
+    if not isinstance(model, str) and (isinstance(model, nn.Module) or not callable(model)):
+        raise ConfigError(
+            f"model is a name, a class or a function that makes the network, got {type(model).__name__}; pass the class "
+            "of a network, for a network itself would carry its weights from fold to fold"
+        )
+    factory = MODELS[model] if isinstance(model, str) else model
+    given: dict[str, Any] = {"n_channels": n_channels, "n_classes": n_outputs, "n_samples": n_samples}
+    signature = inspect.signature(factory)
+    extra = {"rate_hz": rate_hz, "layout": layout}
+    given |= {k: v for k, v in extra.items() if k in signature.parameters and v is not None}
+    given |= dict(options or {})
+    if isinstance(model, str):
+        module = MODELS.create(model, **given)
+    else:
+        try:
+            signature.bind(**given)
+        except TypeError as error:
+            raise ConfigError(f"model {_name(model)} cannot be called with {', '.join(given)}: {error}") from error
+        module = factory(**given)
+    if not isinstance(module, nn.Module):
+        raise ConfigError(f"model {_name(model)} made a {type(module).__name__}, not a torch.nn.Module")
+    return module
+
+
+def _name(model: Any) -> str:
+    return repr(model) if isinstance(model, str) else getattr(model, "__qualname__", repr(model))
+
+
 def load_matching(module: nn.Module, pretrained: Any) -> list[str]:
-    """Copy the entries that `module` has under the same name and shape; the rest (a new head) keeps its initialisation.
+    """Copy every entry that `module` has under the same name and shape; the rest, such as a new head, stays as it is.
 
     Parameters
     ----------
-    pretrained : the path of a saved estimator, or a state dictionary (name to tensor or array).
+    pretrained : the path of a saved estimator, or a state dictionary (name to tensor or array). Of a file only the
+        weights are used.
 
     Returns
     -------
-    The names copied.
+    The names that were copied.
 
     Raises
     ------
-    ConfigError : not one weight fits (a bias alone is a coincidence).
+    DataError : the file does not exist or is damaged.
+    ConfigError : no weight of two or more axes fits (a bias alone fits by coincidence).
+
+    Examples
+    --------
+    >>> old, new = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2)), nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 5))
+    >>> load_matching(new, old.state_dict())
+    ['0.weight', '0.bias']
     """
     if isinstance(pretrained, (str, os.PathLike)):
-        tensors, _ = _weights.read(pretrained, "network")
+        tensors, _ = checkpoint.read(pretrained, "network")
         pretrained = {k.removeprefix("network.1."): v for k, v in tensors.items() if k.startswith("network.1.")}
     if not isinstance(pretrained, Mapping):
         raise ConfigError(
@@ -98,8 +127,11 @@ def load_matching(module: nn.Module, pretrained: Any) -> list[str]:
             "estimator pass estimator.module_.state_dict()"
         )
     own = module.state_dict()
+    given = {k: torch.as_tensor(v) for k, v in pretrained.items() if k in own}
     fits = {
-        k: torch.as_tensor(v) for k, v in pretrained.items() if k in own and own[k].shape == torch.as_tensor(v).shape
+        k: v
+        for k, v in given.items()
+        if own[k].shape == v.shape and own[k].is_floating_point() == v.is_floating_point()
     }
     if not any(name in fits for name, p in module.named_parameters() if p.ndim > 1):
         raise ConfigError(

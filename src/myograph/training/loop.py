@@ -232,6 +232,13 @@ class CrossEntropy(Objective):
         return (output.argmax(1) == (target.argmax(1) if target.ndim == 2 else target)).sum()
 
 
+class Huber(Objective):
+    """Squared error up to one standard deviation, absolute beyond."""
+
+    def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return nn.functional.smooth_l1_loss(output, target)
+
+
 def uniform_order(n: int) -> Callable[[torch.Generator], torch.Tensor]:
     return lambda generator: torch.randperm(n, generator=generator)
 
@@ -277,6 +284,17 @@ def channels_last(module: nn.Module) -> nn.Module:
     if any(isinstance(m, nn.Conv2d) for m in module.modules()):
         module.to(memory_format=torch.channels_last)
     return module
+
+
+_PROGRESS: dict[str, tuple[type, ...]] = {
+    "epoch": (int,),
+    "step": (int,),
+    "plateau": (float, int),
+    "best": (float, int),
+    "best_epoch": (int,),
+    "stopped": (bool,),
+    "history": (list,),
+}
 
 
 class Trainer:
@@ -495,12 +513,18 @@ class Trainer:
         tensors["rng.torch"] = torch.get_rng_state()
         if self.device.type == "cuda":
             tensors["rng.cuda"] = torch.cuda.get_rng_state(self.device)
-        for name in ("epoch", "step", "plateau", "best", "best_epoch", "stopped", "history"):
-            values[name] = getattr(self, name)
-        return tensors, values
+        return tensors, values | {name: getattr(self, name) for name in _PROGRESS}
 
     def restore(self, tensors: Mapping[str, torch.Tensor], values: Mapping[str, Any]) -> None:
-        """Continue where `state()` was taken; module, plan and data are those of the run that wrote it."""
+        """Continue where `state()` was taken; module, plan and data are those of the run that wrote it.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError, AttributeError, RuntimeError : values that `state()` does not give.
+        """
+        for name, kinds in _PROGRESS.items():
+            if not isinstance(values[name], kinds):
+                raise TypeError(f"{name} is {values[name]!r}")
         part = lambda prefix: {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}  # noqa: E731
         self.module.load_state_dict(part("module."))
         if self.averaged is not None:
@@ -524,5 +548,5 @@ class Trainer:
         torch.set_rng_state(tensors["rng.torch"])
         if self.device.type == "cuda" and "rng.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["rng.cuda"], self.device)
-        for name in ("epoch", "step", "plateau", "best", "best_epoch", "stopped", "history"):
+        for name in _PROGRESS:
             setattr(self, name, values[name])

@@ -1,0 +1,139 @@
+"""Fitted networks as files: what is written, and how an estimator is made again from it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import torch
+
+from myograph.errors import ConfigError, DataError, MyographError
+from myograph.recording import Layout
+from myograph.training import checkpoint
+from myograph.training.batches import Normalise, pick_device
+from myograph.training.build import make_module
+from myograph.training.loop import channels_last, seeded
+from myograph.training.values import Yours, decode, encode
+
+if TYPE_CHECKING:
+    from myograph.training._base import NeuralEstimator
+
+    E = TypeVar("E", bound=NeuralEstimator)
+
+_FITTED: dict[str, tuple[type, ...]] = {
+    "n_channels_": (int,),
+    "n_samples_": (int,),
+    "rate_hz_": (int, float, type(None)),
+    "layout_": (Layout, type(None)),
+    "best_epoch_": (int,),
+    "_rows": (list,),
+    "classes_": (np.ndarray,),
+    "flat_targets_": (bool,),
+    "target_mean_": (np.ndarray,),
+    "target_scale_": (np.ndarray,),
+}
+
+
+def save(estimator: NeuralEstimator, path: str | os.PathLike[str]) -> Path:
+    """Write a fitted estimator; see `NeuralClassifier.save`."""
+    tensors = {f"network.{k}": v for k, v in estimator.network_.state_dict().items()}
+    params = estimator.get_params(deep=False) | {"checkpoint": None}  # the file of one run, not of its result
+    if isinstance(params.get("pretrained"), Mapping):
+        params["pretrained"] = None  # its weights have become this network's
+    values = {
+        "class": type(estimator).__name__,
+        "params": {k: encode(v, k) for k, v in params.items()},
+        "fitted": {k: encode(getattr(estimator, k), k) for k in estimator._fitted()},
+    }
+    return checkpoint.write(path, "network", tensors, values)
+
+
+def load(cls: type[E], path: str | os.PathLike[str], device: str, yours: Mapping[str, Any]) -> E:
+    """Make a fitted estimator again; see `NeuralClassifier.load`."""
+    tensors, values = checkpoint.read(path, "network")
+    if values.get("class") != cls.__name__:
+        raise ConfigError(f"{path} holds a {values.get('class')}, not a {cls.__name__}; use {values.get('class')}.load")
+    known = cls().get_params(deep=False)
+    if unknown := [name for name in yours if name not in known]:
+        raise ConfigError(f"{cls.__name__} has no parameter {', '.join(unknown)}; it has {', '.join(known)}")
+    try:
+        new = cls(**(_params(values["params"], yours) | {"checkpoint": None, "device": device}))
+        for name in new._fitted():
+            setattr(new, name, _fitted(name, values["fitted"][name]))
+        _fill(new, {k.removeprefix("network."): v for k, v in tensors.items()}, pick_device(device))
+    except MyographError as error:
+        raise type(error)(f"cannot load {path}: {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError, IndexError) as error:
+        raise DataError(
+            f"{path} does not hold what {cls.__name__}.save writes ({error}); save the network again"
+        ) from error
+    return new
+
+
+def _params(stored: Mapping[str, Any], yours: Mapping[str, Any]) -> dict[str, Any]:
+    params = dict(yours)
+    for name, value in stored.items():
+        if name in yours:
+            continue
+        try:
+            params[name] = decode(value)
+        except Yours as error:
+            short = error.name.rpartition(":")[2]
+            raise DataError(
+                f"its {name} is {error.name!r}, which is not part of myograph, and names in a file are never imported; "
+                f"pass your own: load(path, {name}={short})"
+            ) from error
+    return params
+
+
+def _fitted(name: str, stored: Any) -> Any:
+    value = decode(stored)
+    if not isinstance(value, _FITTED[name]):
+        raise DataError(
+            f"{name} is a {type(value).__name__}; expected {' or '.join(t.__name__ for t in _FITTED[name])}"
+        )
+    if name in ("n_channels_", "n_samples_") and value < 1:
+        raise DataError(f"{name} is {value}; expected at least 1")
+    if name == "_rows" and not all(isinstance(row, dict) for row in value):
+        raise DataError("the history does not hold one dictionary per epoch")
+    return value
+
+
+def _fill(new: NeuralEstimator, weights: Mapping[str, torch.Tensor], place: torch.device) -> None:
+    """Give the estimator its network.
+
+    A first network is made on torch's "meta" device, which takes no memory: sizes that do not fit the file's weights are
+    refused there. A model of yours whose constructor needs real numbers is compared when it is made.
+    """
+    expected = None
+    computes = () if isinstance(new.model, str) else (NotImplementedError, RuntimeError, TypeError)
+    with contextlib.suppress(*computes), torch.device("meta"):
+        expected = new._make_network(make_module).state_dict()
+    if expected is not None:
+        _compare(expected, weights)
+    with seeded(new.seed, torch.device("cpu")):
+        network = new._make_network(make_module)
+    _compare(network.state_dict(), weights)
+    network.load_state_dict(dict(weights))
+    normalise, module = network
+    assert isinstance(normalise, Normalise)
+    new.normalise_ = normalise.to(place).eval()
+    new.module_ = channels_last(module).to(place).eval()
+
+
+def _compare(expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> None:
+    if expected.keys() != found.keys():
+        different = sorted(expected.keys() ^ found.keys())
+        raise DataError(
+            f"the file's weights and the model's differ in name: {', '.join(different[:4])}; is it the same model?"
+        )
+    for name, tensor in expected.items():
+        if tensor.shape != found[name].shape or tensor.dtype != found[name].dtype:
+            raise DataError(
+                f"{name} is {tuple(found[name].shape)} of {found[name].dtype} in the file and {tuple(tensor.shape)} of "
+                f"{tensor.dtype} in the model; is it the same model, with the same options?"
+            )
