@@ -426,7 +426,7 @@ def test_regressor_predicts_in_the_targets_unit(tmp_path):
     a = NeuralRegressor(Net, epochs=40, batch_size=32, lr=1e-2, validation=0.34, device="cpu").fit(X, y, groups=groups)
     assert a.score(X, y) > 0.9
     assert a.predict(X).shape == y.shape
-    b = NeuralRegressor.load(a.save(tmp_path / "r"), device="cpu")
+    b = NeuralRegressor.load(a.save(tmp_path / "r"), device="cpu", model=Net)
     assert np.array_equal(a.predict(X), b.predict(X))
     two = NeuralRegressor(Net, epochs=2, loss="huber", device="cpu").fit(X, np.stack([y, -y], 1))
     assert two.predict(X).shape == (len(X), 2)

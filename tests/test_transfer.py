@@ -422,7 +422,7 @@ def test_two_processes_end_in_the_weights_of_one(tmp_path):
     finally:
         for process in running:
             process.kill()
-    first, second = (NeuralClassifier.load(tmp_path / str(rank), device="cpu") for rank in range(2))
+    first, second = (NeuralClassifier.load(tmp_path / str(rank), device="cpu", model=Dense) for rank in range(2))
     for name, value in alone.network_.state_dict().items():
         assert torch.equal(first.network_.state_dict()[name], second.network_.state_dict()[name]), name
         assert torch.allclose(first.network_.state_dict()[name], value, atol=1e-5), name
