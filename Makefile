@@ -23,7 +23,7 @@ lint: .venv/.dev
 # The documentation site, in site/; needs no network once its packages are installed.
 docs: .venv/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
-	@echo "the documentation is in site/index.html"
+	@echo "the documentation is in site/index.html; its search needs a server: $(BIN)/python -m http.server --directory site"
 
 bench: .venv/.dev
 	bash benchmarks/run.sh
