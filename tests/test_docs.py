@@ -109,7 +109,7 @@ def test_links_and_source_files_exist(page):
 
 
 # Folders that a page names and a run of the package or of `make docs` makes.
-LATER = {"runs/", "site/", "live/"}
+LATER = {"runs/", "site/"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
