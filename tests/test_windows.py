@@ -67,7 +67,7 @@ def test_a_repetition_number_that_comes_back_later_is_another_stretch():
 )
 def test_pure_windows_equal_a_search_sample_by_sample(label, length, step):
     label = np.repeat(label, 4)
-    recording = _labelled(label)
+    recording = _labelled(label, label_names=("a", "b", "c"))
     expected = []
     begin = 0
     for i in range(1, len(label) + 1):

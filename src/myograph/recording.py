@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import numbers
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -211,6 +212,21 @@ class Recording:
         """
         return list(zip((0, *self.breaks), (*self.breaks, self.n_samples)))
 
+    def parts(self) -> list[Recording]:
+        """One Recording per stretch without a break; `one_after_another` puts them together again."""
+        if not self.breaks:
+            return [self]
+        return [
+            replace(
+                self,
+                signal=self.signal[:, start:stop],
+                label=self.label[start:stop],
+                repetition=self.repetition[start:stop],
+                breaks=(),
+            )
+            for start, stop in self.stretches()
+        ]
+
     def with_signal(self, signal: np.ndarray, **changes: Any) -> Recording:
         """The same recording with other samples (a filter's output), and other fields as given."""
         return replace(self, signal=signal, **changes)
@@ -223,6 +239,27 @@ class Recording:
             f"<Recording {self.name}: {self.n_channels} channels x {self.duration_s:.1f} s @ {self.rate_hz:g} Hz, "
             f"{self.unit}, {len(self.label_names)} labels>"
         )
+
+
+def one_after_another(parts: Sequence[Recording]) -> Recording:
+    """Recordings of one rate and the same channels as one Recording, with a break at each joint. What is not a sample
+    or a track (subject, unit, names, layout) is that of the first.
+
+    >>> parts = [Recording(np.zeros((1, n)), 100.0, None, "anna") for n in (2, 3)]
+    >>> one_after_another(parts).breaks
+    (2,)
+    """
+    if len(parts) == 1:
+        return parts[0]
+    starts = np.cumsum([0, *(p.n_samples for p in parts[:-1])]).tolist()
+    breaks = {start + b for start, part in zip(starts, parts) for b in (0, *part.breaks)} - {0}
+    return replace(
+        parts[0],
+        signal=np.concatenate([p.signal for p in parts], axis=1),
+        label=np.concatenate([p.label for p in parts]),
+        repetition=np.concatenate([p.repetition for p in parts]),
+        breaks=tuple(sorted(breaks)),
+    )
 
 
 def check_finite(signal: np.ndarray, name: str) -> None:

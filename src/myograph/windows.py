@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
 from myograph._common.columns import COLUMNS, NAMES, check_rows, cut, distinct, frozen, joined, names, numbers
-from myograph._common.runs import count_within_runs, majority, run_numbers, starts_within_runs
+from myograph._common.runs import count_within_runs, majority, run_numbers, starts_within_runs, stretch_numbers
 from myograph.errors import ShapeError, WindowError
 from myograph.recording import Recording
 
@@ -89,20 +89,22 @@ class Windowing:
                 f"{recording.name} has {n} samples ({n / recording.rate_hz:.3g} s), shorter than one window of {length} "
                 f"({self.length_ms:g} ms); shorten length_ms or leave the recording out"
             )
+        stretch = stretch_numbers(recording.breaks, n)
         if self.label_rule == "pure":
-            start = starts_within_runs(length, step, label, repetition)
+            start = starts_within_runs(length, step, label, repetition, stretch)
             label_of, repetition_of = label[start], repetition[start]
         else:
-            start = np.arange(0, n - length + 1, step)
+            start = starts_within_runs(length, step, stretch)
             label_of, repetition_of = (majority(track, start, length) for track in (label, repetition))
         keep = np.ones(len(start), bool)
         if future:
             # First sample, last sample and target must lie in one contiguous stretch of one repetition.
-            stretch, last = run_numbers(repetition), start + length - 1
+            stretch, last = run_numbers(repetition) + stretch, start + length - 1
             target = np.minimum(last + future, n - 1)
             keep = (last + future < n) & (stretch[target] == stretch[start]) & (stretch[last] == stretch[start])
             label_of = label[target]
-        keep &= label_of >= 0
+        if recording.label_names:  # a recording without any labels is cut as a whole, to be predicted
+            keep &= label_of >= 0
         start, label_of, repetition_of = start[keep], label_of[keep], repetition_of[keep]
         return {
             "start": start,
@@ -377,8 +379,11 @@ class Windows:
 
     @property
     def y(self) -> np.ndarray:
-        """(window,) label names."""
-        return self.column("label")
+        """(window,) label names; raises WindowError where the recordings have none."""
+        labels = self.column("label")
+        if (labels == "").any():
+            raise WindowError("these windows have no labels: they can be predicted, but not trained on or scored")
+        return labels
 
     @property
     def groups(self) -> np.ndarray:

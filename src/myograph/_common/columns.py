@@ -91,13 +91,15 @@ def intervals_of(windowing: Any, recording: Any) -> dict[str, np.ndarray]:
     """
     columns = {name: np.asarray(values) for name, values in windowing.intervals(recording).items()}
     start, label = columns["start"], columns["label"]
+    if not recording.label_names:
+        label = columns["label"] = np.zeros_like(label)  # of the single name "", see `cut`
     if start.ndim != 1 or any(values.shape != start.shape for values in columns.values()):
         shapes = ", ".join(f"{name} {values.shape}" for name, values in columns.items())
         raise WindowError(
             f"intervals() of {windowing} must return columns with one entry per window; for {recording.name} their "
             f"shapes are {shapes}"
         )
-    if ((label < 0) | (label >= len(recording.label_names))).any():
+    if ((label < 0) | (label >= max(len(recording.label_names), 1))).any():
         raise WindowError(
             f"intervals() of {windowing} gives labels {label.min()} to {label.max()} for {recording.name}, which has "
             f"{len(recording.label_names)} label names, counted from 0; leave out what is unlabelled (-1)"
@@ -106,12 +108,19 @@ def intervals_of(windowing: Any, recording: Any) -> dict[str, np.ndarray]:
 
 
 def cut(recordings: Sequence[Any], windowing: Any) -> dict[str, Any]:
-    """All columns of the windows that a windowing finds in several recordings.
+    """All columns of the windows that a windowing finds in several recordings. Windows of a recording without label
+    names have the label "".
 
     Raises
     ------
-    WindowError : no window in any of them, or what `intervals_of` raises.
+    WindowError : no window in any of them, some recordings have label names and others none, or what `intervals_of`
+        raises.
     """
+    bare = [r.name for r in recordings if not r.label_names]
+    if bare and len(bare) < len(recordings):
+        raise WindowError(
+            f"{len(bare)} of {len(recordings)} recordings have no labels, the first is {bare[0]}; cut them separately"
+        )
     parts = [intervals_of(windowing, recording) for recording in recordings]
     counts = [len(part["start"]) for part in parts]
     if not sum(counts):
@@ -123,7 +132,7 @@ def cut(recordings: Sequence[Any], windowing: Any) -> dict[str, Any]:
     columns: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in plain}
     columns["recording"] = np.repeat(np.arange(len(recordings)), counts)
     columns["channel"] = np.concatenate([p.get("channel", np.full(n, -1)) for p, n in zip(parts, counts)])
-    label = joined([(part["label"], recording.label_names) for part, recording in zip(parts, recordings)])
+    label = joined([(part["label"], recording.label_names or ("",)) for part, recording in zip(parts, recordings)])
     for name, (codes, known) in {
         "label": label,
         "subject": coded([r.subject for r in recordings], counts),
@@ -158,6 +167,14 @@ def check_rows(columns: dict[str, np.ndarray], recordings: Sequence[Any]) -> Non
             f"{start[here].min()} to {start[here].max()}, stops from {stop[here].min()} to {stop[here].max()}; check "
             "the table, or what intervals() of the windowing returns"
         )
+    for i, recording in enumerate(recordings):
+        here = np.flatnonzero(of == i) if recording.breaks else np.zeros(0, np.intp)
+        first, last = (np.searchsorted(recording.breaks, at[here], side="right") for at in (start, stop - 1))
+        for wrong in here[first != last][:1]:
+            raise WindowError(
+                f"a window of {recording.name}, samples {start[wrong]} to {stop[wrong]}, spans a break: recording began "
+                "again there (another file, or a gap); cut each of recording.stretches() separately"
+            )
     n_channels = np.array([r.n_channels for r in recordings], int)[of]
     for wrong in np.flatnonzero((channel < -1) | (channel >= n_channels))[:1]:
         raise WindowError(

@@ -34,6 +34,17 @@ def run_numbers(track: np.ndarray) -> np.ndarray:
     return np.cumsum(number, dtype=np.int32)
 
 
+def stretch_numbers(breaks: tuple[int, ...], n: int) -> np.ndarray:
+    """(time,) number of the stretch between two breaks that each of `n` samples belongs to, counted from 0.
+
+    >>> stretch_numbers((2, 3), 5)
+    array([0, 0, 1, 2, 2], dtype=int32)
+    """
+    number = np.zeros(n, np.int32)
+    number[list(breaks)] = 1
+    return np.cumsum(number, dtype=np.int32)
+
+
 def count_within_runs(*tracks: np.ndarray) -> np.ndarray:
     """0, 1, 2, … within each run over which every track stays constant."""
     n = len(tracks[0])

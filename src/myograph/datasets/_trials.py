@@ -116,6 +116,7 @@ class OneFileATrial(Dataset):
             label_names=self.label_names,
             layout=self.layout,
             name=f"{self.name}, subject {subject}, session {session}",
+            breaks=tuple(np.cumsum(lengths)[:-1].tolist()),
         )
 
     def _samples(self, path: Path) -> np.ndarray:

@@ -108,6 +108,7 @@ class CslHdemg(OneFileARecording):
             label_names=self.label_names,
             layout=self.layout,
             name=f"csl_hdemg, subject {subject}, session {session}, {self.label_names[gesture]}",
+            breaks=tuple(np.cumsum(lengths)[:-1].tolist()),
         )
 
     def write_miniature(self, folder: Path, rng: np.random.Generator) -> None:

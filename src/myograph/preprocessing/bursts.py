@@ -381,6 +381,8 @@ class Bursts:
         for onset in self.detector.detect(recording)[:, 0].tolist():
             if onset < free or onset + length > recording.n_samples:
                 continue
+            if any(onset < b < onset + length for b in recording.breaks):
+                continue
             label = int(recording.label[onset + length // 2])
             label = fallback if label < 0 else label
             if label < 0:

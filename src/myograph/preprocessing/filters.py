@@ -23,7 +23,7 @@ from scipy import signal as sps
 from myograph._common.registry import Registry
 from myograph.errors import ConfigError
 from myograph.preprocessing import spatial
-from myograph.recording import Layout, Recording, as_chunk
+from myograph.recording import Layout, Recording, as_chunk, one_after_another
 
 FILTERS = Registry("filter", "myograph.preprocessing.filters")
 
@@ -68,7 +68,12 @@ class Filter:
     causal: ClassVar[bool] = True
 
     def apply(self, recording: Recording) -> Recording:
-        """The recording with filtered samples: one push of all of them."""
+        """The recording with filtered samples. Each stretch between two breaks is filtered by itself: the samples
+        before a break (of another file, or before a gap) have no effect on those after it."""
+        return one_after_another([self._apply(part) for part in recording.parts()])
+
+    def _apply(self, recording: Recording) -> Recording:
+        """The same for a recording without breaks: one push of all samples."""
         stream = self.stream(recording.rate_hz, recording.n_channels, recording.layout)
         return recording.with_signal(stream.push(recording.signal), layout=stream.layout)
 
@@ -471,7 +476,7 @@ class Resample(Filter):
         """The whole length of the anti-alias filter: no sample before it has any effect."""
         return -(-(len(self.taps(rate_hz)) - 1) // self.ratio(rate_hz)[0])
 
-    def apply(self, recording: Recording) -> Recording:
+    def _apply(self, recording: Recording) -> Recording:
         stream = self.stream(recording.rate_hz, recording.n_channels)
         return self._with(recording, stream.push(recording.signal))
 
@@ -534,7 +539,7 @@ class ZeroPhase(Filter):
                 f"{self.filter!r}; put the others beside it: (Rectify(), ZeroPhase(LowPass(1.0)))"
             )
 
-    def apply(self, recording: Recording) -> Recording:
+    def _apply(self, recording: Recording) -> Recording:
         """Raises ConfigError where the recording is too short to be extended at its ends."""
         x, rate = recording.signal, recording.rate_hz
         if isinstance(self.filter, Resample):
