@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import errno
 import functools
 import json
@@ -34,7 +35,7 @@ from myograph import (
 from myograph._common.files import only_run_in
 from myograph.errors import ConfigError, LeakageError, ProtocolError, ResultsError, WindowError
 from myograph.evaluation.recipe import Recipe
-from myograph.evaluation.run import evaluate
+from myograph.evaluation.run import evaluate, prepare
 from myograph.evaluation.scores import Scores
 from myograph.protocols import Protocol
 
@@ -287,6 +288,60 @@ def test_rest_is_dropped_kept_or_balanced():
     assert counts["drop"] == (2 * n_gesture, False)
     assert counts["keep"][0] > 4 * n_gesture - 10
     assert counts["balance"] == (3 * n_gesture, True)
+
+
+def test_rest_is_balanced_for_each_subject_by_the_subjects_own_gestures():
+    rng = np.random.default_rng(0)
+    names = ("rest", "a", "b")
+    many = make_recording(rng, subject="many", names=names, n_per_run=300)
+    few = make_recording(rng, subject="few", names=names, n_per_run=100)
+    few = dataclasses.replace(few, label=np.where(few.repetition <= 4, 0, few.label))
+    windows = prepare(recipe(rest="balance", windowing=Windowing(100, 100)), [many, few])
+    counts = windows.table.astype({"label": str, "subject": str}).groupby(["subject", "label"]).size().to_dict()
+    assert {name: [counts[name, label] for label in names] for name in ("many", "few")} == {
+        "many": [90, 90, 90],  # 6 repetitions of 300 samples, 20 a window
+        "few": [10, 10, 10],  # 2 repetitions of 100 samples; 70 windows of rest to choose from
+    }
+
+
+def test_nothing_on_the_way_to_scores_needs_unix():
+    code = """
+        import builtins, types
+        windows, real, held = types.ModuleType("msvcrt"), builtins.__import__, []
+        windows.LK_NBLCK = 2
+        def locking(handle, mode, n):
+            if held and held[-1] != handle:
+                raise OSError(13, "Permission denied")
+            held.append(handle)
+        windows.locking = locking
+        def as_on_windows(name, globals=None, *rest, **options):
+            if ((globals or {}).get("__name__") or "").startswith("myograph"):
+                if name in ("resource", "fcntl", "pwd", "grp", "termios"):
+                    raise ImportError(name)
+                if name == "msvcrt":
+                    return windows
+            return real(name, globals, *rest, **options)
+        builtins.__import__ = as_on_windows
+        import tempfile
+        from pathlib import Path
+        from myograph.evaluation import Recipe, Scores, evaluate
+        from myograph._common.files import only_run_in
+        from myograph.errors import ResultsError
+        folder = Path(tempfile.mkdtemp()) / "run"
+        scores = evaluate(Recipe("r", "simulated", method="lda", subjects=("1",)), out=folder)
+        assert Scores.load(folder).as_dict() == scores.as_dict()
+        assert scores.as_dict()["peak_memory_bytes"] is None
+        assert held
+        with only_run_in(folder.with_name("other"), "x"):
+            held[:] = [-1]  # another process
+            try:
+                with only_run_in(folder.with_name("other"), "x"):
+                    print("both hold it")
+            except ResultsError:
+                print("refused")
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
+    assert done.stdout.strip() == "refused", done.stderr
 
 
 def test_one_label_is_nothing_to_tell_apart():
