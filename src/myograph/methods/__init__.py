@@ -1,4 +1,11 @@
-"""Named methods: unfitted scikit-learn estimators that take windows. Every network of the model zoo is one too."""
+"""Named methods: unfitted scikit-learn estimators that take windows. Every network is a method of the same name.
+
+>>> from myograph.methods import METHODS
+>>> METHODS.create("svm", C=1.0, features=["MAV", "WL"])["classify"].C
+1.0
+>>> "myonet" in METHODS
+True
+"""
 
 from __future__ import annotations
 
@@ -55,13 +62,15 @@ METHODS = Methods("method", "myograph.methods")
 
 
 class LogScale(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
-    """Compress each column to sign(x) log(1 + |x| / (floor * mean |x|)), the mean learnt on the training rows.
+    """Compress each column to sign(x) log(1 + |x| / (floor * mean |x|)), with the mean of the training rows.
 
-    Amplitudes of muscles that are at rest and at work differ by a factor of a hundred and their spread grows with
-    them; on a logarithmic scale both become alike, which a linear method needs. Whatever the unit, the result is the
-    same.
+    Amplitudes of resting and working muscles differ by a factor of a hundred, and their spread grows with them. On a
+    logarithmic scale both have a similar spread, which a linear method needs. The result does not depend on the unit.
 
-    floor : share of the mean below which the scale turns linear, so that silence is no outlier.
+    floor : share of the mean below which the scale becomes linear, so that silence is not an outlier.
+
+    >>> LogScale(floor=0.1).fit_transform([[1.0], [100.0], [1000.0]]).round(2).ravel().tolist()
+    [0.03, 1.32, 3.34]
     """
 
     def __init__(self, floor: float = 0.1):
@@ -77,7 +86,7 @@ class LogScale(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return self.scaled(np.asarray(validate_data(self, X, dtype=np.float64, reset=False)))
 
     def scaled(self, x: np.ndarray) -> np.ndarray:
-        """`transform` of what has been checked already."""
+        """`transform` of rows (row, column) that have been checked already."""
         return np.sign(x) * np.log1p(np.abs(x) / self.scale_)
 
 
@@ -101,12 +110,15 @@ def lda(
     log: bool = True,
     feature_options: dict[str, Any] | None = None,
 ) -> Pipeline:
-    """Linear discriminant analysis with Ledoit-Wolf shrinkage on z-scored (and by default log-scaled) features.
+    """Linear discriminant analysis with Ledoit-Wolf shrinkage on features that are log-scaled (by default) and z-scored.
 
     features : names or groups of the feature registry, or a transformer of windows (then without `feature_options`).
     shrinkage : "auto", a number from 0 to 1, or None.
     log : put features on a logarithmic scale first, see `LogScale`.
     feature_options : further arguments of `Features`.
+
+    >>> [name for name, _ in lda(features=["MAV"], log=False).steps]
+    ['features', 'scale', 'classify']
     """
     classifier = FastLDA(solver="lsqr", shrinkage=shrinkage)
     return _pipeline(classifier, features, log, feature_options)
@@ -122,10 +134,13 @@ def svm(
     feature_options: dict[str, Any] | None = None,
     seed: int = 0,
 ) -> BaseEstimator:
-    """Support vector machine with an RBF kernel on z-scored (and by default log-scaled) features.
+    """Support vector machine with an RBF kernel on features that are log-scaled (by default) and z-scored.
 
-    search : choose C and gamma on the training windows alone, cross-validated by repetition (Atzori et al. 2014),
+    search : choose C and gamma by cross-validation over repetitions of the training windows (Atzori et al. 2014)
         instead of using those given.
+
+    >>> sorted(svm(search=True).param_grid)
+    ['classify__C', 'classify__gamma']
     """
     pipeline = _pipeline(FastSVC(C=C, gamma=gamma), features, log, feature_options)
     if not search:
@@ -143,9 +158,12 @@ def knn(
     feature_options: dict[str, Any] | None = None,
     seed: int = 0,
 ) -> BaseEstimator:
-    """k nearest neighbours on z-scored (and by default log-scaled) features.
+    """k nearest neighbours on features that are log-scaled (by default) and z-scored.
 
-    search : choose k on the training windows alone, cross-validated by repetition, instead of using the one given.
+    search : choose k by cross-validation over repetitions of the training windows instead of using the one given.
+
+    >>> knn(k=3)["classify"].n_neighbors
+    3
     """
     pipeline = _pipeline(KNeighborsClassifier(n_neighbors=k), features, log, feature_options)
     if not search:
@@ -162,15 +180,19 @@ def random_forest(
     feature_options: dict[str, Any] | None = None,
     seed: int = 0,
 ) -> Pipeline:
-    """Random forest; `n_trees` trees of full depth."""
+    """Random forest of `n_trees` trees of full depth.
+
+    >>> random_forest(n_trees=10)["classify"].n_estimators
+    10
+    """
     return _pipeline(FastRandomForest(n_trees, random_state=seed), features, log, feature_options)
 
 
 class SoftSVC(FastSVC):
-    """`SVC` with probabilities straight from its margins: softmax(sharpness * one-against-rest margins).
+    """`SVC` with probabilities computed from its margins: softmax(sharpness * one-against-rest margins).
 
-    Platt's scaling would fit five machines more to learn nearly the same; these are for blending with another
-    classifier, not calibrated (see the calibration error of the scores).
+    They serve to combine it with another classifier and are not calibrated (see the calibration error of the scores).
+    Platt's scaling would fit five more machines to obtain nearly the same.
     """
 
     sharpness = 3.0
@@ -183,10 +205,12 @@ class SoftSVC(FastSVC):
 
 
 class ProductOfViews(VotingClassifier):
-    """Several classifiers, each with features of its own: their probabilities are multiplied, so that one which is
-    sure that a class is wrong is heard, where a mean would outvote it.
+    """Several classifiers with different features, whose probabilities are multiplied.
 
-    floor : added to each probability first, so that none can veto a class alone.
+    In a product, one classifier that is certain that a class is wrong has an effect; in a mean the others would outvote
+    it.
+
+    floor : added to each probability first, so that no classifier can exclude a class alone.
     """
 
     floor = 1e-3
@@ -196,7 +220,7 @@ class ProductOfViews(VotingClassifier):
         return softmax(self.log_product([view.predict_proba(X) for view in cast(list, self.estimators_)]), axis=1)
 
     def log_product(self, probabilities: Sequence[np.ndarray]) -> np.ndarray:
-        """Logarithm of the views' product, not normalised; probabilities are one (window, class) array a view."""
+        """(window, class) logarithm of the product, not normalised; `probabilities` has one (window, class) array per view."""
         return np.sum([np.log(p + self.floor) for p in probabilities], axis=0)
 
 
@@ -204,11 +228,15 @@ class ProductOfViews(VotingClassifier):
 def lda_svm(
     C: float = 10.0, gamma: str | float = "scale", feature_options: dict[str, Any] | None = None
 ) -> ProductOfViews:
-    """The default: two linear discriminants on covariance features and two support vector machines, multiplied.
+    """The default: the product of two linear discriminant analyses and two support vector machines.
 
-    The views: discriminants on log time-domain features with shape and LOGCOV, and with LOGLAGCOV; RBF machines on
-    log time-domain features alone, and with the amplitudes of the window's halves. Chosen among 70 combinations by
-    cross-validation over repetitions inside the train parts of four data sets; docs/default-method.md has the table.
+    The discriminant analyses use log time-domain features with shape and LOGCOV, and with LOGLAGCOV. The RBF machines
+    use log time-domain features alone, and with the amplitudes of the window's halves. It was chosen among 70
+    combinations by cross-validation over repetitions inside the train parts of four data sets; docs/default-method.md
+    has the table.
+
+    >>> [name for name, _ in lda_svm().estimators]
+    ['covariance', 'lagged', 'kernel', 'halves']
     """
 
     def view(classifier: BaseEstimator, others: Sequence[str], more: Sequence[str] = ()) -> Pipeline:
