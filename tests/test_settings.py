@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from myograph import LeakyShuffledWindows, LeaveOneSubjectOut, Windowing, WithinSubject
@@ -78,8 +80,8 @@ def test_a_leaky_protocol_keeps_the_one_it_replaces_as_its_honest_counterpart():
         ("protocol=WithinSubject(test_repetition=(1,))", UnknownNameError, "Did you mean 'test_repetitions'"),
         ("protocol.test_repetitions=()", ProtocolError, "at least one to test"),
         ("seed", ConfigError, "a setting is key=value"),
-        ("seed=many", ConfigError, "seed is a number"),
-        ("seed.x=1", ConfigError, "has no settings inside it"),
+        ("seed=many", ConfigError, "seed must be a number"),
+        ("seed.x=1", ConfigError, "has no settings of its own"),
         ("rest=perhaps", ConfigError, "'drop', 'keep' or 'balance'"),
     ],
 )
@@ -92,6 +94,23 @@ def test_nothing_else_is_evaluated():
     assert parse("__import__('os').getcwd()") == "__import__('os').getcwd()"
     with pytest.raises(UnknownNameError, match="no protocol, windowing or filter named 'open'"):
         parse("open('/etc/passwd')")
+    for text in ("().__class__.__mro__", "[x for x in 'ab']", "lambda: 1", "1 if True else 2", "WithinSubject.folds"):
+        assert parse(text) == text
+
+
+@pytest.mark.parametrize("text", ["(" * 100_000, "[" * 5_000 + "]" * 5_000, "-" * 100_000 + "1", "\0", "f(" * 200])
+def test_no_text_makes_a_setting_fail_in_another_way(text):
+    with contextlib.suppress(ConfigError, UnknownNameError):
+        parse(text)
+
+
+def test_pieces_of_text_that_look_like_code_stay_text_or_are_named():
+    with pytest.raises(UnknownNameError, match="named 'eval'"):
+        parse("WithinSubject(eval('1'))")
+    with pytest.raises(ConfigError, match="its fields are"):
+        parse("WithinSubject(1, 2, 3)")
+    with pytest.raises(ProtocolError, match="at least one to test"):
+        parse("WithinSubject(test_repetitions=())")
 
 
 def test_a_setting_constructs_protocols_windowings_and_filters_and_nothing_else():

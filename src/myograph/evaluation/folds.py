@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
 from myograph._common.files import sha256, write_bytes, write_json
+from myograph._common.pipelines import before_last
 from myograph.errors import ConfigError
 from myograph.evaluation.tables import ONE_FOLD, from_parquet, to_parquet
 from myograph.protocols import Fold
@@ -189,10 +190,7 @@ def predictions_of(model: Any, test: Any) -> tuple[np.ndarray, np.ndarray]:
     """
     n = len(test)
     while isinstance(model, Pipeline) and len(model) > 1:  # features are made once for both
-        # By hand: a pipeline of steps that learn nothing is refused by its own `transform` as not fitted.
-        for _, step in model.steps[:-1]:
-            test = test if step is None or step == "passthrough" else step.transform(test)
-        model = model[-1]
+        test, model = before_last(model, test), model[-1]
     predicted, confidence = _answers(model, test)
     if predicted.shape != (n,):
         raise ConfigError(

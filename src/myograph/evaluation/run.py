@@ -134,9 +134,9 @@ def evaluate_all(
     ------
     ProtocolError : the data allow none of the three.
 
-    >>> both = evaluate_all(Recipe("example", "simulated", method="lda", subjects=("1", "2")))
-    >>> sorted(both.scores), list(both.skipped)
-    (['new people', 'new repetitions'], ['new sessions'])
+    >>> found = evaluate_all(Recipe("example", "simulated", method="lda", subjects=("1",)))
+    >>> list(found.scores), list(found.skipped)
+    (['new repetitions', 'new sessions'], ['new people'])
     """
     say = progress or (lambda what, done, total: None)
     recordings = _recordings(recipe, recordings, say)
@@ -160,6 +160,7 @@ def evaluate_all(
 def honest_protocols(own: Protocol) -> dict[str, Protocol]:
     """Question to the protocol that asks it; a recipe's own protocol asks its question itself.
 
+    >>> from myograph import WithinSubject
     >>> honest_protocols(WithinSubject((2, 5)))["new repetitions"]
     WithinSubject(test_repetitions=(2, 5), train_repetitions=None)
     """

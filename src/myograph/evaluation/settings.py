@@ -1,5 +1,7 @@
-"""`key=value` settings of the command line, turned into a changed recipe; nothing is evaluated but literals and
-the constructors of protocols, windowings and filters."""
+"""`key=value` settings of the command line, applied to a recipe.
+
+A value is a Python literal, a name, or a call that constructs a protocol, windowing or filter. Nothing else is run.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +12,28 @@ import types
 from collections.abc import Iterable
 from typing import Any, TypeVar, cast
 
-from myograph.errors import ConfigError, unknown_name
+from myograph.errors import ConfigError, MyographError, unknown_name
 from myograph.evaluation.recipe import Recipe
 from myograph.protocols import LeakyShuffledWindows
 
 Changed = TypeVar("Changed")
 WORDS = {"true": True, "false": False, "none": None}
-# `dataset.x` and `method.x` reach the options of a data set or a method given by name.
+# `dataset.x` and `method.x` set the options of a data set or a method that is given by name.
 OPTIONS_OF = {"dataset": "dataset_options", "method": "method_options"}
 
 
 def change(recipe: Changed, settings: Iterable[str]) -> Changed:
-    """The recipe (or other frozen dataclass) with each `key=value` applied in turn: `seed=3`, `windowing.length_ms=150`,
-    `protocol=LeaveOneSubjectOut`, `protocol.test_repetitions=2,5,7`, `method.features=MAV,WL`, `subjects=1,2`.
+    """The recipe (or another frozen dataclass) with each `key=value` applied in turn.
 
     Raises
     ------
-    ConfigError, UnknownNameError : a key that the recipe does not have, or a value that does not fit.
+    UnknownNameError : a key that the recipe does not have, or a protocol, windowing or filter that does not exist.
+    ConfigError : a value that does not fit its key.
+
+    >>> recipe = Recipe("example", dataset="simulated")
+    >>> changed = change(recipe, ["seed=3", "windowing.length_ms=150", "protocol=LeaveOneSubjectOut", "subjects=1,2"])
+    >>> changed.seed, changed.windowing.length_ms, changed.protocol, changed.subjects
+    (3, 150, LeaveOneSubjectOut(calibration=0.0), ('1', '2'))
     """
     for setting in settings:
         key, equals, text = setting.partition("=")
@@ -37,18 +44,32 @@ def change(recipe: Changed, settings: Iterable[str]) -> Changed:
 
 
 def parse(text: str) -> Any:
-    """A literal, a constructor call such as `WithinSubject(test_repetitions=(2, 5))`, a comma list, or the text."""
+    """The value of a setting: a literal, a constructor call, a list separated by commas, or else the text itself.
+
+    Raises
+    ------
+    UnknownNameError, ConfigError : a call of something that settings cannot construct, or with fields that do not fit.
+
+    >>> parse("WithinSubject(test_repetitions=(2, 5))")
+    WithinSubject(test_repetitions=(2, 5), train_repetitions=None)
+    >>> parse("MAV, WL"), parse("2.5"), parse("true"), parse("left hand")
+    (('MAV', 'WL'), 2.5, True, 'left hand')
+    """
     try:
         return _value(ast.parse(text, mode="eval").body)
+    except MyographError:  # of a call: a ValueError too, but it says what is wrong
+        raise
     except (SyntaxError, ValueError):
         pass
+    except (RecursionError, MemoryError) as error:  # what Python's parser raises for thousands of brackets
+        raise ConfigError(f"the setting's value is nested too deeply: {text[:40]!r} …; write it more simply") from error
     if "," in text:
         return tuple(parse(part.strip()) for part in text.split(",") if part.strip())
     return text
 
 
 def constructors() -> dict[str, type]:
-    """What a setting may construct: every protocol, windowing and filter."""
+    """Name to class of everything that a setting may construct: every protocol, windowing and filter."""
     from myograph import protocols, windows
     from myograph.preprocessing import filters
 
@@ -99,7 +120,9 @@ def _set(target: Any, path: list[str], value: Any, key: str) -> Any:
         changed[head] = _set(changed.get(head, {}), rest, value, key) if rest else value
         return changed
     if not dataclasses.is_dataclass(target):
-        raise ConfigError(f"{key}: {type(target).__name__} has no settings inside it; drop {'.' + '.'.join(path)!r}")
+        raise ConfigError(
+            f"{key}: a value of type {type(target).__name__} has no settings of its own; drop {'.' + '.'.join(path)!r}"
+        )
     fields = {f.name for f in dataclasses.fields(target)}
     if head not in fields:
         raise unknown_name(f"setting of {type(target).__name__}", head, fields)
@@ -125,11 +148,11 @@ def _replace(target: Any, name: str, old: Any, value: Any, key: str) -> Any:
         value = tuple(str(v) for v in value)
     both_numbers = isinstance(old, (int, float)) and isinstance(value, (int, float))
     if old is not None and not both_numbers and isinstance(old, (int, float)) and value is not None:
-        raise ConfigError(f"{key} is a number (now {old!r}), got {value!r}")
+        raise ConfigError(f"{key} must be a number (now {old!r}), got {value!r}")
     if name == "protocol" and not hasattr(value, "folds"):
         raise ConfigError(f"{key} is a protocol such as WithinSubject, got {value!r}; see myograph.protocols")
     if isinstance(value, LeakyShuffledWindows) and value.honest is None:
-        value = dataclasses.replace(value, honest=old)  # what would have run stands beside it
+        value = dataclasses.replace(value, honest=old)  # the protocol that it replaces is reported beside it
     try:
         return dataclasses.replace(target, **{name: value})
     except TypeError as error:

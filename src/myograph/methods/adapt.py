@@ -19,6 +19,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from myograph._common.pipelines import before_last
 from myograph._common.registry import Registry
 from myograph.errors import ConfigError
 from myograph.windows import Windows
@@ -50,9 +51,7 @@ class _Adapter(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     def _before_last(self, X: Any) -> Any:
         """What the last step is given for these windows."""
-        if isinstance(self.estimator_, Pipeline) and len(self.estimator_) > 1:
-            return self.estimator_[:-1].transform(X)
-        return X
+        return before_last(self.estimator_, X)
 
     def _refit_last(self, X: Any, y: np.ndarray) -> None:
         """A new last step, learnt from what the frozen steps made of the windows."""

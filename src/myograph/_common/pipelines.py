@@ -1,0 +1,27 @@
+"""scikit-learn pipelines, step by step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.pipeline import Pipeline
+
+
+def before_last(model: Any, X: Any) -> Any:
+    """What the last step of a fitted pipeline is given for these windows; `X` itself where there is no step before it.
+
+    The steps are called one by one: a pipeline of steps that learn nothing is refused by its own `transform` as not
+    fitted.
+
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import FunctionTransformer
+    >>> before_last(make_pipeline(FunctionTransformer(np.abs), LogisticRegression()), np.array([[-1.0]]))
+    array([[1.]])
+    """
+    if isinstance(model, Pipeline):
+        for _, step in model.steps[:-1]:
+            if step is not None and step != "passthrough":
+                X = step.transform(X)
+    return X
