@@ -1,16 +1,25 @@
-"""The leakage audit: no fold's train and test may share samples, a repetition, or what its protocol keeps apart."""
+"""The leakage audit: no fold's train and test may share samples, a repetition, or what its protocol keeps apart.
+
+Samples are compared by content, not by the name of their recording: a copy is found at another position, scale, offset,
+polarity, number type or order of channels, and so is a stretch of a recording inside another one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import weakref
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from myograph.errors import LeakageError
+from myograph.recording import Recording
 from myograph.windows import Windows
+
+if TYPE_CHECKING:
+    from myograph._common.content import Marks, Match
 
 REPETITION = ("subject", "session", "repetition")
 CLAIMS = {"subject": ("subject",), "session": ("subject", "session")}
@@ -18,7 +27,14 @@ CLAIMS = {"subject": ("subject",), "session": ("subject", "session")}
 
 @dataclass(frozen=True)
 class Audit:
-    """What the audit of one fold found: counts of test windows that share something with train."""
+    """What the audit of one fold found: counts of test windows that share something with train.
+
+    Attributes
+    ----------
+    n_train, n_test : numbers of windows.
+    n_sharing_samples, n_sharing_repetition, n_sharing_subject, n_sharing_session : test windows that share it.
+    claims : what the protocol says train and test never share, besides samples and repetitions.
+    """
 
     n_train: int
     n_test: int
@@ -30,10 +46,12 @@ class Audit:
 
     @property
     def passed(self) -> bool:
+        """Whether nothing is shared that must not be."""
         claimed = {"subject": self.n_sharing_subject, "session": self.n_sharing_session}
         return not (self.n_sharing_samples or self.n_sharing_repetition or any(claimed[c] for c in self.claims))
 
     def as_dict(self) -> dict[str, Any]:
+        """The counts and the verdict, for JSON."""
         return {**asdict(self), "claims": list(self.claims), "passed": self.passed}
 
 
@@ -54,17 +72,31 @@ def audit(
     leaky : count instead of raising, for protocols that say they leak.
     name : what to call the split in the message.
 
-    Recordings that hold the same samples count as one, under whatever name they come.
-
     Raises
     ------
-    LeakageError : with the first rows that share, unless `leaky`.
+    LeakageError : train and test share something, unless `leaky`. The message names the first windows that do, and
+        where two recordings hold the same samples, both of them, how much they share, and which to leave out.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> label = np.repeat([0, 1, 0, 1], 500)
+    >>> recording = Recording(rng.normal(size=(4, 2000)), rate_hz=1000, label=label, subject="1")
+    >>> windows = Windows.cut(recording)
+    >>> first = windows.column("repetition") == 1
+    >>> audit(windows, first, ~first).passed
+    True
+    >>> copy = Recording(1000 * recording.signal[::-1], rate_hz=1000, label=label, subject="2")
+    >>> both = Windows.cut([recording, copy])
+    >>> audit(both, both.groups == "1", both.groups == "2", ("subject",))  # doctest: +IGNORE_EXCEPTION_DETAIL
+    Traceback (most recent call last):
+    myograph.errors.LeakageError: this split: 28 of 28 test windows share samples with train: ...
     """
     table = windows.table
-    train, test = (np.flatnonzero(r) if np.asarray(r).dtype == bool else np.asarray(r) for r in (train, test))
-    source = _sources(windows)
+    train, test = (_positions(rows) for rows in (train, test))
+    copies = copies_in(windows)
     shared = {
-        "samples": overlapping(table, test, train, source),
+        "samples": overlapping(table, test, train, copies),
         "repetition": _sharing(table, REPETITION, test, train),
         **{claim: _sharing(table, columns, test, train) for claim, columns in CLAIMS.items()},
     }
@@ -72,31 +104,57 @@ def audit(
     if not leaky:
         for what in ("samples", "repetition", *disjoint):
             if shared[what].any():
-                raise LeakageError(_explain(table, name, what, train, test, shared[what], source))
+                raise LeakageError(_explain(windows, name, what, train, test, shared[what], copies))
     return result
 
 
-def overlapping(
-    table: pd.DataFrame, rows: np.ndarray, others: np.ndarray, source: np.ndarray | None = None
-) -> np.ndarray:
-    """For each of `rows`: does its [start, stop) meet that of any of `others` in the same recording?
+def _positions(rows: Any) -> np.ndarray:
+    rows = np.asarray(rows)
+    return np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.intp)
 
-    source : (recording,) number that recordings with the same samples share; by default each is its own.
+
+def overlapping(table: pd.DataFrame, rows: np.ndarray, others: np.ndarray, copies: Sequence[Match] = ()) -> np.ndarray:
+    """For each of `rows`: does its [start, stop) share samples with that of any of `others`?
+
+    copies : stretches of samples that occur in two recordings or twice in one, by `copies_in`.
     """
-    recording = table["recording"].to_numpy()
-    source = np.arange(recording.max() + 1 if len(recording) else 0) if source is None else source
-    start, stop = table["start"].to_numpy(), table["stop"].to_numpy()
+    owner, recording, start, stop = _places(table, rows, copies)
+    _, of, starts, stops = _places(table, others, copies)
     meets = np.zeros(len(rows), bool)
-    of_row, of_other = source[recording[rows]], source[recording[others]]
-    for number in np.intersect1d(of_row, of_other):
-        mine, theirs = of_row == number, others[of_other == number]
-        order = np.argsort(start[theirs], kind="stable")
-        starts = start[theirs][order]
-        latest_stop = np.maximum.accumulate(stop[theirs][order])
+    for number in np.intersect1d(recording, of):
+        mine, theirs = recording == number, of == number
+        order = np.argsort(starts[theirs], kind="stable")
+        sorted_starts = starts[theirs][order]
+        latest_stop = np.maximum.accumulate(stops[theirs][order])
         # Among the others that start before this row ends, one that stops after this row starts meets it.
-        before = np.searchsorted(starts, stop[rows[mine]], side="left")
-        meets[mine] = (before > 0) & (latest_stop[np.maximum(before - 1, 0)] > start[rows[mine]])
+        before = np.searchsorted(sorted_starts, stop[mine], side="left")
+        meet = (before > 0) & (latest_stop[np.maximum(before - 1, 0)] > start[mine])
+        meets[owner[mine][meet]] = True
     return meets
+
+
+def _places(
+    table: pd.DataFrame, rows: np.ndarray, copies: Sequence[Match]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(position in rows, recording, start, stop) of every place where the samples of rows occur."""
+    recording, start, stop = (table[name].to_numpy()[rows] for name in ("recording", "start", "stop"))
+    owner = np.arange(len(rows))
+    order = np.argsort(recording, kind="stable")
+    found = [(owner, recording, start, stop)]
+    for first, begin, second, other, n in _both_ways(copies):
+        here = order[slice(*np.searchsorted(recording, [first, first + 1], sorter=order))]
+        here = here[(start[here] < begin + n) & (stop[here] > begin)]
+        lag = other - begin
+        place = np.maximum(start[here], begin) + lag, np.minimum(stop[here], begin + n) + lag
+        found.append((owner[here], np.full(len(here), second, recording.dtype), *place))
+    a, b, c, d = (np.concatenate(column) for column in zip(*found))
+    return a, b, c, d
+
+
+def _both_ways(copies: Sequence[Match]) -> Iterator[tuple[int, int, int, int, int]]:
+    for m in copies:
+        yield m.first, m.start, m.second, m.other_start, m.n
+        yield m.second, m.other_start, m.first, m.start, m.n
 
 
 def _sharing(table: pd.DataFrame, columns: Sequence[str], rows: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -105,41 +163,113 @@ def _sharing(table: pd.DataFrame, columns: Sequence[str], rows: np.ndarray, othe
     return np.isin(group[: len(rows)], np.unique(group[len(rows) :]))
 
 
-def _sources(windows: Windows) -> np.ndarray:
-    """(recording,) numbers, equal where two recordings hold the same samples."""
-    looks = [(r.signal.shape, r.signal[:, :16].tobytes(), r.signal[:, -16:].tobytes()) for r in windows.recordings]
-    keys: list[Any] = []
-    for recording, look in zip(windows.recordings, looks):
+_last: tuple[tuple[weakref.ref[Recording], ...], int, list[Match]] | None = None
+
+
+def copies_in(windows: Windows) -> list[Match]:
+    """The stretches of at least a window's samples that occur twice in the recordings of these windows.
+
+    Found are copies at any position, scale, offset, polarity, number type and order of channels, with single samples
+    changed or clipped. What holds too little information to tell a copy from a coincidence (constant, slowly drifting
+    and periodic signals) counts only where two whole recordings are equal.
+    """
+    global _last
+    if not len(windows):
+        return []
+    present = np.unique(windows.column("recording"))
+    length = int((windows.column("stop") - windows.column("start")).min())
+    recordings = [windows.recordings[i] for i in present]
+    last = _last  # the folds of a protocol are audited one after another
+    if last is None or last[1] != length or [ref() for ref in last[0]] != recordings:
+        last = tuple(map(weakref.ref, recordings)), length, _copies(recordings, length)
+        _last = last
+    places = [int(i) for i in present]
+    return [type(m)(places[m.first], places[m.second], m.start, m.other_start, m.n) for m in last[2]]
+
+
+def _copies(recordings: Sequence[Recording], length: int) -> list[Match]:
+    from myograph._common.content import Match, matches
+
+    looks = [(r.signal.shape, r.signal[:, :16].tobytes(), r.signal[:, -16:].tobytes()) for r in recordings]
+    first_of: dict[Any, int] = {}
+    found = []
+    for i, (recording, look) in enumerate(zip(recordings, looks)):
         # Hashing whole signals is only worth it where two look alike at both ends.
-        keys.append(recording.samples_hash if looks.count(look) > 1 else look)
-    numbers = {key: i for i, key in enumerate(dict.fromkeys(keys))}
-    return np.array([numbers[key] for key in keys])
+        key = recording.samples_hash if looks.count(look) > 1 else look
+        if first_of.setdefault(key, i) != i:
+            found.append(Match(first_of[key], i, 0, 0, recording.n_samples))
+    kept = sorted(first_of.values())
+    signals, marks = [recordings[i].signal for i in kept], [_marks(recordings[i], length) for i in kept]
+    for m in matches(signals, marks, length):
+        found.append(Match(kept[m.first], kept[m.second], m.start, m.other_start, m.n))
+    return found
+
+
+def _marks(recording: Recording, length: int) -> Marks:
+    """The marks of a recording's samples, kept with it."""
+    from myograph._common.content import marks_of
+
+    kept = recording.__dict__.setdefault("_marks", {})
+    if length not in kept:
+        kept[length] = marks_of(recording.signal, length)
+    return kept[length]
 
 
 def _explain(
-    table: pd.DataFrame,
+    windows: Windows,
     name: str,
     what: str,
     train: np.ndarray,
     test: np.ndarray,
     shared: np.ndarray,
-    source: np.ndarray,
+    copies: Sequence[Match],
 ) -> str:
-    row = int(test[np.argmax(shared)])
+    table = windows.table
+    count = f"{name}: {int(shared.sum())} of {len(test)} test windows share {'a ' if what != 'samples' else ''}{what} with train"
+    if what == "samples" and not overlapping(table, test, train).any():
+        return f"{count}: {_explain_copies(windows, train, test, copies)}"
+    row = int(test[np.argmax(overlapping(table, test, train) if what == "samples" else shared)])
     if what == "samples":
-        meets = overlapping(table, train, np.array([row]), source)
+        meets = overlapping(table, train, np.array([row]))
     else:
         meets = _sharing(table, REPETITION if what == "repetition" else CLAIMS[what], train, np.array([row]))
     partner = int(train[np.argmax(meets)])
     first = table.iloc[row]
     where = f"subject {first['subject']}, session {first['session']}, repetition {first['repetition']}"
-    pair = f"test window {row} and train window {partner}"
     advice = (
         "split by repetition with a protocol from myograph.protocols"
         if what in ("samples", "repetition")
-        else (f"keep each {what} on one side")
+        else f"keep each {what} on one side"
     )
     return (
-        f"{name}: {int(shared.sum())} of {len(test)} test windows share {'a ' if what != 'samples' else ''}{what} with train, "
-        f"first {pair} ({where}, samples {first['start']} to {first['stop']}); {advice}"
+        f"{count}, first test window {row} and train window {partner} ({where}, samples {first['start']} to "
+        f"{first['stop']}); {advice}"
     )
+
+
+def _explain_copies(
+    windows: Windows, train: np.ndarray, test: np.ndarray, copies: Sequence[Match], most: int = 4
+) -> str:
+    """The recordings on both sides that hold the same samples, how much of them, and what to do."""
+    table = windows.table
+    of = windows.column("recording")
+    pairs: dict[tuple[int, int], list[Match]] = {}
+    for m in copies:
+        pairs.setdefault((m.first, m.second), []).append(m)
+    said, out = [], []
+    for (first, second), some in pairs.items():
+        sides = [np.isin(of[rows], (first, second)) for rows in (test, train)]
+        n = int(overlapping(table, test[sides[0]], train[sides[1]], some).sum())
+        if not n:
+            continue
+        a, b = windows.recordings[first], windows.recordings[second]
+        seconds = sum(m.n for m in some) / b.rate_hz
+        at = f"from {some[0].start / a.rate_hz:.1f} s and {some[0].other_start / b.rate_hz:.1f} s on"
+        them = f"{b.name} and {a.name} hold" if a is not b else f"{a.name} holds twice"
+        said.append(f"{them} the same samples ({seconds:.1f} s, {at}; {n} test windows)")
+        if a is not b:
+            out.append(b.name)
+    rest = f"; and {len(said) - most} more pairs" if len(said) > most else ""
+    listed = ", ".join(dict.fromkeys(out[:most])) + (" and so on" if rest else "")
+    advice = f"leave out {listed}, or keep both on one side" if out else "keep both places on one side"
+    return f"{'; '.join(said[:most])}{rest}. They are the same data: {advice}"

@@ -232,7 +232,7 @@ class Recording:
         return replace(self, signal=signal, **changes)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("content_hash", "samples_hash")}
+        return {k: v for k, v in self.__dict__.items() if k not in ("content_hash", "samples_hash", "_marks")}
 
     def __repr__(self) -> str:
         return (

@@ -1,0 +1,362 @@
+"""Stretches of samples that occur twice, whatever their position, scale, offset, polarity, channel or number type.
+
+Each channel is marked where it is steepest within every `reach` samples: the same samples have the same marks wherever
+they stand (winnowing, Schleimer et al. 2003, doi:10.1145/872757.872770). The block of samples around a mark, scaled to
+its own range and rounded coarsely, gives a fingerprint. Equal fingerprints are candidates; the samples around them are
+then compared, and a stretch counts only if what it holds cannot be predicted from its own past: constant, slowly drifting
+and periodic signals look alike without being copies. Time and memory are linear in the samples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from myograph._common.jit import njit
+
+MIN_BITS = 128.0  # information that two signals must share at one lag to be called the same
+MIN_PART = 12.0  # information in the surroundings of one mark, to look any further from it
+TOLERANCE = 0.03  # of a block's standard deviation: rounding to whole numbers is a copy still
+RING = 128  # places in a queue of at most 97 samples; a power of two
+ORDER = 4  # of the linear prediction from the past
+
+
+@dataclass(frozen=True)
+class Match:
+    """Samples `start` to `start + n` of signal `first` are samples `other_start` to `other_start + n` of `second`."""
+
+    first: int
+    second: int
+    start: int
+    other_start: int
+    n: int
+
+
+@dataclass(frozen=True)
+class Marks:
+    """The marks of one signal: (mark,) fingerprint, channel, and first sample of the block around it."""
+
+    key: np.ndarray
+    channel: np.ndarray
+    at: np.ndarray
+
+
+def block_of(length: int) -> tuple[int, int]:
+    """(block, reach) in samples, such that any stretch of `length` samples (at least 16) holds a whole marked block."""
+    block = min(max(length // 2, 8), 32)
+    return block, min(max(length - block, 8), 96)
+
+
+def marks_of(signal: np.ndarray, length: int) -> Marks:
+    """The marks of a (channel, time) signal, for finding stretches of at least `length` samples."""
+    block, reach = block_of(length)
+    keys, ats, counts = [], [], []
+    room = 3 * signal.shape[1] // reach + 16
+    key, at = np.empty(room, np.uint64), np.empty(room, np.int32)
+    for row in signal:
+        row = _readonly(row)
+        n = _mark(row, block, reach, key, at)
+        if n > len(key):
+            key, at = np.empty(n, np.uint64), np.empty(n, np.int32)
+            n = _mark(row, block, reach, key, at)
+        keys.append(key[:n].copy())
+        ats.append(at[:n].copy())
+        counts.append(n)
+    channel = np.repeat(np.arange(len(signal), dtype=np.int16), counts)
+    return Marks(np.concatenate(keys), channel, np.concatenate(ats))
+
+
+def matches(signals: Sequence[np.ndarray], marks: Sequence[Marks], length: int) -> list[Match]:
+    """Every stretch of about `length` samples or more that two signals share, or that stands twice in one of them.
+
+    Parameters
+    ----------
+    signals : arrays of (channel, time).
+    marks : those of each signal, by `marks_of(signal, length)`.
+    """
+    of, pairs = _candidates(marks)
+    if not len(pairs):
+        return []
+    first, second = of[pairs[:, 0]], of[pairs[:, 1]]
+    channel, at = (np.concatenate([getattr(m, name) for m in marks]) for name in ("channel", "at"))
+    here, there = at[pairs[:, 0]].astype(np.int64), at[pairs[:, 1]].astype(np.int64)
+    kept = (first != second) | (abs(there - here) >= length)  # windows of one place share its samples anyway
+    columns = np.stack([first, second, channel[pairs[:, 0]], channel[pairs[:, 1]], there - here, here], 1)[kept]
+    columns = np.unique(columns[np.lexsort(columns.T[::-1])], axis=0)
+    found: list[Match] = []
+    borders = np.flatnonzero(np.any(np.diff(columns[:, :2], axis=0) != 0, axis=1)) + 1
+    for links in np.split(columns, borders) if len(columns) else []:
+        a, b = int(links[0, 0]), int(links[0, 1])
+        kind = np.result_type(signals[a], signals[b])
+        x, y = (_readonly(signals[i].astype(kind, copy=False)) for i in (a, b))
+        stretches, bits = _verify(x, y, links[:, 2:], *block_of(length))
+        found += _evident(a, b, stretches, bits)
+    return found
+
+
+def _candidates(marks: Sequence[Marks]) -> tuple[np.ndarray, np.ndarray]:
+    """(signal of each mark, pairs of marks with equal fingerprints): each mark with the two before it and the first."""
+    of = np.repeat(np.arange(len(marks), dtype=np.int32), [len(m.key) for m in marks])
+    order, key = _repeated(np.concatenate([m.key for m in marks]) if marks else np.zeros(0, np.uint64))
+    new = np.append(True, key[1:] != key[:-1]) if len(key) else np.zeros(0, bool)
+    later = np.flatnonzero(~new)
+    if not len(later):
+        return of, np.zeros((0, 2), np.int64)
+    first = np.maximum.accumulate(np.where(new, np.arange(len(key)), 0))[later]
+    partner = np.concatenate([later - 1, np.maximum(later - 2, first), first])
+    return of, order[np.stack([partner, np.tile(later, 3)], 1)]
+
+
+def _repeated(key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(positions, keys) of the keys that occur twice or more, sorted by key and then by position."""
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    equal = key[1:] == key[:-1]
+    several = np.append(equal, False) | np.append(False, equal)
+    return order[several[: len(order)]], key[several[: len(order)]]
+
+
+def _evident(first: int, second: int, stretches: np.ndarray, bits: np.ndarray) -> list[Match]:
+    """The stretches, joined over channels, of those lags at which they hold enough information together."""
+    found: list[Match] = []
+    for lag in np.unique(stretches[:, 0]):
+        mine = stretches[:, 0] == lag
+        if bits[mine].sum() < MIN_BITS:
+            continue
+        at = stretches[mine]
+        at = at[np.argsort(at[:, 1], kind="stable")]
+        stop = np.maximum.accumulate(at[:, 1] + at[:, 2])
+        begins = np.flatnonzero(np.append(True, at[1:, 1] > stop[:-1]))
+        ends = np.append(begins[1:], len(at)) - 1
+        found += [
+            Match(first, second, int(at[i, 1]), int(at[i, 1] + lag), int(stop[j] - at[i, 1]))
+            for i, j in zip(begins, ends)
+        ]
+    return found
+
+
+def _readonly(array: np.ndarray) -> np.ndarray:
+    """Contiguous and read-only: one compiled form for each number type."""
+    array = np.ascontiguousarray(array).view()
+    array.flags.writeable = False
+    return array
+
+
+@njit(cache=True, nogil=True)
+def _mark(x, block, reach, key, at):  # pragma: no cover
+    """Write the fingerprints and first samples of the marked blocks of one channel; returns how many there are."""
+    n, half = len(x), block // 2
+    queue, steepness = np.empty(RING, np.int64), np.empty(RING, x.dtype)  # positions whose steepness falls towards tail
+    head = tail = 0
+    last, count = -1, 0
+    levels = min(max(160 // block, 5), 16)
+    for t in range(half, n - block + half):
+        steep = abs(x[t + 1] - x[t])
+        while tail > head and steepness[(tail - 1) & (RING - 1)] <= steep:
+            tail -= 1
+        queue[tail & (RING - 1)], steepness[tail & (RING - 1)] = t, steep
+        tail += 1
+        if queue[head & (RING - 1)] <= t - reach:
+            head += 1
+        best = queue[head & (RING - 1)]
+        if best == last or (t - half + 1 < reach and t + 1 < n - block + half):
+            continue
+        last = best
+        hashed, telling = _fingerprint(x, best - half, block, x[best + 1] < x[best], levels)
+        if telling:
+            if count < len(key):
+                key[count] = hashed
+                at[count] = best - half
+            count += 1
+    return count
+
+
+@njit(cache=True, nogil=True)
+def _fingerprint(x, start, block, falls, levels):  # pragma: no cover
+    """(hash, whether the block has enough distinct levels and changes to tell it from others)."""
+    low = high = float(x[start])
+    for i in range(start + 1, start + block):
+        low, high = min(low, float(x[i])), max(high, float(x[i]))
+    span = high - low
+    if not span > 0:
+        return np.uint64(0), False
+    hashed, seen, changes, before = np.uint64(14695981039346656037), 0, 0, -1
+    for i in range(start, start + block):
+        z = (high - x[i]) / span if falls else (x[i] - low) / span
+        # The odd offset keeps whole numbers, whose fractions are simple, off the borders between levels.
+        level = int(z * levels + 0.377)
+        hashed = (hashed ^ np.uint64(level + 1)) * np.uint64(1099511628211)
+        hashed ^= hashed >> np.uint64(29)
+        seen |= 1 << level
+        changes += level != before
+        before = level
+    distinct = 0
+    while seen:
+        distinct += seen & 1
+        seen >>= 1
+    return hashed, distinct >= 4 and 4 * changes > block
+
+
+@njit(cache=True, nogil=True)
+def _verify(a, b, links, block, reach):  # pragma: no cover
+    """Compare the samples around candidates (channel, channel, lag, first sample of the block), sorted.
+
+    Returns ((lag, start, samples), bits of information) of each stretch of block + reach samples or more.
+    """
+    found = np.empty((len(links), 3), np.int64)
+    bits = np.empty(len(links))
+    count, channel, other, lag, stop = 0, -1, -1, 0, -1
+    for k in range(len(links)):
+        here = links[k, 3]
+        same = links[k, 0] == channel and links[k, 1] == other and links[k, 2] == lag
+        if same and here + block <= stop:
+            continue
+        channel, other, lag = links[k, 0], links[k, 1], links[k, 2]
+        x, y = a[channel], b[other]
+        begin, end, line = _extend(x, y, here, lag, block, reach)
+        told = _information(x, y, begin, end, lag, line) if end - begin >= block + reach - 2 else 0.0
+        if told >= MIN_PART:
+            begin, end, line = _extend(x, y, here, lag, block, len(x))
+        stop = max(end, stop) if same else end
+        if told < MIN_PART:
+            continue
+        found[count, 0], found[count, 1], found[count, 2] = lag, begin, end - begin
+        bits[count] = _information(x, y, begin, end, lag, line)
+        count += 1
+    return found[:count], bits[:count]
+
+
+@njit(cache=True, nogil=True)
+def _fit(x, y, begin, end, lag, gain, offset, limit):  # pragma: no cover
+    """(gain, offset, mean and standard deviation of y) of y = gain x + offset, from samples whose error under the gain
+    and offset given is within the limit; gain 0 where they do not tell."""
+    n = sx = sy = 0.0
+    x0, y0 = float(x[begin]), float(y[begin + lag])
+    for i in range(begin, end):
+        if abs(y[i + lag] - gain * x[i] - offset) <= limit:
+            n += 1.0
+            sx += x[i] - x0
+            sy += y[i + lag] - y0
+    if n < 4:
+        return 0.0, 0.0, 0.0, 0.0
+    mx, my = sx / n + x0, sy / n + y0
+    xx = xy = yy = 0.0
+    for i in range(begin, end):
+        if abs(y[i + lag] - gain * x[i] - offset) <= limit:
+            xx += (x[i] - mx) ** 2
+            xy += (x[i] - mx) * (y[i + lag] - my)
+            yy += (y[i + lag] - my) ** 2
+    if not (xx > 0 and yy > 0):
+        return 0.0, 0.0, 0.0, 0.0
+    return xy / xx, my - xy / xx * mx, my, math.sqrt(yy / n)
+
+
+@njit(cache=True, nogil=True)
+def _agrees(x, y, i, lag, line):  # pragma: no cover
+    gain, offset, mean, spread = line
+    return abs(y[i + lag] - gain * x[i] - offset) <= TOLERANCE * (spread + abs(y[i + lag] - mean))
+
+
+@njit(cache=True, nogil=True)
+def _reach(x, y, i, lag, step, line, most):  # pragma: no cover
+    """The last sample that agrees, going from sample i by step until several close together do not."""
+    last, against, row, limit = i, 0, 3, i + step * most
+    while 0 <= i < len(x) and 0 <= i + lag < len(y) and against < 16 and i != limit:
+        if _agrees(x, y, i, lag, line):
+            row += 1
+            last = i if row >= 3 else last  # fewer in a row may agree by chance
+            against = max(against - 1, 0)
+        else:
+            row = 0
+            against += 4
+        i += step
+    return last
+
+
+@njit(cache=True, nogil=True)
+def _extend(x, y, here, lag, block, most):  # pragma: no cover
+    """(begin, end, line) of the stretch around a block over which y[t + lag] is gain x[t] + offset, but for single
+    samples; begin is end where the block itself does not agree."""
+    begin, end = here, here + block
+    line = _fit(x, y, begin, end, lag, 0.0, 0.0, np.inf)
+    for _ in range(2):  # a changed or clipped sample pulls at the first line
+        worst = 0.0
+        for i in range(begin, end):
+            worst = max(worst, abs(y[i + lag] - line[0] * x[i] - line[1]))
+        if worst > TOLERANCE * line[3]:
+            line = _fit(x, y, begin, end, lag, line[0], line[1], 0.6 * worst)
+    for _ in range(2):  # the line of a longer stretch is more exact, and so reaches further
+        agreeing = 0
+        for i in range(here, here + block):
+            agreeing += _agrees(x, y, i, lag, line)
+        if line[0] == 0.0 or 4 * agreeing < 3 * block:
+            return here, here, line
+        begin = min(_reach(x, y, begin, lag, -1, line, most), here)
+        end = max(_reach(x, y, end - 1, lag, 1, line, most) + 1, here + block)
+        better = _fit(x, y, begin, end, lag, line[0], line[1], 4 * TOLERANCE * line[3])
+        line = better if better[0] != 0.0 else line
+    return begin, end, line
+
+
+@njit(cache=True, nogil=True)
+def _information(x, y, begin, end, lag, line):  # pragma: no cover
+    """Bits that a stretch tells of another: what its own past does not predict, against the error between the two and
+    the step of whole numbers."""
+    step, largest, mean = np.inf, 0.0, 0.0
+    for i in range(begin, end):
+        mean += x[i] / (end - begin)
+        largest = max(largest, abs(float(x[i])))
+        if i > begin and x[i] != x[i - 1]:
+            step = min(step, abs(float(x[i]) - x[i - 1]))
+    if step == np.inf:
+        return 0.0
+    weights = _predictor(x, begin, end, mean)
+    error = power = 0.0  # the error between the two where something happens: quiet parts agree without a reason
+    for i in range(begin + ORDER, end):
+        if _agrees(x, y, i, lag, line):
+            new = _innovation(x, i, mean, weights) ** 2
+            error += new * ((y[i + lag] - line[1]) / line[0] - x[i]) ** 2
+            power += new
+    if not power > 0.0:
+        return 0.0
+    noise = 16.0 * error / power + step**2 / 6 + (5e-7 * largest) ** 2
+    bits = 0.0
+    for i in range(begin + ORDER, end):
+        apart = ((y[i + lag] - line[1]) / line[0] - x[i]) ** 2
+        bits += 0.5 * math.log2(1.0 + _innovation(x, i, mean, weights) ** 2 / noise) - min(0.72 * apart / noise, 8.0)
+    return bits
+
+
+@njit(cache=True, nogil=True)
+def _innovation(x, i, mean, weights):  # pragma: no cover
+    new = x[i] - mean
+    for k in range(ORDER):
+        new -= weights[k] * (x[i - 1 - k] - mean)
+    return new
+
+
+@njit(cache=True, nogil=True)
+def _predictor(x, begin, end, mean):  # pragma: no cover
+    """Least-squares weights of the last ORDER samples for the next one."""
+    m = np.zeros((ORDER, ORDER + 1))
+    for i in range(begin + ORDER, end):
+        for j in range(ORDER):
+            for k in range(ORDER):
+                m[j, k] += (x[i - 1 - j] - mean) * (x[i - 1 - k] - mean)
+            m[j, ORDER] += (x[i - 1 - j] - mean) * (x[i] - mean)
+    ridge = 1e-9 * m[0, 0] + 1e-60
+    for j in range(ORDER):
+        m[j, j] += ridge
+    for j in range(ORDER):  # positive definite: elimination needs no pivots
+        for r in range(ORDER):
+            if r != j:
+                share = m[r, j] / m[j, j] if m[j, j] > 0 else 0.0
+                for k in range(j, ORDER + 1):
+                    m[r, k] -= share * m[j, k]
+    weights = np.zeros(ORDER)
+    for j in range(ORDER):
+        weights[j] = m[j, ORDER] / m[j, j] if m[j, j] > 0 else 0.0
+    return weights
