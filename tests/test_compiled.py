@@ -1,3 +1,4 @@
+import hashlib
 import os
 import subprocess
 import sys
@@ -42,3 +43,58 @@ def test_a_first_call_that_compiles_says_so_and_the_next_does_not(tmp_path):
     )
     assert "compiling" in first
     assert not second
+
+
+USES_A_KERNEL = """
+import numpy as np
+from myograph.features._dwt import dwt
+print(dwt(np.arange(8.0)[None], np.array([0.5, 0.5]), np.array([0.5, -0.5]))[0].tolist())
+"""
+
+
+def run_with_cache(folder, code=USES_A_KERNEL, **more):
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder), **more}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[: len(b) // 2], lambda b: b[:100] + b"\xff\x00\x7f" + b[103:], lambda b: b""]
+)
+def test_a_damaged_cache_is_compiled_again_and_written_again(tmp_path, damage):
+    sound = run_with_cache(tmp_path)
+    files = {f: f.read_bytes() for f in tmp_path.rglob("*.nb?")}
+    assert len(files) == 2
+    for file, content in files.items():
+        file.write_bytes(damage(content))
+    assert run_with_cache(tmp_path) == sound
+    for file in files:
+        content = file.read_bytes()
+        assert hashlib.sha256(content[32:]).digest() == content[:32]
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    assert run_with_cache(blocked / "below", HOME=str(blocked), XDG_CACHE_HOME=str(blocked)) == run_with_cache(tmp_path)
+
+
+def test_the_key_of_a_kernel_follows_the_sources_that_it_is_made_from(monkeypatch):
+    from myograph._common import jit, simd
+    from myograph.features._fast import kernels
+
+    def key():
+        jit._sources.cache_clear()
+        return jit._sources("myograph.features._fast.kernels")
+
+    before = key()
+    assert key() == before
+    monkeypatch.setattr(kernels, "EXP_FLOOR", -700.0)  # a constant from another module is compiled in
+    assert key() != before
+    monkeypatch.undo()
+    monkeypatch.setattr(simd, "__file__", __file__)  # as if the file had changed
+    assert key() != before
+    monkeypatch.undo()
+    assert key() == before

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
 from myograph import Recording, Windowing, Windows
-from myograph.features._fast import kernels, merges
+from myograph.features._fast import kernels
 from myograph.features._fast.plan import pure, requests
 from myograph.features._fast.sums import RECIPES, Grid, Layout, segments, walk
 from myograph.features.transformer import Features
@@ -282,13 +282,8 @@ def test_each_sample_is_read_once(monkeypatch):
 
         return call
 
-    def of_advance(signal, start, first, step, *rest):
-        m, blocks = rest[-3:-1]
-        return (m + blocks - 1 - first) * step
-
     of_blocks = lambda signal, begin, length, *rest: len(begin) * length  # noqa: E731
     monkeypatch.setattr(kernels, "block_sums", counting(kernels.block_sums, of_blocks))
-    monkeypatch.setattr(merges, "advance", counting(merges.advance, of_advance))
     signal = np.random.default_rng(12).standard_normal((2, 6000))
     for length, step in ((300, 10), (300, 70), (100, 70)):
         read = 0

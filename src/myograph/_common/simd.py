@@ -17,7 +17,7 @@ from numba.core import cgutils
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
-from myograph._common.jit import njit
+from myograph._common.jit import part
 
 WIDTH = 8
 LN2 = math.log(2.0)
@@ -317,7 +317,7 @@ def as_signal(samples: np.ndarray) -> np.ndarray:
     return samples
 
 
-@njit(nogil=True, error_model="numpy")
+@part
 def rows_of(n, width):
     """(n, width) zeros that begin at a border of cache lines; width is a multiple of 8."""
     raw = np.zeros(n * width + WIDTH)
@@ -369,7 +369,7 @@ greatest = _over_lanes(lambda b, x, y: b.select(b.fcmp_ordered(">", x, y), x, y)
 """The largest lane."""
 
 
-@njit(nogil=True, inline="always", error_model="numpy")
+@part(inline="always")
 def exp(x):
     """exp(x) for EXP_FLOOR <= x <= -EXP_FLOOR: 2^k exp(r), |r| <= ln(2) / 2, Taylor's series to degree 12."""
     shifted = muladd(x, fill(1.0 / LN2), fill(SHIFT))
@@ -400,7 +400,7 @@ _EXP2 = _series_of_exp2(10)  # within 2e-15 of the value
 _SHIFT_1023 = SHIFT + 1023.0
 
 
-@njit(nogil=True, inline="always", error_model="numpy")
+@part(inline="always")
 def exp2(y):
     """2^y for -1021 <= y <= 0."""
     shifted = y + fill(_SHIFT_1023)
@@ -417,7 +417,7 @@ def exp2(y):
     return muladd(p, r, fill(_EXP2[10])) * power_of_exponent(shifted)
 
 
-@njit(nogil=True, inline="always", error_model="numpy")
+@part(inline="always")
 def log(x, exponent):
     """ln(x) + exponent ln(2) for positive normal x: ln of the mantissa by the series of the inverse tanh."""
     e = exponent + reals(exponent_bits(x)) - fill(1023.0)

@@ -10,13 +10,11 @@ value that is not zero).
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from myograph._common import simd
-from myograph._common.jit import njit
-from myograph._common.simd import LN2, LN2_HIGH, LN2_LOW, WIDTH, fill, load, store
+from myograph._common.jit import kernel, part
+from myograph._common.simd import WIDTH, fill, load, store
 from myograph.features._base import EXP_FLOOR
 
 LANES, ROWS = 48, 48  # of a tile; twice the lanes where blocks are at most half as long
@@ -38,88 +36,43 @@ for _row in (STEP, STEP_SQUARE, STEP_ABOVE, BEND, BEND_SQUARE):
     EDGES[[_row, LOG + _row]] = ADDED
 EDGES[CROSSINGS:MEAN] = COUNTED
 
-LOG2_E = 1 / LN2
 SMALLEST_NORMAL = float(np.finfo(np.float64).tiny)
 EPS = float(np.finfo(np.float64).eps)
-FRACTION, ONE_BITS = np.int64(0x000FFFFFFFFFFFFF), np.int64(0x3FF0000000000000)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def _exp(v, n, out, bits):
-    """out[:n] = exp(v[:n]) for v <= 0, clipped below at EXP_FLOOR; `bits` is the int64 view of scratch `n` long."""
-    scale = bits.view(np.float64)
-    for i in range(n):
-        x = max(v[i], EXP_FLOOR)
-        k = np.floor(x * LOG2_E + 0.5)
-        r = (x - k * LN2_HIGH) - k * LN2_LOW
-        bits[i] = (np.int64(k) + 1023) << 52
-        p = 1 / 6227020800.0
-        p = p * r + 1 / 479001600.0
-        p = p * r + 1 / 39916800.0
-        p = p * r + 1 / 3628800.0
-        p = p * r + 1 / 362880.0
-        p = p * r + 1 / 40320.0
-        p = p * r + 1 / 5040.0
-        p = p * r + 1 / 720.0
-        p = p * r + 1 / 120.0
-        p = p * r + 1 / 24.0
-        p = p * r + 1 / 6.0
-        p = p * r + 0.5
-        p = p * r + 1.0
-        out[i] = p * r + 1.0
-    for i in range(n):
-        out[i] *= scale[i]
+@part
+def _plain_sums(buf, rows, n, level, acc):
+    """CUBE, TOTAL, ABOVE and PEAK, all four: together they cost about as much as one of them."""
+    one = fill(1.0)
+    for i in range(0, n, WIDTH):
+        cube, total, above = load(acc, CUBE, i), load(acc, TOTAL, i), load(acc, ABOVE, i)
+        peak = load(acc, PEAK, i)
+        for t in range(2, rows + 2):
+            v = load(buf, t, i)
+            cube = cube + abs(v * v * v)
+            total = total + v
+            above = simd.select(abs(v) >= fill(level), above + one, above)
+            peak = simd.higher(peak, v)
+        store(acc, CUBE, i, cube)
+        store(acc, TOTAL, i, total)
+        store(acc, ABOVE, i, above)
+        store(acc, PEAK, i, peak)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def _log(v, n, out, bits):
-    """out[:n] = ln(v[:n]) for normal v > 0."""
-    value = bits.view(np.float64)
-    for i in range(n):
-        value[i] = v[i]
-    for i in range(n):
-        out[i] = float((bits[i] >> 52) - 1023)
-        bits[i] = (bits[i] & FRACTION) | ONE_BITS
-    for i in range(n):
-        m, e = value[i], out[i]
-        high = m > 1.4142135623730951
-        m = 0.5 * m if high else m
-        e = e + 1.0 if high else e
-        s = (m - 1.0) / (m + 1.0)
-        z = s * s
-        p = 1 / 23.0
-        p = p * z + 1 / 21.0
-        p = p * z + 1 / 19.0
-        p = p * z + 1 / 17.0
-        p = p * z + 1 / 15.0
-        p = p * z + 1 / 13.0
-        p = p * z + 1 / 11.0
-        p = p * z + 1 / 9.0
-        p = p * z + 1 / 7.0
-        p = p * z + 1 / 5.0
-        p = p * z + 1 / 3.0
-        p = p * z + 1.0
-        out[i] = e * LN2 + 2.0 * s * p
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _cubes(buf, rows, n, acc):
-    for t in range(2, rows + 2):
-        for i in range(n):
-            v = buf[t, i]
-            acc[CUBE, i] += abs(v * v * v)
-            acc[TOTAL, i] += v
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
+@part
 def _roots(buf, rows, n, acc):
-    for t in range(2, rows + 2):
-        for i in range(n):
-            acc[ROOT_POSITIVE, i] += math.sqrt(max(buf[t, i], 0.0))
-            acc[ROOT_NEGATIVE, i] += math.sqrt(max(-buf[t, i], 0.0))
+    none = fill(0.0)
+    for i in range(0, n, WIDTH):
+        positive, negative = load(acc, ROOT_POSITIVE, i), load(acc, ROOT_NEGATIVE, i)
+        for t in range(2, rows + 2):
+            v = load(buf, t, i)
+            positive = positive + simd.root(simd.higher(v, none))
+            negative = negative + simd.root(simd.higher(none - v, none))
+        store(acc, ROOT_POSITIVE, i, positive)
+        store(acc, ROOT_NEGATIVE, i, negative)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@part
 def _add_logs_1p(buf, rows, n, seen, acc):
     """Sum of ln(1 + |x|): exponents add, mantissas multiply (below 2^ROWS), one logarithm at the end."""
     for i in range(0, n, WIDTH):
@@ -132,49 +85,68 @@ def _add_logs_1p(buf, rows, n, seen, acc):
         store(acc, LOG_1P, i, load(acc, LOG_1P, i) + found if seen else found)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def _add_logs(buf, rows, n, shift, acc, row, product, bits):
-    """acc[row] += sum of ln(shift + |x|): exponents add, mantissas multiply, one logarithm at the end."""
-    value = bits.view(np.float64)
-    for i in range(n):
-        product[0, i] = 1.0
-        product[1, i] = 0.0
-    for t in range(2, rows + 2):
-        for i in range(n):
-            v = shift + abs(buf[t, i])
-            small = v < SMALLEST_NORMAL
-            value[i] = v * 18014398509481984.0 if small else v
-            product[1, i] -= 54.0 if small else 0.0
-        for i in range(n):
-            product[1, i] += float((bits[i] >> 52) - 1023)
-            bits[i] = (bits[i] & FRACTION) | ONE_BITS
-        for i in range(n):
-            product[0, i] *= value[i] if shift + abs(buf[t, i]) > 0.0 else 0.0
-    for i in range(n):
-        acc[row, i] += product[1, i] * LN2 + math.log(product[0, i])
+@part
+def _add_logs(buf, rows, n, acc):
+    """acc[LOG_ABS] += the sum of ln |x|, as in `_add_logs_1p`; a single zero makes it minus infinity."""
+    none = fill(0.0)
+    for i in range(0, n, WIDTH):
+        exponents, product, scaled = simd.zeros_int(), fill(1.0), none
+        for t in range(2, rows + 2):
+            v = abs(load(buf, t, i))
+            small = v < fill(SMALLEST_NORMAL)
+            v = simd.select(small, v * fill(2.0**54), v)
+            scaled = simd.select(small, scaled + fill(54.0), scaled)
+            exponents = exponents + simd.exponent_bits(v)
+            product = simd.select(v > none, product * simd.mantissa(v), none)
+        found = simd.log(simd.higher(product, fill(1.0)), simd.reals(exponents) - scaled - fill(1023.0 * rows))
+        found = simd.select(product > none, found, fill(-np.inf))
+        store(acc, LOG_ABS, i, load(acc, LOG_ABS, i) + found)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def _steps(buf, begin, end, n, acc):
-    """Differences of the buffer's rows begin .. end - 1 from the rows before them."""
-    for t in range(begin, end):
-        for i in range(n):
-            d = abs(buf[t, i] - buf[t - 1, i])
-            acc[STEP, i] += d
-            acc[STEP_SQUARE, i] += d * d
+@part
+def _steps(buf, begin, end, n, acc, row):
+    """Differences of the buffer's rows begin .. end - 1 from the rows before them, from acc[row + STEP] on."""
+    for i in range(0, n, WIDTH):
+        size, square = load(acc, row + STEP, i), load(acc, row + STEP_SQUARE, i)
+        for t in range(begin, end):
+            d = abs(load(buf, t, i) - load(buf, t - 1, i))
+            size = size + d
+            square = square + d * d
+        store(acc, row + STEP, i, size)
+        store(acc, row + STEP_SQUARE, i, square)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def _bends(buf, begin, end, n, acc):
-    """Second differences that end in the buffer's rows begin .. end - 1."""
-    for t in range(begin, end):
-        for i in range(n):
-            d = (buf[t, i] - buf[t - 1, i]) - (buf[t - 1, i] - buf[t - 2, i])
-            acc[BEND, i] += abs(d)
-            acc[BEND_SQUARE, i] += d * d
+@part
+def _bends(buf, begin, end, n, acc, row):
+    """Second differences that end in the buffer's rows begin .. end - 1, from acc[row + BEND] on."""
+    for i in range(0, n, WIDTH):
+        size, square = load(acc, row + BEND, i), load(acc, row + BEND_SQUARE, i)
+        for t in range(begin, end):
+            before = load(buf, t - 1, i)
+            d = (load(buf, t, i) - before) - (before - load(buf, t - 2, i))
+            size = size + abs(d)
+            square = square + d * d
+        store(acc, row + BEND, i, size)
+        store(acc, row + BEND_SQUARE, i, square)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@part
+def _logs_of_squares(buf, end, n, logs, acc):
+    """Sizes and squares of ln(x^2 + EPS), which are left in `logs` for their steps and bends."""
+    for i in range(0, n, WIDTH):
+        size, square = load(acc, LOG + ABS, i), load(acc, LOG + SQUARE, i)
+        for t in range(end):
+            v = load(buf, t, i)
+            v = simd.log(v * v + fill(EPS), fill(0.0))
+            store(logs, t, i, v)
+            if t >= 2:
+                size = size + abs(v)
+                square = square + v * v
+        store(acc, LOG + ABS, i, size)
+        store(acc, LOG + SQUARE, i, square)
+
+
+@part
 def _sizes_and_moments(buf, rows, n, seen, moments, acc):
     """ABS and SQUARE; with `moments`, merge mean and sum of squared deviations into those of the `seen` samples before.
 
@@ -210,7 +182,7 @@ def _sizes_and_moments(buf, rows, n, seen, moments, acc):
             store(acc, DEVIATION, i, deviation)
 
 
-@njit(nogil=True, inline="always", error_model="numpy")
+@part(inline="always")
 def _ask(flat, coming, later, i, k):
     """Ask for the k-th stretch of eight samples of the next tile, in turn of the eight lanes from `i` on.
 
@@ -219,7 +191,7 @@ def _ask(flat, coming, later, i, k):
     simd.prefetch(flat, coming[i + k % WIDTH] + (later + k // WIDTH * WIDTH))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@part
 def _changes(buf, rows, n, seen, level, acc, edge, flat, coming, later, asks):
     """Steps, crossings and turns; a block's first step goes to `edge`.
 
@@ -290,7 +262,7 @@ def _changes(buf, rows, n, seen, level, acc, edge, flat, coming, later, asks):
         store(acc, TURNS_LAST, i, slope)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@part
 def _softmax(buf, rows, n, seen, acc):
     """Merge the softmax sums of the buffer's samples into those of the `seen` samples before.
 
@@ -319,8 +291,8 @@ def _softmax(buf, rows, n, seen, acc):
         store(acc, SOFT_WEIGHTED, i, weighted)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def _add_tile(buf, logs, rows, n, seen, want, level, acc, edge, scratch, bits, flat, coming, later, asks):
+@part(inline="always")
+def _add_tile(buf, logs, rows, n, seen, want, level, acc, edge, flat, coming, later, asks):
     """Add `rows` samples of `n` lanes to the accumulators of their blocks, of which `seen` samples came before.
 
     buf : (row, lane), samples from row 2 on, the two before them in rows 0 and 1.
@@ -335,41 +307,25 @@ def _add_tile(buf, logs, rows, n, seen, want, level, acc, edge, scratch, bits, f
         _add_logs_1p(buf, rows, n, seen, acc)
     if want[SOFT_PEAK]:
         _softmax(buf, rows, n, seen, acc)
-    if want[CUBE] or want[TOTAL]:
-        _cubes(buf, rows, n, acc)
-    if want[ABOVE]:
-        for t in range(2, end):
-            for i in range(n):
-                acc[ABOVE, i] += 1.0 if abs(buf[t, i]) >= level[3] else 0.0
-    if want[PEAK]:
-        for t in range(2, end):
-            for i in range(n):
-                acc[PEAK, i] = max(acc[PEAK, i], buf[t, i])
+    if want[CUBE] or want[TOTAL] or want[ABOVE] or want[PEAK]:
+        _plain_sums(buf, rows, n, level[3], acc)
     if want[ROOT_POSITIVE]:
         _roots(buf, rows, n, acc)
     if want[LOG_ABS]:
-        _add_logs(buf, rows, n, 0.0, acc, LOG_ABS, scratch, bits)
+        _add_logs(buf, rows, n, acc)
     step_begin, bend_begin = (2, 2) if seen else (3, min(4, end))
     if want[BEND] or want[BEND_SQUARE]:
-        _bends(buf, 2, bend_begin, n, edge)
-        _bends(buf, bend_begin, end, n, acc)
+        _bends(buf, 2, bend_begin, n, edge, 0)
+        _bends(buf, bend_begin, end, n, acc, 0)
     if want[LOG + SQUARE]:
-        for t in range(end):
-            for i in range(n):
-                scratch[0, i] = buf[t, i] * buf[t, i] + EPS
-            _log(scratch[0], n, logs[t], bits)
-        log_acc, log_edge = acc[LOG:], edge[LOG:]
-        for t in range(2, end):
-            for i in range(n):
-                log_acc[ABS, i] += abs(logs[t, i])
-                log_acc[SQUARE, i] += logs[t, i] * logs[t, i]
-        _steps(logs, 2, step_begin, n, log_edge)
-        _steps(logs, step_begin, end, n, log_acc)
-        _bends(logs, 2, bend_begin, n, log_edge)
-        _bends(logs, bend_begin, end, n, log_acc)
+        _logs_of_squares(buf, end, n, logs, acc)
+        _steps(logs, 2, step_begin, n, edge, LOG)
+        _steps(logs, step_begin, end, n, acc, LOG)
+        _bends(logs, 2, bend_begin, n, edge, LOG)
+        _bends(logs, bend_begin, end, n, acc, LOG)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@part
 def _fetch(flat, place, n, t, rows, buf, row):
     """buf[row + k, i] = flat[place[i] + t + k] for k < rows."""
     for i in range(0, n, WIDTH):
@@ -384,7 +340,7 @@ def _fetch(flat, place, n, t, rows, buf, row):
                 simd.transpose(flat, place, i, t + rows - WIDTH, buf, row + rows - WIDTH, i)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@part
 def _places(start, n_channels, n_samples, lane, lanes, place):
     """Where the samples of `lanes` lanes from `lane` on begin, and the least of their starts; lanes after the last block's
     are like the last."""
@@ -396,11 +352,12 @@ def _places(start, n_channels, n_samples, lane, lanes, place):
             place[j] = start[block] + (channel + j - i) * n_samples
         least = min(least, start[block])
         i, block, channel = end, block + 1, 0
-    place[i:lanes] = place[i - 1]
+    for j in range(i, lanes):
+        place[j] = place[i - 1]
     return least
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def block_sums(signal, start, length, want, kept, edges, level, first, inner, full):
     """Sums of blocks of `length` samples.
 
@@ -423,7 +380,6 @@ def block_sums(signal, start, length, want, kept, edges, level, first, inner, fu
     buf = simd.rows_of(tile + 2, lanes)
     logs = simd.rows_of(tile + 2 if want[LOG + SQUARE] else 0, lanes)
     acc, edge = simd.rows_of(N_ROWS, lanes), simd.rows_of(N_ROWS, lanes)
-    scratch, bits = np.zeros((2, lanes)), np.zeros(lanes, np.int64)
     place, then = np.zeros(lanes, np.int64), np.zeros(lanes, np.int64)
     changes = want[STEP] or want[STEP_SQUARE] or want[STEP_ABOVE] or want[CROSSINGS] or want[TURNS]
     least_then = _places(start, n_channels, n_samples, 0, lanes, then)
@@ -463,7 +419,7 @@ def block_sums(signal, start, length, want, kept, edges, level, first, inner, fu
                 for i in range(0, n, WIDTH):
                     for k in range(asks):
                         _ask(flat, coming, later, i, k)
-            _add_tile(buf, logs, rows, n, seen, want, level, acc, edge, scratch, bits, flat, coming, later, asks)
+            _add_tile(buf, logs, rows, n, seen, want, level, acc, edge, flat, coming, later, asks)
         to = first * n_channels + lane
         for k in range(len(kept)):
             for i in range(0, n, WIDTH):
@@ -480,7 +436,7 @@ def block_sums(signal, start, length, want, kept, edges, level, first, inner, fu
                     store(full_flat, k, to + i, load(acc, row, i))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@part
 def _close_turns(n, level, acc, edge):
     """Put the slope that reaches back over the left edge before the block's own slopes."""
     none = fill(0.0)

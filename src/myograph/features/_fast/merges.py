@@ -9,10 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from myograph._common import simd
-from myograph._common.jit import njit
+from myograph._common.jit import kernel, part
 from myograph._common.simd import WIDTH, fill, load, store
 from myograph.features._base import EXP_FLOOR
-from myograph.features._fast.kernels import block_sums
 
 # How groups of rows merge: by adding; by the larger; as means and deviations; as softmax sums. Those from REACH on differ
 # in `inner` and `full`: by adding; as counts of sign changes, with first and last value, of samples (CROSSED) and of
@@ -24,7 +23,7 @@ ADD, LARGER, DEVIATE, SOFTEN, REACH, CROSSED, TURNED = range(7)
 SUM, MEAN, MEAN_OF_STEPS, ROOT_MEAN, ROOT_MEAN_OF_STEPS, EXP_MEAN = range(6)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@part
 def _follow(kind, z, zr, zo, x, xr, xo, x_samples, y, yr, yo, y_samples, n, level):
     """z[zr, zo + i] = x[xr, xo + i] followed by y[yr, yo + i], for i < n, with the group's further rows zr + 1, ...
 
@@ -68,7 +67,7 @@ def _follow(kind, z, zr, zo, x, xr, xo, x_samples, y, yr, yo, y_samples, n, leve
             store(z, zr + 2, zo + i, simd.select(y_last == none, last, y_last))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@part
 def _changes(kind, before, after, level):
     """1 where two neighbouring values (or slopes) change sign by enough to count, else 0."""
     none = fill(0.0)
@@ -77,7 +76,7 @@ def _changes(kind, before, after, level):
     return simd.select(opposite & (size >= level), fill(1.0), none)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@part
 def _changed(kind, before, after, level):
     """The same of one pair."""
     opposite = ((before > 0) & (after < 0)) | ((before < 0) & (after > 0))
@@ -85,7 +84,7 @@ def _changed(kind, before, after, level):
     return 1.0 if opposite & (size >= level) else 0.0
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def append(kinds, rows, left, first, left_samples, right, right_samples, m, level):
     """Blocks first .. first + m - 1 of `left` become themselves followed by blocks 0 .. m - 1 of `right`."""
     n = left.shape[2]
@@ -96,7 +95,7 @@ def append(kinds, rows, left, first, left_samples, right, right_samples, m, leve
         _follow(kinds[g], x, row, at, x, row, at, left_samples, y, row, 0, right_samples, m * n, threshold)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@part
 def _any_zero(flat, row, begin, end):
     """Whether flat[row, begin:end] holds a zero."""
     zeros, i = fill(0.0), begin
@@ -110,8 +109,8 @@ def _any_zero(flat, row, begin, end):
     return found
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def link(kinds, rows, full, first, m, level):
+@part
+def _link(kinds, rows, full, first, m, level):
     """Make counts of sign changes additive: count the change from the block before, and carry last values on."""
     n, flat, none = full.shape[2], full.reshape(full.shape[0], -1), fill(0.0)
     for g in range(len(kinds)):
@@ -140,7 +139,7 @@ def link(kinds, rows, full, first, m, level):
                     store(flat, row + 2, i, simd.select(last == none, before, last))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@part
 def _add_runs(full, row, m, n_c, rest, runs, first, out):
     """out[row, i] = first[row, i] + the sum of the `rest` blocks after block i, for i < m, added as in `window_sums`.
 
@@ -149,7 +148,8 @@ def _add_runs(full, row, m, n_c, rest, runs, first, out):
     """
     n = m * n_c
     if not rest:
-        out[row, :n] = first[row, :n]
+        for i in range(n):
+            out[row, i] = first[row, i]
         return
     # Where the runs that make up a window are: their row in `runs` (-1 is `full` itself), and their first element.
     where, begin, count = np.empty(64, np.int64), np.empty(64, np.int64), 0
@@ -210,18 +210,20 @@ def _add_runs(full, row, m, n_c, rest, runs, first, out):
             store(out, row, i, two + load(runs, cr, co + i) + whole)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def window_sums(kinds, rows, inner, full, tail, m, blocks, block_samples, tail_samples, level, out):
-    """Windows of `blocks` whole blocks, and a tail where tail_samples > 0.
+@kernel
+def window_sums(kinds, rows, edges, inner, full, tail, first, m, blocks, block_samples, tail_samples, level, out):
+    """Windows of `blocks` whole blocks, and a tail where tail_samples > 0; then the blocks that the next windows share
+    are moved to the front. One call for all, since calls from Python cost as much as the sums of a few windows.
 
-    inner, full : (row, block, channel) sums of consecutive blocks, `full` linked; tail : full sums of the first
-    tail_samples of each block. out : (row, window, channel), written for window i < m from inner[i],
-    full[i + 1 .. i + blocks - 1] and tail[i + blocks]; where `inner` and `full` do not differ, from `inner` alone.
-    The arrays have WIDTH blocks more than are used.
+    inner, full : (row, block, channel) sums of consecutive blocks; those of `full` before block `first` are linked
+    already. tail : full sums of the first tail_samples of each block. edges : EDGES of each row. out : (row, window,
+    channel), written for window i < m from inner[i], full[i + 1 .. i + blocks - 1] and tail[i + blocks]; where `inner`
+    and `full` do not differ, from `inner` alone. The arrays have WIDTH blocks more than are used.
     """
+    _link(kinds, rows, full, first, m + blocks - 1 - first, level)
     n_c = full.shape[2]
     o, f, t = out.reshape(out.shape[0], -1), full.reshape(full.shape[0], -1), tail.reshape(tail.shape[0], -1)
-    first = inner.reshape(inner.shape[0], -1)
+    inner_flat = inner.reshape(inner.shape[0], -1)
     n = m * n_c
     levels = 1
     while blocks - 1 >> levels:
@@ -230,23 +232,30 @@ def window_sums(kinds, rows, inner, full, tail, m, blocks, block_samples, tail_s
     for g in range(len(kinds)):
         kind, row = kinds[g], rows[g]
         if kind == ADD or kind >= REACH:
-            _add_runs(f if kind >= REACH else first, row, m, n_c, blocks - 1, runs, first, o)
+            _add_runs(f if kind >= REACH else inner_flat, row, m, n_c, blocks - 1, runs, inner_flat, o)
         else:
-            _merge_runs(kind, first, row, m, n_c, blocks, block_samples, runs[:3], runs[3:], first, o)
+            _merge_runs(kind, inner_flat, row, m, n_c, blocks, block_samples, runs[:3], runs[3:], inner_flat, o)
         if kind >= CROSSED:
             _end_counts(kind, row, inner, full, tail, m, blocks, tail_samples > 0, level, out)
         elif tail_samples:
             here, before = blocks * n_c, blocks * block_samples
             _follow(kind, o, row, 0, o, row, 0, before, t, row, here, tail_samples, n, 0.0)
+    for r in range(len(full)):
+        for i in range(0, (blocks - 1) * n_c, WIDTH):
+            store(inner_flat, r, i, load(inner_flat, r, n + i))
+        if edges[r]:
+            for i in range(0, (blocks - 1) * n_c, WIDTH):
+                store(f, r, i, load(f, r, n + i))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@part
 def _merge_runs(kind, full, row, m, n_c, blocks, block_samples, now, then, first, out):
     """As `_add_runs`, for groups of rows that merge otherwise than by adding; now, then : (3, element) to work in."""
     n, rest = m * n_c, blocks - 1
     if not rest:
         for r in range(3 if kind == SOFTEN else (2 if kind == DEVIATE else 1)):
-            out[row + r, :n] = first[row + r, :n]
+            for i in range(n):
+                out[row + r, i] = first[row + r, i]
     have, place, size = block_samples, n_c, 1
     count = n + (rest - 1) * n_c
     while rest:
@@ -266,7 +275,7 @@ def _merge_runs(kind, full, row, m, n_c, blocks, block_samples, now, then, first
             size *= 2
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@part
 def _end_counts(kind, row, inner, full, tail, m, blocks, with_tail, level, out):
     """Add the tail to windows' counts, and take off a change that reached back over zeros to before the window."""
     threshold = level[0] if kind == CROSSED else level[1]
@@ -288,30 +297,7 @@ def _end_counts(kind, row, inner, full, tail, m, blocks, with_tail, level, out):
                     out[row, i, c] -= _changed(kind, full[row + 2, end - 1, c], tail[row + 1, end, c], threshold)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def advance(signal, start, first, step, want, kept, edges, level, kinds, rows, inner, full, m, blocks, out):
-    """Read the blocks of m windows, the first of them at `start`, but for the `first` blocks, whose sums are there; sum
-    up the windows, and move the blocks that the next ones share to the front.
-
-    One call for all, since calls from Python cost as much as the sums of a few windows. Arguments as in `block_sums`
-    and `window_sums`; windows have no tail.
-    """
-    keep = blocks - 1
-    n_read = m + keep - first
-    begin = start + np.arange(first, first + n_read) * step
-    block_sums(signal, begin, step, want, kept, edges, level, first, inner, full)
-    link(kinds, rows, full, first, n_read, level)
-    window_sums(kinds, rows, inner, full, full, m, blocks, step, 0, level, out)
-    n, i_flat, f_flat = full.shape[2], inner.reshape(inner.shape[0], -1), full.reshape(full.shape[0], -1)
-    for r in range(len(full)):
-        for i in range(0, keep * n, WIDTH):
-            store(i_flat, r, i, load(i_flat, r, m * n + i))
-        if edges[kept[r]]:
-            for i in range(0, keep * n, WIDTH):
-                store(f_flat, r, i, load(f_flat, r, m * n + i))
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def write(values, window, channel, n_samples, rows, forms, places, out, to):
     """out[to[i], places[f] :] = the form `forms[f]` of the sums values[rows[f], window[i]] over `n_samples` samples.
 
@@ -337,7 +323,7 @@ def write(values, window, channel, n_samples, rows, forms, places, out, to):
                 store(out, to[i], place + first, _formed(form, load(x, window[i], first), n))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@part
 def _formed(form, y, n):
     """A register by a form; n samples or steps."""
     if form != SUM:

@@ -150,7 +150,8 @@ class Layout:
         }  # fmt: skip
         kind = lambda row: merges.REACH if k.EDGES[row] == k.ADDED else merges.ADD  # noqa: E731
         groups = [(heads.get(row, kind(row)), i) for row, i in self.place.items() if k.ADDS[row] or row in heads]
-        self.alone = np.flatnonzero(k.EDGES[rows] == k.ALONE)
+        self.edges = k.EDGES[rows]
+        self.alone = np.flatnonzero(self.edges == k.ALONE)
         self.kinds, self.rows = np.array(groups, np.int64).T.copy()
 
 
@@ -190,22 +191,17 @@ class Grid:
         first = 0 if fresh else self.blocks - 1
         if self.whole:
             self._blocks(signal, start + np.arange(m) * self.step, self.length, 0, self._out, self._spare)
-        elif not self.tail:
-            merges.advance(
-                signal, start, first, self.step, layout.want, layout.kept, k.EDGES, layout.level, layout.kinds, layout.rows,
-                self._inner, self._full, m, self.blocks, self._out,
-            )  # fmt: skip
         else:
             self._read(signal, start, first, m + self.blocks - 1 - first, fresh)
             merges.window_sums(
-                layout.kinds, layout.rows, self._inner, self._full, self._head_full, m, self.blocks, self.step,
-                self.tail, layout.level, self._out,
+                layout.kinds, layout.rows, layout.edges, self._inner, self._full,
+                self._head_full if self.tail else self._full, first, m, self.blocks, self.step, self.tail, layout.level,
+                self._out,
             )  # fmt: skip
-            keep = self.blocks - 1
-            for held in (self._inner, self._full):
-                held[:, :keep] = held[:, m : m + keep]
-            for held in (self._head_inner, self._head_full):
-                held[:, keep] = held[:, keep + m]
+            if self.tail:
+                keep = self.blocks - 1
+                for held in (self._head_inner, self._head_full):
+                    held[:, keep] = held[:, keep + m]
         return self._out[:, :m]
 
     def _read(self, signal: np.ndarray, start: int, first: int, m: int, fresh: bool) -> None:
@@ -215,6 +211,9 @@ class Grid:
         not say where a window has but one block)."""
         layout = self.layout
         begin = start + np.arange(first, first + m) * self.step
+        if not self.tail:
+            self._blocks(signal, begin, self.step, first, self._inner, self._full)
+            return
         ahead = first if fresh else first + 1
         heads = start + np.arange(ahead, first + m + 1) * self.step
         self._blocks(signal, heads, self.tail, ahead, self._head_inner, self._head_full)
@@ -226,7 +225,6 @@ class Grid:
             merges.append(
                 layout.kinds, layout.rows, block, first, self.tail, self._rest, self.step - self.tail, m, layout.level
             )
-        merges.link(layout.kinds, layout.rows, self._full, first, m, layout.level)
 
     def _blocks(self, signal, begin, length, first, inner, full) -> None:
         layout = self.layout
