@@ -36,6 +36,10 @@ OPTIONS = {
     "moving_rms": [{"length_ms": 2.0}, {"length_ms": 14.0}, {"length_ms": 100.0}],
     "resample": [{"rate_hz": r} for r in (500.0, 250.0, 100.0, 300.0, 1000.0, 777.0)],
     "common_average": [{}, {"per_row": True}],
+    "first_channels": [{"n": 3}],
+    "keep_middle": [{"length_ms": 100.0}],
+    "first_repetitions": [{"n": 2}],
+    "merge_labels": [{"groups": {"rest": ("0",)}}],
 }
 CASES = [FILTERS.create(name, **options) for name in FILTERS for options in OPTIONS.get(name, [{}])]
 

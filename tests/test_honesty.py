@@ -18,6 +18,7 @@ from myograph.methods.adapt import SelfRecalibrating
 from myograph.protocols import (
     CrossSession,
     KFoldRepetitions,
+    LastRepetitions,
     LeakyShuffledWindows,
     LeaveOneSubjectOut,
     PooledSubjects,
@@ -31,6 +32,7 @@ HONEST = {
     "WithinSubject": WithinSubject(test_repetitions=(2, 5, 8)),
     "KFoldRepetitions": KFoldRepetitions(4),
     "PooledSubjects": PooledSubjects(test_fraction=0.4, n_repeats=3),
+    "LastRepetitions": LastRepetitions(0.4),
     "LeaveOneSubjectOut": LeaveOneSubjectOut(),
     "LeaveOneSubjectOut with calibration": LeaveOneSubjectOut(calibration=0.5),
     "CrossSession": CrossSession(),

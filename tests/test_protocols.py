@@ -21,7 +21,7 @@ from myograph import (
 )
 from myograph.audit import audit
 from myograph.errors import LeakageError, ProtocolError
-from myograph.protocols import Protocol, SessionStream
+from myograph.protocols import LastRepetitions, Protocol, SessionStream
 
 HONEST = [
     WithinSubject(test_repetitions=(2,)),
@@ -297,3 +297,12 @@ def test_steps_of_a_stream_share_their_train_rows_where_windows_straddle_borders
     assert len(first.train) < (windows.table["repetition"] == 1).sum()
     for fold in others:
         np.testing.assert_array_equal(fold.train, first.train)
+
+
+def test_last_repetitions_come_after_all_others_of_their_subject():
+    table = pd.DataFrame({"subject": ["a"] * 10 + ["b"] * 2, "repetition": [*range(1, 11), 3, 4]})
+    ((_, train, test),) = LastRepetitions(0.2)._folds(table)
+    assert table["repetition"][test].tolist() == [9, 10, 4]
+    assert (train ^ test).all()
+    with pytest.raises(ProtocolError, match="between 0 and 1, got 1"):
+        LastRepetitions(1)

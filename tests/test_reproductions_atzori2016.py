@@ -11,8 +11,9 @@ from myograph.errors import ConfigError
 from myograph.evaluation.recipe import RECIPES
 from myograph.evaluation.reproduction import Context, Row
 from myograph.evaluation.run import evaluate, prepare, read
+from myograph.features.histogram import TrainHistogram
 from myograph.protocols import WithinSubject
-from myograph.recipes.atzori2016 import DATABASES, TrainHistogram, best_on_others, features, reproduce, summaries
+from myograph.recipes.atzori2016 import DATABASES, best_on_others, features, reproduce, summaries
 
 
 def test_histogram_bins_are_the_channels_own_over_train():

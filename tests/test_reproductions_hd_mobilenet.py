@@ -9,13 +9,12 @@ from typer.testing import CliRunner
 
 from myograph.cli.app import app
 from myograph.datasets.simulated import Simulated
-from myograph.errors import ConfigError, ShapeError, UnknownNameError
+from myograph.errors import ConfigError, UnknownNameError
 from myograph.evaluation.reproduction import Context
 from myograph.evaluation.run import evaluate, prepare
 from myograph.evaluation.settings import change
 from myograph.protocols import KFoldRepetitions
 from myograph.recipes import hd_mobilenet as hd
-from myograph.recording import Recording
 from myograph.training.estimator import NeuralClassifier
 
 TINY = hd.HDOptions(
@@ -129,23 +128,6 @@ def test_folds_are_leaky_when_one_and_repetitions_when_more():
     assert one.test_fraction == 0.5
     assert one.honest == KFoldRepetitions()
     assert hd.system(dataclasses.replace(TINY, folds=5)).protocol == KFoldRepetitions(5)
-
-
-def test_channels_and_middle_by_hand():
-    label = np.array([0] * 6 + [1] * 4, np.int32)
-    r = Recording(np.arange(30.0).reshape(3, 10), 1000.0, label, subject="1", label_names=("a", "b"))
-    np.testing.assert_array_equal(hd.FirstChannels(2).apply(r).signal, r.signal[:2])
-    with pytest.raises(ShapeError, match="3 channels, fewer than the 4"):
-        hd.FirstChannels(4).apply(r)
-    assert hd.KeepMiddle(2).apply(r).label.tolist() == [-1, -1, 0, 0, -1, -1, -1, 1, 1, -1]
-    found = hd.SampleBySample(2, 3).intervals(dataclasses.replace(r, rate_hz=2560.0))
-    assert found["start"].tolist() == [0, 3, 6]
-    assert found["stop"].tolist() == [2, 5, 8]
-
-
-def test_first_repetitions_by_hand():
-    recording = Recording(np.zeros((1, 4)), 1000.0, np.array([0, 1, 0, 1]), "1", repetition=np.array([1, 2, 3, 2]))
-    assert hd.FirstRepetitions(2).apply(recording).label.tolist() == [0, 1, -1, 1]
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,13 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from myograph.audit import audit
 from myograph.evaluation.reproduction import Context, write_page
 from myograph.evaluation.run import evaluate, prepare, read
 from myograph.preprocessing.bursts import BurstDetector, Bursts
-from myograph.protocols import LeaveOneSubjectOut, PooledSubjects
+from myograph.protocols import LastRepetitions, LeaveOneSubjectOut, PooledSubjects
 from myograph.recipes import muscle_cnn_lstm as muscle
 from myograph.recording import Recording
 from myograph.training.estimator import NeuralClassifier
@@ -28,21 +27,14 @@ def windows():
     return prepare(recipe(), read(recipe()))
 
 
-def test_labels_join_by_hand():
+def test_two_classes_by_hand():
     names = ("rest", "left_biceps", "right_biceps", "left_tibialis")
     r = Recording(np.zeros((1, 5)), 1000.0, np.array([-1, 0, 1, 2, 3]), subject="1", label_names=names)
-    sides, parts = (muscle.JoinLabels(part).apply(r) for part in (0, 1))
+    sides, parts = (muscle.TWO_CLASSES[name].apply(r) for name in ("left or right", "biceps or tibialis"))
     assert sides.label_names == ("rest", "left", "right")
     assert sides.label.tolist() == [-1, 0, 1, 2, 1]
     assert parts.label_names == ("rest", "biceps", "tibialis")
     assert parts.label.tolist() == [-1, 0, 1, 1, 2]
-
-
-def test_last_bursts_come_after_all_others_of_their_subject():
-    table = pd.DataFrame({"subject": ["a"] * 10 + ["b"] * 2, "repetition": [*range(1, 11), 3, 4]})
-    ((_, train, test),) = muscle.LastBursts(0.2)._folds(table)
-    assert table["repetition"][test].tolist() == [9, 10, 4]
-    assert (train ^ test).all()
 
 
 def test_a_sample_is_one_channel_of_one_burst_and_bursts_stay_whole(windows):
@@ -52,7 +44,7 @@ def test_a_sample_is_one_channel_of_one_burst_and_bursts_stay_whole(windows):
     assert sorted(windows.table["label"].unique()) == sorted(
         ["left_biceps", "right_biceps", "left_tibialis", "right_tibialis"]
     )
-    for protocol in (PooledSubjects(0.2), LeaveOneSubjectOut(), muscle.LastBursts(0.2)):
+    for protocol in (PooledSubjects(0.2), LeaveOneSubjectOut(), LastRepetitions(0.2)):
         for fold in protocol.folds(windows):
             assert audit(windows, fold.train, fold.test, protocol.disjoint).passed
             sides = [
@@ -112,7 +104,7 @@ def test_the_real_layout_runs(tmp_path):
 
     TrignoMaize().write_miniature(tmp_path, np.random.default_rng(0))
     recordings = list(TrignoMaize().read(tmp_path))
-    chosen = muscle.muscles("muscle_cnn", epochs=1, every=8, filters=(muscle.JoinLabels(0),))
+    chosen = muscle.muscles("muscle_cnn", epochs=1, every=8, filters=(muscle.TWO_CLASSES["left or right"],))
     brisk = BurstDetector(quietest=0.1, gap_ms=100)  # the miniature's bursts come every second
     chosen = dataclasses.replace(chosen, windowing=EachChannel(Bursts(500.0, brisk), 8), protocol=PooledSubjects(0.4))
     scores = evaluate(chosen, recordings)

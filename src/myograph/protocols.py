@@ -194,6 +194,26 @@ class PooledSubjects(Protocol):
 
 
 @dataclass(frozen=True)
+class LastRepetitions(Protocol):
+    """All subjects in one training set; the last `test_fraction` of each subject's repetitions (at least one) test.
+
+    All of a subject's training repetitions come before all of their test repetitions, as in real use.
+    """
+
+    test_fraction: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not 0 < self.test_fraction < 1:
+            raise ProtocolError(f"test_fraction lies between 0 and 1, got {self.test_fraction}")
+
+    def _folds(self, table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        numbers = table.groupby("subject", sort=False, observed=True)["repetition"]
+        n = numbers.transform("nunique").to_numpy()
+        test = numbers.rank("dense").to_numpy() > np.minimum(np.round(n * (1 - self.test_fraction)), n - 1)
+        yield "last repetitions", ~test, test
+
+
+@dataclass(frozen=True)
 class LeaveOneSubjectOut(Protocol):
     """One fold a subject: all others train, it tests.
 

@@ -71,17 +71,15 @@ def parse(text: str) -> Any:
 def constructors() -> dict[str, type]:
     """Name to class of everything that a setting may construct: every protocol, windowing and filter."""
     from myograph import protocols, windows
-    from myograph.preprocessing import filters
+    from myograph.preprocessing import bursts, channels, cutters, envelopes, resampling, sections, spatial
 
     found: dict[str, type] = {}
-    for module in (protocols, windows, filters):
+    for module in (protocols, windows, sections, envelopes, resampling, spatial, channels, cutters):
         for name, thing in vars(module).items():
             if inspect.isclass(thing) and dataclasses.is_dataclass(thing) and thing.__module__ == module.__name__:
                 found[name] = thing
     found.pop("Fold", None)
-    from myograph.preprocessing.bursts import Bursts
-
-    found["Bursts"] = Bursts
+    found["Bursts"] = bursts.Bursts
     return found
 
 
@@ -142,7 +140,7 @@ def _replace(target: Any, name: str, old: Any, value: Any, key: str) -> Any:
         for v in value:
             if not hasattr(v, "apply"):
                 raise ConfigError(
-                    f"{key} takes filters such as BandPass(20, 450), got {v!r}; see myograph.preprocessing.filters"
+                    f"{key} takes filters such as BandPass(20, 450), got {v!r}; see myograph.preprocessing"
                 )
     if name == "subjects" and value is not None:
         value = tuple(str(v) for v in value)

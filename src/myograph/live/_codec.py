@@ -23,7 +23,15 @@ MOST_NESTED = 60
 NEIGHBOUR_TREES = ("_tree",)  # of scikit-learn's neighbours: made again from their points
 
 # Settings: frozen dataclasses that check their own values.
-SETTINGS_IN = ("myograph.preprocessing.filters", "myograph.live.postprocess")
+SETTINGS_IN = (
+    "myograph.preprocessing.sections",
+    "myograph.preprocessing.envelopes",
+    "myograph.preprocessing.resampling",
+    "myograph.preprocessing.spatial",
+    "myograph.preprocessing.channels",
+    "myograph.preprocessing.cutters",
+    "myograph.live.postprocess",
+)
 SETTINGS = {
     "Windowing": "myograph.windows",
     "Layout": "myograph.recording",

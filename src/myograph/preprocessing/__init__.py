@@ -1,31 +1,38 @@
-"""Filters, spatial filters and bursts: from raw samples to the samples that are cut into windows."""
+"""From raw samples to the samples that are cut into windows: filters, channels and labels to keep, bursts, cutters."""
 
 from __future__ import annotations
 
 from myograph._common.lazy import attach
 
 _HOME_OF = {
-    "BandPass": "filters",
+    "BandPass": "sections",
     "BurstDetector": "bursts",
     "BurstStream": "bursts",
     "Bursts": "bursts",
-    "CommonAverage": "filters",
-    "Differential": "filters",
-    "Envelope": "filters",
-    "Filter": "filters",
-    "HighPass": "filters",
-    "LowPass": "filters",
-    "MainsComb": "filters",
-    "MovingRMS": "filters",
-    "Notch": "filters",
-    "Rectify": "filters",
-    "Resample": "filters",
-    "SampleFilter": "filters",
-    "SpatialMedian3x3": "filters",
-    "ZeroPhase": "filters",
-    "apply_all": "filters",
-    "reach_samples": "filters",
-    "stream_all": "filters",
+    "CommonAverage": "spatial",
+    "Differential": "spatial",
+    "Envelope": "envelopes",
+    "Filter": "base",
+    "FirstChannels": "channels",
+    "FirstRepetitions": "channels",
+    "HighPass": "sections",
+    "KeepMiddle": "channels",
+    "LowPass": "sections",
+    "MainsComb": "sections",
+    "MergeLabels": "channels",
+    "MovingRMS": "envelopes",
+    "Notch": "sections",
+    "Rectify": "envelopes",
+    "Resample": "resampling",
+    "SampleBySample": "cutters",
+    "SampleFilter": "base",
+    "SectionsFilter": "sections",
+    "SpatialMedian3x3": "spatial",
+    "Trials": "cutters",
+    "ZeroPhase": "resampling",
+    "apply_all": "base",
+    "reach_samples": "base",
+    "stream_all": "base",
     "teager_kaiser": "bursts",
 }
 __all__ = [*_HOME_OF]  # pyright: ignore[reportUnsupportedDunderAll]

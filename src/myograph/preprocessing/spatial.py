@@ -1,18 +1,147 @@
-"""Which electrodes are neighbours: the index arithmetic behind the spatial filters."""
+"""Filters across electrodes: common average, differences of neighbours, 3 x 3 median; and who is whose neighbour."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from myograph.errors import ConfigError
+from myograph.preprocessing.base import FILTERS, Push, SampleFilter
 from myograph.recording import Layout
 
 
+@FILTERS.register("common_average")
+@dataclass(frozen=True)
+class CommonAverage(SampleFilter):
+    """Subtract the mean over all channels from each channel.
+
+    Parameters
+    ----------
+    per_row : subtract the mean over the channel's own row of the layout instead (one ring of several, one row of a
+        grid). Electrodes outside the layout's pattern then form a row of their own.
+
+    Raises
+    ------
+    ConfigError : `per_row` and there is no layout, or it does not fit the channels.
+
+    >>> CommonAverage().stream(rate_hz=1000.0, n_channels=2).push(np.array([[1.0], [3.0]]))
+    array([[-1.],
+           [ 1.]])
+    """
+
+    per_row: bool = False
+
+    def _start(self, rate_hz: float, n_channels: int, layout: Layout | None) -> Push:
+        rows = np.zeros(n_channels, np.intp)
+        if self.per_row:
+            rows = np.array(check_layout(layout, n_channels, "CommonAverage(per_row=True)").row)
+        groups = [np.flatnonzero(rows == row) for row in np.unique(rows)]
+
+        def push(x: np.ndarray) -> np.ndarray:
+            y = x.astype(np.float64)
+            for group in groups:
+                # Summed channel by channel: np.sum changes its order with the chunk's length.
+                mean = y[group[0]].copy()
+                for channel in group[1:]:
+                    mean += y[channel]
+                y[group] -= mean / len(group)
+            return y
+
+        return push
+
+
+@FILTERS.register("differential")
+@dataclass(frozen=True)
+class Differential(SampleFilter):
+    """Each electrode's signal subtracted from its neighbour's.
+
+    An electrode without a next neighbour is left out; one outside the layout's pattern stays as it is. On a ring no
+    electrode is left out.
+
+    Parameters
+    ----------
+    along : "columns" takes the neighbour in the next column (round the arm for a ring), "rows" the one in the next row.
+
+    Raises
+    ------
+    ConfigError : another `along`, no layout, or no electrode with a neighbour in that direction.
+
+    >>> stream = Differential().stream(1000.0, 3, Layout.grid(1, 3))
+    >>> stream.push(np.array([[1.0], [3.0], [7.0]]))
+    array([[2.],
+           [4.]])
+    """
+
+    along: Literal["columns", "rows"] = "columns"
+
+    def __post_init__(self) -> None:
+        if self.along not in ("columns", "rows"):
+            raise ConfigError(f"Differential: along is 'columns' or 'rows', got {self.along!r}")
+
+    def _kept(self, n_channels: int, layout: Layout | None) -> tuple[Layout, np.ndarray, np.ndarray]:
+        layout = check_layout(layout, n_channels, str(self))
+        following = next_channel(layout, self.along)
+        if not (following >= 0).any():
+            raise ConfigError(
+                f"{self}: no electrode has a next one along {self.along} in a {layout.shape[0]} x {layout.shape[1]} "
+                f"layout; use along={'rows' if self.along == 'columns' else 'columns'!r}"
+            )
+        kept = np.flatnonzero((following >= 0) | (np.array(layout.row) < 0))
+        return layout, kept, following[kept]
+
+    def _output(self, rate_hz: float, n_channels: int, layout: Layout | None) -> tuple[float, int, Layout | None]:
+        layout, kept, _ = self._kept(n_channels, layout)
+        return rate_hz, len(kept), layout.take(kept)
+
+    def _start(self, rate_hz: float, n_channels: int, layout: Layout | None) -> Push:
+        _, kept, following = self._kept(n_channels, layout)
+        paired = following >= 0
+
+        def push(x: np.ndarray) -> np.ndarray:
+            y = x[kept]
+            y[paired] = x[following[paired]] - y[paired]
+            return y
+
+        return push
+
+
+@FILTERS.register("spatial_median_3x3")
+@dataclass(frozen=True)
+class SpatialMedian3x3(SampleFilter):
+    """Median over each electrode and its neighbours (8, fewer at an edge), for every sample.
+
+    It replaces the signal of single dead electrodes of a grid. Electrodes outside the layout's pattern stay as they are.
+    Source: Amma et al. 2015, doi:10.1145/2702123.2702501.
+
+    Raises
+    ------
+    ConfigError : there is no layout, or it does not fit the channels.
+
+    >>> SpatialMedian3x3().stream(1000.0, 3, Layout.grid(1, 3)).push(np.array([[1.0], [90.0], [3.0]]))
+    array([[45.5],
+           [ 3. ],
+           [46.5]])
+    """
+
+    def _start(self, rate_hz: float, n_channels: int, layout: Layout | None) -> Push:
+        patches = neighbourhoods(check_layout(layout, n_channels, "SpatialMedian3x3"))
+
+        def push(x: np.ndarray) -> np.ndarray:
+            y = x.copy()
+            for channels, members in patches:
+                y[channels] = median_of_rows(x[members.T])
+            return y
+
+        return push
+
+
 def check_layout(layout: Layout | None, n_channels: int, asker: str) -> Layout:
-    """The layout, if it is there and places every channel."""
+    """The layout; raises ConfigError if there is none or it does not place every channel."""
     if layout is None:
         raise ConfigError(
-            f"{asker} needs to know where the electrodes sit, but the recording has no layout; give it "
+            f"{asker} needs to know where the electrodes are, but the recording has no layout; give it "
             f"layout=Layout.ring({n_channels}) or Layout.grid(rows, columns)"
         )
     if len(layout) != n_channels:
@@ -21,7 +150,7 @@ def check_layout(layout: Layout | None, n_channels: int, asker: str) -> Layout:
 
 
 def next_channel(layout: Layout, along: str) -> np.ndarray:
-    """(channel,) number of the electrode in the next column ("columns") or row ("rows"), -1 where there is none."""
+    """(channel,) channel number of the electrode in the next column ("columns") or row ("rows"); -1 if there is none."""
     image = layout.index()
     if along == "rows":
         image = image.T
@@ -36,10 +165,10 @@ def next_channel(layout: Layout, along: str) -> np.ndarray:
 
 
 def neighbourhoods(layout: Layout) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Electrodes of each 3x3 patch, grouped by how many there are.
+    """The 3 x 3 patch round each electrode, grouped by the number of electrodes in it.
 
-    Each entry is (channels, members): (n,) channel numbers and the (n, k) channels of their patches, themselves
-    included. Patches end at the pattern's edge, or go round it where the layout wraps.
+    Each entry is (channels, members): (n,) channel numbers, and (n, k) channel numbers of their patches, which include
+    the centre. A patch ends at the pattern's edge, or continues on the other side if the layout wraps.
     """
     image = layout.index()
     rows, columns = image.shape
@@ -63,9 +192,9 @@ def neighbourhoods(layout: Layout) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def median_of_rows(rows: np.ndarray) -> np.ndarray:
-    """Median over axis 0 of (k, ...): an odd-even sorting network, several times np.median for the few rows of a patch.
+    """Median over axis 0 of (k, ...); for an even k, the mean of the two middle values.
 
-    An even k takes the mean of the two middle values.
+    An odd-even sorting network, which is several times faster than np.median for the few rows of a patch.
     """
     sorted_rows = list(rows)
     k = len(sorted_rows)

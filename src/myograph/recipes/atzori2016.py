@@ -9,20 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.pipeline import FeatureUnion
-from sklearn.utils.validation import check_is_fitted
 
 from myograph.datasets.simulated import Simulated
 from myograph.errors import ConfigError
 from myograph.evaluation.recipe import RECIPES, Published, Recipe
 from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, need_data
 from myograph.evaluation.run import read
-from myograph.features.amplitude import hist
+from myograph.features.histogram import TrainHistogram
 from myograph.features.transformer import Features
 from myograph.preprocessing.filters import LowPass, Rectify, Resample, ZeroPhase
 from myograph.protocols import WithinSubject
-from myograph.windows import Windowing, Windows
+from myograph.windows import Windowing
 
 PAPER = "Atzori et al. 2016, results"
 TSINGANOS = "Tsinganos et al. 2018 (PhyCS), Table 5"
@@ -30,36 +28,6 @@ SETS = ("RMS", "TD", "HIST", "mDWT", "all")
 CLASSIFIERS = ("random_forest", "svm", "knn", "lda")
 TITLES = {"random_forest": "RF", "svm": "SVM", "knn": "kNN", "lda": "LDA"}
 CNN_STEP_MS = CLASSICAL_STEP_MS = 50.0
-
-
-class TrainHistogram(TransformerMixin, BaseEstimator):
-    """HIST: samples of a window in each of 20 equal bins over the channel's mean +- 3 standard deviations in train.
-
-    Taking mean and deviation from the train windows keeps the amplitude in the histogram; the paper does not say over
-    what its sigma is taken. Windows to (window, channel x bin).
-    """
-
-    def __init__(self, bins: int = 20):
-        self.bins = bins
-
-    def fit(self, X: Windows | np.ndarray, y: Any = None) -> TrainHistogram:
-        count, first, second = 0, 0.0, 0.0
-        for x in _batches(X):
-            count += x.shape[0] * x.shape[2]
-            first, second = first + x.sum((0, 2)), second + np.square(x).sum((0, 2))
-        self.mean_ = first / count
-        self.sigma_ = np.sqrt(np.maximum(second / count - np.square(self.mean_), 0.0))
-        return self
-
-    def transform(self, X: Windows | np.ndarray) -> np.ndarray:
-        check_is_fitted(self)
-        parts = [hist(x, bins=self.bins, sigma=self.sigma_, centre=self.mean_[:, None]) for x in _batches(X)]
-        return np.concatenate(parts).reshape(len(X), -1)
-
-
-def _batches(X: Windows | np.ndarray) -> Iterator[np.ndarray]:
-    for x in X.batches() if isinstance(X, Windows) else [np.asarray(X)]:
-        yield x.astype(np.float64)
 
 
 def features(names: str) -> FeatureUnion:

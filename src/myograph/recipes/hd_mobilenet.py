@@ -16,15 +16,16 @@ from typing import Any
 import numpy as np
 
 from myograph.datasets.simulated import Simulated
-from myograph.errors import ConfigError, ShapeError, unknown_name
+from myograph.errors import ConfigError, unknown_name
 from myograph.evaluation.recipe import RECIPES, Published, Recipe
 from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, need_data
 from myograph.evaluation.run import check, evaluate, prepare, read
 from myograph.evaluation.scores import Scores
-from myograph.preprocessing.filters import SampleFilter
+from myograph.preprocessing.channels import FirstChannels, FirstRepetitions, KeepMiddle
+from myograph.preprocessing.cutters import SampleBySample
 from myograph.protocols import KFoldRepetitions, LeakyShuffledWindows, Protocol
-from myograph.recording import Recording, run_starts
-from myograph.windows import Windowing, Windows
+from myograph.recording import Recording
+from myograph.windows import Windows
 
 STEM = ("1", "3")  # the first convolution with its norm, and the first block
 
@@ -86,51 +87,6 @@ class HDOptions:
             raise ConfigError("fine_tune starts from a saved network; give its file as pretrained_path")
 
 
-@dataclass(frozen=True)
-class FirstChannels(SampleFilter):
-    """A filter that keeps the first `n` channels."""
-
-    n: int
-
-    def apply(self, recording: Recording) -> Recording:
-        if recording.n_channels < self.n:
-            raise ShapeError(
-                f"{recording.name} has {recording.n_channels} channels, fewer than the {self.n} asked for; set channel, "
-                "image_width and image_height to its grid"
-            )
-        if recording.n_channels == self.n:
-            return recording
-        layout = recording.layout.take(np.arange(self.n)) if recording.layout else None
-        return replace(recording, signal=recording.signal[: self.n], layout=layout)
-
-
-@dataclass(frozen=True)
-class KeepMiddle(SampleFilter):
-    """A filter that leaves labels only in the middle `length_ms` of each movement: fewer samples, as close together."""
-
-    length_ms: float
-
-    def apply(self, recording: Recording) -> Recording:
-        starts = run_starts(recording.label, recording.repetition)
-        stops = np.append(starts[1:], recording.n_samples)
-        n = round(self.length_ms * recording.rate_hz / 1000)
-        label = np.full_like(recording.label, -1)
-        for start, stop in zip(starts, stops):
-            first = max((start + stop - n) // 2, start)
-            label[first : min(first + n, stop)] = recording.label[start]
-        return replace(recording, label=label)
-
-
-@dataclass(frozen=True)
-class FirstRepetitions(SampleFilter):
-    """A filter that leaves labels only in repetitions 1 to `n`."""
-
-    n: int
-
-    def apply(self, recording: Recording) -> Recording:
-        return replace(recording, label=np.where(recording.repetition <= self.n, recording.label, -1))
-
-
 def system(
     options: HDOptions = HDOptions(), protocol: Protocol | None = None, filters: Sequence[Any] = (), rest: Any = "keep"
 ) -> Recipe:
@@ -167,18 +123,6 @@ def system(
         method_options=method,
         seed=options.seed,
     )
-
-
-@dataclass(frozen=True)
-class SampleBySample:
-    """A windowing of `length` samples every `step` samples, whatever the rate."""
-
-    length: int = 1
-    step: int = 1
-
-    def intervals(self, recording: Recording) -> dict[str, np.ndarray]:
-        ms = 1000 / recording.rate_hz
-        return Windowing(self.length * ms, self.step * ms).intervals(recording)
 
 
 def recordings(options: HDOptions) -> list[Recording]:

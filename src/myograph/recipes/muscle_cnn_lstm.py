@@ -24,7 +24,7 @@ The authors quote the best epoch on the test samples. Ours is the last epoch; th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -34,9 +34,8 @@ from myograph.evaluation.recipe import RECIPES, Published, Recipe
 from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, describe_data
 from myograph.evaluation.run import check, prepare, read
 from myograph.preprocessing.bursts import Bursts
-from myograph.preprocessing.filters import SampleFilter
-from myograph.protocols import LeaveOneSubjectOut, PooledSubjects, Protocol
-from myograph.recording import Recording
+from myograph.preprocessing.channels import MergeLabels
+from myograph.protocols import LastRepetitions, LeaveOneSubjectOut, PooledSubjects, Protocol
 from myograph.windows import EachChannel
 
 MATRIX = "the authors' confusion matrices"
@@ -73,35 +72,15 @@ NETWORKS = {
     "CNN only": ("muscle_cnn", False),
     "LSTM only": ("muscle_lstm", False),
 }
+TWO_CLASSES = {
+    "left or right": MergeLabels(
+        {"left": ("left_biceps", "left_tibialis"), "right": ("right_biceps", "right_tibialis")}
+    ),
+    "biceps or tibialis": MergeLabels(
+        {"biceps": ("left_biceps", "right_biceps"), "tibialis": ("left_tibialis", "right_tibialis")}
+    ),
+}
 SIMULATED: dict[str, Any] = {"preset": "muscles"}
-
-
-@dataclass(frozen=True)
-class JoinLabels(SampleFilter):
-    """A filter that leaves the signal alone and joins labels whose names begin (or end) alike: "biceps" of
-    left_biceps and right_biceps where `part` is 1, "left" of left_biceps and left_tibialis where it is 0."""
-
-    part: int
-
-    def apply(self, recording: Recording) -> Recording:
-        joined = [n.split("_")[self.part] if "_" in n else n for n in recording.label_names]
-        names = tuple(dict.fromkeys(joined))
-        code = np.array([*(names.index(n) for n in joined), -1], np.int32)  # the last is that of -1, no label
-        return replace(recording, label=code[recording.label], label_names=names)
-
-
-@dataclass(frozen=True)
-class LastBursts(Protocol):
-    """All subjects in one training set; the last `test_fraction` of each one's bursts (repetitions) test."""
-
-    test_fraction: float = 0.2
-
-    def _folds(self, table: Any) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-        numbers = table.groupby("subject", sort=False, observed=True)["repetition"]
-        rank = numbers.rank("dense").to_numpy()
-        last = numbers.transform("nunique").to_numpy()
-        test = rank > np.minimum(np.round(last * (1 - self.test_fraction)), last - 1)
-        yield "last bursts", ~test, test
 
 
 def muscles(
@@ -191,10 +170,10 @@ def muscle_cnn_lstm(context: Context) -> Iterator[Row]:
             yield context.evaluate(
                 name, recipe(name, protocol), PAPER[name][split], "accuracy", "last epoch", section=split, matrix=True
             )
-        for part, name in enumerate(("left or right", "biceps or tibialis")):
+        for name in TWO_CLASSES:
             yield context.evaluate(
                 name,
-                recipe("hybrid, random", protocol, part),
+                recipe("hybrid, random", protocol, name),
                 PAPER[name][split],
                 "accuracy",
                 "random weights; the authors' setup for this is not stated",
@@ -203,7 +182,7 @@ def muscle_cnn_lstm(context: Context) -> Iterator[Row]:
             )
     yield context.evaluate(
         "hybrid, random, last 20 % of the bursts",
-        recipe("hybrid, random", LastBursts(0.2)),
+        recipe("hybrid, random", LastRepetitions(0.2)),
         None,
         "accuracy",
         "honest extra: all training bursts come before all test bursts",
@@ -212,7 +191,7 @@ def muscle_cnn_lstm(context: Context) -> Iterator[Row]:
     yield from best_epochs(context, recipe)
 
 
-QUICK_EPOCHS = {"PooledSubjects": 40, "LastBursts": 40, "LeaveOneSubjectOut": 6}
+QUICK_EPOCHS = {"PooledSubjects": 40, "LastRepetitions": 40, "LeaveOneSubjectOut": 6}
 QUICK_TRAINING: dict[str, Any] = {
     "every": 8,
     "batch_size": 16,
@@ -235,13 +214,13 @@ QUICK_DATA: dict[str, Any] = {
 }
 
 
-def setting(context: Context, name: str, protocol: Protocol, part: int | None = None) -> Recipe:
-    """The recipe of a row of `NETWORKS` in the size of this run; `part` joins labels, see `JoinLabels`."""
+def setting(context: Context, name: str, protocol: Protocol, classes: str | None = None) -> Recipe:
+    """The recipe of a row of `NETWORKS` in the size of this run; `classes` is a key of `TWO_CLASSES`."""
     model, pretrained = NETWORKS[name]
     scale: dict[str, Any] = {"epochs": 200}
     if context.quick:
         scale = {**QUICK_TRAINING, "epochs": QUICK_EPOCHS[type(protocol).__name__]}
-    filters = () if part is None else (JoinLabels(part),)
+    filters = () if classes is None else (TWO_CLASSES[classes],)
     return muscles(model, pretrained, protocol, filters=filters, **scale, **data_of(context))
 
 

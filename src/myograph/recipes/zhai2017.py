@@ -36,9 +36,9 @@ from myograph.methods.adapt import (
     median_over_neighbours,
     mode_over_neighbours,
 )
+from myograph.preprocessing.cutters import Trials
 from myograph.protocols import Protocol, SessionStream, WithinSubject
 from myograph.recording import Recording
-from myograph.windows import Windowing
 
 BASELINE = WithinSubject(test_repetitions=(2, 5), train_repetitions=(1, 3, 4, 6))
 REPETITIONS = SessionStream(by="repetition")
@@ -97,32 +97,6 @@ DRIFTING = {"n_sessions": 1, "variability": 0.25, "drift": 4.0}
 
 Make = Callable[[int], Any]
 """A seed to an unfitted estimator."""
-
-
-@dataclass(frozen=True)
-class Trials(Windowing):
-    """Windows inside movements, and as many trials of rest as of one movement.
-
-    movements : keep these labels; None keeps all.
-    rest_after : keep of the rest only what follows this movement; None keeps all.
-    """
-
-    length_ms: float = 200.0
-    step_ms: float = 100.0
-    movements: tuple[str, ...] | None = None
-    rest_after: str | None = None
-
-    def intervals(self, recording: Recording) -> dict[str, np.ndarray]:
-        found = super().intervals(recording)
-        names = np.array([*recording.label_names, ""])
-        name, is_rest = names[found["label"]], names[found["label"]] == "rest"
-        keep = np.ones(len(name), bool) if self.movements is None else np.isin(name, self.movements)
-        if self.rest_after is not None:
-            moving = (recording.label >= 0) & (names[recording.label] != "rest")
-            last = np.maximum.accumulate(np.where(moving, np.arange(recording.n_samples), -1))[found["start"]]
-            before = np.where(last >= 0, names[recording.label[np.maximum(last, 0)]], "")
-            keep = np.where(is_rest, before == self.rest_after, keep)
-        return {key: column[keep] for key, column in found.items()}
 
 
 def network(units: int = 800, planes: int = 800, epochs: int = 30, seed: int = 0) -> Pipeline:

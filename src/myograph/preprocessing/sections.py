@@ -1,0 +1,216 @@
+"""Filters made of second-order sections: Butterworth low-, high- and band-pass, notch, mains comb."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import signal as sps
+
+from myograph.errors import ConfigError
+from myograph.preprocessing.base import FILTERS, Filter, Push, check_below_nyquist, check_positive, check_whole
+from myograph.recording import Layout
+
+ENERGY = 0.99  # of an impulse response lies within a filter's reach
+LONGEST = 1 << 24  # samples of an impulse response that are computed; a longer one is judged by its slowest pole
+
+
+class SectionsFilter(Filter):
+    """A filter made of second-order sections; a new one defines only `sections(rate_hz)`.
+
+    Its initial state is the steady state for the first sample, so that an electrode's offset causes no step response.
+    """
+
+    def sections(self, rate_hz: float) -> np.ndarray:
+        """(section, 6) coefficients for a sampling rate, as `scipy.signal.sosfilt` takes them."""
+        raise NotImplementedError
+
+    def reach_samples(self, rate_hz: float) -> int:
+        response, slowest = impulse_response(self.sections(rate_hz))
+        return holding(np.square(response)) if response is not None else decay(slowest, math.sqrt(1 - ENERGY))
+
+    def _start(self, rate_hz: float, n_channels: int, layout: Layout | None) -> Push:
+        sos = self.sections(rate_hz)
+        steady = sps.sosfilt_zi(sos)[:, None, :]
+        state: np.ndarray | None = None
+
+        def push(x: np.ndarray) -> np.ndarray:
+            nonlocal state
+            x = x.astype(np.float64)
+            if state is None:
+                state = steady * x[:, :1]
+            y, state = sps.sosfilt(sos, x, axis=-1, zi=state)
+            return y
+
+        return push
+
+
+def impulse_response(sos: np.ndarray) -> tuple[np.ndarray | None, float]:
+    """Impulse response of (section, 6) coefficients, and the magnitude of the slowest pole.
+
+    The response ends where its slowest part has decayed to a millionth. It is None if that takes more than LONGEST
+    samples.
+    """
+    slowest = float(np.abs(sps.sos2zpk(sos)[1]).max())
+    n = decay(slowest, 1e-6)
+    if n > LONGEST:
+        return None, slowest
+    unit = np.zeros(n + 1)
+    unit[0] = 1
+    return sps.sosfilt(sos, unit), slowest
+
+
+def decay(pole: float, to: float) -> int:
+    """Number of samples after which powers of a pole's magnitude have fallen to the fraction `to`."""
+    return math.ceil(math.log(to) / math.log(pole)) if pole > 0 else 0
+
+
+def holding(energy: np.ndarray) -> int:
+    """The first index up to which the values hold the fraction ENERGY of their sum."""
+    total = np.cumsum(energy)
+    return int(np.searchsorted(total, ENERGY * total[-1]))
+
+
+@FILTERS.register("low_pass")
+@dataclass(frozen=True)
+class LowPass(SectionsFilter):
+    """Butterworth low-pass filter with half power at `cutoff_hz`.
+
+    Raises
+    ------
+    ConfigError : `cutoff_hz` is not positive, `order` is not a whole number from 1, or (when it is applied) the
+        cutoff is not below half the sampling rate.
+
+    >>> LowPass(40.0, order=2).sections(1000.0).shape
+    (1, 6)
+    """
+
+    cutoff_hz: float
+    order: int = 4
+
+    def __post_init__(self) -> None:
+        check_positive(self, cutoff_hz=self.cutoff_hz)
+        check_whole(self, order=self.order)
+
+    def sections(self, rate_hz: float) -> np.ndarray:
+        check_below_nyquist(self, self.cutoff_hz, rate_hz)
+        return sps.butter(self.order, self.cutoff_hz, "lowpass", fs=rate_hz, output="sos")
+
+
+@FILTERS.register("high_pass")
+@dataclass(frozen=True)
+class HighPass(SectionsFilter):
+    """Butterworth high-pass filter with half power at `cutoff_hz`; errors as for `LowPass`.
+
+    >>> stream = HighPass(20.0).stream(rate_hz=1000.0, n_channels=1)
+    >>> bool(abs(stream.push(np.full((1, 5), 9000.0))).max() < 1e-6)  # an offset is removed from the first sample on
+    True
+    """
+
+    cutoff_hz: float
+    order: int = 4
+
+    def __post_init__(self) -> None:
+        check_positive(self, cutoff_hz=self.cutoff_hz)
+        check_whole(self, order=self.order)
+
+    def sections(self, rate_hz: float) -> np.ndarray:
+        check_below_nyquist(self, self.cutoff_hz, rate_hz)
+        return sps.butter(self.order, self.cutoff_hz, "highpass", fs=rate_hz, output="sos")
+
+
+@FILTERS.register("band_pass")
+@dataclass(frozen=True)
+class BandPass(SectionsFilter):
+    """Butterworth band-pass filter with half power at `low_hz` and `high_hz`; each edge has the given order.
+
+    Raises
+    ------
+    ConfigError : as for `LowPass`, or `low_hz` is not below `high_hz`.
+
+    >>> BandPass(20.0, 450.0, order=4).sections(2000.0).shape
+    (4, 6)
+    """
+
+    low_hz: float = 20.0
+    high_hz: float = 450.0
+    order: int = 4
+
+    def __post_init__(self) -> None:
+        check_positive(self, low_hz=self.low_hz, high_hz=self.high_hz)
+        check_whole(self, order=self.order)
+        if self.low_hz >= self.high_hz:
+            raise ConfigError(f"BandPass: low_hz is below high_hz, got {self.low_hz:g} and {self.high_hz:g}")
+
+    def sections(self, rate_hz: float) -> np.ndarray:
+        check_below_nyquist(self, self.high_hz, rate_hz)
+        return sps.butter(self.order, (self.low_hz, self.high_hz), "bandpass", fs=rate_hz, output="sos")
+
+
+@FILTERS.register("notch")
+@dataclass(frozen=True)
+class Notch(SectionsFilter):
+    """Notch filter that removes one frequency; its width at half power is `frequency_hz / q`.
+
+    Raises
+    ------
+    ConfigError : a value is not positive, or (when it is applied) the frequency or the width is not below half the
+        sampling rate.
+
+    >>> Notch(50.0, q=30.0).sections(1000.0).shape
+    (1, 6)
+    """
+
+    frequency_hz: float = 50.0
+    q: float = 30.0
+
+    def __post_init__(self) -> None:
+        check_positive(self, frequency_hz=self.frequency_hz, q=self.q)
+
+    def sections(self, rate_hz: float) -> np.ndarray:
+        check_below_nyquist(self, self.frequency_hz, rate_hz)
+        width_hz = self.frequency_hz / self.q
+        if width_hz >= rate_hz / 2:  # its poles would lie outside the unit circle
+            raise ConfigError(
+                f"{self}: a notch {width_hz:g} Hz wide leaves nothing at a rate of {rate_hz:g} Hz; choose q above "
+                f"{self.frequency_hz / (rate_hz / 2):.3g}"
+            )
+        return sps.tf2sos(*sps.iirnotch(self.frequency_hz, self.q, fs=rate_hz))
+
+
+@FILTERS.register("mains_comb")
+@dataclass(frozen=True)
+class MainsComb(SectionsFilter):
+    """One notch at the mains frequency and one at each harmonic up to `up_to_hz`; None stands for half the rate.
+
+    All notches have the same width at half power, `frequency_hz / q`. A true comb filter would need a sampling rate
+    that is a multiple of the mains frequency.
+
+    Raises
+    ------
+    ConfigError : as for `Notch`, or `up_to_hz` is below the mains frequency.
+
+    >>> len(MainsComb(50.0, up_to_hz=150.0).sections(1000.0))
+    3
+    """
+
+    frequency_hz: float = 50.0
+    q: float = 30.0
+    up_to_hz: float | None = None
+
+    def __post_init__(self) -> None:
+        check_positive(self, frequency_hz=self.frequency_hz, q=self.q)
+        if self.up_to_hz is not None and not self.up_to_hz >= self.frequency_hz:
+            raise ConfigError(
+                f"MainsComb: up_to_hz is at least the mains frequency, {self.frequency_hz:g} Hz; got {self.up_to_hz}"
+            )
+
+    def sections(self, rate_hz: float) -> np.ndarray:
+        check_below_nyquist(self, self.frequency_hz, rate_hz)
+        limit = math.inf if self.up_to_hz is None else self.up_to_hz
+        harmonics, k = [], 1
+        while k * self.frequency_hz < rate_hz / 2 and k * self.frequency_hz <= limit:
+            harmonics.append(Notch(k * self.frequency_hz, k * self.q).sections(rate_hz))
+            k += 1
+        return np.concatenate(harmonics)
