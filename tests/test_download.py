@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from myograph.datasets._download import PIECE, fetch, retrieve, unpack, unpack_once
+from myograph.datasets._archives import unpack, unpack_once
+from myograph.datasets._download import PIECE, fetch, retrieve
 from myograph.datasets.base import Dataset, RemoteFile
 from myograph.errors import DataError, DownloadError
 
@@ -117,7 +118,7 @@ def test_what_arrived_before_giving_up_is_kept_for_the_next_run(server: Server, 
     arrived = (tmp_path / "a.bin.part").stat().st_size
     assert len(BODY) * 7 / 8 - 3 * PIECE < arrived <= len(BODY) * 7 / 8
     assert f"{arrived} of" in str(caught.value)
-    assert "Run it again to go on" in str(caught.value)
+    assert "Repeat the command to resume" in str(caught.value)
     assert not (tmp_path / "a.bin").exists()
     assert retrieve(file, tmp_path).read_bytes() == BODY
     assert offset(server.ranges("good")[-1]) == arrived
@@ -159,7 +160,7 @@ def test_damaged_bytes_are_refused_and_not_kept(server: Server, tmp_path: Path) 
 
 
 def test_a_wrong_length_is_said(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(DownloadError, match="300000 bytes arrived, 7 were expected"):
+    with pytest.raises(DownloadError, match="more than the stated 7 bytes arrived"):
         retrieve(RemoteFile("a.bin", (server.url("good"),), None, 7), tmp_path)
 
 
@@ -285,3 +286,18 @@ def test_unpacked_once_and_again_only_when_the_archive_changes(tmp_path: Path) -
     assert found.stat().st_mtime_ns == before
     make_zip(archive, **{"top/b.txt": b"2"})
     assert [p.name for p in unpack_once([archive], tmp_path / "cache").rglob("*.txt")] == ["b.txt"]
+
+
+def test_a_web_page_is_not_kept_as_a_data_file(server: Server, tmp_path: Path) -> None:
+    server.body = b"\n<!DOCTYPE html><html><body>Please log in</body></html>"
+    with pytest.raises(DownloadError, match="sent a web page"):
+        retrieve(RemoteFile("a.bin", (server.url("good"),)), tmp_path)
+    assert [p.name for p in tmp_path.iterdir() if not p.name.endswith(".json")] == []
+
+
+def test_a_download_has_an_end(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from myograph.datasets import _download
+
+    monkeypatch.setattr(_download, "LONGEST_S", 0.0)
+    with pytest.raises(DownloadError, match="takes too long: .* repeat the command to resume"):
+        retrieve(RemoteFile("a.bin", (server.url("good"),)), tmp_path)

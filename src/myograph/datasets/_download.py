@@ -1,33 +1,26 @@
-"""Fetching and unpacking a data set's files: resumed where it stopped, checked by hash, moved into place whole."""
+"""Downloads of a data set's files: resumed after an interruption, checked by size and hash, moved into place whole."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
 import os
-import shutil
-import stat
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from myograph._common.files import remove_temporary, written_beside
-from myograph.errors import DataError, DownloadError
+from myograph.datasets._archives import sha256
+from myograph.errors import DownloadError
 
 if TYPE_CHECKING:
     from myograph.datasets.base import Dataset, Progress, RemoteFile
 
 ATTEMPTS = 3
 TIMEOUT_S = 60.0
-CHUNK = 1 << 20
-A_DAY_S = 86_400.0  # a temporary folder this old was left by a process that was killed
+SLOWEST_BYTES_PER_S = 10_000  # on average, after the first ten minutes
+PATIENCE_S = 600.0
+LONGEST_S = 86_400.0  # for a file of unknown size
 PIECE = 1 << 14  # what an interruption loses at most
-TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
-ARCHIVES = (".zip", *TAR_ENDINGS)
 
 
 def fetch(
@@ -102,7 +95,9 @@ def retrieve(file: RemoteFile, folder: Path | str, progress: Progress | None = N
         except (OSError, ValueError) as error:
             answers.append(f"{url}: {error}")
     raise DownloadError(
-        f"{file.name} could not be downloaded:\n  " + "\n  ".join(answers) + "\nRun it again to go on from what has "
+        f"{file.name} could not be downloaded:\n  "
+        + "\n  ".join(answers)
+        + "\nRepeat the command to resume from what has "
         f"arrived; if it keeps failing, get the file by hand and put it into {folder}"
     )
 
@@ -113,6 +108,8 @@ class _Resuming:
     def __init__(self, file: RemoteFile, part: Path, progress: Progress | None):
         self.file, self.part, self.progress = file, part, progress
         self.note = part.with_name(part.name + ".json")
+        size = file.size_bytes
+        self.deadline = time.monotonic() + (PATIENCE_S + size / SLOWEST_BYTES_PER_S if size else LONGEST_S)
 
     def __call__(self, url: str, output_file: str | Path, pooch: Any, check_only: bool = False) -> None:
         import requests
@@ -165,13 +162,26 @@ class _Resuming:
             tag = answer.headers.get("ETag", "")
             validator = tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified")
             self.note.write_text(json.dumps({"url": url, "validator": validator, "total": total}))
+            most = self.file.size_bytes or total
+            self._refuse_page(answer.headers.get("Content-Type", ""))
             with open(self.part, "ab" if resumes else "wb") as out:
                 for chunk in answer.iter_content(PIECE):
                     out.write(chunk)
                     have += len(chunk)
+                    if most and have > most:
+                        out.close()
+                        self.part.unlink()
+                        raise DownloadError(f"more than the stated {most} bytes arrived; the source has changed")
+                    if time.monotonic() > self.deadline:
+                        raise DownloadError(f"it takes too long: {have} bytes arrived; repeat the command to resume")
                     if self.progress:
                         self.progress(self.file.name, have, total or self.file.size_bytes or 0)
         return total
+
+    def _refuse_page(self, content_type: str) -> None:
+        """Refuse a web page in place of a file, as sites answer that want a login or an agreement first."""
+        if content_type.split(";")[0].strip().lower() == "text/html" and not self.file.name.endswith((".html", ".htm")):
+            raise DownloadError("the server sent a web page (a login or an agreement?); get the file with a browser")
 
     def _noted(self) -> dict[str, Any]:
         try:
@@ -181,6 +191,11 @@ class _Resuming:
 
     def _verify(self) -> None:
         size, expected = self.part.stat().st_size, self.file.size_bytes
+        with open(self.part, "rb") as file:
+            start = file.read(256).lstrip().lower()
+        if start.startswith((b"<!doctype html", b"<html")) and not self.file.name.endswith((".html", ".htm")):
+            self.part.unlink()
+            raise DownloadError("the server sent a web page (a login or an agreement?); get the file with a browser")
         problem = f"{size} bytes arrived, {expected} were expected" if expected and size != expected else None
         if problem is None and self.file.sha256:
             found = sha256(self.part)
@@ -199,122 +214,3 @@ def _is_there(file: RemoteFile, path: Path) -> bool:
     if file.size_bytes is not None and path.stat().st_size != file.size_bytes:
         return False
     return file.sha256 is None or sha256(path) == file.sha256.lower()
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def unpack_once(archives: Sequence[Path], home: Path) -> Path:
-    """Unpack archives into `<home>/<key>/<archive's name>-<its hash>/` unless that was done; returns `<home>/<key>`.
-
-    An archive is hashed again only when its size or modification time has changed.
-
-    Raises DataError for a damaged archive, or one that cannot be written out.
-    """
-    key = hashlib.sha256(str(archives[0].parent.resolve()).encode()).hexdigest()[:12]
-    root = home / key
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(
-            f"cannot unpack {archives[0]} into {root}: {error}; set MYOGRAPH_CACHE to a writable folder"
-        ) from error
-    keep = set()
-    for archive in archives:
-        stem = next((archive.name.removesuffix(e) for e in ARCHIVES if archive.name.endswith(e)), archive.name)
-        place = root / f"{stem}-{_remembered_hash(archive, root)[:12]}"
-        keep.add(place.name)
-        if not place.is_dir():
-            _unpack_whole(archive, place)
-    for old in root.iterdir():
-        # What an earlier version of an archive held must not be read beside the new one.
-        if old.is_dir() and old.name not in keep and not old.name.startswith("."):
-            shutil.rmtree(old, ignore_errors=True)
-    return root
-
-
-def _remembered_hash(archive: Path, root: Path) -> str:
-    note = root / f".{archive.name}.json"
-    status = archive.stat()
-    identity = {"path": str(archive), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        kept = json.loads(note.read_text())
-        digest = kept.pop("sha256")
-        if kept == identity:
-            return digest
-    digest = sha256(archive)
-    with written_beside(note) as temporary:
-        temporary.write_text(json.dumps({**identity, "sha256": digest}))
-    return digest
-
-
-def _unpack_whole(archive: Path, place: Path) -> None:
-    remove_temporary(place.parent, older_than_s=A_DAY_S)
-    try:
-        with written_beside(place) as temporary:
-            temporary.mkdir()
-            for inner in unpack(archive, temporary):
-                if inner.name.endswith(ARCHIVES):  # some publishers pack each subject, then all of them
-                    unpack(inner, inner.parent / inner.name.split(".")[0])
-                    inner.unlink()
-    except OSError as error:
-        if place.is_dir():  # another process that was faster has put the same files there
-            return
-        raise DataError(
-            f"{archive} cannot be unpacked into {place.parent}: {error}; free some space there or set MYOGRAPH_CACHE "
-            "to another folder"
-        ) from error
-
-
-def unpack(archive: Path, folder: Path) -> list[Path]:
-    """Unpack the regular files of a zip or tar archive into `folder`; returns their paths.
-
-    Raises
-    ------
-    DataError : the archive is cut short or damaged, or a member's name would land outside `folder`.
-    """
-    written = []
-    try:
-        with contextlib.closing(_members(archive)) as members:
-            for name, source in members:
-                target = folder / _safe(name, archive)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with source, open(target, "wb") as out:
-                    shutil.copyfileobj(source, out, CHUNK)
-                written.append(target)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
-        raise DataError(
-            f"{archive} ({archive.stat().st_size} bytes) is cut short or damaged: {error}; delete it, then copy or "
-            "download it again"
-        ) from error
-    return written
-
-
-def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    if archive.name.endswith(TAR_ENDINGS):
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                source = tar.extractfile(member) if member.isfile() else None
-                if source is not None:
-                    yield member.name, source
-        return
-    with zipfile.ZipFile(archive) as packed:
-        for info in packed.infolist():
-            if not info.is_dir() and not stat.S_ISLNK(info.external_attr >> 16):
-                yield info.filename, packed.open(info)
-
-
-def _safe(name: str, archive: Path) -> PurePosixPath:
-    path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
-        raise DataError(
-            f"{archive} holds a file named {name!r}, which would land outside its folder; it is not this data set's "
-            "own archive, get it from the publisher"
-        )
-    return path

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from myograph._common.files import remove_temporary, written_beside
-from myograph.datasets._download import A_DAY_S, ARCHIVES, unpack_once
+from myograph.datasets._archives import A_DAY_S, ARCHIVES, unpack_once
 from myograph.errors import DataError
 from myograph.recording import Layout, Recording
 
 if TYPE_CHECKING:
     from myograph.datasets.base import Dataset, Progress
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 INDEX = "index.json"
 ATTEMPTS = 3
 
@@ -133,7 +133,8 @@ def _fill(folder: Path, recordings: list[Recording]) -> None:
 
 
 def _open(place: Path) -> list[Recording] | None:
-    """The recordings kept in `place`; None where there are none, or where one's hash does not fit (with a warning)."""
+    """The recordings kept in `place`; None where there are none, or where they are damaged (with a warning). Nothing but
+    numbers, text and arrays of numbers is read."""
     if not place.is_dir():
         return None
     try:
@@ -142,9 +143,9 @@ def _open(place: Path) -> list[Recording] | None:
         if not recordings:
             raise ValueError("it holds no recording")
         return recordings
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+    except Exception as error:  # whatever a damaged index or array makes JSON, NumPy or Recording raise
         warnings.warn(
-            f"the decoded copy in {place} is damaged ({error}); it is made anew from the data set's files",
+            f"the decoded copy in {place} is damaged ({error}); it is made again from the data set's files",
             RuntimeWarning,
             stacklevel=4,
         )
@@ -153,12 +154,12 @@ def _open(place: Path) -> list[Recording] | None:
 
 def _restore(place: Path, i: int, row: dict[str, Any]) -> Recording:
     expected = row.pop("content_hash")
-    signal = np.load(place / f"{i}.signal.npy", mmap_mode="r")
-    label, repetition = np.load(place / f"{i}.tracks.npy", mmap_mode="r")
+    signal = np.load(place / f"{i}.signal.npy", mmap_mode="r", allow_pickle=False)
+    label, repetition = np.load(place / f"{i}.tracks.npy", mmap_mode="r", allow_pickle=False)
     layout = row.pop("layout")
     if layout is not None:
         layout = Layout(**{k: tuple(v) if isinstance(v, list) else v for k, v in layout.items()})
-    row["label_names"] = tuple(row["label_names"])
+    row = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
     recording = Recording(signal=signal, label=label, repetition=repetition, layout=layout, **row)
     if recording.content_hash != expected:
         raise ValueError(f"the hash of {i}.signal.npy and {i}.tracks.npy is not the one written with them")

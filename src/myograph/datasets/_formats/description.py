@@ -114,7 +114,7 @@ def describe(path: Path) -> Description:
         raise DataError(
             f"there is no {path}; write one that describes the recordings (docs/your-own-data.md has examples)"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(
             f"{path} is not TOML: {error}; text goes in quotes, a key and its value on one line"
         ) from error
