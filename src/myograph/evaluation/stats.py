@@ -1,31 +1,34 @@
-"""Are two methods really different? Paired tests over subjects, with correction for many comparisons.
+"""Do methods differ? Paired statistics over people, with correction for the number of comparisons.
 
-Values go together by position: `a[i]` and `b[i]` are of one subject (or one fold). Windows of a subject are no
-independent observations, so a test over windows would call any difference significant; these are over subjects.
+Values belong together by position: `a[i]` and `b[i]` are of the same person (or fold). Windows of one person are not
+independent of each other, so a test over windows would call any difference significant. All tests here are over people,
+except `corrected_t`, which is for the folds of one person.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, cast
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from scipy import stats as sps
 
 from myograph.errors import ConfigError, ShapeError
 
-Test = Literal["wilcoxon", "t"]
+Test = Literal["wilcoxon", "permutation", "t"]
+_NAMES = {"wilcoxon": "Wilcoxon", "permutation": "permutation test", "t": "paired t"}
+_MOST_ENUMERATED = 20  # people whose 2^n signings are all counted
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One paired comparison, `a` less `b`.
+    """One paired comparison, `a` minus `b`.
 
-    difference : mean of the differences, in the values' unit.
-    p : two-sided; `p_holm` after Holm's correction, where it is one of several (else the same as `p`).
-    effect : matched-pairs rank-biserial correlation for "wilcoxon" (-1 to 1), Cohen's d of the differences for "t".
-    n : pairs. Fewer than 6 cannot give p < 0.05 with "wilcoxon".
+    difference : mean of the differences, in the unit of the values.
+    p : two-sided; `p_holm` after Holm's correction where it is one of several comparisons, else the same as `p`.
+    effect : matched-pairs rank-biserial correlation for "wilcoxon" (-1 to 1), else Cohen's d of the differences.
+    n : number of pairs.
     """
 
     a: str
@@ -37,19 +40,28 @@ class Comparison:
     p_holm: float
     effect: float
 
+    @property
+    def least_p(self) -> float:
+        """The smallest p that the test can give for so many pairs, whatever the values: with 2^n signings of the
+        differences it is 2 / 2^n. Five people cannot be significant at 0.05."""
+        return 0.0 if self.test == "t" else 2.0 ** (1 - self.n)
+
     def __str__(self) -> str:
         corrected = ", Holm" if self.p_holm != self.p else ""
-        name = "Wilcoxon" if self.test == "wilcoxon" else "paired t"
         effect = "r" if self.test == "wilcoxon" else "d"
-        return f"{name} against {self.b}: p = {self.p_holm:.3g}{corrected}, {effect} = {self.effect:.2f}, n = {self.n}"
+        text = f"{_NAMES[self.test]} against {self.b}: p = {self.p_holm:.3g}{corrected}, {effect} = {self.effect:.2f}"
+        hopeless = f"; cannot be significant with {self.n} people" if self.least_p > 0.05 else ""
+        return f"{text}, n = {self.n}{hopeless}"
 
 
 @dataclass(frozen=True)
 class Friedman:
-    """Several methods at once: do their ranks over subjects differ?
+    """Several methods at once: do their ranks over people differ?
 
-    statistic : chi-squared distributed, (methods - 1) degrees of freedom. kendall_w : 0 (no agreement of subjects) to 1.
-    mean_rank : of each method by name, 1 is the highest value.
+    statistic : corrected for ties, chi-squared distributed with (methods - 1) degrees of freedom.
+    p : of `statistic`. p_f : of Iman and Davenport's F (1980), which is less conservative for few people.
+    kendall_w : agreement of the people about the order of the methods, 0 to 1.
+    mean_rank : of each method by name; 1 is the highest value.
     """
 
     statistic: float
@@ -57,56 +69,112 @@ class Friedman:
     kendall_w: float
     mean_rank: dict[str, float]
     n: int
+    p_f: float = float("nan")
+
+
+@dataclass(frozen=True)
+class Nemenyi:
+    """All pairs of methods after Friedman's test.
+
+    mean_rank : of each method by name; 1 is the highest value.
+    critical_difference : mean ranks further apart than this differ at level `alpha`.
+    p : of each pair of names, corrected for the number of pairs.
+    """
+
+    mean_rank: dict[str, float]
+    critical_difference: float
+    p: dict[tuple[str, str], float]
+    n: int
+    alpha: float
 
 
 def paired(
     a: Sequence[float], b: Sequence[float], test: Test = "wilcoxon", names: tuple[str, str] = ("a", "b")
 ) -> Comparison:
-    """Compare two methods over the same subjects.
+    """Compare two methods over the same people.
 
-    test : "wilcoxon" is the signed-rank test (Wilcoxon 1945), exact for few pairs without ties; "t" is Student's, for
-        differences that are normally distributed.
+    Parameters
+    ----------
+    a, b : one value per person.
+    test : "wilcoxon" is the signed-rank test (Wilcoxon 1945), exact for few pairs without ties; it assumes that the
+        differences are distributed symmetrically. "permutation" flips the signs of the differences (Fisher 1935, section
+        21): every signing up to 20 people, 100 000 drawn ones above. "t" is Student's test, for differences that are
+        normally distributed.
 
     Raises
     ------
-    ShapeError : not two equally long rows of at least 2 numbers.
+    ShapeError : not two rows of the same length with 2 or more finite numbers. ConfigError : another test.
+
+    >>> print(paired([0.9, 0.8, 0.7, 0.9, 0.8, 0.9], [0.8, 0.6, 0.6, 0.5, 0.7, 0.6], names=("net", "lda")))
+    Wilcoxon against lda: p = 0.0312, r = 1.00, n = 6
     """
-    if test not in ("wilcoxon", "t"):
-        raise ConfigError(f"test is 'wilcoxon' or 't', got {test!r}")
+    if test not in get_args(Test):
+        raise ConfigError(f"test must be {', '.join(map(repr, get_args(Test)))}, got {test!r}")
     x, y = _together({names[0]: a, names[1]: b})
-    # 0.9 - 0.8 and 0.8 - 0.7 differ in the last bit: unrounded, equal differences would not tie and none be zero.
+    # 0.9 - 0.8 and 0.8 - 0.7 differ in the last bit: unrounded, equal differences would not tie and none would be zero.
     unit = 10.0 ** np.floor(np.log10(max(np.abs([x, y]).max(), 1e-300)) - 11)
-    d = np.round((x - y) / unit) * unit
+    whole = np.round((x - y) / unit)
+    d = whole * unit
+    spread = d.std(ddof=1)
     if not d.any():
-        p, effect = 1.0, 0.0
+        p = 1.0
     elif test == "wilcoxon":
-        p, effect = float(cast(Any, sps.wilcoxon(d)).pvalue), _rank_biserial(d)
+        p = float(cast(Any, sps.wilcoxon(d)).pvalue)
+    elif test == "permutation":
+        p = _signings(whole)
     else:
-        spread = d.std(ddof=1)
-        p = float(cast(Any, sps.ttest_rel(x, y)).pvalue) if spread else 0.0
+        p = float(cast(Any, sps.ttest_1samp(d, 0.0)).pvalue) if spread else 0.0
+    if not d.any():
+        effect = 0.0
+    elif test == "wilcoxon":
+        effect = _rank_biserial(d)
+    else:
         effect = float(d.mean() / spread) if spread else float(np.copysign(np.inf, d.mean()))
     return Comparison(*names, test, len(d), float(d.mean()), p, p, effect)
 
 
-def compare(values: Mapping[str, Sequence[float]], reference: str, test: Test = "wilcoxon") -> dict[str, Comparison]:
-    """Every other method against `reference` (as `reference` less the other), with Holm's correction over all of them.
+def _signings(d: np.ndarray, n_draws: int = 100_000) -> float:
+    """Two-sided p: the share of signings of the differences whose sum is at least as far from 0 as theirs."""
+    if len(d) > _MOST_ENUMERATED:
+        signs = np.random.default_rng(0).integers(0, 2, (n_draws, len(d)), dtype=np.int8) * 2 - 1
+        as_far = np.abs(signs @ d) >= abs(d.sum())
+        return float((as_far.sum() + 1) / (n_draws + 1))  # the differences as they are count as well
+    sums = np.zeros(1)
+    for value in d:
+        sums = np.concatenate([sums + value, sums - value])
+    return float((np.abs(sums) >= abs(d.sum())).mean())
 
-    values : a name to one value a subject, in the same order.
+
+def compare(values: Mapping[str, Sequence[float]], reference: str, test: Test = "wilcoxon") -> dict[str, Comparison]:
+    """Every other method against `reference` (as `reference` minus the other), with Holm's correction over all of them.
+
+    Parameters
+    ----------
+    values : name of each method to one value per person, the people in the same order.
+
+    Raises
+    ------
+    ConfigError : `reference` is not among the names. ShapeError : as in `paired`.
     """
     if reference not in values:
-        raise ConfigError(f"reference is one of {', '.join(values)}, got {reference!r}")
+        raise ConfigError(f"reference must be one of {', '.join(values)}, got {reference!r}")
     others = [name for name in values if name != reference]
     found = [paired(values[reference], values[name], test, (reference, name)) for name in others]
     corrected = holm([c.p for c in found])
-    return {c.b: Comparison(**{**vars(c), "p_holm": p}) for c, p in zip(found, corrected.tolist())}
+    return {c.b: replace(c, p_holm=p) for c, p in zip(found, corrected.tolist())}
 
 
 def holm(p: Sequence[float]) -> np.ndarray:
-    """p-values corrected for how many there are (Holm 1979), in the order given: the k-th smallest of m is multiplied
-    by m - k + 1, none falls below one that was smaller before, and none exceeds 1."""
+    """p-values corrected for their number (Holm 1979), in the order given.
+
+    The k-th smallest of m is multiplied by m - k + 1; none falls below a smaller one's, and none exceeds 1.
+
+    >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
+    [0.03, 0.06, 0.06]
+    """
     raw = np.asarray(p, float)
     if raw.ndim != 1 or not ((raw >= 0) & (raw <= 1)).all():
-        raise ShapeError(f"p is one row of probabilities from 0 to 1, got {p!r}")
+        raise ShapeError(f"p must be one row of probabilities from 0 to 1, got {p!r}")
     order = np.argsort(raw, kind="stable")
     corrected = np.empty_like(raw)
     corrected[order] = np.minimum(np.maximum.accumulate(raw[order] * (len(raw) - np.arange(len(raw)))), 1.0)
@@ -114,38 +182,132 @@ def holm(p: Sequence[float]) -> np.ndarray:
 
 
 def friedman(values: Mapping[str, Sequence[float]]) -> Friedman:
-    """Friedman's test (1937) over three or more methods on the same subjects.
+    """Friedman's test (1937) over three or more methods on the same people.
 
     Raises
     ------
-    ShapeError : fewer than 3 methods or 2 subjects, or rows of different lengths.
+    ShapeError : fewer than 3 methods or 2 people, or rows of different lengths.
     """
-    if len(values) < 3:
-        raise ShapeError(f"Friedman's test compares 3 or more methods, got {len(values)}; for two there is paired()")
-    table = _together(values)
+    table, ranks = _ranks(values)
     k, n = table.shape
-    ranks = k + 1 - sps.rankdata(table, axis=0)
     rank_of = dict(zip(values, ranks.mean(axis=1).tolist()))
-    if (ranks == ranks[0]).all():  # every subject ties: SciPy gives 0/0
-        return Friedman(0.0, 1.0, 0.0, rank_of, n)
-    found = sps.friedmanchisquare(*table)
+    if (ranks == ranks[0]).all():  # every person ties: SciPy gives 0/0
+        return Friedman(0.0, 1.0, 0.0, rank_of, n, 1.0)
+    found = cast(Any, sps.friedmanchisquare(*table))
     statistic = float(found.statistic)
-    return Friedman(statistic, float(found.pvalue), statistic / (n * (k - 1)), rank_of, n)
+    rest = n * (k - 1) - statistic
+    p_f = float(sps.f.sf((n - 1) * statistic / rest, k - 1, (k - 1) * (n - 1))) if rest > 1e-9 else 0.0
+    return Friedman(statistic, float(found.pvalue), statistic / (n * (k - 1)), rank_of, n, p_f)
+
+
+def nemenyi(values: Mapping[str, Sequence[float]], alpha: float = 0.05) -> Nemenyi:
+    """Nemenyi's comparison of all pairs of methods by their mean ranks, after a significant `friedman` (Nemenyi 1963;
+    Demšar 2006, section 3.2.2, with the critical difference that critical-difference diagrams show).
+
+    Raises
+    ------
+    ShapeError : as in `friedman`.
+    """
+    table, ranks = _ranks(values)
+    k, n = table.shape
+    scale = np.sqrt(k * (k + 1) / (6 * n))
+    mean = ranks.mean(axis=1)
+    names = list(values)
+    p = {
+        (names[i], names[j]): float(sps.studentized_range.sf(abs(mean[i] - mean[j]) / scale * np.sqrt(2), k, np.inf))
+        for i in range(k)
+        for j in range(i + 1, k)
+    }
+    critical = float(sps.studentized_range.isf(alpha, k, np.inf) / np.sqrt(2) * scale)
+    return Nemenyi(dict(zip(names, mean.tolist())), critical, p, n, alpha)
+
+
+def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
+    """Student's interval of the mean over people, for values that are normally distributed.
+
+    >>> low, high = t_interval([0.7, 0.8, 0.9])
+    >>> round(low, 3), round(high, 3)
+    (0.552, 1.048)
+    """
+    (x,) = _together({"values": values})
+    half = float(sps.t.ppf((1 + level) / 2, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)))
+    return float(x.mean()) - half, float(x.mean()) + half
+
+
+def equivalent(a: Sequence[float], b: Sequence[float], margin: float) -> float:
+    """p of the hypothesis that the mean difference is `margin` or more, by two one-sided t tests (Schuirmann 1987): a
+    small p says that the methods are equivalent within the margin. Differences must be normally distributed.
+
+    Parameters
+    ----------
+    margin : the largest difference that would not matter, in the unit of the values.
+
+    >>> equivalent([0.80, 0.82, 0.79, 0.81], [0.80, 0.81, 0.80, 0.81], margin=0.05) < 0.05
+    True
+    """
+    if not margin > 0:
+        raise ConfigError(f"margin must be a positive difference in the unit of the values, got {margin!r}")
+    x, y = _together({"a": a, "b": b})
+    d = x - y
+    error = d.std(ddof=1) / np.sqrt(len(d))
+    if not error:
+        return 0.0 if abs(d.mean()) < margin else 1.0
+    return float(sps.t.sf((margin - abs(d.mean())) / error, len(d) - 1))
+
+
+def corrected_t(a: Sequence[float], b: Sequence[float], test_to_train: float) -> float:
+    """Two-sided p of the corrected resampled t test (Nadeau and Bengio 2003) over folds or random splits of one person.
+
+    Folds share training windows, so their differences are not independent; the variance is enlarged accordingly.
+
+    Parameters
+    ----------
+    a, b : one value per fold.
+    test_to_train : number of test windows divided by number of train windows, 1 / (k - 1) for k folds.
+    """
+    x, y = _together({"a": a, "b": b})
+    d = x - y
+    variance = d.var(ddof=1)
+    if not variance:
+        return 1.0 if not d.any() else 0.0
+    t = d.mean() / np.sqrt((1 / len(d) + test_to_train) * variance)
+    return float(2 * sps.t.sf(abs(t), len(d) - 1))
+
+
+def chance_threshold(n_windows: int, n_classes: int, alpha: float = 0.05) -> float:
+    """The accuracy that guessing among equally frequent classes exceeds with a probability of at most `alpha`
+    (Combrisson and Jerbi 2015, doi:10.1016/j.jneumeth.2015.01.010). It assumes independent windows: give the number of
+    trials instead, because windows of one trial are not.
+
+    >>> chance_threshold(100, 2)
+    0.58
+    """
+    return float(sps.binom.ppf(1 - alpha, n_windows, 1 / n_classes) / n_windows)
+
+
+def _ranks(values: Mapping[str, Sequence[float]]) -> tuple[np.ndarray, np.ndarray]:
+    """(method, person) values and ranks; the highest value of a person has rank 1."""
+    if len(values) < 3:
+        raise ShapeError(f"Friedman's test compares 3 or more methods, got {len(values)}; use paired() for two")
+    table = _together(values)
+    return table, len(values) + 1 - sps.rankdata(table, axis=0)
 
 
 def _together(values: Mapping[str, Sequence[float]]) -> np.ndarray:
     rows = {name: np.asarray(row, float) for name, row in values.items()}
     lengths = {name: row.shape for name, row in rows.items()}
     if len(set(lengths.values())) != 1 or any(row.ndim != 1 or len(row) < 2 for row in rows.values()):
-        raise ShapeError(f"paired values are equally long rows of 2 or more numbers, one a subject; got {lengths}")
+        raise ShapeError(
+            f"paired values must be equally long rows of 2 or more numbers, one per person; got shapes {lengths}"
+        )
     table = np.stack(list(rows.values()))
     if not np.isfinite(table).all():
-        raise ShapeError("paired values hold NaN or infinity; leave such subjects out of every row")
+        raise ShapeError("paired values hold NaN or infinity; leave out those people in every row")
     return table
 
 
 def _rank_biserial(d: np.ndarray) -> float:
-    """(sum of ranks of positive differences less that of negative ones) / sum of all (Kerby 2014)."""
+    """(sum of the ranks of positive differences - that of negative ones) / sum of all (Kerby 2014)."""
     d = d[d != 0]
     ranks = sps.rankdata(np.abs(d))
     return float((ranks * np.sign(d)).sum() / ranks.sum())
