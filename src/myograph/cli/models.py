@@ -1,0 +1,47 @@
+"""`myograph models`: what the networks cost."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from myograph.cli.terminal import Json, print_facts, print_json, print_rows
+
+app = typer.Typer(no_args_is_help=True, help="The networks: parameters, arithmetic, latency.")
+
+Channels = Annotated[int, typer.Option(help="Number of electrodes.")]
+Samples = Annotated[int, typer.Option(help="Samples per window.")]
+Classes = Annotated[int, typer.Option(help="Number of classes.")]
+
+
+@app.command("list")
+def list_all(channels: Channels = 12, samples: Samples = 300, classes: Classes = 17, as_json: Json = False) -> None:
+    """List every network with its parameters and multiply-accumulates for one input size."""
+    from myograph.models.cost import table
+
+    print_rows(table(n_channels=channels, n_samples=samples, n_classes=classes), as_json)
+
+
+@app.command()
+def info(
+    name: str,
+    channels: Channels = 12,
+    samples: Samples = 300,
+    classes: Classes = 17,
+    rate: Annotated[float | None, typer.Option(help="Sampling rate in Hz, to give the window in milliseconds.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show one network: parameters, multiply-accumulates, activation memory, latency of one window."""
+    from myograph.models import MODELS
+    from myograph.models.cost import count
+
+    what = (MODELS[name].__doc__ or "").strip().split("\n")[0]
+    facts: dict[str, Any] = {"model": name, "what": what}
+    facts.update(count(name, n_channels=channels, n_samples=samples, n_classes=classes))
+    if rate:
+        facts["window_ms"] = 1000 * samples / rate
+    if as_json:
+        print_json(facts)
+    else:
+        print_facts(facts)

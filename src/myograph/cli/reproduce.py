@@ -1,0 +1,97 @@
+"""`myograph reproduce`: run published systems."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from myograph.cli.terminal import Jobs, Json, out, print_json, print_path, print_rows, progress_bar
+from myograph.errors import ResultsError
+
+
+def reproduce(
+    name: Annotated[str | None, typer.Argument(help="Name of a published system; see --list.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Run every published system; one page for all.")] = False,
+    listing: Annotated[bool, typer.Option("--list", help="List the published systems.")] = False,
+    full: Annotated[
+        bool,
+        typer.Option(
+            "--full/--quick",
+            help="At the published size, or small (the default): simulated people, or a few of --dataset, and fewer "
+            "epochs.",
+        ),
+    ] = False,
+    dataset: Annotated[str | None, typer.Option(help="Run on this data set instead.")] = None,
+    seeds: Annotated[int, typer.Option(help="Number of seeds to average over.")] = 1,
+    jobs: Jobs = -1,
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the results [default: runs/reproduce-…]")
+    ] = None,
+    docs: Annotated[
+        bool, typer.Option("--docs", help="Write docs/reproductions.md from the results stored in docs/results.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a whole published system: the paper's figure, ours, and the honest one where the paper's is leaky."""
+    from myograph.evaluation import reproduction as rep
+
+    if docs:
+        write_docs()
+        return
+    if listing or not (name or everything):
+        rows = [{"name": system, "what": what} for system, what in rep.REPRODUCTIONS.summaries().items()]
+        print_rows(rows, as_json)
+        return
+    results = []
+    for system in list(rep.REPRODUCTIONS) if everything else [str(name)]:
+        place = folder / system if folder and everything else folder
+        with progress_bar() as say:
+            results.append(rep.reproduce(system, not full, dataset, seeds, place, jobs, say))
+        if not as_json:
+            show_reproduction(results[-1])
+    page = results[0]["report"]
+    if everything:
+        page = (folder or Path("runs")) / "reproductions.html"
+        rep.write_page(results, page)
+    if as_json:
+        print_json(results if everything else results[0])
+    else:
+        print_path("\nreport", page)
+
+
+def write_docs() -> None:
+    """Write `docs/reproductions.md` below the current folder from the results stored in `docs/results`."""
+    from myograph.evaluation import reproduction as rep
+
+    stored = [rep.load_result(path) for path in sorted(Path("docs/results").glob("*.json"))]
+    if not stored:
+        raise ResultsError(
+            f"{Path('docs/results').absolute()} holds no results; run this command in the folder that contains docs/"
+        )
+    rep.write_markdown(stored, Path("docs/reproductions.md"))
+    out.print("wrote docs/reproductions.md from", ", ".join(f"{r['name']} ({r['kind']})" for r in stored), markup=False)
+
+
+def show_reproduction(result: dict[str, Any]) -> None:
+    """Print a reproduction's rows as a table."""
+    from myograph.evaluation.reproduction import counted, shown
+
+    table = Table("setting", "paper", "ours", "honest", "n", title=escape(result["title"]))
+    for row in result["rows"]:
+        paper = row["published"] or {}
+        ours = escape(shown(row["ours"], row["unit"]))
+        table.add_row(
+            escape(f"{row['section']}: {row['setting']}" if row["section"] else row["setting"]),
+            f"{paper['value']}" if paper else "",
+            f"[bold red]LEAKY[/bold red] {ours}" if row["leaky"] else ours,
+            f"[green]{escape(shown(row['honest_summary'], row['unit']))}[/green]" if row["honest_summary"] else "",
+            escape(counted(row)),
+        )
+    out.print(table)
+    out.print(
+        "ran on:", "; ".join(dict.fromkeys(row["data"] for row in result["rows"])), highlight=False, markup=False
+    )

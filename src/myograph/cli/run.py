@@ -1,0 +1,73 @@
+"""`myograph run`: evaluate a method on a data set."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from myograph.cli.terminal import Jobs, Json, command_line, print_json, print_path, progress_bar
+
+if TYPE_CHECKING:
+    from myograph.evaluation.recipe import Recipe
+
+
+def run(
+    recipe: Annotated[str | None, typer.Argument(help="Name of a recipe; see `myograph recipes`.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Name of a data set; see `myograph datasets list`.")] = None,
+    subjects: Annotated[str | None, typer.Option(help="Subjects to use: 1-6, or 1,3,5, or names.")] = None,
+    method: Annotated[str | None, typer.Option(help="Name of a method; see `myograph methods`.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change any setting: key=value, for example windowing.length_ms=250."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of every random choice.")] = None,
+    jobs: Jobs = -1,
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the run [default: runs/NAME-IDENTITY]")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Evaluate a method on a data set under a protocol; write predictions, scores and a report.
+
+    Without arguments, the simulated data set is used. If a run is interrupted, repeat the command: it resumes after
+    the last finished fold.
+    """
+    from myograph.cli.scores import show_scores
+    from myograph.evaluation.report.page import write_report
+    from myograph.evaluation.run import evaluate
+
+    chosen = choose(recipe, dataset, subjects, method, settings or (), seed)
+    with progress_bar() as say:
+        scores = evaluate(chosen, out=folder, root="runs", jobs=jobs, progress=say, command=command_line())
+        report = write_report(scores)
+    if as_json:
+        print_json({**scores.as_dict(), "report": str(report)})
+    else:
+        show_scores(scores)
+        print_path("\nreport", report)
+
+
+def choose(
+    recipe: str | None,
+    dataset: str | None,
+    subjects: str | None,
+    method: str | None,
+    settings: list[str] | tuple[str, ...],
+    seed: int | None,
+) -> Recipe:
+    """The recipe that the options of `myograph run` describe."""
+    from myograph.evaluation.recipe import DEFAULT_METHOD, RECIPES, baseline
+    from myograph.evaluation.settings import change
+
+    chosen: Recipe = RECIPES.create(recipe) if recipe else baseline(dataset or "simulated", method or DEFAULT_METHOD)
+    if dataset and recipe:
+        chosen = dataclasses.replace(chosen, dataset=dataset, name=f"{chosen.name}-{dataset}")
+    if method and recipe:
+        chosen = dataclasses.replace(chosen, method=method, method_options={}, name=f"{chosen.name}-{method}")
+    if subjects:
+        chosen = dataclasses.replace(chosen, subjects=tuple(part.strip() for part in subjects.split(",")))
+    chosen = change(chosen, settings)
+    return chosen if seed is None else dataclasses.replace(chosen, seed=seed)

@@ -1,0 +1,68 @@
+"""The scores of a run as tables on the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from myograph.cli.terminal import out
+
+if TYPE_CHECKING:
+    from myograph.evaluation.scores import Scores
+
+
+def show_scores(scores: Scores) -> None:
+    """Print the scores as tables; a LEAKY run in red, with the honest figure in the next column."""
+    info = scores.info
+    out.print(
+        f"[bold]{escape(info['recipe'])}[/bold]: "
+        + escape(
+            f"{info['method']} on {info['dataset']}, {info['protocol']}, {len(scores.subjects)} subjects, "
+            f"{len(scores.labels)} classes, {len(scores.predictions)} test windows"
+        )
+    )
+    if scores.leaky:
+        out.print("[bold red]LEAKY[/bold red]: train and test share samples; the honest figures are shown beside.")
+    else:
+        out.print("[green]audit passed[/green]: no shared sample, no shared repetition in any fold")
+    out.print(_metrics(scores))
+    subjects = Table("subject", "accuracy", "balanced", "windows")
+    for row in scores.subjects.to_dict("records"):
+        subjects.add_row(
+            escape(row["subject"]), f"{row['accuracy']:.3f}", f"{row['balanced_accuracy']:.3f}", f"{row['n']}"
+        )
+    out.print(subjects)
+    for paper in info["published"]:
+        value = f"{paper['value']}" + (f" ± {paper['std']}" if paper["std"] is not None else "")
+        out.print(escape(f"published: {paper['setting']} {value} ({paper['source']}, {paper['status']})"))
+
+
+def _metrics(scores: Scores) -> Table:
+    from myograph.evaluation.metrics import TITLES
+
+    honest = scores.honest
+    mean = f"mean ± sd over {scores.unit}s"
+    columns = ["[red]LEAKY[/red]" if honest else mean, "95 % interval"]
+    if honest:
+        columns.append(f"honest ({escape(honest.info['protocol'])})")
+    table = Table("metric", *columns)
+    for name, title in TITLES.items():
+        found = scores.summary[name]
+        if not found["n"]:
+            continue
+        row = [title, mean_and_spread(found), interval(found)]
+        table.add_row(*row, *([mean_and_spread(honest.summary[name])] if honest else []))
+    return table
+
+
+def mean_and_spread(found: dict[str, Any]) -> str:
+    """`0.812 ± 0.030`, without a spread for a single value."""
+    return f"{found['mean']:.3f}" + (f" ± {found['std']:.3f}" if found["n"] > 1 else "")
+
+
+def interval(found: dict[str, Any]) -> str:
+    """`0.790 to 0.834`, empty where there is no interval."""
+    low, high = found["low"], found["high"]
+    return "" if low is None or low != low else f"{low:.3f} to {high:.3f}"

@@ -1,0 +1,93 @@
+"""What all commands share: the consoles, the progress bar, options that several take, and tables of rows."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from myograph.evaluation.run import Report
+
+out = Console()
+err = Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else.")]
+Jobs = Annotated[int, typer.Option(help="Folds to run at the same time; -1 uses every processor core.")]
+
+
+@contextmanager
+def progress_bar() -> Iterator[Report]:
+    """Show a progress bar on stderr with the current step and the remaining time; yields the function that moves it."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def say(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                for task in tasks.values():
+                    bar.update(task, visible=False)
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done, total=total, visible=True)
+
+        yield say
+
+
+def print_json(value: Any) -> None:
+    """Print a value as the one JSON object of a command."""
+    print(json.dumps(value, indent=1, default=str))
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool = False, title: str | None = None) -> None:
+    """Print dictionaries with the same keys as a table, or as JSON."""
+    if as_json:
+        print_json(rows)
+        return
+    table = Table(*(rows[0] if rows else ()), title=title)
+    for row in rows:
+        table.add_row(*(escape(_cell(value)) for value in row.values()))
+    out.print(table)
+
+
+def print_facts(facts: Mapping[str, Any]) -> None:
+    """Print one thing's properties, one per line."""
+    grid = Table.grid(padding=(0, 2))
+    for key, value in facts.items():
+        grid.add_row(f"[bold]{escape(key)}[/bold]", escape(_cell(value)))
+    out.print(grid)
+
+
+def print_path(what: str, path: Any) -> None:
+    """Print where a file was written, on one line however long the path is."""
+    out.print(f"{escape(what)}  [bold]{escape(str(path))}[/bold]", soft_wrap=True, highlight=False)
+
+
+def command_line() -> str:
+    """The command as the user typed it, for the report."""
+    return shlex.join(["myograph", *sys.argv[1:]])
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value)
+    if isinstance(value, (int, float)):
+        return f"{value:,}"
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
