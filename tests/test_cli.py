@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from myograph.cli import app as cli
+from myograph.cli import terminal
+from myograph.cli.app import main
 from myograph.datasets.base import DATASETS
 
 
@@ -30,11 +31,11 @@ def call(data, monkeypatch, capsys, tmp_path):
 
     def run(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["myograph", *words])
-        for console, stream in ((cli.out, sys.stdout), (cli.err, sys.stderr)):
+        for console, stream in ((terminal.out, sys.stdout), (terminal.err, sys.stderr)):
             console.file = stream
             console.width = 200
         with pytest.raises(SystemExit) as stop:
-            cli.main()
+            main()
         found = capsys.readouterr()
         return int(stop.value.code or 0), found.out, found.err
 
@@ -138,7 +139,7 @@ def test_an_interrupt_says_how_to_go_on(call, monkeypatch):
     monkeypatch.setattr("myograph.evaluation.run.evaluate", interrupted)
     status, _, err = call("run", "--dataset", "3dc")
     assert status == 130
-    assert "start the same command again to go on" in err
+    assert "repeat the command to resume" in " ".join(err.split())
 
 
 def test_listings(call):

@@ -255,9 +255,9 @@ def test_rows_are_the_pipelines_to_the_last_bit():
 
 
 def test_every_classical_method_of_the_registry():
-    """Those of `methods.py`: a method added there is tested here without being named."""
+    """Those of `methods/classical.py`: a method added there is tested here without being named."""
     X, y = windows(3, n=60)
-    names = [n for n, made in METHODS._entries.items() if getattr(made, "__module__", "") == "myograph.methods"]
+    names = [n for n in METHODS if getattr(METHODS[n], "__module__", "") == "myograph.methods.classical"]
     assert {"lda", "svm", "knn", "random_forest", "lda_svm"} <= set(names)
     for name in names:
         method = METHODS[name](feature_options={"rate_hz": 500.0}).fit(X, y)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import subprocess
 import sys
 import threading
 
 import pytest
 
-from myograph._common.registry import Registry
+from myograph._common.registry import Registry, first_line
 from myograph.errors import UnknownNameError
 
 
@@ -64,3 +66,79 @@ def test_a_file_may_ask_for_what_stands_before_it(package):
     assert list(things) == ["a"]
     with pytest.raises(UnknownNameError, match="no thing named 'b'"):
         things["b"]
+
+
+def of(package: str, variable: str, files: dict[str, str], folder) -> Registry:
+    (folder / package).mkdir()
+    (folder / package / "__init__.py").write_text(
+        f"from myograph._common.registry import Registry\n{variable} = Registry('thing', '{package}', '{variable}')\n"
+    )
+    for name, text in files.items():
+        (folder / package / f"{name}.py").write_text(f"from {package} import {variable}\n{text}")
+    return getattr(importlib.import_module(package), variable)
+
+
+def test_names_are_read_from_the_source_and_modules_imported_when_asked_for(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    files = {
+        "light": '@THINGS.register\ndef light():\n    """A light thing.\n\n    More."""\n    return 1\n',
+        "named": "@THINGS.register('other')\ndef f():\n    'Other.'\n    return 2\n",
+        "classes": "@THINGS.register\nclass C:\n    'Classy.'\n    name: str = 'class'\n",
+        "looped": "for n in ('x', 'y'):\n    THINGS.add(n, int)\n",
+        "derived": "class B:\n    name = 'derived'\n@THINGS.register\nclass D(B):\n    'Another.'\n",
+        "heavy": "raise ImportError('imported')\n@THINGS.register\ndef heavy():\n    'Heavy.'\n",
+    }
+    things = of("lazily", "THINGS", files, tmp_path)
+    try:
+        assert list(things) == ["class", "derived", "heavy", "light", "other", "x", "y"]
+        assert things.summaries()["light"] == "A light thing."
+        assert things.summaries()["derived"] == "Another."
+        assert "heavy" in things
+        assert len(things) == 7
+        assert "lazily.light" not in sys.modules
+        assert things.create("other") == 2
+        assert "lazily.light" not in sys.modules
+        with pytest.raises(ImportError, match="imported"):
+            things["heavy"]
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "lazily"]:
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    "registry",
+    [
+        "datasets.base.DATASETS",
+        "evaluation.recipe.RECIPES",
+        "evaluation.reproduction.REPRODUCTIONS",
+        "models.MODELS",
+        "methods.registry.METHODS",
+    ],
+)
+def test_what_is_read_from_the_source_is_what_is_registered(registry):
+    module, _, name = registry.rpartition(".")
+    found = getattr(importlib.import_module(f"myograph.{module}"), name)
+    read = set(found._index())
+    found.load()
+    assert {n for n, f in found._entries.items() if f.__class__.__name__ != "partial"} >= read
+    assert set(found._entries) <= set(found)
+    for known in read:
+        assert found.summaries()[known] == first_line(found[known])
+
+
+@pytest.mark.parametrize(
+    ("command", "heavy"),
+    [
+        (("--help",), {"numpy", "pandas", "torch", "sklearn", "scipy", "numba"}),
+        (("methods",), {"pandas", "torch", "sklearn", "scipy", "numba"}),
+        (("datasets", "list"), {"torch", "sklearn", "numba"}),
+        (("reproduce", "--list"), {"torch"}),
+    ],
+)
+def test_listings_import_nothing_heavy(command, heavy):
+    code = (
+        "import sys; from myograph.cli.app import app; app(sys.argv[1:], standalone_mode=False); "
+        "print('\\n' + ' '.join(sorted(m for m in sys.modules if '.' not in m)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, check=True)
+    assert not heavy & set(found.stdout.splitlines()[-1].split())

@@ -1,11 +1,16 @@
-"""Named things found in a folder: one new file there is one new thing, with no second place to edit."""
+"""Named things found in a folder: one new file there adds one thing, with no second place to edit."""
 
 from __future__ import annotations
 
+import ast
 import importlib
+import importlib.util
+import inspect
 import pkgutil
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from myograph.errors import ConfigError, unknown_name
@@ -13,25 +18,44 @@ from myograph.errors import ConfigError, unknown_name
 Factory = Callable[..., Any]
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A registration as it stands in the source: the module that makes it, and its docstring's first line."""
+
+    module: str
+    summary: str
+
+
 class Registry:
-    """Names to factories; the package named is imported, file by file, on first use.
+    """Names to factories.
 
     `@REGISTRY.register` takes a function or class under its own name (or its `name` attribute),
-    `@REGISTRY.register("other")` under another; a clash of names is an error.
+    `@REGISTRY.register("other")` under another. Two things with the same name are an error.
+
+    Parameters
+    ----------
+    kind : what the things are called in error messages, for example "data set".
+    package : the package whose modules register them; those whose name starts with an underscore do not.
+    variable : the name under which the modules know the registry, for example "DATASETS". If it is given, names are
+        read from the modules' source, and a module is imported when one of its things is first asked for. Otherwise
+        all modules are imported when the first name is asked for.
     """
 
-    def __init__(self, kind: str, package: str):
-        self.kind, self.package = kind, package
+    def __init__(self, kind: str, package: str, variable: str | None = None):
+        self.kind, self.package, self.variable = kind, package, variable
         self._entries: dict[str, Factory] = {}
+        self._found: dict[str, Entry] | None = None
         self._loaded = self._loading = False
         self._lock = threading.RLock()
 
     def register(self, given: str | Factory) -> Any:
+        """Decorator that adds a function or class, under its own name or the one given."""
         if isinstance(given, str):
             return lambda factory: self.add(given, factory)
-        return self.add(getattr(given, "name", None) or given.__name__, given)
+        return self.add(getattr(given, "name", None) or getattr(given, "__name__", str(given)), given)
 
     def add(self, name: str, factory: Factory) -> Factory:
+        """Add a factory under a name; ConfigError if another one has it."""
         known = self._entries.get(name)
         if known is not None and known is not factory:
             raise ConfigError(
@@ -41,10 +65,11 @@ class Registry:
         return factory
 
     def load(self) -> None:
+        """Import every module of the package."""
         if self._loaded:
             return
-        with self._lock:  # other threads wait until all is there
-            if self._loaded or self._loading:  # a file that is being imported asks for another one's entry
+        with self._lock:  # other threads wait until everything is there
+            if self._loaded or self._loading:  # a module that is being imported asks for another module's entry
                 return
             self._loading = True
             try:
@@ -56,17 +81,15 @@ class Registry:
             finally:
                 self._loading = False
 
-    def __getitem__(self, name: str) -> Factory:
-        self.load()
-        try:
-            return self._entries[name]
-        except KeyError:
-            raise unknown_name(self.kind, name, self._entries) from None
+    def summaries(self) -> dict[str, str]:
+        """Each name with the first line of its docstring, sorted; as little as possible is imported."""
+        # A docstring that is not in the source may be assigned when the module is imported.
+        known = {name: entry.summary or first_line(self[name]) for name, entry in self._index().items()}
+        known.update({name: first_line(factory) for name, factory in self._entries.items() if name not in known})
+        return dict(sorted(known.items()))
 
     def create(self, name: str, **options: Any) -> Any:
-        """Call the factory, saying which options it knows when one is refused."""
-        import inspect
-
+        """Call the factory; an unknown option is an error that names the known ones."""
         factory = self[name]
         parameters = inspect.signature(factory).parameters
         if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
@@ -75,14 +98,106 @@ class Registry:
                     raise unknown_name(f"option of {self.kind} {name!r}", option, parameters)
         return factory(**options)
 
+    def __getitem__(self, name: str) -> Factory:
+        if name not in self._entries and name in (index := self._index()):
+            importlib.import_module(index[name].module)
+        if name not in self._entries:
+            self.load()
+        try:
+            return self._entries[name]
+        except KeyError:
+            raise unknown_name(self.kind, name, sorted({*self._entries, *self._index()})) from None
+
     def __contains__(self, name: object) -> bool:
-        self.load()
-        return name in self._entries
+        return name in self._index() or name in self._entries
 
     def __iter__(self) -> Iterator[str]:
-        self.load()
-        return iter(sorted(self._entries))
+        return iter(sorted({*self._index(), *self._entries}))
 
     def __len__(self) -> int:
-        self.load()
-        return len(self._entries)
+        return len({*self._index(), *self._entries})
+
+    def _index(self) -> dict[str, Entry]:
+        """The registrations that stand in the source. A module that makes others, say in a loop, is imported."""
+        if self.variable is None:
+            self.load()
+            return {}
+        if self._found is None:
+            spec = importlib.util.find_spec(self.package)
+            found: dict[str, Entry] = {}
+            for folder in (spec and spec.submodule_search_locations) or ():
+                for path in sorted(Path(folder).glob("[!_]*.py")):
+                    module = f"{self.package}.{path.stem}"
+                    entries, complete = read_registrations(path.read_text(encoding="utf-8"), self.variable)
+                    found.update({name: Entry(module, summary) for name, summary in entries.items()})
+                    if not complete:
+                        importlib.import_module(module)
+            self._found = found
+        return self._found
+
+
+def read_registrations(source: str, variable: str) -> tuple[dict[str, str], bool]:
+    """What a module registers, read from its source without importing it.
+
+    Parameters
+    ----------
+    source : text of the module.
+    variable : name of the registry in it.
+
+    Returns
+    -------
+    names : each registered name with the first line of its docstring.
+    complete : False if the module also registers things in another way than by a decorator at its top level, so that
+        it must be imported to know their names.
+
+    >>> read_registrations('@THINGS.register("a")\\ndef f():\\n    "A thing."', "THINGS")
+    ({'a': 'A thing.'}, True)
+    """
+    if f"{variable}.register" not in source and f"{variable}.add" not in source:
+        return {}, True
+    names: dict[str, str] = {}
+    tree = ast.parse(source)
+    for node in tree.body:
+        if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            continue
+        for decorator in node.decorator_list:
+            if (name := _registered_name(node, decorator, variable)) is not None:
+                names[name] = (ast.get_docstring(node) or "").partition("\n")[0]
+    mentions = sum(_is_registration(node, variable) for node in ast.walk(tree))
+    return names, mentions == len(names)
+
+
+def first_line(thing: Any) -> str:
+    """The first line of a docstring, empty where there is none."""
+    return (inspect.getdoc(thing) or "").partition("\n")[0]
+
+
+def _is_registration(node: ast.AST, variable: str) -> bool:
+    return (
+        isinstance(node, ast.Attribute)
+        and node.attr in ("register", "add")
+        and isinstance(node.value, ast.Name)
+        and node.value.id == variable
+    )
+
+
+def _registered_name(node: ast.FunctionDef | ast.ClassDef, decorator: ast.expr, variable: str) -> str | None:
+    """The name that a decorator registers, None where it is another decorator or its name is not a plain string."""
+    if isinstance(decorator, ast.Call):
+        given = decorator.args[0] if decorator.args else None
+        plain = isinstance(given, ast.Constant) and isinstance(given.value, str)
+        return given.value if _is_registration(decorator.func, variable) and plain else None  # type: ignore[union-attr]
+    if not _is_registration(decorator, variable):
+        return None
+    if isinstance(node, ast.FunctionDef):
+        return node.name
+    for statement in node.body:
+        if isinstance(statement, ast.AnnAssign):
+            targets = [statement.target]
+        else:
+            targets = statement.targets if isinstance(statement, ast.Assign) else []
+        if any(isinstance(target, ast.Name) and target.id == "name" for target in targets):
+            value = getattr(statement, "value", None)
+            return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else None
+    # An inherited `name` cannot be seen from here: a class with bases must be imported.
+    return None if node.bases else node.name

@@ -10,9 +10,7 @@ from rich.markup import escape
 
 from myograph.cli.terminal import Json, err, out, print_facts, print_json, print_rows, progress_bar
 
-app = typer.Typer(
-    no_args_is_help=True, help="List and download data sets, and verify your files (missing or damaged)."
-)
+app = typer.Typer(no_args_is_help=True, help="List and download data sets, and verify your files (missing or damaged).")
 
 
 @app.command("list")

@@ -11,7 +11,7 @@ from rich.markup import escape
 from myograph.cli.terminal import Json, out, print_json, print_path, print_rows
 
 
-def train(
+def train_network(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="An option of HDOptions: epochs=5, width=0.4, model_save=net …")
     ] = None,
@@ -26,9 +26,7 @@ def train(
     # With folds=1 test samples are neighbours of train samples: no score without the honest one beside it.
     leaky = options.folds == 1
     if as_json:
-        print_json(
-            {"accuracy": None if leaky else accuracy, "leaky": leaky, "saved": str(options.model_save or "")}
-        )
+        print_json({"accuracy": None if leaky else accuracy, "leaky": leaky, "saved": str(options.model_save or "")})
         return
     if leaky:
         out.print(
@@ -42,7 +40,7 @@ def train(
         print_path("saved", options.model_save)
 
 
-def test(
+def try_label(
     model: Annotated[Path, typer.Argument(help="A network saved by hd-train.")],
     label: Annotated[str, typer.Option(help="The label whose recordings are tested.")],
     settings: Annotated[list[str] | None, typer.Option("--set", help="As for hd-train: dataset, path, …")] = None,

@@ -33,11 +33,11 @@ def info(
     as_json: Json = False,
 ) -> None:
     """Show one network: parameters, multiply-accumulates, activation memory, latency of one window."""
+    from myograph._common.registry import first_line
     from myograph.models import MODELS
     from myograph.models.cost import count
 
-    what = (MODELS[name].__doc__ or "").strip().split("\n")[0]
-    facts: dict[str, Any] = {"model": name, "what": what}
+    facts: dict[str, Any] = {"model": name, "what": first_line(MODELS[name])}
     facts.update(count(name, n_channels=channels, n_samples=samples, n_classes=classes))
     if rate:
         facts["window_ms"] = 1000 * samples / rate

@@ -92,6 +92,4 @@ def show_reproduction(result: dict[str, Any]) -> None:
             escape(counted(row)),
         )
     out.print(table)
-    out.print(
-        "ran on:", "; ".join(dict.fromkeys(row["data"] for row in result["rows"])), highlight=False, markup=False
-    )
+    out.print("ran on:", "; ".join(dict.fromkeys(row["data"] for row in result["rows"])), highlight=False, markup=False)

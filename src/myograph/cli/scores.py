@@ -27,7 +27,11 @@ def show_scores(scores: Scores) -> None:
         out.print("[bold red]LEAKY[/bold red]: train and test share samples; the honest figures are shown beside.")
     else:
         out.print("[green]audit passed[/green]: no shared sample, no shared repetition in any fold")
+    out.print(escape(f"question: {scores.question}"), highlight=False)
+    for note in scores.notes:
+        out.print(f"[yellow]note[/yellow]: {escape(note)}", highlight=False)
     out.print(_metrics(scores))
+    out.print(escape(scores.interval), highlight=False)
     subjects = Table("subject", "accuracy", "balanced", "windows")
     for row in scores.subjects.to_dict("records"):
         subjects.add_row(

@@ -16,7 +16,7 @@ from myograph.protocols import Protocol, WithinSubject
 from myograph.recording import Recording
 from myograph.windows import Windowing
 
-DATASETS = Registry("data set", "myograph.datasets")
+DATASETS = Registry("data set", "myograph.datasets", "DATASETS")
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(message, done, total)."""

@@ -16,7 +16,7 @@ from myograph.evaluation.identity import Description, describe
 from myograph.protocols import Protocol, WithinSubject
 from myograph.windows import Cutter, Windowing
 
-RECIPES = Registry("recipe", "myograph.recipes")
+RECIPES = Registry("recipe", "myograph.recipes", "RECIPES")
 DEFAULT_METHOD = "lda_svm"
 
 

@@ -25,7 +25,7 @@ from myograph.evaluation.metrics import TITLES, summarise
 from myograph.evaluation.recipe import Published, Recipe
 from myograph.evaluation.run import Report, evaluate, name_of, versions
 
-REPRODUCTIONS = Registry("published system", "myograph.recipes")
+REPRODUCTIONS = Registry("published system", "myograph.recipes", "REPRODUCTIONS")
 RESULT = "result.json"
 
 

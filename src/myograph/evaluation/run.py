@@ -357,7 +357,7 @@ def make_method(recipe: Recipe) -> BaseEstimator:
         return cast(BaseEstimator, clone(recipe.method))
     from inspect import signature
 
-    from myograph.methods import METHODS
+    from myograph.methods.registry import METHODS
 
     options = dict(recipe.method_options)
     if "seed" in signature(METHODS[recipe.method]).parameters:

@@ -11,4 +11,4 @@ from __future__ import annotations
 
 from myograph._common.registry import Registry
 
-MODELS = Registry("model", package="myograph.models")
+MODELS = Registry("model", "myograph.models", "MODELS")

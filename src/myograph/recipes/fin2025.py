@@ -461,7 +461,7 @@ def others(
     data: str,
 ) -> Iterator[Row]:
     """An SVM on the same features and a CNN on samples, with the same repetitions to learn from and to choose on."""
-    from myograph.methods import METHODS
+    from myograph.methods.registry import METHODS
     from myograph.training.estimator import NeuralClassifier
 
     people = [r for r in recordings if group_of[r.subject] == group]

@@ -27,7 +27,6 @@ from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, descri
 from myograph.evaluation.run import evaluate, prepare
 from myograph.evaluation.scores import Scores
 from myograph.features.images import ChannelPCA, Spectrogram
-from myograph.methods import METHODS
 from myograph.methods.adapt import (
     AdaBN,
     LDAMeans,
@@ -36,6 +35,7 @@ from myograph.methods.adapt import (
     median_over_neighbours,
     mode_over_neighbours,
 )
+from myograph.methods.registry import METHODS
 from myograph.preprocessing.cutters import Trials
 from myograph.protocols import Protocol, SessionStream, WithinSubject
 from myograph.recording import Recording
