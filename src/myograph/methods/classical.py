@@ -1,4 +1,4 @@
-"""Named methods: unfitted scikit-learn estimators that take windows. Every network is a method of the same name.
+"""The classical methods: unfitted scikit-learn estimators that take windows.
 
 >>> from myograph.methods import METHODS
 >>> METHODS.create("svm", C=1.0, features=["MAV", "WL"])["classify"].C
