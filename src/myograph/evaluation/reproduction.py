@@ -9,7 +9,7 @@ import inspect
 import json
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -151,7 +151,7 @@ class Context:
         write_json(path, value)
         return value
 
-    def figure(self, title: str, series: dict[str, Sequence[float]], x: Sequence[Any], y: str, note: str = "") -> None:
+    def figure(self, title: str, series: Mapping[str, Any], x: Sequence[Any], y: str, note: str = "") -> None:
         """Keep a line chart for the report: each series has one value for each x."""
         self.figures.append(
             plain(

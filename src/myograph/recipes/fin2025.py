@@ -42,7 +42,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,40 +53,36 @@ from myograph.evaluation.recipe import RECIPES, Published, Recipe, describe
 from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, describe_data
 from myograph.evaluation.run import read, rest_label, settle_rest
 from myograph.protocols import WithinSubject
+from myograph.recipes._fin2025 import (
+    N_SEEN,
+    SHARES,
+    Sizes,
+    accuracy,
+    accuracy_on_true_features,
+    apart,
+    as_published,
+    first_share,
+    gather_people,
+    louder,
+    mean,
+    mean_over_seeds,
+    r_squared,
+    row,
+    rows_of,
+)
 from myograph.recording import Recording
 from myograph.windows import Windowing, Windows
 
 FEATURES = ("ent", "rms", "var", "ssi")
-SHARES = (0.005, 0.203, 0.401, 0.599, 0.797, 0.995)
 AHEAD = (0, 5, 10, 20, 30)
 TEST, CHOOSES, IMITATORS, SCALE = (2, 5), (4,), (1, 3, 4), (1, 3, 4, 6)
 LEARNS = {"seen": (6,), "unseen": (1, 3, 6)}
-N_SEEN = 25
 CODE = "the authors' code"
 ACCURACY = Published("17 movements of DB2", 80.0, source="abstract", status="verified")
 R2 = Published(
     "every feature", 0.96, source="a summary of the paper: above 0.96 (abstract: up to 0.99)", status="secondary"
 )
 LEAK = "the epoch was chosen on test windows"
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """What differs between a quick and a full run; the defaults are the full run, as published."""
-
-    n_seen: int | None = N_SEEN  # None takes five eighths, as 25 of 40
-    step_ms: float = 10.0
-    imitation: dict[str, Any] = field(default_factory=dict)
-    ahead_imitation: dict[str, Any] | None = None  # None trains the future's imitators from the start
-    gains: tuple[float, ...] = (1.0,)  # imitators also learn from the same recordings this much louder
-    shadow: dict[str, Any] = field(default_factory=dict)
-    joint_epochs: int = 10
-    joint_batch: int = 250
-    joint_schedule: str = "constant"
-    random_shares: tuple[float, ...] = SHARES
-    ahead_share: float = 0.995
-    share_channels: bool = False
-    cnn_epochs: int = 30
 
 
 QUICK = Sizes(
@@ -130,6 +126,10 @@ def recipe() -> Recipe:
     )
 
 
+PEOPLE = {"seen": "people the imitators learnt from", "unseen": "new people"}
+Found = dict[tuple[str, int], dict[str, Any]]
+
+
 @REPRODUCTIONS.register
 def fin2025(context: Context) -> Iterator[Row]:
     sizes, base = settle(context)
@@ -141,57 +141,76 @@ def fin2025(context: Context) -> Iterator[Row]:
     data = describe_data(base)
     runs = [System(context, sizes, base, recordings, group_of, seed) for seed in context.seeds]
     groups = [g for g in ("seen", "unseen") if g in group_of.values()]
-    people = {"seen": "people the imitators learnt from", "unseen": "new people"}
+    found: Found = {(g, 0): mean_over_seeds([run.imitate(g, 0) for run in runs]) for g in groups}
+    yield from imitation(context, found, groups, data)
+    scores = {g: mean_over_seeds([run.classify(g, 0, SHARES, sizes.random_shares) for run in runs]) for g in groups}
+    for group in groups:
+        yield from movements(context, sizes, scores[group], group, data)
+        section = f"Movements of {PEOPLE[group]}"
+        yield from others(context, sizes, base, recordings, group_of, group, section, data)
+    series = {PEOPLE[g]: [mean(scores[g][f"first {share}"]["chosen"]) for share in SHARES] for g in groups}
+    series |= {f"{PEOPLE[g]}, untouched": [mean(scores[g]["untouched"])] * len(SHARES) for g in groups}
+    context.figure("Accuracy by share of the windows", series, [f"{100 * s:.1f} %" for s in SHARES], "accuracy")
+    yield from future(context, sizes, runs, found, scores, groups, data)
 
+
+def imitation(context: Context, found: Found, groups: Sequence[str], data: str) -> Iterator[Row]:
+    """How well the features are imitated."""
     section = "Imitation: R² on repetitions 2 and 5"
-    found = {(g, 0): mean_over_seeds([run.imitate(g, 0) for run in runs]) for g in groups}
     for group in groups:
         for name in FEATURES:
             values = found[group, 0][name]["r2"]
             note = "VAR and SSI are one feature" if name in ("var", "ssi") else ""
-            yield row(f"{name.upper()}, {people[group]}", values, data, context, R2, section, note, "r2", "R²")
+            yield row(f"{name.upper()}, {PEOPLE[group]}", values, data, context, R2, section, note, "r2", "R²")
     for group in groups:
         values = np.mean([found[group, 0][name]["as_published"] for name in FEATURES], axis=0)
         note = "the published measure, 1 - error² / (value - mean)² for each window, is no R²"
         yield row(
-            f"mean of four, as the code scores, {people[group]}", values, data, context, None, section, note, "", ""
+            f"mean of four, as the code scores, {PEOPLE[group]}", values, data, context, None, section, note, "", ""
         )
     quantiles = (5, 25, 50, 75, 95)
     for group in groups:
         each = {name.upper(): np.percentile(found[group, 0][name]["by_channel"], quantiles) for name in FEATURES}
-        title = f"R² of single channels of {people[group]}"
+        title = f"R² of single channels of {PEOPLE[group]}"
         context.figure(title, each, [f"{q} %" for q in quantiles], "R² below which so many channels lie")
         each = {name.upper(): found[group, 0][name]["window_quantiles"] for name in FEATURES}
-        title = f"1 - error² / mean squared deviation of single windows of {people[group]}"
+        title = f"1 - error² / mean squared deviation of single windows of {PEOPLE[group]}"
         context.figure(title, each, [f"{q} %" for q in quantiles], "value below which so many windows lie")
 
-    scores = {g: mean_over_seeds([run.classify(g, 0, SHARES, sizes.random_shares) for run in runs]) for g in groups}
-    for group in groups:
-        section = f"Movements of {people[group]}"
-        learns = ", ".join(map(str, LEARNS[group]))
-        s = scores[group]
 
-        def out(setting: str, values: Any, published: Any = None, note: str = "", section: str = section) -> Row:
-            return row(setting, values, data, context, published, section, note)
+def movements(context: Context, sizes: Sizes, s: dict[str, Any], group: str, data: str) -> Iterator[Row]:
+    """How well movements are told apart, before and after the joint step."""
+    section = f"Movements of {PEOPLE[group]}"
+    learns = ", ".join(map(str, LEARNS[group]))
 
-        yield out("CNN on true features", s["true_features"], note=f"learns from repetition {learns}")
-        yield out("imitators + CNN, untouched", s["untouched"])
-        for share in SHARES:
-            published = ACCURACY if share == SHARES[-1] else None
-            setting = f"joint step on the first {100 * share:.1f} % of each movement"
-            yield out(setting, s[f"first {share}"]["chosen"], published, "epoch chosen on repetition 4")
-        for share in sizes.random_shares:
-            yield out(f"joint step on a random {100 * share:.1f} % of windows", s[f"random {share}"]["chosen"])
-        best, honest = s[f"first {SHARES[-1]}"]["best_on_test"], s[f"first {SHARES[-1]}"]["chosen"]
-        leaky = out("joint step on 99.5 %, epoch chosen on test", best, ACCURACY, "as the published code reports")
-        yield dataclasses.replace(leaky, leaky=True, why_leaky=LEAK, honest=tuple(honest))
-        yield out("joint step on 99.5 %, last epoch", s[f"first {SHARES[-1]}"]["last"], note="nothing chosen")
-        yield out("imitators from chance, joint step alone", s["from_chance"]["chosen"], note="our control")
-        yield from others(context, sizes, base, recordings, group_of, group, section, data)
-    series = {people[g]: [mean(scores[g][f"first {share}"]["chosen"]) for share in SHARES] for g in groups}
-    series |= {f"{people[g]}, untouched": [mean(scores[g]["untouched"])] * len(SHARES) for g in groups}
-    context.figure("Accuracy by share of the windows", series, [f"{100 * s:.1f} %" for s in SHARES], "accuracy")
+    def out(setting: str, values: Any, published: Any = None, note: str = "") -> Row:
+        return row(setting, values, data, context, published, section, note)
 
+    yield out("CNN on true features", s["true_features"], note=f"learns from repetition {learns}")
+    yield out("imitators + CNN, untouched", s["untouched"])
+    for share in SHARES:
+        published = ACCURACY if share == SHARES[-1] else None
+        setting = f"joint step on the first {100 * share:.1f} % of each movement"
+        yield out(setting, s[f"first {share}"]["chosen"], published, "epoch chosen on repetition 4")
+    for share in sizes.random_shares:
+        yield out(f"joint step on a random {100 * share:.1f} % of windows", s[f"random {share}"]["chosen"])
+    best, honest = s[f"first {SHARES[-1]}"]["best_on_test"], s[f"first {SHARES[-1]}"]["chosen"]
+    leaky = out("joint step on 99.5 %, epoch chosen on test", best, ACCURACY, "as the published code reports")
+    yield dataclasses.replace(leaky, leaky=True, why_leaky=LEAK, honest=tuple(honest))
+    yield out("joint step on 99.5 %, last epoch", s[f"first {SHARES[-1]}"]["last"], note="nothing chosen")
+    yield out("imitators from chance, joint step alone", s["from_chance"]["chosen"], note="our control")
+
+
+def future(
+    context: Context,
+    sizes: Sizes,
+    runs: Sequence[System],
+    found: Found,
+    scores: dict[str, dict[str, Any]],
+    groups: Sequence[str],
+    data: str,
+) -> Iterator[Row]:
+    """The same for features and labels that lie in the future; `found` gets the imitation of every p."""
     section = "The future: p steps of 10 ms ahead"
     ahead = {}
     for p in AHEAD:
@@ -202,7 +221,7 @@ def fin2025(context: Context) -> Iterator[Row]:
                 s = mean_over_seeds([run.classify(group, p, (sizes.ahead_share,), ()) for run in runs])
             ahead[group, p] = s
             r2 = np.mean([found[group, p][name]["r2"] for name in FEATURES], axis=0)
-            name = f"p = {p}, {people[group]}"
+            name = f"p = {p}, {PEOPLE[group]}"
             yield row(f"R², mean of four, {name}", r2, data, context, None, section, "", "r2", "R²")
             yield row(f"CNN on true features of then, {name}", s["true_features"], data, context, None, section)
             yield row(f"imitators + CNN, untouched, {name}", s["untouched"], data, context, None, section)
@@ -217,7 +236,7 @@ def fin2025(context: Context) -> Iterator[Row]:
         series = {}
         for g in groups:
             if what == "joint":
-                series[people[g]] = [mean(ahead[g, p][f"first {sizes.ahead_share}"]["chosen"]) for p in AHEAD]
+                series[PEOPLE[g]] = [mean(ahead[g, p][f"first {sizes.ahead_share}"]["chosen"]) for p in AHEAD]
             else:
                 each = {f.upper(): [mean(found[g, p][f]["r2"]) for p in AHEAD] for f in FEATURES if f != "ssi"}
                 series |= {f"{f}, {g}": values for f, values in each.items()}
@@ -440,9 +459,9 @@ class System:
         )
         highest, on_test = untouched[0], [untouched[1]]
         found = {"chosen": untouched[1]}
-        for row in Trainer(net, plan, CrossEntropy(), train.device).run(train):
+        for epoch in Trainer(net, plan, CrossEntropy(), train.device).run(train):
             on_choose = accuracy(net, choose)
-            if watch or on_choose >= highest or row["epoch"] == plan.epochs:
+            if watch or on_choose >= highest or epoch["epoch"] == plan.epochs:
                 on_test.append(accuracy(net, test))
             if on_choose >= highest:
                 highest, found["chosen"] = on_choose, on_test[-1]
@@ -479,124 +498,3 @@ def others(
         yield context.evaluate(
             setting, one, metric="accuracy", section=section, data=data, recordings=people, note="our choice"
         )
-
-
-def rows_of(windows: Windows, subjects: Sequence[str], repetitions: Sequence[int]) -> np.ndarray:
-    table = windows.table
-    wanted = table["subject"].astype(str).isin(list(subjects)) & table["repetition"].isin(list(repetitions))
-    return np.flatnonzero(wanted.to_numpy())
-
-
-def first_share(windows: Windows, rows: np.ndarray, share: float) -> np.ndarray:
-    """The first `share` of the windows of each movement's repetition (at least one), in time."""
-    table = windows.table.iloc[rows]
-    trial = table.groupby(["recording", "subject", "session", "repetition", "label"], observed=True, sort=False)
-    size = trial["start"].transform("size")
-    return rows[(trial["start"].rank(method="first") <= np.maximum(np.round(share * size), 1)).to_numpy()]
-
-
-def louder(windows: Windows, gains: Sequence[float]) -> Windows:
-    """The windows once for each gain, which their recordings are multiplied by."""
-    return Windows.concatenate(
-        [
-            windows
-            if gain == 1
-            else Windows([dataclasses.replace(r, signal=gain * r.signal) for r in windows.recordings], windows.table)
-            for gain in gains
-        ]
-    )
-
-
-def apart(net: Any) -> Any:
-    """The same network with an imitator of its own for every channel, all starting from the shared one."""
-    from myograph.training.imitation import FeatureImitatingNet
-
-    n_channels, n_classes = net.imitators[0][0].n_channels, net.classifier.head[0].out_channels
-    new = FeatureImitatingNet(
-        n_channels, n_classes, net.imitators[0][0].n_samples, net.n_features, net.copies, share_channels=False
-    )
-    for own, shared in zip(new.imitators, net.imitators):
-        for one in own:
-            one.load_state_dict(shared[0].state_dict())
-    new.classifier.load_state_dict(net.classifier.state_dict())
-    new.feature_mean.copy_(net.feature_mean)
-    new.feature_scale.copy_(net.feature_scale)
-    return new.to(net.feature_mean.device)
-
-
-def accuracy(net: Any, batches: Any) -> float:
-    import torch
-
-    net.eval()
-    with torch.inference_mode():
-        hits = [(net(x).argmax(1) == y) for x, y in batches.take(list(torch.arange(len(batches)).split(256)))]
-    return torch.cat(hits).double().mean().item()
-
-
-def accuracy_on_true_features(imitation: Any, net: Any, batches: Any) -> float:
-    import torch
-
-    true, _, kept = imitation.compare(net, batches)
-    net.eval()
-    with torch.inference_mode():
-        image = torch.from_numpy(true).to(batches.device).transpose(1, 2)[..., None]
-        predicted = net.classify(image.expand(-1, -1, -1, net.copies)).argmax(1)
-        return (predicted == batches.targets[torch.from_numpy(kept)]).double().mean().item()
-
-
-def r_squared(true: np.ndarray, imitated: np.ndarray) -> float:
-    """1 - sum of squared errors / sum of squared deviations from the mean, over all values."""
-    return float(1 - ((true - imitated) ** 2).sum() / ((true - true.mean()) ** 2).sum())
-
-
-def as_published(true: np.ndarray, imitated: np.ndarray) -> float:
-    """What the published code prints as R²: 1 - error² / (value - mean)² of each value, at least 0, averaged."""
-    each = 1 - (true - imitated) ** 2 / np.maximum((true - true.mean()) ** 2, 1e-12)
-    return float(np.maximum(each, 0).mean())
-
-
-def gather_people(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """One nested dictionary of numbers a person into one of lists."""
-    first = each[0]
-    return {
-        k: gather_people([one[k] for one in each]) if isinstance(v, dict) else [one[k] for one in each]
-        for k, v in first.items()
-    }
-
-
-def mean_over_seeds(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The same nested dictionary of lists, each entry averaged over the runs."""
-    return {
-        k: mean_over_seeds([run[k] for run in runs])
-        if isinstance(v, dict)
-        else np.mean([run[k] for run in runs], 0).tolist()
-        for k, v in runs[0].items()
-    }
-
-
-def mean(values: Sequence[float]) -> float:
-    return float(np.mean(values))
-
-
-def row(
-    setting: str,
-    values: Any,
-    data: str,
-    context: Context,
-    published: Published | None = None,
-    section: str = "",
-    note: str = "",
-    metric: str = "accuracy",
-    unit: str = "%",
-) -> Row:
-    return Row(
-        setting=setting,
-        values=tuple(float(v) for v in values),
-        published=published,
-        data=data,
-        metric=metric,
-        unit=unit,
-        n_seeds=len(context.seeds),
-        note=note,
-        section=section,
-    )
