@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,20 +10,13 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from myograph._common.files import plain, read_identity, sha256, write_bytes, write_json
+from myograph._common.files import plain, sha256, write_bytes
 from myograph.errors import ResultsError
 from myograph.evaluation import question, tables
+from myograph.evaluation.info import RUN, read_info, write_info
 from myograph.evaluation.metrics import TITLES, confusion, per_class_recall, score, summarise
 
-PREDICTIONS, FOLDS, RUN = "predictions.parquet", "scores.parquet", "run.json"
-# What every run's info holds; more may stand in it.
-_INFO: dict[str, type | tuple[type, ...]] = {
-    "recipe": str, "settings": dict, "identity": str, "dataset": str, "method": str, "protocol": str, "leaky": bool,
-    "seed": int, "labels": list, "n_windows": int, "data_hashes": dict, "audit": list, "facts": dict, "versions": dict,
-    "published": list, "glimpse": dict, "wall_s": (int, float),
-}  # fmt: skip
-_AUDIT = {"fold": str, "passed": bool, **dict.fromkeys(("n_train", "n_test"), int)}
-_AUDIT |= dict.fromkeys((f"n_sharing_{what}" for what in ("samples", "repetition", "subject", "session")), int)
+PREDICTIONS, FOLDS = "predictions.parquet", "scores.parquet"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -184,7 +176,7 @@ class Scores:
             (folder / RUN).unlink()  # a process killed from here on leaves an unfinished run, not a damaged one
         for name, content in contents.items():
             write_bytes(folder / name, content)
-        write_json(folder / RUN, {**info, "sha256": _sha256_of(info)})
+        write_info(folder, info)
 
     @classmethod
     def load(cls, folder: str | Path) -> Scores:
@@ -200,7 +192,7 @@ class Scores:
                 raise ResultsError(f"{folder} holds an unfinished run; repeat the same command to finish it")
             raise ResultsError(f"{folder} holds no run (no {RUN} there); give the folder that `myograph run` printed")
         try:
-            info = _read_info(folder)
+            info = read_info(folder)
             files, honest_identity = info.pop("files"), info.pop("honest")
             kept = (
                 _read_table(folder / PREDICTIONS, files, tables.PREDICTIONS),
@@ -217,32 +209,11 @@ class Scores:
         return cls(*kept, info, folder, honest)
 
 
-def _sha256_of(info: dict[str, Any]) -> str:
-    return sha256(json.dumps(info, sort_keys=True, allow_nan=False).encode())
-
-
 def _files_noted(folder: Path) -> Any:
     try:
-        return _read_info(folder)["files"]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return read_info(folder)["files"]
+    except (OSError, ValueError, RecursionError):
         return None
-
-
-def _read_info(folder: Path) -> dict[str, Any]:
-    """`run.json`, with everything in it that is read later; raises ValueError, KeyError or TypeError."""
-    info = json.loads((folder / RUN).read_bytes())
-    if not isinstance(info, dict) or "sha256" not in info:
-        raise ValueError(f"{RUN} has no checksum: a version without checksums may have written it")
-    if info.pop("sha256") != _sha256_of(info):
-        raise ValueError(f"the content of {RUN} does not match its checksum")
-    for name, kind in _INFO.items():
-        if not isinstance(info[name], kind):
-            raise ValueError(f"{name} in {RUN} is {type(info[name]).__name__}")
-    if any(type(audit[key]) is not kind for audit in info["audit"] for key, kind in _AUDIT.items()):
-        raise ValueError(f"an audit in {RUN} is not complete")
-    if (there := read_identity(folder)) not in (None, info["identity"]):
-        raise ValueError(f"{RUN} is another run's: identity {info['identity'][:12]}, the folder's is {str(there)[:12]}")
-    return info
 
 
 def _read_table(path: Path, files: dict[str, str], columns: dict[str, str]) -> pd.DataFrame:

@@ -1,0 +1,98 @@
+"""`run.json`: what a run was, with its checksum and the exact shape that the report and the command line rely on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from myograph._common.files import read_identity, sha256, write_json
+
+RUN = "run.json"
+_SHARING = {f"n_sharing_{what}": int for what in ("samples", "repetition", "subject", "session")}
+# A list holds any number of what stands in it; a tuple lists what a value may be.
+SHAPE: dict[str, Any] = {
+    **dict.fromkeys(("recipe", "identity", "dataset", "method", "protocol", "finished"), str),
+    **dict.fromkeys(("seed", "n_windows", "n_recordings"), int),
+    "leaky": bool,
+    "command": (str, None),
+    "wall_s": float,
+    "peak_memory_bytes": (int, None),
+    "settings": {"protocol": {"type": str}},
+    "labels": [str],
+    "data_hashes": {},
+    "versions": {},
+    "audit": [{"fold": str, "passed": bool, "n_train": int, "n_test": int, **_SHARING}],
+    "facts": {
+        "rest": {"found": int, "kept": int},
+        "sessions_per_person": [int],
+        "train_people": [int],
+        "missing_classes": [{"fold": str, "labels": [str]}],
+        "fitted_before": [str],
+        "not_resumable": [str],
+    },
+    "published": [{"setting": str, "value": float, "std": (float, None), "source": str, "status": str}],
+    "glimpse": {
+        **dict.fromkeys(("recording", "unit"), str),
+        **dict.fromkeys(("rate_hz", "begin_s", "step_s"), float),
+        "n_channels": int,
+        "low": [[float]],
+        "high": [[float]],
+        "windows": [{"start_s": float, "stop_s": float, "label": str}],
+    },
+    "files": {"predictions.parquet": str, "scores.parquet": str},
+    "honest": (str, None),
+}
+
+
+def write_info(folder: Path, info: dict[str, Any]) -> None:
+    """Write `run.json` with its checksum, as a whole or not at all; raises ResultsError where it cannot be written."""
+    write_json(folder / RUN, {**info, "sha256": sha256_of(info)})
+
+
+def read_info(folder: Path) -> dict[str, Any]:
+    """The content of `run.json`, in which everything that is read later is there and of its type.
+
+    Raises
+    ------
+    OSError, ValueError, RecursionError : it cannot be read, is damaged, or is another run's than the folder.
+    """
+    info = json.loads((folder / RUN).read_bytes())
+    if not isinstance(info, dict) or "sha256" not in info:
+        raise ValueError(f"{RUN} has no checksum: a version without checksums may have written it")
+    if info.pop("sha256") != sha256_of(info):
+        raise ValueError(f"the content of {RUN} does not match its checksum")
+    check_shape(info, SHAPE, RUN)
+    if (there := read_identity(folder)) not in (None, info["identity"]):
+        raise ValueError(f"{RUN} is another run's: identity {info['identity'][:12]}, the folder's is {str(there)[:12]}")
+    return info
+
+
+def sha256_of(info: dict[str, Any]) -> str:
+    """The checksum of an info: of its JSON text with sorted keys, so that spaces make no difference."""
+    return sha256(json.dumps(info, sort_keys=True, allow_nan=False).encode())
+
+
+def check_shape(value: Any, shape: Any, where: str) -> None:
+    """Raise ValueError where a value of JSON does not have the shape, saying at which place.
+
+    >>> check_shape({"n": 3, "labels": ["a", "b"], "more": None}, {"n": int, "labels": [str]}, "it")
+    >>> check_shape({"n": 3, "labels": ["a", 7]}, {"n": int, "labels": [str]}, "it")
+    Traceback (most recent call last):
+    ValueError: it, labels, 1 is int; expected str
+    """
+    if isinstance(shape, dict) and isinstance(value, dict):
+        for name, inner in shape.items():
+            if name not in value:
+                raise ValueError(f"{where} lacks {name}")
+            check_shape(value[name], inner, f"{where}, {name}")
+    elif isinstance(shape, list) and isinstance(value, list):
+        for i, item in enumerate(value):
+            check_shape(item, shape[0], f"{where}, {i}")
+    elif not _is_one_of(value, shape if isinstance(shape, tuple) else (shape,)):
+        kinds = [getattr(k, "__name__", type(k).__name__) for k in (shape if isinstance(shape, tuple) else (shape,))]
+        raise ValueError(f"{where} is {type(value).__name__}; expected {' or '.join(kinds)}")
+
+
+def _is_one_of(value: Any, kinds: tuple[Any, ...]) -> bool:
+    return any(value is None if k is None else type(value) in ((float, int) if k is float else (k,)) for k in kinds)
