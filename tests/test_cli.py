@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -7,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from myograph.cli import terminal
 from myograph.cli.app import main
@@ -173,3 +175,30 @@ def test_the_installed_command_starts(data):
     found = subprocess.run([sys.executable, "-m", "myograph.cli", "--help"], capture_output=True, text=True)
     assert found.returncode == 0
     assert "datasets" in found.stdout
+
+
+def test_all_honest_protocols_stand_side_by_side(call, tmp_path):
+    words = ("run", "--dataset", "3dc", "--method", "lda", "--jobs", "1", "--protocols", "all", "--out", str(tmp_path))
+    found = json.loads(call(*words, "--json")[1])
+    assert set(found["scores"]) | set(found["skipped"]) == {"new repetitions", "new sessions", "new people"}
+    assert found["scores"]["new people"]["protocol"] == "LeaveOneSubjectOut"
+    assert found["scores"]["new sessions"]["metrics"]["accuracy"]["n"] == 2
+    for report in found["reports"].values():
+        assert os.path.getsize(report) > 10_000
+    status, out, _ = call(*words)
+    assert status == 0
+    assert "new people" in out
+    status, _, err = call(*words[:-3], "some", "--out", str(tmp_path))
+    assert status == 1
+    assert "takes the word all" in err
+
+
+def test_names_in_brackets_are_shown_as_they_are(monkeypatch):
+    shown = io.StringIO()
+    monkeypatch.setattr(terminal, "out", Console(file=shown, width=100))
+    terminal.print_rows([{"name": "[bold]a[/bold]", "n": 1234}])
+    terminal.print_facts({"[red]key": "[/]"})
+    assert "[bold]a[/bold]" in shown.getvalue()
+    assert "1,234" in shown.getvalue()
+    assert "[red]key" in shown.getvalue()
+    assert "[/]" in shown.getvalue()

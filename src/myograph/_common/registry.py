@@ -6,7 +6,6 @@ import ast
 import importlib
 import importlib.util
 import inspect
-import pkgutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -39,10 +38,11 @@ class Registry:
     variable : the name under which the modules know the registry, for example "DATASETS". If it is given, names are
         read from the modules' source, and a module is imported when one of its things is first asked for. Otherwise
         all modules are imported when the first name is asked for.
+    mark : text that every module with a registration contains; other modules are not imported for their names.
     """
 
-    def __init__(self, kind: str, package: str, variable: str | None = None):
-        self.kind, self.package, self.variable = kind, package, variable
+    def __init__(self, kind: str, package: str, variable: str | None = None, mark: str = ""):
+        self.kind, self.package, self.variable, self.mark = kind, package, variable, mark
         self._entries: dict[str, Factory] = {}
         self._found: dict[str, Entry] | None = None
         self._loaded = self._loading = False
@@ -65,7 +65,7 @@ class Registry:
         return factory
 
     def load(self) -> None:
-        """Import every module of the package."""
+        """Import every module of the package that may register something."""
         if self._loaded:
             return
         with self._lock:  # other threads wait until everything is there
@@ -74,9 +74,10 @@ class Registry:
             self._loading = True
             try:
                 package = importlib.import_module(self.package)
-                for module in pkgutil.iter_modules(getattr(package, "__path__", [])):
-                    if not module.name.startswith("_"):
-                        importlib.import_module(f"{self.package}.{module.name}")
+                for folder in getattr(package, "__path__", []):
+                    for path in sorted(Path(folder).glob("[!_]*.py")):
+                        if self.mark in path.read_text(encoding="utf-8"):
+                            importlib.import_module(f"{self.package}.{path.stem}")
                 self._loaded = True
             finally:
                 self._loading = False

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from myograph.cli import datasets, features, hd, listings, models, report, reproduce, run
+from myograph.cli import compare, datasets, features, hd, listings, models, report, reproduce, run
 from myograph.cli.terminal import err
 from myograph.errors import MyographError, unknown_name
 
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("report")(report.report)
+app.command("compare")(compare.compare)
 app.command("reproduce")(reproduce.reproduce)
 app.command("hd-train")(hd.train_network)
 app.command("hd-test")(hd.try_label)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from myograph.cli.terminal import Jobs, Json, command_line, print_json, print_path, progress_bar
+from myograph.errors import ConfigError
 
 if TYPE_CHECKING:
     from myograph.evaluation.recipe import Recipe
@@ -24,6 +25,10 @@ def run(
         typer.Option("--set", help="Change any setting: key=value, for example windowing.length_ms=250."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of every random choice.")] = None,
+    protocols: Annotated[
+        str | None,
+        typer.Option(help="all: run every honest protocol that the data allow, and print the scores side by side."),
+    ] = None,
     jobs: Jobs = -1,
     folder: Annotated[
         Path | None, typer.Option("--out", help="Folder of the run [default: runs/NAME-IDENTITY]")
@@ -35,11 +40,14 @@ def run(
     Without arguments, the simulated data set is used. If a run is interrupted, repeat the command: it resumes after
     the last finished fold.
     """
+    chosen = choose(recipe, dataset, subjects, method, settings or (), seed)
+    if protocols is not None:
+        run_all(chosen, protocols, folder, jobs, as_json)
+        return
     from myograph.cli.scores import show_scores
     from myograph.evaluation.report.page import write_report
     from myograph.evaluation.run import evaluate
 
-    chosen = choose(recipe, dataset, subjects, method, settings or (), seed)
     with progress_bar() as say:
         scores = evaluate(chosen, out=folder, root="runs", jobs=jobs, progress=say, command=command_line())
         report = write_report(scores)
@@ -48,6 +56,27 @@ def run(
     else:
         show_scores(scores)
         print_path("\nreport", report)
+
+
+def run_all(recipe: Recipe, protocols: str, folder: Path | None, jobs: int, as_json: bool) -> None:
+    """Evaluate a recipe under every honest protocol that the data allow; each run has a folder and a report."""
+    from myograph.cli.scores import show_side_by_side
+    from myograph.evaluation.report.page import write_report
+    from myograph.evaluation.run import evaluate_all
+
+    if protocols != "all":
+        raise ConfigError(
+            f"--protocols takes the word all, got {protocols!r}; one protocol is chosen by --set protocol=LeaveOneSubjectOut"
+        )
+    with progress_bar() as say:
+        found = evaluate_all(recipe, root=folder or "runs", jobs=jobs, progress=say, command=command_line())
+        reports = {question: str(write_report(scores)) for question, scores in found.scores.items()}
+    if as_json:
+        print_json({**found.as_dict(), "reports": reports})
+        return
+    show_side_by_side(found)
+    for question, report in reports.items():
+        print_path(f"report, {question}", report)
 
 
 def choose(

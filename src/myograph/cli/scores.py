@@ -10,6 +10,7 @@ from rich.table import Table
 from myograph.cli.terminal import out
 
 if TYPE_CHECKING:
+    from myograph.evaluation.run import SideBySide
     from myograph.evaluation.scores import Scores
 
 
@@ -41,6 +42,24 @@ def show_scores(scores: Scores) -> None:
     for paper in info["published"]:
         value = f"{paper['value']}" + (f" ± {paper['std']}" if paper["std"] is not None else "")
         out.print(escape(f"published: {paper['setting']} {value} ({paper['source']}, {paper['status']})"))
+
+
+def show_side_by_side(found: SideBySide) -> None:
+    """Print the scores of one recipe under several honest protocols, one row per question."""
+    table = Table("question", "protocol", "accuracy", "balanced accuracy", "chance", "n")
+    for question, scores in found.scores.items():
+        accuracy, balanced = scores.summary["accuracy"], scores.summary["balanced_accuracy"]
+        table.add_row(
+            escape(question),
+            escape(scores.info["protocol"]),
+            mean_and_spread(accuracy),
+            mean_and_spread(balanced),
+            f"{scores.chance:.3f}",
+            f"{accuracy['n']} {scores.unit}s",
+        )
+    for question, why in found.skipped.items():
+        table.add_row(escape(question), escape(f"not run: {why}"), "", "", "", "")
+    out.print(table)
 
 
 def _metrics(scores: Scores) -> Table:

@@ -14,6 +14,7 @@ _HOME_OF = {
     "SideBySide": "run",
     "baseline": "recipe",
     "compare": "stats",
+    "compare_runs": "comparison",
     "evaluate": "run",
     "evaluate_all": "run",
     "friedman": "stats",

@@ -20,6 +20,7 @@ import numpy as np
 
 from myograph._common.files import only_run_in, plain, write_atomically, write_json
 from myograph._common.registry import Registry
+from myograph._common.svg import lines
 from myograph.errors import ConfigError, DataError, ResultsError
 from myograph.evaluation.metrics import TITLES, summarise
 from myograph.evaluation.recipe import Published, Recipe
@@ -288,7 +289,7 @@ def write_page(results: Sequence[dict[str, Any]], path: Path) -> None:
     environment.filters["shown"] = shown
     environment.filters["counted"] = counted
     environment.filters["finished_on"] = finished_on
-    environment.filters["lines"] = lambda figure: Markup(_charts.lines(figure))
+    environment.filters["lines"] = lambda figure: Markup(lines(figure["x"], figure["series"], figure["y"]))
     environment.filters["matrix"] = lambda figure: Markup(_charts.matrix(np.array(figure["matrix"]), figure["labels"]))
     template = environment.from_string(
         files("myograph.evaluation.report").joinpath("reproduction.html.j2").read_text(encoding="utf-8")

@@ -128,7 +128,7 @@ class FeatureRegistry(Registry):
         return len(list(iter(self)))
 
 
-FEATURES = FeatureRegistry("feature", package="myograph.features")
+FEATURES = FeatureRegistry("feature", "myograph.features", mark="@feature(")
 
 GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {

@@ -31,7 +31,6 @@ from myograph.windows import Windows
 
 if TYPE_CHECKING:
     import pandas as pd
-    import plotly.graph_objects as go
     from typing_extensions import Self
 
 _PLAN = [f.name for f in dataclasses.fields(Plan)]
@@ -316,7 +315,7 @@ class NeuralEstimator(BaseEstimator):
             raise AttributeError("there is no history before fit")
         return pd.DataFrame(self._rows)
 
-    def plot_history(self, path: str | os.PathLike[str] | None = None) -> go.Figure:
+    def plot_history(self, path: str | os.PathLike[str] | None = None) -> str:
         """Loss and accuracy by epoch; with `path`, also written as one self-contained HTML file."""
         return plot_history(self.history_, self.best_epoch_, path)
 

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from myograph._common.svg import STYLE, lines
 from myograph.errors import ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
-    import plotly.graph_objects as go
 
 
 class Progress:
@@ -50,33 +50,40 @@ class Progress:
         self.bar.update(self.task, completed=row["epoch"], row=text)
 
 
-def plot_history(history: pd.DataFrame, best_epoch: int, path: str | os.PathLike[str] | None = None) -> go.Figure:
-    """Losses on the left and, where there are any, accuracies on the right, by epoch; the kept epoch is marked."""
-    import plotly.graph_objects as go
-    from plotly.subplots import make_subplots
+def plot_history(history: pd.DataFrame, best_epoch: int, path: str | os.PathLike[str] | None = None) -> str:
+    """Draw losses and, where there are any, accuracies by epoch; a dotted line marks the epoch that is kept.
 
-    what = [w for w in ("loss", "accuracy") if f"train_{w}" in history]
-    figure = make_subplots(rows=1, cols=len(what), subplot_titles=what)
-    for column, name in enumerate(what, start=1):
-        for part, colour in (("train", "#4c78a8"), ("valid", "#f58518")):
-            if f"{part}_{name}" in history:
-                line = go.Scatter(
-                    x=history["epoch"],
-                    y=history[f"{part}_{name}"],
-                    name=part,
-                    legendgroup=part,
-                    showlegend=column == 1,
-                    line={"color": colour},
-                )
-                figure.add_trace(line, row=1, col=column)
-        figure.add_vline(x=best_epoch, line_dash="dot", line_color="#888", row=1, col=column)
-        figure.update_xaxes(title_text="epoch", row=1, col=column)
+    Parameters
+    ----------
+    history : one row per epoch, as `history_` of an estimator.
+    best_epoch : the epoch that is kept, counted as in the column "epoch".
+    path : an .html file to write; None writes none.
+
+    Returns
+    -------
+    The page as HTML text; each chart in it is an <svg> element.
+
+    Raises
+    ------
+    ConfigError : the path does not end in .html.
+    """
+    epochs = history["epoch"].tolist()
+    charts = [
+        lines(
+            epochs,
+            {part: history[f"{part}_{w}"].tolist() for part in ("train", "valid") if f"{part}_{w}" in history},
+            f"{w} by epoch",
+            epochs.index(best_epoch) if best_epoch in epochs else None,
+        )
+        for w in ("loss", "accuracy")
+        if f"train_{w}" in history
+    ]
+    head = f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Training</title>{STYLE}</head>'
+    page = f"{head}<body>{''.join(charts)}</body></html>"
     if path is not None:
         path = Path(path)
         if path.suffix.lower() not in (".html", ".htm"):
-            raise ConfigError(
-                f"the history is plotted into an .html file, got {path}; use the returned figure for others"
-            )
+            raise ConfigError(f"the history is drawn into an .html file, got {path}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.write_html(path, include_plotlyjs=True)
-    return figure
+        path.write_text(page, encoding="utf-8")
+    return page
