@@ -8,7 +8,8 @@ import pytest
 from scipy import signal as sps
 from scipy.io import loadmat
 
-from myograph.datasets.quality import Finding, inspect
+from myograph.datasets.checks import copies, fingerprint
+from myograph.datasets.quality import Finding, _median_spectrum, inspect
 from myograph.recording import Layout, Recording
 
 RATE = 1000.0
@@ -212,12 +213,36 @@ def test_a_real_grid_is_in_order_until_two_channels_are_swapped():
     assert str(b) in where
 
 
-def test_one_spectrum_a_channel_serves_both_mains(monkeypatch):
-    from scipy import signal as sps
+def test_the_spectrum_is_welchs(monkeypatch):
+    x = np.random.default_rng(0).standard_normal(10_000).astype(np.float32) * 20 + np.linspace(0, 500, 10_000)
+    found = _median_spectrum(x.astype(np.float32), 2000)
+    frequency, expected = sps.welch(x, 1000.0, nperseg=2000, detrend="linear", average="median")
+    np.testing.assert_allclose((found / found.sum())[1:-1], (expected / expected.sum())[1:-1], rtol=1e-3)
+    assert len(frequency) == len(found)
 
-    calls = []
-    welch = sps.welch
-    monkeypatch.setattr(sps, "welch", lambda *a, **k: calls.append(1) or welch(*a, **k))
-    x = np.random.default_rng(0).standard_normal((3, 10_000)) * 20
-    inspect(Recording(x, 1000.0, np.zeros(10_000, int), "1"))
-    assert len(calls) == 3
+
+@pytest.mark.parametrize("times", [2, 3, 4])
+def test_samples_held_by_a_logger_that_polls(times):
+    x = np.round(emg(seconds=12) / 3)
+    held = np.repeat(x[:, :3000], times, axis=1)
+    what = only([f for f in inspect(rec(held, unit="adc")) if "repeat" in f.what]).what
+    assert what.startswith(f"{1 - 1 / times:.0%} of the samples")
+    assert [f for f in inspect(rec(x, unit="adc")) if "repeat" in f.what] == []
+    envelope = np.round(np.abs(sps.sosfiltfilt(sps.butter(2, 1.0, fs=RATE, output="sos"), np.abs(emg()))) * 3)
+    assert [f for f in inspect(rec(envelope, unit="adc")) if "repeat" in f.what] == []
+
+
+def test_one_recording_under_two_names_whole_or_in_part():
+    one, other = (emg(seconds=12, seed=s).astype(np.float32) for s in (0, 1))
+    parts = {
+        "a": one,
+        "b": other,
+        "c": one[:, 3000:9000],
+        "d": np.concatenate([other[:, 7000:], one[:, :2000]], axis=1),
+    }
+    prints = [(name, fingerprint(rec(x))) for name, x in parts.items()]
+    found = {f.where: f.what for f in copies(prints)}
+    assert set(found) == {"a and c", "a and d", "b and d"}
+    assert found["a and c"] == "about 100% of the samples of one are in the other too"
+    rest = [(str(s), fingerprint(rec(np.round(emg(seconds=12, seed=s, scale=2.0)), unit="adc"))) for s in range(6)]
+    assert copies(rest) == []

@@ -16,8 +16,10 @@ Level = Literal["error", "warning", "note"]
 MAINS_SHARE = 0.05  # of a channel's power in mains lines
 CLIPPED_SHARE = 1e-4  # of a channel's samples at a rail
 MANY_VALUES = 32  # more than a signal of a few counts has
+MOST_SEGMENTS = 100  # of two seconds, in which mains hum is looked for
 FLAT_S = 1.0  # a stretch without any change
 WEAK_RATIO = 0.02  # of the other channels' spread
+HELD_SHARE, HELD_SINGLE = 0.3, 0.3  # of samples that repeat the one before; of runs that are one sample long
 COPY_CORRELATION = 0.98
 PLAUSIBLE_PEAK_UV = (3.0, 20_000.0)
 
@@ -38,9 +40,16 @@ class Finding:
 def inspect(recording: Recording) -> list[Finding]:
     """What is wrong with a recording's samples, errors first; an empty list if nothing was found.
 
-    Looks for flat and nearly dead channels, clipping, copied or bridged channels, channels in the wrong place of a
-    grid, mains hum (50 and 60 Hz with harmonics), offsets, rectified signals, and amplitudes that no muscle has in
-    the unit declared. All thresholds are our choice.
+    Looks for flat and nearly dead channels, samples held several times, clipping, copied or bridged channels, channels
+    in the wrong place of a grid, mains hum (50 and 60 Hz with harmonics), offsets, rectified signals, and amplitudes
+    that no muscle has in the declared unit. All thresholds are our choice.
+
+    >>> noise = np.random.default_rng(0).normal(size=(2, 4000)) * 30
+    >>> inspect(Recording(noise, 1000.0, None, "anna"))
+    []
+    >>> held = np.repeat(noise[:, :1000], 4, axis=1)
+    >>> print(inspect(Recording(held, 1000.0, None, "anna"))[0].what)
+    75% of the samples repeat the one before in every channel, 4 in a row as a rule
     """
     if recording.n_samples < 2:
         return [Finding("error", recording.name, f"{recording.n_samples} samples", "leave the recording out")]
@@ -49,6 +58,7 @@ def inspect(recording: Recording) -> list[Finding]:
     live = spread > 1e-9 * np.abs(mean)
     found = [*_flat(recording, spread, live)]
     if live.any():
+        found += _held(recording, live)
         found += _clipped(recording, mean, spread, live)
         found += _copies(recording, live)
         mains_hz, share = _mains_share(recording, live)
@@ -94,6 +104,24 @@ def _flat(recording: Recording, spread: np.ndarray, live: np.ndarray) -> Iterato
                 f"no change for {lengths[longest] / recording.rate_hz:.1f} s from {starts[longest] / recording.rate_hz:.1f} s on",
                 "samples were lost or the sensor went silent: leave that stretch unlabelled",
             )
+
+
+def _held(recording: Recording, live: np.ndarray) -> Iterator[Finding]:
+    """Rows repeated by a logger that polls faster than the sensor measures."""
+    x = recording.signal[live]
+    same = (x[:, 1:] == x[:, :-1]).all(axis=0)
+    share = float(same.mean())
+    if share < HELD_SHARE:
+        return
+    lengths = np.diff(np.append(np.flatnonzero(np.append(True, ~same)), x.shape[1]))
+    # A slow envelope also holds values, but it has many samples that occur once.
+    if (lengths == 1).mean() < HELD_SINGLE:
+        yield Finding(
+            "warning",
+            _where(recording, np.flatnonzero(live)),
+            f"{share:.0%} of the samples repeat the one before in every channel, {np.median(lengths):.0f} in a row as a rule",
+            "the logger was faster than the sensor: keep one sample of each run and correct rate_hz, or record again",
+        )
 
 
 def _clipped(recording: Recording, mean: np.ndarray, spread: np.ndarray, live: np.ndarray) -> Iterator[Finding]:
@@ -203,21 +231,34 @@ def _misplaced(recording: Recording, live: np.ndarray) -> Iterator[Finding]:
 
 def _mains_share(recording: Recording, live: np.ndarray) -> tuple[float, np.ndarray]:
     """The mains' frequency, 50 or 60 Hz, and the share of each channel's power in its lines; (channel,)."""
-    from scipy import signal as sps  # slower to import than six recordings are to load, and readers import Finding
-
     rate = recording.rate_hz
     per = round(2 * rate)  # lines half a hertz wide
     share = {hz: np.zeros(recording.n_channels) for hz in (50.0, 60.0) if hz + 8 <= rate / 2}
     if not share or recording.n_samples < 2 * per:
         return 50.0, np.zeros(recording.n_channels)
+    frequency = np.fft.rfftfreq(per, 1 / rate)
     for channel in np.flatnonzero(live):
-        x = recording.signal[channel].astype(np.float64)
-        frequency, density = sps.welch(x, rate, nperseg=per, detrend="linear", average="median")
+        density = _median_spectrum(recording.signal[channel], per)
         power = max(density[frequency >= 10].sum(), np.finfo(float).tiny)
         for mains_hz in share:
             share[mains_hz][channel] = _lines(frequency, density, mains_hz, rate) / power
     mains_hz = max(share, key=lambda f: share[f].max())
     return mains_hz, share[mains_hz]
+
+
+def _median_spectrum(x: np.ndarray, per: int) -> np.ndarray:
+    """(frequency,) median power over segments of `per` samples, half overlapping: Welch's method with a Hann window and
+    the line through each segment removed. At most MOST_SEGMENTS of them, spread evenly."""
+    starts = np.arange(0, len(x) - per + 1, per // 2)
+    if len(starts) > MOST_SEGMENTS:
+        starts = starts[np.linspace(0, len(starts) - 1, MOST_SEGMENTS).astype(int)]
+    segments = np.lib.stride_tricks.sliding_window_view(x, per)[starts].astype(np.float32)
+    segments -= segments.mean(axis=1, keepdims=True)
+    line = np.arange(per, dtype=np.float32) - np.float32((per - 1) / 2)
+    line /= np.sqrt(line @ line)
+    segments -= (segments @ line)[:, None] * line
+    segments *= np.hanning(per + 1)[:-1].astype(np.float32)
+    return np.median(np.abs(np.fft.rfft(segments, axis=1)) ** 2, axis=0)
 
 
 def _mains(recording: Recording, mains_hz: float, share: np.ndarray) -> Iterator[Finding]:
@@ -275,11 +316,11 @@ def _unit(recording: Recording, mean: np.ndarray, live: np.ndarray) -> Iterator[
     if low <= peak <= high:
         return
     if peak > high:
-        guess = "ADC counts? Declare unit='adc', or multiply by the amplifier's scale in the reader"
+        guess = "a unit 1000 times too large (mV given as V)? Or ADC counts? Correct the unit, or declare unit='adc'"
     elif peak < low / 300:
-        guess = "volts? Multiply by 1e6 in the reader"
+        guess = "volts given as µV? Correct the unit, or multiply by 1e6 in the reader"
     else:
-        guess = "millivolts? Multiply by 1e3 in the reader"
+        guess = "millivolts given as µV? Correct the unit, or multiply by 1e3 in the reader"
     yield Finding(
         "warning",
         recording.name,
