@@ -437,9 +437,8 @@ def test_repetitions_are_compared_over_all_recordings_of_a_session(own: Path, fi
     savemat(path, {"gestures": loadmat(path)["gestures"][:8]})
     findings = [f for f in DATASETS.create("csl_hdemg").check(folder) if "repetition" in f.what]
     rare = "only 'idle' of 3 labels has a repetition 11, 12, 13,"
-    assert [f.where for f in findings if f.what.startswith(rare)] == [
-        f"csl_hdemg, subject {s}, session {k}" for s in (1, 2) for k in (1, 2)
-    ]
+    places = [f"csl_hdemg, subject {s}, session {k}" for s in (1, 2) for k in (1, 2)]
+    assert [f.where for f in findings if f.what.startswith(rare)] == [f"4 places: {'; '.join(places)}"]
     (other,) = (f for f in findings if not f.what.startswith(rare))
     assert (other.level, other.where) == ("warning", "csl_hdemg, subject 2, session 1")
     assert other.what == "'gesture 2' has no repetition 9, 10, other labels have"

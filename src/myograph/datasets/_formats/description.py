@@ -25,6 +25,7 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "scale": ((int, float), "a number"),
     "channels": ((list, str), 'column names or numbers from 1: ["emg1", "emg2"], [1, 2] or "1-8"'),
     "signal": ((str,), "the name of the variable that holds the samples"),
+    "stream": ((str,), "the name or type of the stream that holds the samples (XDF)"),
     "orientation": ((str,), f"one of {', '.join(map(repr, ORIENTATIONS))}"),
     "subject": ((str, int), "the name or number of a column, or the name of a variable"),
     "session": ((str, int), "the name or number of a column, or the name of a variable"),
@@ -51,6 +52,7 @@ class Description:
     scale: float = 1.0
     channels: tuple[str | int, ...] | None = None
     signal: str | None = None
+    stream: str | None = None
     orientation: str = ORIENTATIONS[0]
     subject: str | int | None = None
     session: str | int | None = None

@@ -136,6 +136,8 @@ def _chosen(table: Table, description: Description, path: Path) -> list[str]:
             raise ConfigError(f"{path}: {clash} are channels and facts at once; name other channels in the description")
     elif table.to_uv is not None:
         chosen = [n for n in table.to_uv if n not in used]
+        if not chosen and description.unit is not None:  # the file states no unit: every signal that was read
+            chosen = [n for n, values in table.columns.items() if len(values) and n not in {*used, ANNOTATIONS}]
         if not chosen:
             units = ", ".join(f"{n} ({table.stated.get(n, '')!r})" for n in table.columns if n != ANNOTATIONS)
             raise ConfigError(f"{path} holds no signal in a known unit of voltage: {units}; give channels and unit = …")

@@ -12,6 +12,7 @@ from myograph.datasets._formats.guard import OWN_AGAIN, reading
 from myograph.datasets._formats.physionet import read_wfdb
 from myograph.datasets._formats.table import Table, channels
 from myograph.datasets._formats.text import DELIMITERS, read_text
+from myograph.datasets._formats.xdf import read_xdf
 from myograph.errors import ConfigError
 
 __all__ = ["ENDINGS", "Table", "channels", "read_table"]
@@ -22,6 +23,7 @@ _READERS: dict[str, Callable[[Path, Description], Table]] = {
     **dict.fromkeys((".npz", ".mat", ".h5", ".hdf5"), read_variables),
     **dict.fromkeys((".edf", ".bdf"), read_edf),
     ".hea": read_wfdb,
+    ".xdf": read_xdf,
 }
 ENDINGS = tuple(_READERS)
 

@@ -1,0 +1,116 @@
+"""XDF files (Lab Streaming Layer) as a Table, through pyxdf: one stream of samples, the others' text as annotations."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from myograph.datasets._formats import clock
+from myograph.datasets._formats.description import Description
+from myograph.datasets._formats.edf import chosen_rate, with_annotations
+from myograph.datasets._formats.table import Table, distinct
+from myograph.datasets._formats.units import microvolts_per
+from myograph.errors import ConfigError, need
+
+RESET_S = 10.0  # clocks of two computers do not drift so far between two measurements
+DEFAULT_TYPE = "EMG"
+
+
+def read_xdf(path: Path, description: Description) -> Table:
+    """The stream that `stream` in the description names, by its name or type; by default that of type EMG.
+
+    Times of all streams are brought to the recording computer's clock by the clock offsets in the file, so that markers
+    lie at the right samples. A gap becomes a break.
+
+    Raises
+    ------
+    ConfigError : no stream, or several, have that name or type. MissingExtraError : pyxdf is not installed.
+    """
+    pyxdf = need("pyxdf", "formats")
+    logging.getLogger("pyxdf").setLevel(logging.ERROR)
+    # pyxdf 1.17 fits clock offsets from memory that it has not set (NumPy 2.4 warns), so they are applied here.
+    streams, _ = pyxdf.load_xdf(
+        str(path), synchronize_clocks=False, handle_clock_resets=False, dejitter_timestamps=False, verbose=False
+    )
+    stream = _chosen(streams, description, path)
+    samples = np.asarray(stream["time_series"])
+    rate_hz = float(_text(stream, "nominal_srate") or 0)
+    if samples.ndim != 2 or samples.dtype.kind not in "iuf" or not len(samples) or rate_hz <= 0:
+        raise ConfigError(
+            f"{path}: the stream {_text(stream, 'name')!r} holds no samples at a fixed rate; set stream to another of "
+            f"{_listed(streams)}"
+        )
+    labels, stated = _channel_facts(stream, samples.shape[1])
+    chosen_rate(path, labels, [rate_hz] * len(labels), {n for n in labels if microvolts_per(stated[n])}, description)
+    times = corrected(stream)
+    notes, gaps = clock.compare(times, rate_hz, "time stamps")
+    resets = (np.flatnonzero(np.diff(times) < 0) + 1).tolist()
+    onsets, texts = [], []
+    steady = np.maximum.accumulate(times)
+    for other in streams:
+        if other is not stream and _text(other, "channel_format") == "string":
+            at = np.searchsorted(steady, corrected(other) - 0.5 / rate_hz)
+            onsets += (at / rate_hz).tolist()
+            texts += [" ".join(map(str, row)).strip() for row in other["time_series"]]
+    columns = {name: samples[:, i] for i, name in enumerate(labels)}
+    table = with_annotations(columns, rate_hz, stated, np.array(onsets), np.zeros(len(onsets)), texts)
+    breaks = tuple(sorted({*gaps, *resets}))
+    return Table(table.columns, True, rate_hz, table.to_uv, stated, notes, breaks)
+
+
+def corrected(stream: dict[str, Any]) -> np.ndarray:
+    """(sample,) times on the recording computer's clock: each stretch between two resets of the sender's clock is
+    shifted by a line fitted to the offsets that were measured in it."""
+    stamps = np.asarray(stream["time_stamps"], np.float64)
+    at, offset = (np.asarray(stream.get(key, []), np.float64) for key in ("clock_times", "clock_values"))
+    if not len(at) or not len(stamps):
+        return stamps
+    new = np.flatnonzero((np.diff(at) < 0) | (np.abs(np.diff(offset)) > RESET_S)) + 1
+    measured = [(a, o) for a, o in zip(np.split(at, new), np.split(offset, new))]
+    starts = np.flatnonzero(np.abs(np.diff(stamps)) > RESET_S) + 1
+    found = []
+    for piece in np.split(stamps, starts):
+        times, offsets = min(measured, key=lambda m: abs(np.median(m[0]) - np.median(piece)))
+        middle = times.mean()
+        slope, level = (
+            np.polyfit(times - middle, offsets, 1) if len(times) > 2 and np.ptp(times) else (0, offsets.mean())
+        )
+        found.append(piece + level + slope * (piece - middle))
+    return np.concatenate(found)
+
+
+def _chosen(streams: list[dict[str, Any]], description: Description, path: Path) -> dict[str, Any]:
+    wanted = description.stream or DEFAULT_TYPE
+    found = [s for s in streams if _text(s, "name") == wanted]
+    found = found or [s for s in streams if _text(s, "type").lower() == wanted.lower()]
+    if len(found) != 1:
+        raise ConfigError(
+            f"{path} holds {len(found)} streams of name or type {wanted!r}; set stream to one of {_listed(streams)}"
+        )
+    return found[0]
+
+
+def _listed(streams: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{_text(s, 'name')!r} ({_text(s, 'type')})" for s in streams) or "none"
+
+
+def _text(stream: dict[str, Any], key: str) -> str:
+    value = stream["info"].get(key) or [""]
+    return str(value[0] if isinstance(value, list) else value).strip()
+
+
+def _channel_facts(stream: dict[str, Any], n: int) -> tuple[list[str], dict[str, str]]:
+    """Channel names, and the unit that the file states for each."""
+    description = (stream["info"].get("desc") or [None])[0]
+    rows: list[dict[str, Any]] = []
+    if isinstance(description, dict) and description.get("channels") and isinstance(description["channels"][0], dict):
+        rows = [r for r in description["channels"][0].get("channel", []) if isinstance(r, dict)]
+    value = lambda row, key: str((row.get(key) or [""])[0] or "")  # noqa: E731
+    if len(rows) != n:
+        names = [str(i + 1) for i in range(n)]
+        return names, dict.fromkeys(names, "")
+    names = distinct(value(r, "label") or str(i + 1) for i, r in enumerate(rows))
+    return names, {name: value(r, "unit") for name, r in zip(names, rows)}
