@@ -72,9 +72,12 @@ def test_table_has_every_model_and_says_why_one_does_not_fit():
     assert set(rows) == set(MODELS)
     assert all(row["parameters"] > 0 and row["macs"] > 0 and row["summary"] and row["source"] for row in rows.values())
     assert rows["atzori"]["parameters"] == 84_853
+    assert rows["atzori"]["published"]["stated_parameters"] == 84_853
     rows = {row["name"]: row for row in counting.table(["m5", "zhai"], n_channels=8, n_samples=50)}
     assert "25 principal" in rows["zhai"]["why"]
+    assert rows["zhai"]["published"]["parameters"] > 0
     assert rows["m5"]["samples"] == 50
+    assert rows["m5"]["published"]["macs"] == 239_840
     with pytest.raises(ShapeError):
         counting.info("zhai", 12, 300)
     with pytest.raises(ShapeError, match="12 channels x 0 samples"):

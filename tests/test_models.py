@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from myograph.errors import ConfigError, ShapeError, UnknownNameError
-from myograph.models import MODELS
+from myograph.models import MODELS, Checked, Models, Published
 from myograph.models.layers import Patches
 from myograph.models.mobilenet import Grid
 from myograph.models.zhai import Spiral
@@ -18,54 +18,55 @@ from myograph.testing import check_model
 
 torch.set_num_threads(1)
 
-# Where the usual sizes are none for a model, or large for a test: what it is checked on instead, and why.
-SIZES = {
-    "zhai": [(2, 25), (12, 25), (8, 50)],  # takes 25 scores a channel alone
-    "fin_cnn": [(12, 48), (14, 64), (8, 50)],  # takes feature maps alone
-    "m5": [(8, 50), (64, 20), (1, 20)],
-    "gengnet": [(8, 2), (12, 1)],  # takes instants; layers of 512 make larger ones slow
-    "cnn_rnn": [(8, 20), (6, 7), (4, 3)],
-    "mobilenet_v2": [(24, 1), (12, 3)],
-    "muscle_cnn_lstm": [(2, 32), (1, 20)],
-    "muscle_lstm": [(2, 16), (1, 20)],
-    "fin_lstm": [(3, 12), (1, 20)],
-    "ding": [(3, 193), (12, 200), (12, 100)],
-    "ding_2b2": [(3, 193), (12, 50)],
-    "ding_dk": [(7, 193), (12, 50)],
-    "ding_2b1": [(3, 190), (12, 50)],
-    "ding_sk2": [(3, 120), (12, 50)],
-    "ding_sk": [(7, 120), (12, 50)],
-}
-# The forward half of the top LSTM layer feeds nothing in the published network; see models/fin.py.
-IDLE = {"fin_lstm": ("lstm.*_l2",)}
-OPTIONS = {"zhai": {"planes": 32, "units": 64}, "mobilenet_v2": {"width": 0.2}, "cnn_rnn": {"hidden": 64}}
-
 
 @pytest.mark.parametrize("name", list(MODELS))
 def test_contract(name):
-    create = functools.partial(MODELS.create, name, **OPTIONS.get(name, {}))
-    usual = [(8, 50), (4, 200), (1, 20)]
-    check_model(create, sizes=SIZES.get(name, usual), idle=IDLE.get(name, ()))
+    checked = MODELS.checked(name)
+    create = functools.partial(MODELS.create, name, **checked.options)
+    check_model(create, sizes=checked.sizes, idle=checked.idle)
 
 
+@pytest.mark.parametrize("name", [name for name in MODELS if MODELS.published(name)])
+def test_parameters_are_those_that_the_source_states(name):
+    size = MODELS.published(name)
+    assert size.source
+    with torch.device("meta"):
+        net = MODELS.create(
+            name, n_channels=size.channels, n_classes=size.classes, n_samples=size.samples, **size.options
+        )
+    if size.parameters is not None:
+        assert sum(p.numel() for p in net.parameters()) == size.parameters + size.extra
+
+
+def test_a_network_of_your_own_registers_with_and_without_facts():
+    mine = Models()
+
+    @mine.register
+    def plain(n_channels, n_classes, n_samples):
+        return nn.Linear(n_channels, n_classes)
+
+    @mine.register(published=Published(3, 4, 5, parameters=20))
+    def facts(n_channels, n_classes, n_samples):
+        return nn.Linear(n_channels, n_classes)
+
+    assert mine["plain"] is plain
+    assert mine.published("plain") is None
+    assert mine.published("facts").classes == 5
+    assert mine.checked("facts") == Checked()
+    with pytest.raises(UnknownNameError):
+        mine.published("fact")
+
+
+# Sizes beside the published ones, counted by hand from the layers: (channels, classes, samples).
 PARAMETERS = [
-    ("atzori", (10, 53, 15), {}, 84_853),
-    ("tsinganos", (10, 53, 15), {}, 84_853),
     # 12 * 32 + 32, then 9 248 and 51 264, 9 * 64 * 64 + 64, 64 * 50 + 50
     ("atzori_delsys", (12, 50, 30), {}, 416 + 9_248 + 51_264 + 36_928 + 3_250),
     ("zhai", (12, 50, 25), {}, (12 * 16 + 1) * 800 + (3200 + 1) * 800 + 801 * 800 + 801 * 50),
     ("zhai", (12, 50, 25), {"planes": 32}, (12 * 16 + 1) * 32 + (128 + 1) * 800 + 801 * 800 + 801 * 50),
     ("ding", (12, 17, 200), {}, 940_417),
-    ("muscle_cnn_lstm", (1, 4, 500), {}, 28_091 + 120),  # the second bias of torch's LSTM
-    ("muscle_cnn", (1, 4, 500), {}, 26_111),
-    ("muscle_lstm", (1, 4, 500), {}, 10_349 + 120),
-    ("mobilenet_v2", (192, 8, 1), {"width": 1.0, "grid": (8, 24)}, 2_314_264),
     ("mobilenet_v2", (192, 8, 1), {"width": 0.7, "grid": (8, 24)}, 1_711_960),
     ("mobilenet_v2", (192, 8, 1), {"width": 0.4, "grid": (8, 24)}, 1_109_656),
     ("mobilenet_v2", (192, 8, 1), {"width": 0.2, "grid": (8, 24)}, 808_504),
-    ("m5", (192, 7, 20), {}, 2_855),
-    ("fin_lstm", (1, 12, 600), {}, 59_136 + 396),
-    ("fin_cnn", (12, 17, 48), {}, 66_646),
     # 1024 values to 500, from the layers in models/convnets.py
     ("cote_allard", (8, 7, 52), {}, 512 + 96 + 30_784 + 192 + 512_500 + 1_500 + 3_507),
     # layer + 1 x 1: (10, 32) (32, 64) + (10, 64); (64, 64) (64, 128) + (64, 128); 128 to 53

@@ -16,8 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 from myograph.errors import ConfigError, DataError, MyographError, ResultsError
-from myograph.models import MODELS
-from myograph.models.cost import PUBLISHED, USUAL
+from myograph.models import MODELS, USUAL
 from myograph.recording import Layout
 from myograph.training import FeatureImitatingNet, FeatureImitation, LayerwiseAutoencoder, checkpoint
 from myograph.training.build import load_matching
@@ -190,9 +189,11 @@ def test_names_of_version_0_1_0_are_looked_up(old, cls):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_registered_network_can_be_made_without_memory(name):
-    n_channels, n_samples, n_classes, options = PUBLISHED.get(name, USUAL)
+    size = MODELS.published(name) or USUAL
     with torch.device("meta"):
-        made = MODELS.create(name, n_channels=n_channels, n_classes=n_classes, n_samples=n_samples, **options)
+        made = MODELS.create(
+            name, n_channels=size.channels, n_classes=size.classes, n_samples=size.samples, **size.options
+        )
     assert {v.device.type for v in made.state_dict().values()} == {"meta"}
 
 

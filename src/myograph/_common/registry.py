@@ -184,6 +184,8 @@ def _is_registration(node: ast.AST, variable: str) -> bool:
 
 def _registered_name(node: ast.FunctionDef | ast.ClassDef, decorator: ast.expr, variable: str) -> str | None:
     """The name that a decorator registers, None where it is another decorator or its name is not a plain string."""
+    if isinstance(decorator, ast.Call) and not decorator.args and isinstance(node, ast.FunctionDef):
+        return node.name if _is_registration(decorator.func, variable) else None  # keywords alone
     if isinstance(decorator, ast.Call):
         given = decorator.args[0] if decorator.args else None
         plain = isinstance(given, ast.Constant) and isinstance(given.value, str)

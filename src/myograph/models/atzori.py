@@ -22,11 +22,11 @@ from __future__ import annotations
 
 from torch import nn
 
-from myograph.models import MODELS
+from myograph.models import MODELS, Published
 from myograph.models.layers import Image, MeanOverMap, glorot, he, need_size, one_of, stack
 
 
-@MODELS.register
+@MODELS.register(published=Published(10, 15, 53, "doi:10.3389/fnbot.2016.00009", 84_853))
 def atzori(
     n_channels: int,
     n_classes: int,
@@ -67,13 +67,13 @@ def atzori(
     )
 
 
-@MODELS.register
+@MODELS.register(published=Published(12, 30, 50, "doi:10.3389/fnbot.2016.00009"))
 def atzori_delsys(n_channels: int, n_classes: int, n_samples: int, *, init: str = "glorot") -> nn.Module:
     """Atzori 2016 for Delsys electrodes: block 4's kernel is 9 x 1; meant for 12 electrodes x 30 samples (200 Hz)."""
     return atzori(n_channels, n_classes, n_samples, last_kernel=9, init=init)
 
 
-@MODELS.register
+@MODELS.register(published=Published(10, 15, 53, "Tsinganos et al., PhyCS 2018", 84_853))
 def tsinganos(n_channels: int, n_classes: int, n_samples: int, *, dropout: float = 0.15) -> nn.Module:
     """Tsinganos 2018: Atzori's network with max pools and dropout (after each of the four ReLUs: our choice)."""
     return atzori(n_channels, n_classes, n_samples, pool="max", dropout=dropout)

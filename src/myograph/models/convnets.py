@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from myograph.models import MODELS
+from myograph.models import MODELS, Published
 from myograph.models.layers import Image, floor_sizes, need_size, stack
 
 
@@ -37,7 +37,7 @@ def _flat(model: str, n_channels: int, n_samples: int) -> int:
     return 64 * rows * columns
 
 
-@MODELS.register
+@MODELS.register(published=Published(8, 52, 7, "doi:10.1109/TNSRE.2019.2896269", 549_091))
 def cote_allard(n_channels: int, n_classes: int, n_samples: int, *, dropout: float = 0.5) -> nn.Module:
     """Côté-Allard 2019, raw ConvNet: at least 5 channels and 25 samples; made for 8 x 52."""
     width = _flat("cote_allard", n_channels, n_samples)
@@ -61,7 +61,7 @@ def cote_allard(n_channels: int, n_classes: int, n_samples: int, *, dropout: flo
     )
 
 
-@MODELS.register
+@MODELS.register(published=Published(8, 52, 4, "Lu et al., NER 2023"))
 def effie(n_channels: int, n_classes: int, n_samples: int, *, dropout: float = 0.5) -> nn.Module:
     """EffiE: at least 5 channels and 25 samples; made for 8 x 52."""
     width = _flat("effie", n_channels, n_samples)

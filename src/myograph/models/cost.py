@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import functools
 import statistics
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -18,30 +19,7 @@ import torch
 from torch import nn
 
 from myograph.errors import ConfigError, ShapeError
-from myograph.models import MODELS
-
-PUBLISHED: dict[str, tuple[int, int, int, dict[str, Any]]] = {
-    "atzori": (10, 15, 53, {}),
-    "atzori_delsys": (12, 30, 50, {}),
-    "tsinganos": (10, 15, 53, {}),
-    "zhai": (12, 25, 50, {}),
-    **{name: (12, 200, 17, {}) for name in ("ding", "ding_2b1", "ding_2b2", "ding_sk", "ding_sk2", "ding_dk")},
-    **{name: (1, 500, 4, {}) for name in ("muscle_cnn_lstm", "muscle_cnn", "muscle_lstm")},
-    "mobilenet_v2": (192, 1, 8, {"grid": (8, 24)}),
-    "m5": (192, 20, 7, {}),
-    "fin_lstm": (1, 600, 12, {}),
-    "fin_cnn": (12, 48, 17, {}),
-    "gengnet": (128, 1, 8, {"grid": (16, 8)}),
-    "cnn_rnn": (10, 20, 52, {}),
-    "tcn": (10, 30, 53, {}),
-    "cote_allard": (8, 52, 7, {}),
-    "effie": (8, 52, 4, {}),
-    "temgnet": (12, 600, 17, {}),
-    "myonet": (8, 50, 7, {}),
-}
-"""(channels, samples, classes, options) that a network was published for; one that is not here is counted on `USUAL`."""
-
-USUAL: tuple[int, int, int, dict[str, Any]] = (8, 52, 7, {})
+from myograph.models import MODELS, USUAL
 
 
 def parameters(model: nn.Module) -> int:
@@ -171,16 +149,59 @@ def count(
 
 
 def info(name: str, n_channels: int | None = None, n_samples: int | None = None, **more: Any) -> dict[str, Any]:
-    """`count` of a model by name, on the input that it was published for where none is given, with its description."""
+    """`count` of a registered model, with its description and its figures at its published size.
+
+    Parameters
+    ----------
+    n_channels, n_samples : of the window; what is not given is taken from the published size.
+    more : further arguments of `count`.
+
+    Returns
+    -------
+    The keys of `count`, and summary, source (of the family), published (see `published`, or None).
+
+    Raises
+    ------
+    UnknownNameError : an unknown model or option.
+    ShapeError : a window that the network cannot take.
+
+    Examples
+    --------
+    >>> row = info("m5", n_channels=64, latency=False)
+    >>> row["samples"], row["published"]["channels"], row["published"]["macs"]
+    (20, 192, 239840)
+    """
     factory = MODELS[name]
-    channels, samples, classes, options = PUBLISHED.get(name, USUAL)
+    size = MODELS.published(name) or USUAL
     if n_channels is None and n_samples is None:
-        more = {**options, **more}
-    more.setdefault("n_classes", classes)
-    channels, samples = (channels if n_channels is None else n_channels), (samples if n_samples is None else n_samples)
-    row = count(name, channels, samples, **more)
-    summary = (factory.__doc__ or "").strip().partition("\n")[0]
-    return {**row, "summary": summary, "source": (_module_doc(factory)).strip().partition("\n\n")[0]}
+        more = {**size.options, **more}
+    more.setdefault("n_classes", size.classes)
+    n_channels = size.channels if n_channels is None else n_channels
+    row = count(name, n_channels, size.samples if n_samples is None else n_samples, **more)
+    return row | _description(factory) | {"published": published(name)}
+
+
+@functools.cache
+def published(name: str) -> dict[str, Any] | None:
+    """What a model costs at the size that it was published for, and what its source states; None without such a size.
+
+    Returns
+    -------
+    channels, samples, classes, parameters and macs (counted here), stated_parameters (by the source, or None), source
+    and note.
+
+    Examples
+    --------
+    >>> row = published("muscle_cnn")
+    >>> row["channels"], row["samples"], row["parameters"], row["stated_parameters"]
+    (1, 500, 26111, 26111)
+    """
+    size = MODELS.published(name)
+    if size is None:
+        return None
+    row = count(name, size.channels, size.samples, size.classes, latency=False, **size.options)
+    kept = {k: row[k] for k in ("channels", "samples", "classes", "parameters", "macs")}
+    return kept | {"stated_parameters": size.parameters, "source": size.source, "note": size.note}
 
 
 def table(
@@ -190,9 +211,9 @@ def table(
     n_classes: int | None = None,
     latency: bool = False,
 ) -> list[dict[str, Any]]:
-    """One row a network, as `info` gives it, in the order of their names.
+    """One row per network, as `info` gives it, in the order of their names.
 
-    A network that cannot take the window that is asked for has None for its figures and `why`, the error's text.
+    A network that cannot take the window has None for its figures and the error's text under `why`.
     """
     rows: list[dict[str, Any]] = []
     for name in MODELS if names is None else names:
@@ -201,14 +222,14 @@ def table(
             rows.append(info(name, n_channels, n_samples, latency=latency, **more))
         except ShapeError as error:
             figures = dict.fromkeys(("parameters", "macs", "activation_bytes"))
-            rows.append({"name": name, "channels": n_channels, "samples": n_samples, **figures, "why": str(error)})
+            row = {"name": name, "channels": n_channels, "samples": n_samples, **figures, "why": str(error)}
+            rows.append(row | _description(MODELS[name]) | {"published": published(name)})
     return rows
 
 
-def _module_doc(factory: Any) -> str:
-    import sys
-
-    return sys.modules[factory.__module__].__doc__ or ""
+def _description(factory: Any) -> dict[str, str]:
+    summary = (factory.__doc__ or "").strip().partition("\n")[0]
+    return {"summary": summary, "source": (sys.modules[factory.__module__].__doc__ or "").strip().partition("\n\n")[0]}
 
 
 @contextmanager

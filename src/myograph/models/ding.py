@@ -35,7 +35,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from myograph.models import MODELS
+from myograph.models import MODELS, Checked, Published
 from myograph.models.layers import Image, floor_sizes, need_size, one_of
 
 Layer = tuple[int, int, int]
@@ -103,7 +103,9 @@ class Ding(nn.Module):
         return self.head(self.dropout(self.hidden2(x).relu()))
 
 
-@MODELS.register
+@MODELS.register(
+    published=Published(12, 200, 17, "doi:10.3390/su10061865"), checked=Checked(((3, 193), (12, 200), (12, 100)))
+)
 def ding(
     n_channels: int, n_classes: int, n_samples: int, *, variant: str = "c_b1pb2", dropout: float = 0.5
 ) -> nn.Module:
@@ -117,31 +119,31 @@ def ding(
     return Ding(n_channels, n_classes, n_samples, variant, dropout)
 
 
-@MODELS.register
+@MODELS.register(published=Published(12, 200, 17, "doi:10.3390/su10061865"), checked=Checked(((3, 190), (12, 50))))
 def ding_2b1(n_channels: int, n_classes: int, n_samples: int) -> nn.Module:
     """Ding 2018, C-2B1: block 1 twice, 400 values to the classifier."""
     return ding(n_channels, n_classes, n_samples, variant="c_2b1")
 
 
-@MODELS.register
+@MODELS.register(published=Published(12, 200, 17, "doi:10.3390/su10061865"), checked=Checked(((3, 193), (12, 50))))
 def ding_2b2(n_channels: int, n_classes: int, n_samples: int) -> nn.Module:
     """Ding 2018, C-2B2: block 2 twice, 640 values to the classifier."""
     return ding(n_channels, n_classes, n_samples, variant="c_2b2")
 
 
-@MODELS.register
+@MODELS.register(published=Published(12, 200, 17, "doi:10.3390/su10061865"), checked=Checked(((7, 120), (12, 50))))
 def ding_sk(n_channels: int, n_classes: int, n_samples: int) -> nn.Module:
     """Ding 2018, C-SK: small kernels that mix electrodes from the first layer (layers: our choice)."""
     return ding(n_channels, n_classes, n_samples, variant="c_sk")
 
 
-@MODELS.register
+@MODELS.register(published=Published(12, 200, 17, "doi:10.3390/su10061865"), checked=Checked(((3, 120), (12, 50))))
 def ding_sk2(n_channels: int, n_classes: int, n_samples: int) -> nn.Module:
     """Ding 2018, C-SK2: small kernels along time (layers: our choice)."""
     return ding(n_channels, n_classes, n_samples, variant="c_sk2")
 
 
-@MODELS.register
+@MODELS.register(published=Published(12, 200, 17, "doi:10.3390/su10061865"), checked=Checked(((7, 193), (12, 50))))
 def ding_dk(n_channels: int, n_classes: int, n_samples: int) -> nn.Module:
     """Ding 2018, C-DK: C-B1PB2 with kernels that span three electrodes (layers: our choice)."""
     return ding(n_channels, n_classes, n_samples, variant="c_dk")

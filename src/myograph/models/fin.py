@@ -22,7 +22,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from myograph.errors import ConfigError
-from myograph.models import MODELS
+from myograph.models import MODELS, Checked, Published
 from myograph.models._cpu.lstm import LSTM
 from myograph.models.layers import Expect, MeanOverMap, need_size, stack
 
@@ -44,7 +44,10 @@ class FeatureImitator(Expect):
         return self.imitate(x).mean(1)
 
 
-@MODELS.register
+@MODELS.register(
+    published=Published(1, 600, 12, "arXiv:2405.19356", 59_136 + 396),
+    checked=Checked(((3, 12), (1, 20)), idle=("lstm.*_l2",)),
+)
 def fin_lstm(n_channels: int, n_classes: int, n_samples: int) -> nn.Module:
     """The imitator of one feature: any window; made for 1 x 600 and 12 outputs."""
     need_size("fin_lstm", n_channels >= 1 and n_samples >= 1, n_channels, n_samples, "any window")
@@ -62,7 +65,9 @@ class FeatureMap(Expect):
         return super().forward(x).unflatten(2, (self.n_features, -1)).transpose(1, 2)
 
 
-@MODELS.register
+@MODELS.register(
+    published=Published(12, 48, 17, "arXiv:2405.19356", 66_646), checked=Checked(((12, 48), (14, 64), (8, 50)))
+)
 def fin_cnn(n_channels: int, n_classes: int, n_samples: int, *, n_features: int = 4, dropout: float = 0.3) -> nn.Module:
     """The classifier of feature maps: 12 channels or more, `n_features` times 12 or more copies; made for 12 x 48."""
     if n_features < 1:

@@ -23,7 +23,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from myograph.models import MODELS
+from myograph.models import MODELS, Checked, Published
 from myograph.models.layers import need_size, stack
 from myograph.models.mobilenet import Grid, grid_of
 from myograph.recording import Layout
@@ -65,7 +65,10 @@ def _body(rows: int, columns: int, planes: int, dropout: float) -> nn.Sequential
     )
 
 
-@MODELS.register
+@MODELS.register(
+    published=Published(128, 1, 8, "doi:10.1038/srep36571", options={"grid": (16, 8)}),
+    checked=Checked(((8, 2), (12, 1))),
+)
 def gengnet(
     n_channels: int,
     n_classes: int,
@@ -117,7 +120,10 @@ class CnnRnn(nn.Module):
         return self.head(self.attention(self.dropout(states)))
 
 
-@MODELS.register
+@MODELS.register(
+    published=Published(10, 20, 52, "doi:10.1371/journal.pone.0206049"),
+    checked=Checked(((8, 20), (6, 7), (4, 3)), options={"hidden": 64}),
+)
 def cnn_rnn(
     n_channels: int,
     n_classes: int,

@@ -18,11 +18,14 @@ from __future__ import annotations
 
 from torch import nn
 
-from myograph.models import MODELS
+from myograph.models import MODELS, Checked, Published
 from myograph.models.layers import MeanOverMap, Patches, TimeMajor, need_size, stack
 
 
-@MODELS.register
+@MODELS.register(
+    published=Published(192, 20, 7, "CNN-HD-sEMG-Classifier, MIC Laboratory", 2_855),
+    checked=Checked(((8, 50), (64, 20), (1, 20))),
+)
 def m5(n_channels: int, n_classes: int, n_samples: int) -> nn.Module:
     """M5: any window with at least 256 values (channels x samples)."""
     enough = n_channels >= 1 and n_channels * n_samples >= 256

@@ -27,7 +27,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from myograph.errors import ConfigError, ShapeError
-from myograph.models import MODELS
+from myograph.models import MODELS, Checked, Published
 from myograph.models._cpu.depthwise import Depthwise
 from myograph.models.layers import Expect
 from myograph.recording import Layout
@@ -89,7 +89,10 @@ class InvertedResidual(nn.Module):
         return self.body(x) if self.short is None else self.body(x) + self.short(x)
 
 
-@MODELS.register
+@MODELS.register(
+    published=Published(192, 1, 8, "CNN-HD-sEMG-Classifier, MIC Laboratory", 2_314_264, options={"grid": (8, 24)}),
+    checked=Checked(((24, 1), (12, 3)), options={"width": 0.2}),
+)
 def mobilenet_v2(
     n_channels: int,
     n_classes: int,

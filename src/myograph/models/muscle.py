@@ -23,7 +23,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from myograph.models import MODELS
+from myograph.models import MODELS, Checked, Published
 from myograph.models._cpu.dropped import Dropped
 from myograph.models._cpu.lstm import LSTM
 from myograph.models.layers import Expect, need_size
@@ -82,7 +82,12 @@ class MuscleNet(nn.Module):
         return self.head(self.body(x))
 
 
-@MODELS.register
+@MODELS.register(
+    published=Published(
+        1, 500, 4, "Velasquez Rendon et al., DSP 2023", 28_091, extra=120, note="torch's LSTM has a second bias"
+    ),
+    checked=Checked(((2, 32), (1, 20))),
+)
 def muscle_cnn_lstm(n_channels: int, n_classes: int, n_samples: int, *, dropout: float = 0.2) -> nn.Module:
     """The hybrid: any number of channels, 4 samples or more; made for 1 x 500."""
     _need("muscle_cnn_lstm", n_channels, n_samples, 4)
@@ -90,7 +95,7 @@ def muscle_cnn_lstm(n_channels: int, n_classes: int, n_samples: int, *, dropout:
     return MuscleNet(body, 15, n_classes)
 
 
-@MODELS.register
+@MODELS.register(published=Published(1, 500, 4, "Velasquez Rendon et al., DSP 2023", 26_111))
 def muscle_cnn(n_channels: int, n_classes: int, n_samples: int, *, dropout: float = 0.2) -> nn.Module:
     """The CNN alone: any number of channels, 4 samples or more; made for 1 x 500."""
     _need("muscle_cnn", n_channels, n_samples, 4)
@@ -99,7 +104,12 @@ def muscle_cnn(n_channels: int, n_classes: int, n_samples: int, *, dropout: floa
     return MuscleNet(body, n_samples // 2 // 2 * 15, n_classes)
 
 
-@MODELS.register
+@MODELS.register(
+    published=Published(
+        1, 500, 4, "Velasquez Rendon et al., DSP 2023", 10_349, extra=120, note="torch's LSTM has a second bias"
+    ),
+    checked=Checked(((2, 16), (1, 20))),
+)
 def muscle_lstm(n_channels: int, n_classes: int, n_samples: int, *, dropout: float = 0.2) -> nn.Module:
     """The LSTM alone: any window; made for 1 x 500."""
     _need("muscle_lstm", n_channels, n_samples, 1)

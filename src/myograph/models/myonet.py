@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from myograph.errors import ConfigError
-from myograph.models import MODELS
+from myograph.models import MODELS, Published
 from myograph.models.layers import Expect, need_size
 
 FLOOR = 1e-3  # added to powers before the logarithm, relative to channels of unit variance
@@ -127,7 +127,7 @@ class MyoNet(Expect):
         return self.head(self.mlp(self.features(x)))
 
 
-@MODELS.register
+@MODELS.register(published=Published(8, 50, 7, "docs/myonet.md"))
 def myonet(
     n_channels: int,
     n_classes: int,

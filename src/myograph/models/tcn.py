@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from myograph.errors import ConfigError
-from myograph.models import MODELS
+from myograph.models import MODELS, Published
 from myograph.models.gengnet import Attention
 from myograph.models.layers import Expect, glorot, need_size, one_of
 
@@ -81,7 +81,7 @@ class TCN(Expect):
         return self.head(x.mean(2) if self.attention is None else self.attention(x.transpose(1, 2)))
 
 
-@MODELS.register
+@MODELS.register(published=Published(10, 30, 53, "doi:10.1109/ICASSP.2019.8683239"))
 def tcn(
     n_channels: int,
     n_classes: int,

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from myograph.errors import ConfigError
-from myograph.models import MODELS
+from myograph.models import MODELS, Published
 from myograph.models.layers import Expect, need_size
 
 
@@ -69,7 +69,7 @@ class PatchTransformer(Expect):
         return self.head(self.norm(self.layers(self.dropout(tokens + self.position))[:, 0]))
 
 
-@MODELS.register
+@MODELS.register(published=Published(12, 600, 17, "arXiv:2109.12379"))
 def temgnet(
     n_channels: int,
     n_classes: int,

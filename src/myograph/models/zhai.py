@@ -25,7 +25,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from myograph.models import MODELS
+from myograph.models import MODELS, Checked, Published
 from myograph.models.layers import Expect, need_size, stack
 
 RANKS = (
@@ -50,7 +50,10 @@ class Spiral(Expect):
         return super().forward(x)[:, :, self.order].unflatten(2, (5, 5))
 
 
-@MODELS.register
+@MODELS.register(
+    published=Published(12, 25, 50, "doi:10.3389/fnins.2017.00379"),
+    checked=Checked(((2, 25), (12, 25), (8, 50)), options={"planes": 32, "units": 64}),
+)
 def zhai(
     n_channels: int, n_classes: int, n_samples: int, *, planes: int = 800, units: int = 800, dropout: float = 0.5
 ) -> nn.Module:
