@@ -60,5 +60,7 @@ with _memory.training_settings():
 def test_freed_memory_stays_for_the_next_fit_and_goes_back_where_it_is_much():
     run = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
     before, inside, again, after_much = map(int, run.stdout.split())
+    if before < 5 * (64 << 20) / 4096 / 2:
+        pytest.skip("this system maps memory in huge pages, or its allocator keeps it: there are no faults to count")
     assert inside * 2 < before
     assert again * 2 < after_much  # the next fit finds the memory of the last one, unless that was more than is kept

@@ -20,7 +20,9 @@ def list_all(channels: Channels = 12, samples: Samples = 300, classes: Classes =
     """List every network with its parameters and multiply-accumulates for one input size."""
     from myograph.models.cost import table
 
-    print_rows(table(n_channels=channels, n_samples=samples, n_classes=classes), as_json)
+    rows = table(n_channels=channels, n_samples=samples, n_classes=classes)
+    shown = ("name", "channels", "samples", "classes", "parameters", "macs", "activation_bytes", "summary")
+    print_rows(rows if as_json else [{key: row.get(key) for key in shown} for row in rows], as_json)
 
 
 @app.command()
