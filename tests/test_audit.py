@@ -8,12 +8,14 @@ import tracemalloc
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.neighbors import KNeighborsClassifier
 
 from conftest import make_recording
-from myograph import LeaveOneSubjectOut, Recording, Windowing, Windows
+from myograph import KFoldRepetitions, LeaveOneSubjectOut, Recording, Windowing, Windows, WithinSubject
 from myograph.audit import audit, copies_in, overlapping
 from myograph.datasets import load
 from myograph.errors import LeakageError
+from myograph.preprocessing import LowPass, MovingRMS, Rectify, Resample, ZeroPhase
 
 LENGTH = 40  # samples in a window
 
@@ -211,6 +213,64 @@ def test_windows_of_mixed_lengths_are_compared_sample_by_sample():
         others = np.append(rows[30:], 0)
         assert overlapping(table, rows[:30], others).tolist() == brute_force(table, rows[:30], others)
     assert overlapping(table, np.array([4]), np.array([0, 1])).tolist() == brute_force(table, [4], [0, 1])
+
+
+def in_a_row(seed=0, rate_hz=100.0, n_labels=3, n_repetitions=10, run_s=2.5, n_channels=4):
+    """Noise whose labels mean nothing: all repetitions of a gesture follow each other."""
+    n = int(run_s * rate_hz)
+    label = np.repeat(np.arange(n_labels), n_repetitions * n)
+    repetition = np.tile(np.repeat(np.arange(1, n_repetitions + 1), n), n_labels)
+    return Recording(noise(seed, n_channels, len(label)), rate_hz, label, "1", repetition)
+
+
+def right_by_run(windows, folds):
+    """Share of right windows in each test repetition, by the nearest neighbour."""
+    x, y, runs = windows.batch()[:, :, -1], windows.y, []
+    for fold in folds:
+        said = KNeighborsClassifier(1).fit(x[fold.train], y[fold.train]).predict(x[fold.test])
+        rows = pd.DataFrame({"repetition": windows.column("repetition")[fold.test], "y": y[fold.test]})
+        runs.append(rows.assign(right=said == rows["y"]).groupby(["repetition", "y"])["right"].mean())
+    return runs
+
+
+@pytest.mark.parametrize("one", [MovingRMS(2000.0), LowPass(0.3)], ids=str)
+def test_filters_carry_nothing_from_train_windows_into_test_windows(one):
+    honest, blind = [], []
+    for seed in range(4):
+        windows = Windows.cut(one.apply(in_a_row(seed, n_channels=32)), Windowing(200, 200))
+        folds = list(KFoldRepetitions(5).folds(windows))
+        for fold in folds:
+            audit(windows, fold.train, fold.test)
+        honest += right_by_run(windows, folds)
+        blind += right_by_run(windows, KFoldRepetitions(5).folds(windows.table))  # a table knows no filters
+    honest, blind = pd.concat(honest), pd.concat(blind)
+    assert honest.mean() < 1 / 3 + 4 * honest.std() / np.sqrt(len(honest))
+    assert blind.mean() > 0.6  # or this test would show nothing
+
+
+def test_the_reach_of_filters_adds_up_in_samples_of_the_output():
+    recording = in_a_row(rate_hz=200.0)
+    assert recording.reach_samples == Rectify().apply(recording).reach_samples == 0
+    once = MovingRMS(100.0).apply(recording)
+    assert once.reach_samples == 19
+    assert MovingRMS(50.0).apply(once).reach_samples == 28
+    assert Resample(100.0).apply(once).reach_samples == -(-(19 + Resample(100.0).reach_samples(200.0)) // 2)
+    assert ZeroPhase(LowPass(1.0)).apply(recording).reach_samples == ZeroPhase(LowPass(1.0)).reach_samples(200.0)
+
+
+@pytest.mark.parametrize("breaks", [(), (400,)])
+def test_windows_within_the_reach_are_left_out_and_refused(breaks):
+    recording = Recording(noise(0, 2, 800), 200.0, np.zeros(800, int), "1", np.repeat([1, 2], 400), breaks=breaks)
+    windows = Windows.cut(MovingRMS(500.0).apply(recording), Windowing(100, 50))  # reaches 99 samples
+    (fold,) = WithinSubject(test_repetitions=(2,)).folds(windows)
+    assert windows.column("stop")[fold.train].max() == (400 if breaks else 300)
+    audit(windows, fold.train, fold.test)
+    if not breaks:
+        near = np.append(fold.train, fold.train[-1] + 1)
+        with pytest.raises(
+            LeakageError, match=r"1 of 39 test windows .* through the filters, which reach over 99 samples"
+        ):
+            audit(windows, near, fold.test)
 
 
 @pytest.mark.real_data

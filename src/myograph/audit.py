@@ -96,7 +96,7 @@ def audit(
     train, test = (_positions(rows) for rows in (train, test))
     copies = copies_in(windows)
     shared = {
-        "samples": overlapping(table, test, train, copies),
+        "samples": overlapping(table, test, train, copies, widened(windows)),
         "repetition": _sharing(table, REPETITION, test, train),
         **{claim: _sharing(table, columns, test, train) for claim, columns in CLAIMS.items()},
     }
@@ -113,13 +113,23 @@ def _positions(rows: Any) -> np.ndarray:
     return np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.intp)
 
 
-def overlapping(table: pd.DataFrame, rows: np.ndarray, others: np.ndarray, copies: Sequence[Match] = ()) -> np.ndarray:
+def overlapping(
+    table: pd.DataFrame,
+    rows: np.ndarray,
+    others: np.ndarray,
+    copies: Sequence[Match] = (),
+    wide: pd.DataFrame | None = None,
+) -> np.ndarray:
     """For each of `rows`: does its [start, stop) share samples with that of any of `others`?
 
+    Parameters
+    ----------
+    table : columns recording, start and stop, one row per window.
     copies : stretches of samples that occur in two recordings or twice in one, by `copies_in`.
+    wide : the table that holds for the others, by `widened`; None is the same.
     """
     owner, recording, start, stop = _places(table, rows, copies)
-    _, of, starts, stops = _places(table, others, copies)
+    _, of, starts, stops = _places(table if wide is None else wide, others, copies)
     meets = np.zeros(len(rows), bool)
     for number in np.intersect1d(recording, of):
         mine, theirs = recording == number, of == number
@@ -131,6 +141,20 @@ def overlapping(table: pd.DataFrame, rows: np.ndarray, others: np.ndarray, copie
         meet = (before > 0) & (latest_stop[np.maximum(before - 1, 0)] > start[mine])
         meets[owner[mine][meet]] = True
     return meets
+
+
+def widened(windows: Windows) -> pd.DataFrame:
+    """The table with every window's start and stop moved outwards by the reach of the filters that its recording went
+    through, but not over a break: filters carry no sample over one."""
+    table = windows.table
+    start, stop = table["start"].to_numpy(copy=True), table["stop"].to_numpy(copy=True)
+    for recording, where, begin in windows.by_recording():
+        if recording.reach_samples:
+            borders = np.array([0, *recording.breaks, recording.n_samples])
+            stretch = np.searchsorted(borders, begin, side="right") - 1
+            start[where] = np.maximum(begin - recording.reach_samples, borders[stretch])
+            stop[where] = np.minimum(stop[where] + recording.reach_samples, borders[stretch + 1])
+    return table.assign(start=start, stop=stop)
 
 
 def _places(
@@ -224,27 +248,30 @@ def _explain(
     shared: np.ndarray,
     copies: Sequence[Match],
 ) -> str:
-    table = windows.table
+    table, wide = windows.table, widened(windows)
     count = f"{name}: {int(shared.sum())} of {len(test)} test windows share {'a ' if what != 'samples' else ''}{what} with train"
-    if what == "samples" and not overlapping(table, test, train).any():
+    direct = overlapping(table, test, train, wide=wide) if what == "samples" else shared
+    if not direct.any():
         return f"{count}: {_explain_copies(windows, train, test, copies)}"
-    row = int(test[np.argmax(overlapping(table, test, train) if what == "samples" else shared)])
+    row = int(test[np.argmax(direct)])
     if what == "samples":
-        meets = overlapping(table, train, np.array([row]))
+        meets = overlapping(table, train, np.array([row]), wide=wide)
     else:
         meets = _sharing(table, REPETITION if what == "repetition" else CLAIMS[what], train, np.array([row]))
     partner = int(train[np.argmax(meets)])
     first = table.iloc[row]
     where = f"subject {first['subject']}, session {first['session']}, repetition {first['repetition']}"
-    advice = (
-        "split by repetition with a protocol from myograph.protocols"
-        if what in ("samples", "repetition")
-        else f"keep each {what} on one side"
-    )
+    advice = f"keep each {what} on one side"
+    if what in ("samples", "repetition"):
+        advice = "split by repetition with a protocol from myograph.protocols"
+    through = ""
+    if what == "samples" and not overlapping(table, test, train).any():
+        reach = windows.recordings[int(first["recording"])].reach_samples
+        through = f" through the filters, which reach over {reach} samples,"
     return (
-        f"{count}, first test window {row} and train window {partner} ({where}, samples {first['start']} to "
+        f"{count}{through} first test window {row} and train window {partner} ({where}, samples {first['start']} to "
         f"{first['stop']}); {advice}"
-    )
+    ).replace("train first", "train, first")
 
 
 def _explain_copies(

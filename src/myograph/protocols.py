@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from myograph.audit import overlapping
+from myograph.audit import overlapping, widened
 from myograph.errors import ProtocolError
 from myograph.windows import Windows
 
@@ -51,6 +51,7 @@ class Protocol:
         ProtocolError : the table lacks a subject, session or repetition that the protocol needs.
         """
         table = table_of(windows, self)
+        wide = widened(windows) if isinstance(windows, Windows) else table
         stream: dict[bytes, np.ndarray] = {}  # what the folds with the same train rows test in all
         if self.sequential:
             for _, train, test in self._folds(table):
@@ -66,10 +67,11 @@ class Protocol:
                 if not len(rows):
                     raise ProtocolError(f"{self}: fold {name!r} has no {part} windows; {_inventory(table)}")
             if not self.leaky:
-                train = train[~overlapping(table, train, near)]
+                train = train[~overlapping(table, train, near, wide=wide)]
                 if not len(train):
                     raise ProtocolError(
-                        f"{self}: every train window of fold {name!r} shares samples with a test window"
+                        f"{self}: every train window of fold {name!r} shares samples with a test window, or lies within "
+                        "the reach of the filters of one; use shorter windows or filters, or leave rest between them"
                     )
             yield Fold(name, train, test)
         if empty:

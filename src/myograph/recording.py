@@ -90,6 +90,8 @@ class Recording:
     name : what to call it in messages; by default subject and session.
     breaks : sample indices, increasing, at which recording began again: the first sample of every file after the
         first, or the first sample after a gap. No window spans a break, and filters start afresh there.
+    reach_samples : over how many earlier samples the filters applied so far spread each sample. Train windows within
+        this reach of a test window are left out.
 
     Raises
     ------
@@ -108,6 +110,7 @@ class Recording:
     layout: Layout | None = None
     name: str = field(default="")
     breaks: tuple[int, ...] = ()
+    reach_samples: int = 0
 
     def __post_init__(self) -> None:
         put = lambda key, value: object.__setattr__(self, key, value)  # noqa: E731

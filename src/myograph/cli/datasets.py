@@ -48,6 +48,7 @@ def info(name: str, as_json: Json = False) -> None:
         "options": {k: v if isinstance(v, (int, float, str, bool, type(None))) else str(v) for k, v in options.items()},
         "protocol": str(found.protocol),
         "windowing": str(found.windowing),
+        "known_defects": list(found.known_defects),
     }
     if as_json:
         print_json(facts)

@@ -61,6 +61,7 @@ class Dataset:
     files : what `fetch` downloads; empty where the publisher offers no direct links.
     rest : the label name of rest, None where there is none, or where it counts as a gesture like the others.
     sessions : of every subject as published, so that `check` can name missing ones; empty where people differ in them.
+    known_defects : what is wrong with the published files, one sentence each; `load` warns of it.
     version : raise it when the reader changes, so that decoded copies are made anew.
     needs_files : False for a generator.
     protocol, windowing : what a baseline on it uses when the user says nothing else.
@@ -75,6 +76,7 @@ class Dataset:
     files: ClassVar[tuple[RemoteFile, ...]] = ()
     rest: ClassVar[str | None] = None
     sessions: ClassVar[tuple[str, ...]] = ()
+    known_defects: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 1
     needs_files: ClassVar[bool] = True
     protocol: ClassVar[Protocol] = WithinSubject(test_repetitions=(2, 5))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -75,12 +76,16 @@ def load(
     ------
     UnknownNameError : a data set, an option or a subject that is not there; the nearest names are given.
     DataError : files are missing, damaged or not in the expected layout.
+
+    A UserWarning names each known defect of the set as published.
     """
     from myograph.datasets._store import decoded
 
     dataset = get(dataset, **options)
     folder = locate(dataset)
     wanted = choose_subjects(dataset.subjects(folder), subjects, dataset.name)
+    for defect in dataset.known_defects:
+        warnings.warn(f"{dataset.name} as published has a known defect: {defect}", UserWarning, stacklevel=2)
     return decoded(dataset, folder, wanted, cache_folder(), progress or (lambda message, done, total: None))
 
 

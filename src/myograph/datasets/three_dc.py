@@ -40,6 +40,10 @@ class ThreeDC(OneFileATrial):
     homepage = "https://github.com/LibEMG/3DCDataset"
     files = (RemoteFile("3dc.zip", ("https://github.com/LibEMG/3DCDataset/archive/refs/heads/main.zip",)),)
     rest = None
+    known_defects = (
+        "participants 19 and 21 are the same 88 files; leave out one of them",
+        "13 of participant 14's 44 files of the session test are participant 13's; leave out that session of 14",
+    )
     protocol = CrossSession(train_sessions=("train",), test_sessions=("test",))
     windowing = Windowing(length_ms=250, step_ms=50)
     rate_hz = 1000.0

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from fractions import Fraction
 from typing import ClassVar
 
@@ -88,7 +89,9 @@ class Filter:
         ------
         ConfigError : the filter does not fit the recording's rate or layout.
         """
-        return one_after_another([self._apply(part) for part in recording.parts()])
+        done = one_after_another([self._apply(part) for part in recording.parts()])
+        reach = recording.reach_samples + self.reach_samples(recording.rate_hz)
+        return replace(done, reach_samples=math.ceil(reach * Fraction(done.rate_hz) / Fraction(recording.rate_hz)))
 
     def _apply(self, recording: Recording) -> Recording:
         """`apply` for a recording without breaks."""

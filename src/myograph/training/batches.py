@@ -204,7 +204,7 @@ def split_by_repetition(
     ------
     ConfigError : nothing says which windows form a repetition, or there are too few repetitions to spare one.
     """
-    from myograph.audit import overlapping
+    from myograph.audit import overlapping, widened
 
     rng = np.random.default_rng(seed)
     if groups is not None:
@@ -243,7 +243,7 @@ def split_by_repetition(
                     wanted -= 1
     train, valid = np.flatnonzero(~held), np.flatnonzero(held)
     if isinstance(source, Windows) and len(train) and len(valid):
-        train = train[~overlapping(source.table, train, valid)]
+        train = train[~overlapping(source.table, train, valid, wide=widened(source))]
     if not len(train) or not len(valid):
         raise ConfigError(
             f"validation={validation!r} leaves {len(train)} train and {len(valid)} validation windows: a repetition can "
