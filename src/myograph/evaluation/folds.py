@@ -172,13 +172,26 @@ def labelled_in(windows: Windows, rows: np.ndarray) -> Windows:
     for i, (known, bare) in enumerate(zip(windows.recordings, windows.without_labels().recordings)):
         mine = of == i
         if mine.any():
-            bare = copy.copy(bare)
-            n = known.n_samples + 1
-            begun = np.bincount(start[mine], minlength=n)[:n] - np.bincount(stop[mine], minlength=n)[:n]
-            object.__setattr__(bare, "label", np.where(np.cumsum(begun)[:-1] > 0, known.label, np.int32(-1)))
+            bare, label = copy.copy(bare), np.full(known.n_samples, -1, np.int32)
+            for first, last in _merged(start[mine], stop[mine]):
+                label[first:last] = known.label[first:last]
+            object.__setattr__(bare, "label", label)
         bare.__dict__.pop("content_hash", None)  # of other labels
         recordings.append(bare)
     return Windows(recordings, windows[rows].table)
+
+
+def _merged(start: np.ndarray, stop: np.ndarray) -> list[tuple[int, int]]:
+    """The union of intervals, as intervals that do not meet.
+
+    >>> _merged(np.array([5, 0, 2]), np.array([9, 3, 4]))
+    [(0, 4), (5, 9)]
+    """
+    order = np.argsort(start, kind="stable")
+    start, reach = start[order], np.maximum.accumulate(stop[order])
+    opens = np.flatnonzero(np.append(True, start[1:] > reach[:-1]))
+    closes = np.append(opens[1:], len(start)) - 1
+    return list(zip(start[opens].tolist(), reach[closes].tolist()))
 
 
 def predictions_of(model: Any, test: Any) -> tuple[np.ndarray, np.ndarray]:
