@@ -11,45 +11,22 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
+import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, cast
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from myograph.errors import ConfigError, DataError
+from myograph.recording import Layout
+from myograph.windows import Windowing
 
 MOST_NESTED = 60
 NEIGHBOUR_TREES = ("_tree",)  # of scikit-learn's neighbours: made again from their points
 
-# Settings: frozen dataclasses that check their own values.
-SETTINGS_IN = (
-    "myograph.preprocessing.sections",
-    "myograph.preprocessing.envelopes",
-    "myograph.preprocessing.resampling",
-    "myograph.preprocessing.spatial",
-    "myograph.preprocessing.channels",
-    "myograph.preprocessing.cutters",
-    "myograph.live.postprocess",
-)
-SETTINGS = {
-    "Windowing": "myograph.windows",
-    "Layout": "myograph.recording",
-}
-ESTIMATORS = {
-    "Features": "myograph.features.transformer",
-    "Spectrogram": "myograph.features.images",
-    "LogSpectrogram": "myograph.features.images",
-    "WaveletImages": "myograph.features.images",
-    "ChannelPCA": "myograph.features.images",
-    "LogScale": "myograph.methods",
-    "SoftSVC": "myograph.methods",
-    "ProductOfViews": "myograph.methods",
-    "FastLDA": "myograph.methods._fast",
-    "FastSVC": "myograph.methods._fast",
-    "FastRandomForest": "myograph.methods._fast",
-    "NeuralClassifier": "myograph.training.estimator",
-}
+ESTIMATORS_IN = ("myograph.features", "myograph.methods")
 
 
 class Encoder:
@@ -274,22 +251,32 @@ FORMS = (
 
 @functools.cache
 def settings() -> dict[str, type]:
-    """Name to class of everything that a file may hold as settings."""
-    found = {name: getattr(importlib.import_module(module), name) for name, module in SETTINGS.items()}
-    for name in SETTINGS_IN:
-        module = importlib.import_module(name)
-        for thing in vars(module).values():
-            if isinstance(thing, type) and dataclasses.is_dataclass(thing) and thing.__module__ == name:
-                found[thing.__name__] = thing
-    return found
+    """Name to class of everything that a file may hold as settings: frozen dataclasses that check their own values."""
+    from myograph.live.postprocess import POSTPROCESSORS
+    from myograph.preprocessing.filters import FILTERS
+
+    classes = [Windowing, Layout, *(FILTERS[name] for name in FILTERS), *(POSTPROCESSORS[name] for name in POSTPROCESSORS)]
+    return {cast(type, c).__name__: cast(type, c) for c in classes}
 
 
 def _class(name: str, own: Mapping[str, type]) -> type | None:
-    if name in own:
-        return own[name]
-    if name in ESTIMATORS:
-        return getattr(importlib.import_module(ESTIMATORS[name]), name)
-    return _scikit_learns().get(name)
+    return own.get(name) or _ours().get(name) or _scikit_learns().get(name)
+
+
+@functools.cache
+def _ours() -> dict[str, type]:
+    """myograph's estimators: the classes that its folders of features and methods define, and networks."""
+    from myograph.training.estimator import NeuralClassifier
+
+    found: dict[str, type] = {"NeuralClassifier": NeuralClassifier}
+    for folder in ESTIMATORS_IN:
+        package = importlib.import_module(folder)
+        names = [folder, *(m.name for m in pkgutil.iter_modules(package.__path__, f"{folder}.") if not m.ispkg)]
+        for name in names:
+            for thing in vars(importlib.import_module(name)).values():
+                if isinstance(thing, type) and issubclass(thing, BaseEstimator) and thing.__module__ == name:
+                    found[thing.__name__] = thing
+    return found
 
 
 @functools.cache
