@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from myograph.cli import compare, datasets, features, hd, listings, models, report, reproduce, run
+from myograph.cli import compare, datasets, decoder, features, hd, listings, models, report, reproduce, run
 from myograph.cli.terminal import err
 from myograph.errors import MyographError, unknown_name
 
@@ -22,12 +22,15 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
+app.command("train")(decoder.train)
+app.command("predict")(decoder.predict)
 app.command("reproduce")(reproduce.reproduce)
 app.command("hd-train")(hd.train_network)
 app.command("hd-test")(hd.try_label)
 app.command("methods")(listings.methods)
 app.command("recipes")(listings.recipes)
 app.add_typer(datasets.app, name="datasets")
+app.add_typer(decoder.app, name="decoder")
 app.add_typer(features.app, name="features")
 app.add_typer(models.app, name="models")
 

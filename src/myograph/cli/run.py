@@ -33,6 +33,9 @@ def run(
     folder: Annotated[
         Path | None, typer.Option("--out", help="Folder of the run [default: runs/NAME-IDENTITY]")
     ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Then fit the method on all recordings, and write the decoder to this file.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Evaluate a method on a data set under a protocol; write predictions, scores and a report.
@@ -51,11 +54,20 @@ def run(
     with progress_bar() as say:
         scores = evaluate(chosen, out=folder, root="runs", jobs=jobs, progress=say, command=command_line())
         report = write_report(scores)
+        decoder = None
+        if save is not None:
+            from myograph.evaluation.deploy import fit_decoder
+
+            decoder = fit_decoder(chosen, scores=scores, progress=say).save(save)
     if as_json:
-        print_json({**scores.as_dict(), "report": str(report)})
-    else:
-        show_scores(scores)
-        print_path("\nreport", report)
+        print_json(
+            {**scores.as_dict(), "report": str(report), **({} if decoder is None else {"decoder": str(decoder)})}
+        )
+        return
+    show_scores(scores)
+    print_path("\nreport", report)
+    if decoder is not None:
+        print_path("decoder", decoder)
 
 
 def run_all(recipe: Recipe, protocols: str, folder: Path | None, jobs: int, as_json: bool) -> None:

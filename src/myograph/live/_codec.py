@@ -255,7 +255,12 @@ def settings() -> dict[str, type]:
     from myograph.live.postprocess import POSTPROCESSORS
     from myograph.preprocessing.filters import FILTERS
 
-    classes = [Windowing, Layout, *(FILTERS[name] for name in FILTERS), *(POSTPROCESSORS[name] for name in POSTPROCESSORS)]
+    classes = [
+        Windowing,
+        Layout,
+        *(FILTERS[name] for name in FILTERS),
+        *(POSTPROCESSORS[name] for name in POSTPROCESSORS),
+    ]
     return {cast(type, c).__name__: cast(type, c) for c in classes}
 
 

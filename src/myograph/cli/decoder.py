@@ -1,0 +1,186 @@
+"""`myograph train`, `predict` and `decoder`: a decoder in one file, and what it decides."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from myograph.cli.run import choose
+from myograph.cli.terminal import Json, out, print_facts, print_json, print_path, progress_bar
+from myograph.errors import ConfigError
+
+if TYPE_CHECKING:
+    from myograph.live.decoder import Decoder
+    from myograph.live.postprocess import PostProcessor
+
+app = typer.Typer(no_args_is_help=True, help="Saved decoders.")
+Post = Annotated[
+    list[str] | None,
+    typer.Option(help='Post-processing, in order: "MajorityVote n=5", "ConfidenceRejection threshold=0.7", ...'),
+]
+
+
+def train(
+    recipe: Annotated[str | None, typer.Argument(help="Name of a recipe; see `myograph recipes`.")] = None,
+    save: Annotated[Path, typer.Option(help="File to write the decoder to.")] = Path("decoder.myo"),
+    dataset: Annotated[str | None, typer.Option(help="Name of a data set, or a dataset.toml.")] = None,
+    subjects: Annotated[str | None, typer.Option(help="Subjects to use: 1-6, or 1,3,5, or names.")] = None,
+    method: Annotated[str | None, typer.Option(help="Name of a method; see `myograph methods`.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change any setting: key=value, for example windowing.length_ms=250."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of every random choice.")] = None,
+    post: Post = None,
+    as_json: Json = False,
+) -> None:
+    """Fit a method on all recordings, without an evaluation, and save it as a decoder.
+
+    `myograph run ... --save FILE` evaluates first and keeps the scores in the decoder.
+    """
+    from myograph.evaluation.deploy import fit_decoder
+
+    chosen = choose(recipe, dataset, subjects, method, settings or (), seed)
+    with progress_bar() as say:
+        decoder = fit_decoder(chosen, post=parse_post(post), progress=say)
+    report_saved(decoder, decoder.save(save), as_json)
+
+
+def predict(
+    file: Annotated[Path, typer.Argument(help="A decoder's file.")],
+    recordings: Annotated[
+        list[str],
+        typer.Argument(help="Names of data sets, paths of dataset.toml files, or .npy files (channel, time)."),
+    ],
+    subjects: Annotated[str | None, typer.Option(help="Subjects to use: 1-6, or 1,3,5, or names.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write every decision to this CSV file.")] = None,
+    rest: Annotated[str, typer.Option(help="Name of the class that a rejected decision counts as.")] = "rest",
+    as_json: Json = False,
+) -> None:
+    """Decide whole recordings with a saved decoder, rest and transitions included.
+
+    Where the recordings have labels, the metrics of the decisions are printed.
+    """
+    import pandas as pd
+
+    from myograph._common.files import plain, write_atomically
+    from myograph.live.decoder import Decoder
+
+    decoder = Decoder.load(file)
+    found, tables = [], []
+    with progress_bar() as say:
+        loaded = [r for given in recordings for r in _load(given, subjects, decoder, say)]
+        for done, recording in enumerate(loaded):
+            say("deciding", done, len(loaded))
+            decisions = decoder.decide(recording)
+            facts: dict[str, Any] = {"recording": recording.name, "decisions": len(decisions)}
+            facts["share"] = {c: float((decisions.output(rest) == c).mean()) for c in decoder.classes}
+            if (recording.label >= 0).any():
+                facts["metrics"] = decisions.metrics(recording, rest)
+            found.append(facts)
+            names = {"recording": recording.name, "subject": recording.subject, "session": recording.session}
+            tables.append(decisions.table.assign(**names))
+    if csv is not None:
+        table = pd.concat(tables, ignore_index=True)
+        write_atomically(csv, lambda to: table.to_csv(to, index=False))
+    if as_json:
+        print_json(plain({"decoder": str(file), "recordings": found, "csv": None if csv is None else str(csv)}))
+        return
+    for facts in found:
+        _show(facts)
+    if csv is not None:
+        print_path("\ndecisions", csv)
+
+
+@app.command()
+def info(file: Annotated[Path, typer.Argument(help="A decoder's file.")], as_json: Json = False) -> None:
+    """Show what a decoder expects, what it tells apart, how it was trained and what it scored."""
+    from myograph._common.files import plain
+    from myograph.live.decoder import Decoder
+
+    facts = plain(Decoder.load(file).info)
+    if as_json:
+        print_json(facts)
+        return
+    trained, scores = facts.pop("trained_on"), facts.pop("scores")
+    people = {r["subject"] for r in trained.get("recordings", [])}
+    facts["trained on"] = (
+        f"{len(trained.get('recordings', []))} recordings of {len(people)} people, {trained.get('date')}"
+    )
+    summary = (scores or {}).get("metrics", {}).get("accuracy", {})
+    facts["accuracy in the evaluation"] = "not evaluated" if not summary else f"{summary['mean']:.3f}"
+    print_facts({k: json.dumps(v) if isinstance(v, (list, dict)) else v for k, v in facts.items()})
+
+
+def parse_post(given: list[str] | None) -> list[PostProcessor]:
+    """Post-processors from texts such as "MajorityVote n=5".
+
+    Raises
+    ------
+    UnknownNameError, ConfigError : no such post-processor or setting, or a value that does not fit.
+    """
+    from myograph.live.postprocess import POSTPROCESSORS
+
+    made = []
+    for text in given or ():
+        name, *words = text.replace(",", " ").split()
+        options = {}
+        for word in words:
+            key, equals, value = word.partition("=")
+            if not equals:
+                raise ConfigError(f"--post {text!r}: {word!r} is not key=value, as in 'MajorityVote n=5'")
+            try:
+                options[key] = ast.literal_eval(value)
+            except (ValueError, SyntaxError):
+                options[key] = value
+        made.append(POSTPROCESSORS.create(name, **options))
+    return made
+
+
+def report_saved(decoder: Decoder, path: Path, as_json: bool) -> None:
+    """Say where a decoder was saved, and what it is."""
+    if as_json:
+        from myograph._common.files import plain
+
+        print_json({"decoder": str(path), **plain(decoder.info)})
+    else:
+        out.print(str(decoder), markup=False, highlight=False, soft_wrap=True)
+        print_path("decoder", path)
+
+
+def _load(given: str, subjects: str | None, decoder: Decoder, say: Any) -> list[Any]:
+    import numpy as np
+
+    from myograph.datasets.load import load
+    from myograph.recording import Recording
+
+    if not given.endswith(".npy"):
+        return load(given, subjects=subjects, progress=say)
+    try:
+        signal = np.load(given, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{given} cannot be read as a .npy file of numbers: {error}") from error
+    return [Recording(signal, decoder.rate_hz, None, "1", unit=decoder.unit, name=given)]
+
+
+def _show(facts: dict[str, Any]) -> None:
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in facts["share"].items() if share)
+    out.print(
+        f"{facts['recording']}: {facts['decisions']} decisions: {shares}", markup=False, highlight=False, soft_wrap=True
+    )
+    if "metrics" in facts:
+        m = facts["metrics"]
+        false = m["false_activations"]
+        rate = "no rest" if not false["hours"] else f"{false['per_hour']:.1f} false activations per hour"
+        out.print(
+            f"  total error {m['total_error']:.1%}, active error {m['active_error']:.1%}, instability "
+            f"{m['instability']:.3f}, {rate}, {m['missed_activations']} of {m['contractions']} contractions missed, median "
+            f"onset delay {m['onset_delay']['p50_ms']:.0f} ms",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
