@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from myograph.errors import LeakageError
+from myograph.errors import LeakageError, ProtocolError
 from myograph.recording import Recording
 from myograph.windows import Windows
 
@@ -106,6 +106,48 @@ def audit(
             if shared[what].any():
                 raise LeakageError(_explain(windows, name, what, train, test, shared[what], copies))
     return result
+
+
+class AuditedSplit:
+    """A scikit-learn splitter whose every split is audited before it is used: `cross_validate(..., cv=AuditedSplit(cv))`.
+
+    Parameters
+    ----------
+    cv : a splitter with `split(X, y, groups)`, such as `KFold(5)` or `GroupKFold(5)`.
+    disjoint : what else train and test must not share: "subject" and/or "session".
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import KFold
+    >>> recording = Recording(np.zeros((1, 2000)), 1000, np.repeat([0, 1], 1000), subject="1")
+    >>> windows = Windows.cut(recording)
+    >>> next(AuditedSplit(KFold(5)).split(windows, windows.y))  # doctest: +IGNORE_EXCEPTION_DETAIL
+    Traceback (most recent call last):
+    myograph.errors.LeakageError: KFold, split 1: 3 of 7 test windows share samples with train, ...
+    """
+
+    def __init__(self, cv: Any, disjoint: Sequence[str] = ()):
+        self.cv, self.disjoint = cv, disjoint
+
+    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(train, test) row positions of each split.
+
+        Raises
+        ------
+        LeakageError : train and test share samples, a repetition, or what `disjoint` names.
+        ProtocolError : X is not Windows.
+        """
+        if not isinstance(X, Windows):
+            raise ProtocolError(
+                f"AuditedSplit needs Windows, got {type(X).__name__}: an array no longer says which samples it holds; "
+                "pass the Windows themselves"
+            )
+        for i, (train, test) in enumerate(self.cv.split(X, y, groups), 1):
+            audit(X, train, test, self.disjoint, name=f"{type(self.cv).__name__}, split {i}")
+            yield train, test
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        return self.cv.get_n_splits(X, y, groups)
 
 
 def _positions(rows: Any) -> np.ndarray:
