@@ -75,7 +75,7 @@ def matrix(counts: np.ndarray, labels: Sequence[str]) -> str:
                 f'style="--v:{value:.3f}" {tip(f"{what}: {value:.1%} ({count} of {int(counts[i].sum())} windows)")}/>'
             )
             if n <= 14 and round(100 * value):
-                ink = "on" if value > 0.5 else ""
+                ink = "on" if value > 0.6 else ""
                 parts.append(
                     f'<text class="pct {ink}" x="{left + cell * j + cell / 2:.1f}" y="{y + cell / 2 + 4:.1f}" '
                     f'text-anchor="middle">{100 * value:.0f}</text>'
@@ -124,9 +124,10 @@ def signals(glimpse: dict[str, Any]) -> str:
             f'<rect class="win c{colours[window["label"]] % 6}" x="{x(window["start_s"]):.1f}" '
             f'y="{lanes + 6 + 9 * track}" width="{size:.1f}" height="7" rx="2" {tip(note)}/>'
         )
-    for second in np.linspace(start, end, 5):
+    for i, second in enumerate(np.linspace(start, end, 5)):
+        anchor = ("start", "middle", "middle", "middle", "end")[i]
         parts.append(
-            f'<text class="tick" x="{x(second):.1f}" y="{height - 8}" text-anchor="middle">{second:.2f} s</text>'
+            f'<text class="tick" x="{x(second):.1f}" y="{height - 8}" text-anchor="{anchor}">{second:.2f} s</text>'
         )
     return "".join([*parts, "</svg>"])
 
@@ -147,7 +148,7 @@ def paired(values: pd.DataFrame) -> str:
     parts = [begin(width, height, "paired", natural=True)]
     for tick in np.linspace(low + pad, high - pad, 5):
         parts.append(f'<line class="grid" x1="{left}" x2="{width}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
-        parts.append(f'<text class="tick" x="{left - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:.3g}</text>')
+        parts.append(f'<text class="tick" x="{left - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:.2f}</text>')
     for who, row in zip(values.index, values.to_numpy(float)):
         path = "M" + "L".join(f"{x(i):.1f} {y(v):.1f}" for i, v in enumerate(row))
         parts.append(f'<path class="person" d="{path}"/>')
