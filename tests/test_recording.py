@@ -49,7 +49,7 @@ def test_a_transposed_signal_is_told():
         ({"breaks": (0, 3)}, ShapeError, r"increasing sample indices from 1 to 5, got \(0, 3\)"),
         ({"breaks": (3, 3)}, ShapeError, "increasing"),
         ({"breaks": (6,)}, ShapeError, "increasing"),
-        ({"rate_hz": 0}, SignalError, "positive number of samples a second"),
+        ({"rate_hz": 0}, SignalError, "positive number of samples per second"),
         ({"unit": "mV"}, SignalError, "use 'adc' for an unknown scale"),
         ({"layout": Layout.ring(3)}, ShapeError, "places 3 channels, the signal has 2"),
     ],

@@ -1,4 +1,4 @@
-"""Every error that myograph raises on purpose: each says what came, what was expected and what to do."""
+"""Every error that myograph raises on purpose: each says what was given, what was expected and what to do."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class DataError(MyographError, ValueError):
 
 
 class DownloadError(MyographError, OSError):
-    """A file could not be fetched, or what came is not what was announced."""
+    """A file could not be fetched, or what was received is not what was announced."""
 
 
 class SourceError(MyographError, OSError):

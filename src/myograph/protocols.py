@@ -90,7 +90,7 @@ class Protocol:
 
 @dataclass(frozen=True)
 class WithinSubject(Protocol):
-    """One fold a subject: some repetitions test, all others train. NinaPro's own split is `test_repetitions=(2, 5)`
+    """One fold per subject: some repetitions test, all others train. NinaPro's own split is `test_repetitions=(2, 5)`
     (`(2, 5, 7)` for DB1), Atzori et al. 2014, doi:10.1038/sdata.2014.53.
 
     train_repetitions : restricts train to these; by default all that do not test.
@@ -166,7 +166,7 @@ class PooledSubjects(Protocol):
     """All subjects in one training set and one test set; of each recording session's repetitions a random
     `test_fraction` tests (at least one).
 
-    n_repeats : draws this many such splits.
+    n_repeats : number of such splits to draw.
     """
 
     test_fraction: float = 0.2
@@ -217,7 +217,7 @@ class LastRepetitions(Protocol):
 
 @dataclass(frozen=True)
 class LeaveOneSubjectOut(Protocol):
-    """One fold a subject: all others train, it tests.
+    """One fold per subject: all others train, it tests.
 
     calibration : fraction of the left-out subject's repetitions, the first ones of each session, that join train
         (at least one when above 0); the rest test. Then train and test share the subject, but no repetition.
@@ -254,7 +254,7 @@ class LeaveOneSubjectOut(Protocol):
 
 @dataclass(frozen=True)
 class CrossSession(Protocol):
-    """One fold a subject: some sessions train, others test. Sessions are in order of appearance.
+    """One fold per subject: some sessions train, others test. Sessions are ordered by appearance.
 
     train_sessions : names; by default the first of each subject.
     test_sessions : names; by default all that do not train.
@@ -332,7 +332,7 @@ class LeakyShuffledWindows(Protocol):
     """What many papers did: windows dealt to train and test at random, so that overlapping windows fall on both
     sides. Its scores are marked LEAKY everywhere; `honest` is the protocol reported beside it.
 
-    within : "subject" gives one fold a subject, "pooled" one fold in all.
+    within : "subject" gives one fold per subject, "pooled" a single fold.
     """
 
     test_fraction: float = 0.5

@@ -35,7 +35,7 @@ class Layout:
     def __post_init__(self) -> None:
         if len(self.row) != len(self.column):
             raise ShapeError(
-                f"a layout has one row and one column a channel, got {len(self.row)} and {len(self.column)}"
+                f"a layout has one row and one column per channel, got {len(self.row)} and {len(self.column)}"
             )
 
     @classmethod
@@ -80,7 +80,7 @@ class Recording:
     ----------
     signal : (channel, time) float32 or float64, in `unit`; integers are taken as float32. Kept as a read-only
         view, so a memory-mapped file stays on disk.
-    rate_hz : samples a second.
+    rate_hz : samples per second.
     label : (time,) index into `label_names`, -1 where unlabelled; None if there are no labels at all.
     repetition : (time,) number of the repetition; None numbers the contiguous runs of each label from 1.
     subject, session : names; sorting is by order of appearance, never by spelling.
@@ -155,7 +155,7 @@ class Recording:
                 + "; None numbers the runs of each label"
             )
         if not (isinstance(self.rate_hz, numbers.Real) and np.isfinite(self.rate_hz) and self.rate_hz > 0):
-            raise SignalError(f"{self.name}: rate_hz is a positive number of samples a second, got {self.rate_hz!r}")
+            raise SignalError(f"{self.name}: rate_hz is a positive number of samples per second, got {self.rate_hz!r}")
         if self.unit not in UNITS:
             raise SignalError(
                 f"{self.name}: unit is one of {', '.join(UNITS)}, got {self.unit!r}; use 'adc' for an unknown scale"
