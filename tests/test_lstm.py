@@ -10,6 +10,7 @@ from torch import nn
 
 from myograph.models import MODELS
 from myograph.models._cpu.lstm import LSTM
+from myograph.models.layers import compilable
 
 
 def gradients(output, inputs, slope):
@@ -106,6 +107,16 @@ def test_where_torch_itself_runs(monkeypatch):
     assert not seen
     torch.testing.assert_close(quiet, net.states(x), rtol=1e-5, atol=1e-6)
     assert seen == ["forward"]
+
+
+def test_the_environment_turns_compiled_layers_off(monkeypatch):
+    x = torch.randn(2, 40, 3)
+    assert compilable(x)
+    monkeypatch.setenv("MYOGRAPH_COMPILED", "0")
+    assert not compilable(x)
+    seen = kernels_run(monkeypatch)
+    LSTM(3, 4).states(x).sum().backward()
+    assert not seen
 
 
 def test_many_windows_without_gradients_run_through_the_kernel_in_parts(monkeypatch):

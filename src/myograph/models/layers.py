@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -119,10 +120,14 @@ class TimeMajor(Expect):
 
 
 def compilable(x: Tensor) -> bool:
-    """Whether our compiled loops may take the place of torch's layers: float32 on a CPU, and no export or autocast."""
+    """Whether the compiled layers of `models._cpu` may replace torch's: float32 on a CPU, no export and no autocast.
+
+    MYOGRAPH_COMPILED=0 in the environment turns them off; torch's own layers then run everywhere.
+    """
     return (
         x.device.type == "cpu"
         and x.dtype == torch.float32
+        and os.environ.get("MYOGRAPH_COMPILED") != "0"
         and not torch.compiler.is_compiling()
         and not torch.is_autocast_enabled("cpu")
     )
