@@ -19,7 +19,6 @@ from _harness import ONE_THREAD, Row, cpu_s, in_turn, write
 os.environ.update(ONE_THREAD)
 
 import numpy as np
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
@@ -30,7 +29,6 @@ from myograph.methods._predictor import fast_predictor
 CHANNELS, SAMPLES, CLASSES, TRAIN, BATCH = 12, 300, 17, 4000, 20_000
 BARS_MS = {"lda": 0.1, "random_forest": 0.2, "svm": 1.0}
 PEERS = {
-    "FastLDA": LinearDiscriminantAnalysis,
     "FastSVC": SVC,
     "FastRandomForest": RandomForestClassifier,
 }

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, clone
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier, VotingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
@@ -19,15 +18,13 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from myograph.errors import ConfigError, ShapeError, SignalError
 from myograph.features.transformer import Features
-from myograph.methods import METHODS, _fast, knn, lda, lda_svm, random_forest, svm
-from myograph.methods._fast import FastLDA, FastRandomForest, FastSVC
+from myograph.methods import METHODS, _prepared, knn, lda, lda_svm, random_forest, svm
+from myograph.methods._forest import FastRandomForest
 from myograph.methods._predictor import fast_predictor
+from myograph.methods._svc import FastSVC
 
-LDA = {"solver": "lsqr", "shrinkage": "auto"}
 FOREST = {"n_estimators": 20, "random_state": 0}
 PAIRS = [
-    pytest.param(LinearDiscriminantAnalysis, FastLDA, LDA, id="lda"),
-    pytest.param(LinearDiscriminantAnalysis, FastLDA, {}, id="lda-svd"),
     pytest.param(RandomForestClassifier, FastRandomForest, FOREST, id="forest"),
     pytest.param(RandomForestClassifier, FastRandomForest, {**FOREST, "max_leaf_nodes": 9}, id="forest-mixed-leaves"),
     pytest.param(SVC, FastSVC, {"C": 10.0}, id="svc"),
@@ -112,7 +109,7 @@ def test_margins_of_zero_are_libsvms():
     np.testing.assert_array_equal(b.predict(far), a.predict(far))
 
 
-@pytest.mark.parametrize("fast", [FastLDA, FastRandomForest, FastSVC])
+@pytest.mark.parametrize("fast", [FastRandomForest, FastSVC])
 def test_no_stale_arrays_after_a_refit(fast):
     (X, y), (Z, v) = problem(5), problem(3, seed=5)
     estimator = fast().fit(X, y)
@@ -133,7 +130,7 @@ def test_a_forest_that_grows_by_a_warm_start_is_prepared_anew():
     )
 
 
-@pytest.mark.parametrize("fast", [FastLDA, FastRandomForest, FastSVC])
+@pytest.mark.parametrize("fast", [FastRandomForest, FastSVC])
 def test_predicting_leaves_no_trace(fast):
     X, y = problem(4)
     estimator = fast().fit(X, y)
@@ -142,13 +139,13 @@ def test_predicting_leaves_no_trace(fast):
     assert set(vars(estimator)) == state
     assert len(pickle.dumps(estimator)) == len(before)
     np.testing.assert_array_equal(pickle.loads(before).predict(X), labels)
-    entries = len(_fast._prepared)
+    entries = len(_prepared._prepared)
     del estimator
-    assert len(_fast._prepared) <= entries  # and none where the estimator was the last to hold it
+    assert len(_prepared._prepared) <= entries  # and none where the estimator was the last to hold it
     assert clone(fast()).get_params() == fast.__mro__[1]().get_params()
 
 
-@pytest.mark.parametrize("fast", [FastLDA, FastRandomForest, FastSVC])
+@pytest.mark.parametrize("fast", [FastRandomForest, FastSVC])
 def test_input_that_is_not_plain_is_scikit_learns_business(fast):
     X, y = problem(4)
     estimator, plain = fast(), fast.__mro__[1]
@@ -171,7 +168,7 @@ def test_input_that_is_not_plain_is_scikit_learns_business(fast):
         estimator.predict(X[0])
 
 
-@pytest.mark.parametrize("estimator", [FastLDA(), FastRandomForest(5), FastSVC()], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("estimator", [FastRandomForest(5), FastSVC()], ids=lambda e: type(e).__name__)
 def test_scikit_learns_checks(estimator):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -255,9 +252,9 @@ def test_rows_are_the_pipelines_to_the_last_bit():
 
 
 def test_every_classical_method_of_the_registry():
-    """Those of `methods/classical.py`: a method added there is tested here without being named."""
+    """Those of `myograph.methods`: a method added there is tested here without being named."""
     X, y = windows(3, n=60)
-    names = [n for n in METHODS if getattr(METHODS[n], "__module__", "") == "myograph.methods.classical"]
+    names = [n for n in METHODS if getattr(METHODS[n], "__module__", "").startswith("myograph.methods.")]
     assert {"lda", "svm", "knn", "random_forest", "lda_svm"} <= set(names)
     for name in names:
         method = METHODS[name](feature_options={"rate_hz": 500.0}).fit(X, y)

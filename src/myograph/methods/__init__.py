@@ -1,4 +1,11 @@
-"""Named methods: unfitted scikit-learn estimators that take windows. Every network is one too."""
+"""Named methods: unfitted scikit-learn estimators that take windows. Every network is one too.
+
+>>> from myograph.methods import METHODS
+>>> METHODS.create("svm", C=1.0, features=["MAV", "WL"])["classify"].C
+1.0
+>>> "myonet" in METHODS
+True
+"""
 
 from __future__ import annotations
 
@@ -6,16 +13,16 @@ from myograph._common.lazy import attach
 
 _HOME_OF = {
     "METHODS": "registry",
-    "LogScale": "classical",
-    "ProductOfViews": "classical",
-    "SHAPE": "classical",
-    "SoftSVC": "classical",
-    "TIME_DOMAIN": "classical",
-    "knn": "classical",
-    "lda": "classical",
-    "lda_svm": "classical",
-    "random_forest": "classical",
-    "svm": "classical",
+    "LogScale": "_pipeline",
+    "ProductOfViews": "views",
+    "SHAPE": "views",
+    "SoftSVC": "kernel",
+    "TIME_DOMAIN": "_pipeline",
+    "knn": "neighbours",
+    "lda": "linear",
+    "lda_svm": "views",
+    "random_forest": "forest",
+    "svm": "kernel",
 }
 __all__ = [*_HOME_OF]  # pyright: ignore[reportUnsupportedDunderAll]
 __getattr__, __dir__ = attach(__name__, _HOME_OF)

@@ -18,7 +18,8 @@ from myograph.features._fast.extract import all_finite
 from myograph.features._fast.plan import Plan
 from myograph.features._fast.sums import scattered
 from myograph.features.transformer import Features
-from myograph.methods.classical import LogScale, ProductOfViews
+from myograph.methods._pipeline import LogScale
+from myograph.methods.views import ProductOfViews
 
 Step = Callable[[np.ndarray], np.ndarray]
 
