@@ -160,6 +160,17 @@ def test_pseudo_labels_take_only_sure_windows():
     assert len(model.adapt(windows[1]).seen_) == 1
 
 
+def test_the_default_recalibration_keeps_the_labels_of_the_first_session():
+    recordings = drifting(3)
+    windows = [Windows.cut(r, Windowing(100, 50)) for r in recordings]
+    by_default = SelfRecalibrating(lda()).fit(windows[0], windows[0].y).adapt(windows[1])
+    given, corrected = by_default.seen_
+    np.testing.assert_array_equal(given[1], windows[0].y)
+    both = np.concatenate([log_power(windows[0]), log_power(windows[1])])
+    refit = LinearDiscriminantAnalysis(solver="lsqr").fit(both, np.concatenate([given[1], corrected[1]]))
+    np.testing.assert_array_equal(by_default.predict(windows[2]), refit.predict(log_power(windows[2])))
+
+
 def test_corrections_follow_time_whatever_the_order_of_rows():
     windows = Windows.cut(drifting(1)[0], Windowing(100, 50))
     model = SelfRecalibrating(lda()).fit(windows, windows.y)

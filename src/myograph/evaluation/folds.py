@@ -20,6 +20,7 @@ from myograph._common.files import sha256, write_bytes, write_json
 from myograph._common.pipelines import before_last
 from myograph.errors import ConfigError
 from myograph.evaluation.tables import ONE_FOLD, from_parquet, to_parquet
+from myograph.methods._warm import warm
 from myograph.protocols import Fold
 from myograph.recording import Recording
 from myograph.windows import Windows
@@ -96,6 +97,8 @@ def run_folds(
     if kept is not None:
         parts = {i: part for i, fold in enumerate(folds) if (part := kept.get(i, fold)) is not None}
     todo = [group for group in streams(folds, sequential) if any(i not in parts for i in group)]
+    if todo:
+        warm(estimator, windows)
     say("folds", len(parts), len(folds))
     jobs = min(os.cpu_count() or 1 if jobs < 0 else max(jobs, 1), max(len(todo), 1))
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")
