@@ -7,9 +7,9 @@ from typing import Any
 
 from sklearn.pipeline import Pipeline
 
+from myograph.methods._forest import FastRandomForest
 from myograph.methods._pipeline import TIME_DOMAIN, pipeline_of
 from myograph.methods.registry import METHODS
-from myograph.methods._forest import FastRandomForest
 
 
 @METHODS.register

@@ -11,8 +11,8 @@ from sklearn.base import BaseEstimator
 from sklearn.model_selection import GridSearchCV
 
 from myograph.methods._pipeline import TIME_DOMAIN, pipeline_of
-from myograph.methods.registry import METHODS
 from myograph.methods._svc import FastSVC
+from myograph.methods.registry import METHODS
 from myograph.protocols import PooledSubjects
 
 

@@ -15,8 +15,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from myograph.methods._pipeline import TIME_DOMAIN, LogScale, features_of
-from myograph.methods.registry import METHODS
 from myograph.methods.kernel import SoftSVC
+from myograph.methods.registry import METHODS
 
 SHAPE = ("MOB", "COMP", "SKEW", "AR")
 
