@@ -41,7 +41,7 @@ class OneFileARecording(Dataset):
         raise NotImplementedError(f"{type(self).__name__} defines no listed(folder)")
 
     def expected(self) -> str:
-        """How an error goes on after "holds no": which files these are, and what to do."""
+        """The end of the error "... holds no": which files are expected, and what to do."""
         raise NotImplementedError(f"{type(self).__name__} defines no expected()")
 
     def record(self, file: File) -> Recording:

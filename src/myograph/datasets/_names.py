@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def aside(path: Path, folder: Path) -> bool:
-    """Is a file below `folder` in a folder that is no data: a Mac's second set of names, or one being unpacked?"""
+    """Is a file in a folder that holds no data: a Mac's second set of names, or an archive being unpacked?"""
     return any(p == "__MACOSX" or p.startswith(".") for p in path.relative_to(folder).parts[:-1])
 
 

@@ -1,4 +1,4 @@
-"""Where a data set's files are, and the decoded copy of them: one .npy a signal, read back memory-mapped."""
+"""Where a data set's files are, and the decoded copy of them: one .npy file per signal, read memory-mapped."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _digest(value: Any) -> str:
 def _write(place: Path, recordings: list[Recording], what: str) -> None:
     """Write a subject beside its place and move it there whole; another process that was first wins."""
     if not recordings:
-        raise DataError(f"{what}: its files hold no recording; run `check` on the data set")
+        raise DataError(f"{what}: its files hold no recording; run `myograph datasets check` on the data set")
     try:
         remove_temporary(place.parent, older_than_s=A_DAY_S)
         if place.exists() and _open(place) is None:

@@ -29,7 +29,7 @@ class Trial:
 
 
 class OneFileATrial(Dataset):
-    """A Recording a session: its trials one after another, so that no label and repetition spans two files.
+    """One Recording per session: its trials one after another, with a break between two files.
 
     A subclass gives the class attributes below, `people`, `trials` and `parse`.
     """

@@ -62,7 +62,7 @@ class Dataset:
     rest : the label name of rest, None where there is none, or where it counts as a gesture like the others.
     sessions : of every subject as published, so that `check` can name missing ones; empty where people differ in them.
     known_defects : what is wrong with the published files, one sentence each; `load` warns of it.
-    version : raise it when the reader changes, so that decoded copies are made anew.
+    version : raise it when the reader changes, so that decoded copies are made again.
     needs_files : False for a generator.
     protocol, windowing : what a baseline on it uses when the user says nothing else.
     """
@@ -108,19 +108,19 @@ class Dataset:
     def sources(self, folder: Path, subject: str) -> list[Path]:
         """Files that the subject's recordings come from: when one changes, the subject is decoded again.
 
-        By default every file in the folder; narrow it where a subject has files of its own.
+        By default every file in the folder; override it if a subject has files of its own.
         """
         return sorted(p for p in Path(folder).rglob("*") if p.is_file())
 
     def examine(self, folder: Path, subject: str) -> Iterator[Recording | Finding]:
-        """What can be read of a subject, and a Finding for what cannot or is odd. Override it to go on after each file."""
+        """What can be read of a subject, and a Finding for what cannot or is odd. Override it to continue after a file with an error."""
         try:
             yield from self.read(folder, [subject])
         except MyographError as error:
             yield as_finding(error, f"subject {subject}")
 
     def check(self, folder: Path, progress: Progress | None = None) -> list[Finding]:
-        """Everything missing, damaged or odd in the folder, going on after each."""
+        """Everything missing, damaged or odd in the folder; an error in one file does not end the check."""
         from myograph.datasets.checks import check
 
         return check(self, Path(folder), progress)

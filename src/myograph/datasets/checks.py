@@ -22,7 +22,7 @@ LEAST_SHARED, LEAST_PART = 3, 0.05
 
 
 def check(dataset: Dataset, folder: Path, progress: Progress | None = None) -> list[Finding]:
-    """Findings of a whole data set: what each subject's files say, then repetitions and signals of what can be read."""
+    """Findings of a whole data set: errors in files, missing repetitions, odd signals, and recordings that are copies."""
     try:
         subjects = dataset.subjects(folder)
     except MyographError as error:
@@ -153,7 +153,7 @@ def repetitions(pairs: set[tuple[str, int]], where: str) -> list[Finding]:
             "note",
             where,
             f"only {', '.join(map(repr, names))} of {len(labels)} labels has a repetition {_listed(numbers)}",
-            "a movement made once too often, or cut in two: leave it out where all labels are to weigh alike",
+            "a movement was made once too often, or cut in two: leave it out if all labels should count equally",
         )
         for names, numbers in few.items()
     ] + [

@@ -28,7 +28,7 @@ N_GESTURES = 27
 @DATASETS.register
 @dataclass(frozen=True)
 class CslHdemg(OneFileARecording):
-    """A Recording a gesture and session (five days): its trials of about 3 s one after another, 10 of each, 30 idle.
+    """One Recording per gesture and session (five days): its trials of about 3 s one after another, 10 of each, 30 idle.
 
     Signal (168, time): 24 columns of 8 electrodes, neighbours of a column subtracted from one another by the amplifier.
     Channel 7 c + r is electrode r + 1 less electrode r + 2 of column c, r = 0 at the proximal end. Every eighth row of

@@ -20,7 +20,7 @@ from myograph.recording import Recording
 @DATASETS.register
 @dataclass(frozen=True)
 class DelsysCsv(OneFileARecording):
-    """A Recording a file, its subject the file's name without the ending; every sample is unlabelled (-1).
+    """One Recording per file. The subject is the file's name without its ending; all samples are unlabelled (-1).
 
     path : your folder; None looks for `delsys_csv` in the data folder.
 

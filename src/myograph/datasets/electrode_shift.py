@@ -23,7 +23,7 @@ SESSIONS = ("training", "trial_1", "trial_2", "trial_3", "trial_4")
 class ElectrodeShift(OneFileATrial):
     """Session `training` before the shift (5 repetitions), `trial_1` … `trial_4` after it (2 repetitions each).
 
-    Layout: `subject{s}/{session}/R_{repetition}_C_{class}.csv`, whole numbers, a row a sample, no header; which class a
+    Layout: `subject{s}/{session}/R_{repetition}_C_{class}.csv`, whole numbers, one row per sample, no header; which class a
     number is stands in the session's `metadata.json` and nowhere else (other software swaps wrist flexion and
     extension). Repetitions are 0… in the files and 1… here. No motion is one of the five published classes, so `rest`
     is None.

@@ -1,4 +1,4 @@
-"""flexemg: four gestures under a flexible 16 x 4 grid around the forearm, put on anew, 64 channels at 1 kHz."""
+"""flexemg: four gestures under a flexible 16 x 4 grid around the forearm, put on again for each session, 64 channels at 1 kHz."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NAMES = ("Rest", "Fist", "Raise", "Lower", "Open")
 @DATASETS.register
 @dataclass(frozen=True)
 class FlexEmg(OneFileARecording):
-    """A Recording a file: 5 s of rest, then each gesture for 5 s in the order that the file states; a file is a repetition.
+    """One Recording per file: 5 s of rest, then each gesture for 5 s in the order that the file states; a file is a repetition.
 
     trim : share of each rest or gesture that is unlabelled at either end, where the hand still moves or moves already.
 

@@ -30,7 +30,7 @@ class IceLab(OneFileATrial):
     "adc".
 
     Layout: `{subject:03d}-{gesture:03d}-{repetition:03d}.mat` with `Data` (or `data`), (time, 192); some files have a
-    193rd column, which is left out. The description lists 7 gestures (no movement among them) and the authors' programs
+    193rd column, which is left out. The description lists 7 gestures (one of them is "no movement") and the authors' programs
     read 8, in an order that is stated differently in different places, so labels are called by the file's number and
     none is `rest`.
 

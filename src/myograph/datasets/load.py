@@ -62,7 +62,7 @@ def load(
 ) -> list[Recording]:
     """Recordings of a data set, their signals memory-mapped.
 
-    The first time each subject's files are decoded into the cache; later only that copy is read. It is made anew
+    The first time each subject's files are decoded into the cache; later only that copy is read. It is made again
     when the files, the options or the reader's version change, or when its hash does not fit.
 
     Parameters

@@ -25,7 +25,7 @@ POSITIONS = tuple({"N": "neutral", "I": "inner", "O": "outer"}[p] for p in "NION
 @DATASETS.register
 @dataclass(frozen=True)
 class LongtermMyo(OneFileATrial):
-    """A session a day, `day01` … `day30`; 4 trials of 22 motions, each 1.5 s of a held motion without its onset.
+    """One session per day, `day01` … `day30`; 4 trials of 22 motions, each 1.5 s of a held motion without its onset.
 
     Where the armband sat is the same for all subjects and stands in each recording's name: neutral, or turned inwards or
     outwards (by how much is not stated in the files). Neutral on days 1, 4, 9, 10, 12, 13, 19, 26, 27, 29; inner on 2,

@@ -49,7 +49,7 @@ def inspect(recording: Recording) -> list[Finding]:
     []
     >>> held = np.repeat(noise[:, :1000], 4, axis=1)
     >>> print(inspect(Recording(held, 1000.0, None, "anna"))[0].what)
-    75% of the samples repeat the one before in every channel, 4 in a row as a rule
+    75% of the samples repeat the one before in every channel, typically 4 equal samples in a row
     """
     if recording.n_samples < 2:
         return [Finding("error", recording.name, f"{recording.n_samples} samples", "leave the recording out")]
@@ -119,7 +119,7 @@ def _held(recording: Recording, live: np.ndarray) -> Iterator[Finding]:
         yield Finding(
             "warning",
             _where(recording, np.flatnonzero(live)),
-            f"{share:.0%} of the samples repeat the one before in every channel, {np.median(lengths):.0f} in a row as a rule",
+            f"{share:.0%} of the samples repeat the one before in every channel, typically {np.median(lengths):.0f} equal samples in a row",
             "the logger was faster than the sensor: keep one sample of each run and correct rate_hz, or record again",
         )
 

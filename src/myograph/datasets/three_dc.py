@@ -24,7 +24,7 @@ class ThreeDC(OneFileATrial):
     """Sessions `train` and `test`, five minutes apart on one donning; 11 gestures held for 5 s, 4 repetitions of each.
 
     Layout: `Participant{p}/{train,test}/EMG/3dc_EMG_gesture_{repetition}_{gesture}.txt`, integers separated by commas,
-    a row a sample. Repetitions are 0..3 in the file names and 1..4 here. "no motion" is a gesture like the others in
+    one row per sample. Repetitions are 0..3 in the file names and 1..4 here. "no motion" is a gesture like the others in
     the published scores, so `rest` is None.
 
     Signal (10, time): the converter's counts at 1000 Hz, whose size in µV the files do not state ("adc"); electrodes in

@@ -26,7 +26,7 @@ RATE_HZ = 1000.0
 @DATASETS.register
 @dataclass(frozen=True)
 class TrignoMaize(OneFileARecording):
-    """A Recording a muscle: about 10 minutes with a contraction of about 1 s every 5 s; its label is the muscle.
+    """One Recording per muscle: about 10 minutes with a contraction of about 1 s every 5 s; its label is the muscle.
 
     The recordings (9 people) were never published, so the layout is our choice: `subject{s}/{muscle}.csv`, an
     EMGworks export, or `subject{s}/{muscle}.mat` with `emg` (time, 16) in volts and optionally `rate_hz`; muscles are
@@ -112,7 +112,7 @@ def _read_volts(path: Path) -> tuple[np.ndarray, float]:
     rate = found.get("rate_hz", np.array([RATE_HZ]))
     if rate.size != 1 or rate.dtype.kind not in "iuf":
         raise DataError(
-            f"{path}: 'rate_hz' is one number of samples a second, got {rate.dtype} of shape {rate.shape}; put it right"
+            f"{path}: 'rate_hz' is one number of samples per second, got {rate.dtype} of shape {rate.shape}; put it right"
         )
     emg = found["emg"]
     scaled = emg * 1e6 if emg.dtype.kind in "iuf" else emg

@@ -26,10 +26,10 @@ TRIM = 50  # samples that `relabel` takes off either side of a gesture
 @DATASETS.register
 @dataclass(frozen=True)
 class UniboInail(OneFileARecording):
-    """A session a day and posture, `day1 posture1` …; 9 to 16 repetitions of five gestures, one gesture after the other.
+    """One session per day and posture, `day1 posture1` …; 9 to 16 repetitions of five gestures, one gesture after the other.
 
     label_track : "relabel", whose gestures lack the first and last 50 samples (they are rest there), or "label".
-    postures : which of the four arm postures; None reads all whose files are there.
+    postures : the arm postures to read, of four; None reads all that have files.
 
     Signal (4, time): Otto Bock 13E200 electrodes over the extensor carpi ulnaris, extensor digitorum communis, flexor
     carpi radialis and flexor carpi ulnaris; that the channels come in this order is not stated. The envelope's scale

@@ -3,7 +3,7 @@
 The chain, and where each part comes from:
 
 - **Pool** (Fuglevand, Winter & Patla 1993, J Neurophysiol 70:2470): recruitment thresholds grow exponentially over a
-  30-fold range; a recruited unit starts at 8 discharges a second and gains one for each unit of excitation until it
+  30-fold range; a recruited unit starts at 8 discharges per second and gains one for each unit of excitation until it
   saturates at a peak rate that falls from 35 to 25 with the threshold; inter-spike intervals are Gaussian with a
   coefficient of variation of 10 to 20 %. Excitation runs from 0 to 1; 1 brings the last unit to its peak rate.
 - **Membrane** (Rosenfalck 1969, as used by Farina & Merletti 2001, IEEE Trans Biomed Eng 48:637):
