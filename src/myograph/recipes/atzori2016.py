@@ -212,30 +212,33 @@ TSINGANOS_VOTE = Published("DB1, vote over a repetition", 92.31, None, TSINGANOS
 def reproduce(context: Context) -> Iterator[Row]:
     """Atzori, Cognolato & Mueller 2016: a small network against classical methods, NinaPro DB1-DB3 (Front. Neurorobot. 10:9)
 
-    One network a subject. Rest is a class (53 classes on DB1, 50 on DB2 and DB3), thinned to as many windows as the
-    average gesture has (our choice; the paper's way was not found). Scores are the share of right windows, our reading
-    of the paper's "accuracy"; the class-balanced figure stands in each note. Repetitions 2, 5 and 7 test on DB1 and
-    2 and 5 on DB2 and DB3, all others train; labels are the relabelled ones.
+    **Task.** One network per subject. Rest is a class (53 classes on DB1, 50 on DB2 and DB3), reduced to as many windows as
+    the average gesture has; this is our choice, because the paper does not say. The score is the share of correct windows,
+    our reading of the paper's "accuracy"; the class-balanced accuracy is in each note. Repetitions 2, 5 and 7 test on DB1,
+    2 and 5 on DB2 and DB3; all others train. Labels are the relabelled ones.
 
-    The paper's: the network's layers, 150 ms windows, SGD with momentum 0.9, learning rate 0.001, weight decay 0.0005,
-    batches of 256, 30 epochs, train windows doubled by copies with white noise, the first-order 1 Hz low-pass. That
-    filter ran forwards and backwards (zero phase), so what is as published cannot run live and sees 0.2 s or so past a
-    repetition's end; the causal filter stands beside it. Classical: RF, SVM (RBF), kNN, LDA on RMS, TD, HIST, mDWT and
-    all of them z-scored.
+    **From the paper.** The network's layers, 150 ms windows, SGD with momentum 0.9, learning rate 0.001, weight decay 0.0005,
+    batches of 256, 30 epochs, a second copy of the training windows with white noise, and the first-order 1 Hz low-pass. That
+    filter ran forwards and backwards, so the published system cannot run live and sees about 0.2 s past the end of a
+    repetition. A causal filter stands beside it. Classical methods: random forest, SVM (RBF), kNN and LDA on RMS, TD, HIST,
+    mDWT and on all of them z-scored.
 
-    From Tsinganos et al. 2018, who rebuilt it: strides, padding, 25 dB for the noise. His own variant: max pools,
-    dropout 0.15, weight decay 0.0002, learning rate 0.05 halved every 15 epochs, 100 epochs, batches of 512, windows
-    scaled to [0, 1] each, loss weighted by class; one noisy view a window instead of a second copy is our choice.
+    **From Tsinganos et al. 2018,** who rebuilt it: strides, padding, 25 dB for the noise. Their own variant has max pools,
+    dropout 0.15, weight decay 0.0002, learning rate 0.05 halved every 15 epochs, 100 epochs, batches of 512, each window
+    scaled to [0, 1], and a loss weighted by class. One noisy view per window instead of a second copy is our choice.
 
-    Our choice, for want of a source: a window every 50 ms; He's initial weights (subject 1 of DB1, exercise A: 59 % after
-    30 epochs, 18 % with Glorot's); z-scores a channel over train; Delsys signals rectified, low-passed and brought to
-    200 Hz for the network, raw for the classical methods; 200 ms windows for those, as in Atzori et al. 2014; 100 trees,
-    5 neighbours, C = 10 and gamma "scale" (the paper cross-validates; `search=True` of `svm` and `knn` does); HIST over
-    the mean +- 3 deviations of the train windows; Ledoit-Wolf shrinkage for LDA.
+    **Our choice, because no source was found.** A window every 50 ms. He's initial weights. z-scores per channel over the
+    training windows. Delsys signals rectified, low-passed and resampled to 200 Hz for the network, raw for the classical
+    methods. 200 ms windows for those, as in Atzori et al. 2014. 100 trees, 5 neighbours, C = 10 and gamma "scale" (the paper
+    cross-validates; `search=True` of `svm` and `knn` does). HIST over the mean ± 3 deviations of the training windows.
+    Ledoit-Wolf shrinkage for LDA.
 
-    The best classical method was picked by its test score, so its row is marked; the honest figure takes for each
-    subject the method that is best on all others. Quick: simulated recordings in the shape of DB1 and DB2 (the simulator
-    has no amputees, so none of DB3), fewer epochs at a higher learning rate, and the largest and smallest feature sets.
+    **Chosen while looking at scores.** He's initial weights: subject 1 of DB1, exercise A, scored 59 % on its test repetitions
+    after 30 epochs, and 18 % with Glorot's. The best classical method was picked by its test score, so its row is marked
+    LEAKY; the honest figure takes, for each subject, the method that is best on all others.
+
+    **A small run** uses simulated recordings in the shape of DB1 and DB2 (the simulator has no amputees, so there is no DB3),
+    fewer epochs at a higher learning rate, and the largest and the smallest feature set.
     """
     for db, dataset in _databases(context):
         yield from _measure(context, db, dataset)
