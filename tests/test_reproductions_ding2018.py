@@ -1,5 +1,6 @@
 """Ding 2018: shapes of the runs, the statistics in the notes, and the finding's shape on a small cohort."""
 
+import numpy as np
 import pytest
 from scipy import stats as sps
 
@@ -8,7 +9,11 @@ from myograph.errors import ConfigError
 from myograph.evaluation.recipe import RECIPES
 from myograph.evaluation.reproduction import Context, Row
 from myograph.evaluation.run import evaluate, prepare, read
-from myograph.recipes.ding2018 import FEW, PROPOSED, VARIANTS, judged, recipe, reproduce
+from myograph.preprocessing.resampling import Resample
+from myograph.protocols import CrossSession
+from myograph.recipes import ding2018
+from myograph.recipes.ding2018 import FEW, PROPOSED, VARIANTS, judged, recipe
+from myograph.recording import Recording
 
 TINY = Simulated(preset="ninapro_db2_b", n_subjects=1, n_gestures=4, hold_s=1.2, rest_s=0.8)
 
@@ -58,9 +63,29 @@ def test_one_subject_gives_rows_without_statistics():
     assert not any("p =" in row.note for row in judged(rows))
 
 
-def test_other_data_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="ninapro_db2, got dataset 'myo'"):
-        next(reproduce(Context("ding2018", tmp_path, dataset="myo")))
+def cohort_of(monkeypatch, tmp_path, rate_hz: float):
+    """The cohort of a data set of another rate, whose files need not be here."""
+    recording = Recording(np.zeros((10, 100)), rate_hz, np.zeros(100, int), "1")
+    monkeypatch.setattr(ding2018, "load", lambda name, subjects: [recording])
+    monkeypatch.setattr(ding2018, "locate", lambda dataset: tmp_path)
+    monkeypatch.setattr("myograph.datasets.three_dc.ThreeDC.subjects", lambda self, path: list("123456"))
+    (cohort,) = ding2018._cohorts(Context("ding2018", tmp_path, dataset="3dc"))
+    return cohort
+
+
+def test_other_recordings_are_resampled_and_split_as_usual_for_them(monkeypatch, tmp_path):
+    cohort = cohort_of(monkeypatch, tmp_path, 1000.0)
+    run = cohort.recipe(PROPOSED, Context("ding2018", tmp_path))
+    assert run.filters == (Resample(2000.0),)
+    assert run.protocol == CrossSession(train_sessions=("train",), test_sessions=("test",))
+    assert run.subjects == tuple("1234")
+    assert cohort.published is None
+    assert cohort_of(monkeypatch, tmp_path, 2000.0).recipe(PROPOSED, Context("ding2018", tmp_path)).filters == ()
+
+
+def test_recordings_that_are_too_slow_are_refused(monkeypatch, tmp_path):
+    with pytest.raises(ConfigError, match="3dc has 200 Hz"):
+        cohort_of(monkeypatch, tmp_path, 200.0)
 
 
 @pytest.mark.nightly

@@ -10,10 +10,12 @@ from typer.testing import CliRunner
 from myograph.cli.app import app
 from myograph.datasets.simulated import Simulated
 from myograph.errors import ConfigError, UnknownNameError
-from myograph.evaluation.reproduction import Context
+from myograph.evaluation.recipe import RECIPES
+from myograph.evaluation.reproduction import Context, Row
 from myograph.evaluation.run import evaluate, prepare
 from myograph.evaluation.settings import change
-from myograph.protocols import KFoldRepetitions
+from myograph.protocols import CrossSession, KFoldRepetitions
+from myograph.recipes import _hd_system
 from myograph.recipes import hd_mobilenet as hd
 from myograph.training.estimator import NeuralClassifier
 
@@ -161,7 +163,7 @@ def test_path_and_subjects_choose_what_is_read(folder):
 
 def test_workers_are_processes_on_folds(monkeypatch, folder):
     seen = {}
-    monkeypatch.setattr(hd, "evaluate", lambda *args, **more: seen.update(more))
+    monkeypatch.setattr(_hd_system, "evaluate", lambda *args, **more: seen.update(more))
     hd.run(hd.HDOptions(path=folder, workers=3))
     assert seen["jobs"] == 3
 
@@ -254,3 +256,35 @@ def test_random_samples_look_solved_and_a_repetition_left_out_is_not():
     assert scores.leaky
     assert leaky >= 0.97
     assert honest <= leaky - 0.10
+
+
+def test_a_data_set_of_that_name_runs_with_the_published_options():
+    from myograph.cli.run import choose
+
+    quick, real = RECIPES.create("hd_mobilenet"), choose("hd_mobilenet", "ice_lab", None, None, (), None)
+    assert (quick.method_options["epochs"], quick.method_options["batch_size"]) == (8, 32)
+    assert real.dataset == "ice_lab"
+    assert (real.method_options["epochs"], real.method_options["batch_size"]) == (5, 1000)
+    assert [type(f).__name__ for f in real.filters] == ["FirstChannels", "FirstRepetitions"]
+    grid = choose("hd_mobilenet", "flexemg", None, None, (), None)
+    assert grid.method_options["model_options"]["grid"] == (16, 4)
+    assert grid.published == ()
+
+
+def test_flexemg_is_split_at_random_by_repetition_and_by_donning(tmp_path):
+    seen = []
+
+    class Watch(Context):
+        def evaluate(self, setting, recipe, published=None, metric="", note="", section=""):
+            seen.append((recipe.protocol, recipe.filters[0].n, published))
+            return Row(setting, (0.5,))
+
+    rows = list(hd.hd_mobilenet(Watch("hd_mobilenet", tmp_path, dataset="flexemg")))
+    assert [r.setting for r in rows if r.section != "size"] == [
+        "MobileNetV2, width 0.2, random half of the samples",
+        "MobileNetV2, width 0.2, array put on anew",
+    ]
+    assert [p.leaky for p, _, _ in seen] == [True, False]
+    assert seen[0][0].honest == KFoldRepetitions(5, within="session")
+    assert seen[1][0] == CrossSession()
+    assert {(n, published) for _, n, published in seen} == {(64, None)}

@@ -155,3 +155,13 @@ def test_another_persons_side_is_a_guess_and_the_muscle_is_not(quick):
     assert 0.40 <= quick("hybrid, random", unseen) <= 0.60
     assert 0.40 <= quick("hybrid, random", unseen, 0) <= 0.60
     assert quick("hybrid, random", unseen, 1) >= 0.85
+
+
+def test_a_data_set_given_by_name_runs_with_the_papers_settings():
+    from myograph.cli.run import choose
+
+    for name in ("muscle_cnn_lstm", "muscle_cnn_lstm_loso"):
+        real = choose(name, "trigno_maize", None, None, (), None)
+        assert (real.dataset, dict(real.dataset_options)) == ("trigno_maize", {})
+        assert (real.method_options["epochs"], real.method_options["batch_size"]) == (200, 1024)
+        assert real.published

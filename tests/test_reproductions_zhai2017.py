@@ -11,6 +11,7 @@ from myograph.datasets.base import get
 from myograph.datasets.ninapro import FACTS
 from myograph.evaluation.recipe import RECIPES
 from myograph.evaluation.reproduction import REPRODUCTIONS, Context, reproduce
+from myograph.recipes import _zhai_system
 from myograph.recipes import zhai2017 as zhai
 
 RATE = 100.0
@@ -105,8 +106,8 @@ def test_recipes_and_the_system_are_registered():
 
 def test_each_method_smooths_as_in_the_paper():
     assert zhai.recalibrating(zhai.network(), "last").correction == "median"
-    assert zhai.recalibrating(zhai.support_vectors(), "last").correction == "mode"
-    assert zhai.recalibrating(zhai.support_vectors(search=False), "all").correction == "mode"
+    assert zhai.recalibrating(_zhai_system.support_vectors(), "last").correction == "mode"
+    assert zhai.recalibrating(_zhai_system.support_vectors(search=False), "all").correction == "mode"
 
 
 def test_verdicts_say_what_the_interval_says():
@@ -129,7 +130,10 @@ def small(monkeypatch) -> None:
     """Three people, five movements, a smaller network."""
     ten = dataclasses.replace(zhai._simulated_ten(n_subjects=3, n_gestures=6), title="6 movements")
     monkeypatch.setattr(zhai, "cohorts", lambda context: [ten])
-    methods = {"CNN": lambda seed: zhai.network(200, 16, seed=seed), "SVM": lambda seed: zhai.support_vectors(False)}
+    methods = {
+        "CNN": lambda seed: zhai.network(200, 16, seed=seed),
+        "SVM": lambda seed: _zhai_system.support_vectors(False),
+    }
     monkeypatch.setattr(zhai, "methods", lambda small: methods)
 
 
@@ -161,7 +165,7 @@ def test_following_the_last_session_beats_a_fixed_network_and_helps_it_more_than
 @pytest.mark.nightly
 def test_real_days_are_sessions(tmp_path, monkeypatch):
     cohort = dataclasses.replace(zhai.DAYS["longterm_myo"], sessions=3)
-    monkeypatch.setattr(zhai, "methods", lambda small: {"SVM": lambda seed: zhai.support_vectors(False)})
+    monkeypatch.setattr(zhai, "methods", lambda small: {"SVM": lambda seed: _zhai_system.support_vectors(False)})
     context = Context("zhai2017", Path(tmp_path), quick=False)
     rows = {r.setting: r for r in zhai.days(context, cohort)}
     assert len(rows["SVM, none"].values) == 2

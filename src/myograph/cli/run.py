@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -103,7 +104,11 @@ def choose(
     from myograph.evaluation.recipe import DEFAULT_METHOD, RECIPES, baseline
     from myograph.evaluation.settings import change
 
-    chosen: Recipe = RECIPES.create(recipe) if recipe else baseline(dataset or "simulated", method or DEFAULT_METHOD)
+    chosen: Recipe
+    if recipe and dataset and "dataset" in inspect.signature(RECIPES[recipe]).parameters:
+        chosen = RECIPES.create(recipe, dataset=dataset)  # it has settings of its own for recordings of others
+    else:
+        chosen = RECIPES.create(recipe) if recipe else baseline(dataset or "simulated", method or DEFAULT_METHOD)
     if dataset and recipe:
         chosen = dataclasses.replace(chosen, dataset=dataset, name=f"{chosen.name}-{dataset}")
     if method and recipe:

@@ -1,38 +1,46 @@
-"""Wu, Atashzar, Ghassemi and Alhanai, ICASSP 2025 (arXiv 2405.19356): networks that imitate features, then are tuned.
+"""Wu, Atashzar, Ghassemi & Alhanai, ICASSP 2025 (arXiv 2405.19356): networks that imitate features and are then fine-tuned
 
-One recurrent network a feature (RMS, VAR, SSI, ENT) learns that feature of single channels from the first 25 people of
-NinaPro DB2, exercise B. A small CNN on these features tells the 17 movements of one person apart; then imitators and
-CNN are trained jointly on a share of that person's windows. Data, windows, networks, learning rates, epochs and the
-six shares are the paper's and its code's.
+**System.** One recurrent network per feature (RMS, VAR, SSI, ENT) learns to compute that feature from single channels of
+the first 25 people of NinaPro DB2, exercise B. A small CNN on these features classifies the 17 movements of one person.
+Then the imitators and the CNN are trained together on a share of that person's windows.
 
-Rest is out. Windows of 300 ms every 10 ms, inside one movement; decisions are per window, no vote. Imitators learn from
-repetitions 1, 3, 4 of the seen people (1 to 25) and are tested on repetitions 2 and 5, and on people they never met
-(26 to 40). The CNN of a seen person learns from repetition 6, of an unseen person from 1, 3 and 6; 2 and 5 test. The
-paper gives unseen people repetition 4 as well; here it chooses the epoch of the joint step, for everyone.
+**Task.** Windows of 300 ms every 10 ms, inside one movement, rest left out, one decision per window, no vote.
 
-Done otherwise than in the published code, on purpose:
+**Splits.** Imitators learn from repetitions 1, 3 and 4 of the seen people (1 to 25). They are tested on repetitions 2 and 5,
+of the same people and of people they never met (26 to 40). The CNN of a seen person learns from repetition 6, that of an
+unseen person from 1, 3 and 6; repetitions 2 and 5 test. The paper gives unseen people repetition 4 as well. Here it chooses
+the epoch of the joint step, for everyone.
 
-- R² is 1 - sum of squared errors / sum of squared deviations over a person's windows and channels. The published number
-  is a mean over windows of 1 - error² / (value - mean)², with losses cut off at 0: no R². It stands beside.
-- The published accuracy is the best epoch's on test windows, after a CNN that was chosen on them as well. Ours is the
-  epoch that is best on repetition 4, epoch 0 being the network untouched; the other stands beside it, LEAKY.
-- A share of the training windows is the first so much of every movement's repetition, as a short recording would be.
-  The published draw is random, and of windows that overlap by 97 % a random fifth holds nearly everything.
-- Samples are scaled by each person's training repetitions (mean and deviation of a channel). The published code scales
-  test windows by their own statistics, and leaves dropout and batch statistics on at test.
-- p steps ahead (10 ms each) moves the features' window as well as the label, within one repetition. Published, labels
-  alone move, across movements. Within a movement the label stays what it is: what is harder is to imitate.
+**From the paper and its code.** Data, windows, networks, learning rates, epochs and the six shares.
 
-VAR and SSI are one feature: SSI = T (VAR + mean²) for T samples, the same number once standardised, as the mean of EMG
-is near zero. Four networks are kept, as published.
+**Different from the published code, on purpose:**
 
-Our choice: the other methods (an SVM on the same four features, the CNN of Atzori et al. on samples), the control whose
-imitators start from chance, and everything about the quick run: 100 Hz, so that a recurrent network reads 30 samples
-and not 600 (what is left of EMG there is its amplitude and little else), recordings without artefacts, imitators that
-also learn from recordings 1.6 times louder, because few people leave loud test windows outside of what was learnt,
-weights shared by the channels in the joint step, whose learning rates fall along a cosine because it has so few steps,
-and imitators of the future started from those of the present. The quick run's size was set while watching its scores,
-and what the joint step gains there hangs on the seed: at p = 0, 3.3, 8.0, -0.4 and 3.6 points over seeds 0 to 3.
+- R² is 1 - sum of squared errors / sum of squared deviations, over a person's windows and channels. The published number is
+  a mean over windows of 1 - error² / (value - mean)², where negative values count as 0. It is not an R²; it stands beside.
+- The published accuracy is that of the best epoch on the test windows, after a CNN that was chosen on them as well. Ours is
+  that of the epoch that is best on repetition 4, where epoch 0 is the network before the joint step. The published choice stands
+  beside it, marked LEAKY.
+- A share of the training windows is the first part of every repetition, as in a shorter recording. The published draw is
+  random, and because windows overlap by 97 %, a random fifth of them contains nearly everything.
+- Samples are scaled per channel by each person's training repetitions. The published code scales test windows by their own
+  statistics, and leaves dropout and batch statistics switched on at test.
+- p steps ahead (10 ms each) moves the window of the features as well as the label, within one repetition. In the published
+  code only labels move, across movements. Within a movement the label stays the same, so only the imitation gets harder.
+
+VAR and SSI are one feature: for T samples SSI = T (VAR + mean²), which is the same number once standardised because the mean
+of EMG is near zero. All four networks are kept, as published.
+
+**Our choice.** The other methods (an SVM on the same four features, the CNN of Atzori et al. on samples) and the control
+whose imitators start from random weights.
+
+**The small run** has recordings at 100 Hz, so that a recurrent network reads 30 samples instead of 600. Little but the
+amplitude of EMG is left at that rate. There are no artefacts; imitators also learn from copies of the recordings that are
+1.6 times louder, because with few people loud test windows lie outside what was learnt; the channels share weights in the
+joint step, whose learning rates follow a cosine because it has few steps; imitators of the future start from those of the
+present.
+
+**Chosen while looking at scores.** The size of the small run. What the joint step gains there depends on the seed: at p = 0 it
+was 3.3, 8.0, -0.4 and 3.6 points over seeds 0 to 3.
 """
 
 from __future__ import annotations

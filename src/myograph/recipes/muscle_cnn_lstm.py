@@ -64,7 +64,7 @@ TWO_CLASSES = {
         {"biceps": ("left_biceps", "right_biceps"), "tibialis": ("left_tibialis", "right_tibialis")}
     ),
 }
-SIMULATED: dict[str, Any] = {"preset": "muscles"}
+SIMULATED: dict[str, Any] = {"dataset": "simulated", "preset": "muscles"}
 
 
 def muscles(
@@ -112,20 +112,20 @@ def muscles(
 
 
 @RECIPES.register("muscle_cnn_lstm")
-def pretrained_hybrid() -> Recipe:
-    """Muscle classification, hybrid CNN-LSTM pretrained layer by layer, 20 % of the bursts test."""
+def pretrained_hybrid(dataset: str | None = None) -> Recipe:
+    """Muscle classification, hybrid CNN-LSTM pretrained layer by layer, 20 % of the bursts test; simulated, or on a data set."""
     return replace(
-        muscles(pretrained=True, dataset="simulated", **SIMULATED),
-        published=(PAPER["hybrid, pretrained"]["intrapersonal"],),
+        muscles(pretrained=True, **(SIMULATED if dataset is None else {"dataset": dataset})),
+        published=(PAPER["hybrid, pretrained"]["intrapersonal"],) if dataset in (None, "trigno_maize") else (),
     )
 
 
 @RECIPES.register("muscle_cnn_lstm_loso")
-def random_hybrid_loso() -> Recipe:
-    """Muscle classification, hybrid CNN-LSTM from random weights, a subject left out."""
+def random_hybrid_loso(dataset: str | None = None) -> Recipe:
+    """Muscle classification, hybrid CNN-LSTM from random weights, one subject left out; simulated, or on a data set."""
     return replace(
-        muscles(protocol=LeaveOneSubjectOut(), dataset="simulated", **SIMULATED),
-        published=(PAPER["hybrid, random"]["leave one subject out"],),
+        muscles(protocol=LeaveOneSubjectOut(), **(SIMULATED if dataset is None else {"dataset": dataset})),
+        published=(PAPER["hybrid, random"]["leave one subject out"],) if dataset in (None, "trigno_maize") else (),
     )
 
 
@@ -227,7 +227,7 @@ def data_of(context: Context) -> dict[str, Any]:
         return {"dataset": context.dataset}
     if context.dataset is None and not context.quick:
         return {"dataset": "trigno_maize"}
-    return {"dataset": "simulated", **(QUICK_DATA if context.quick else SIMULATED)}
+    return QUICK_DATA if context.quick else SIMULATED
 
 
 def best_epochs(context: Context, recipe: Any) -> Iterator[Row]:

@@ -10,40 +10,42 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import Pipeline
-from sklearn.svm import SVC
 
-from myograph.datasets.base import get
-from myograph.datasets.load import is_here, load, locate
+from myograph.datasets.load import is_here, load
 from myograph.evaluation.metrics import per_class_recall, summarise
 from myograph.evaluation.recipe import RECIPES, Published, Recipe
 from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, describe_data
-from myograph.evaluation.run import evaluate, prepare
+from myograph.evaluation.run import prepare
 from myograph.evaluation.scores import Scores
-from myograph.features.images import ChannelPCA, Spectrogram
 from myograph.methods.adapt import (
     AdaBN,
     LDAMeans,
     PseudoLabel,
-    SelfRecalibrating,
     median_over_neighbours,
     mode_over_neighbours,
 )
 from myograph.methods.registry import METHODS
 from myograph.preprocessing.cutters import Trials
-from myograph.protocols import Protocol, SessionStream, WithinSubject
+from myograph.protocols import SessionStream, WithinSubject
+from myograph.recipes._zhai_system import (
+    Cohort,
+    Make,
+    by_session,
+    following,
+    methods,
+    network,
+    recalibrating,
+    run,
+)
 from myograph.recording import Recording
 
 BASELINE = WithinSubject(test_repetitions=(2, 5), train_repetitions=(1, 3, 4, 6))
 REPETITIONS = SessionStream(by="repetition")
 POLICIES = ("none", "last", "all")
-HALF_WIDTH = 10
 ROMAN = ("I", "II", "III", "IV", "V")
 GROUPS = {"basic": slice(0, 17), "grasp": slice(17, 40), "force": slice(40, 49)}  # exercises B, C and D, in order
 
@@ -95,52 +97,6 @@ WIDTHS = (0, 2, 5, 10, 15, 20, 30)
 DRIFTING = {"n_sessions": 1, "variability": 0.25, "drift": 4.0}
 
 
-Make = Callable[[int], Any]
-"""A seed to an unfitted estimator."""
-
-
-def network(units: int = 800, planes: int = 800, epochs: int = 30, seed: int = 0) -> Pipeline:
-    """Spectrogram, 25 scores a channel in order of rank, the network of the paper.
-
-    Our choice, where the paper says only gradient descent: AdamW, rate 0.001 with a cosine, batches of 64, 30 epochs;
-    fine-tuning goes on at a constant 0.001. Scores are not normalised further.
-    """
-    from myograph.training.estimator import NeuralClassifier
-
-    classifier = NeuralClassifier(
-        "zhai", {"planes": planes, "units": units}, epochs=epochs, batch_size=64, lr=1e-3, normalise="none", seed=seed
-    )
-    return _on_scores("ranks", classifier)
-
-
-def support_vectors(search: bool = True) -> Pipeline:
-    """The same scores, a support vector machine with an RBF kernel; `search` chooses C and gamma by 4-fold
-    cross-validation of the training windows, as in the paper (the grid is our choice)."""
-    if not search:
-        return _on_scores("flat", SVC(C=10.0))
-    grid = {"C": [1.0, 10.0, 100.0], "gamma": ["scale", 0.01, 0.1]}
-    return _on_scores("flat", GridSearchCV(SVC(), grid, cv=4))
-
-
-def _on_scores(placement: Any, classifier: Any) -> Pipeline:
-    return Pipeline(
-        [("spectrogram", Spectrogram()), ("pca", ChannelPCA(placement=placement)), ("classify", classifier)]
-    )
-
-
-def recalibrating(estimator: Any, policy: Any) -> SelfRecalibrating:
-    """The median over ±10 windows for what gives probabilities, the mode for a support vector machine; 10 epochs of
-    fine-tuning (our choice)."""
-    last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-    correction = "mode" if isinstance(last, (SVC, GridSearchCV)) else "median"
-    return SelfRecalibrating(estimator, policy, correction, HALF_WIDTH, epochs=10)
-
-
-def following(make: Make, policy: str) -> Make:
-    """What `make` makes, recalibrating itself."""
-    return lambda seed: recalibrating(make(seed), policy)
-
-
 @RECIPES.register("zhai2017")
 def _baseline() -> Recipe:
     """Zhai 2017 on NinaPro DB2: the network, repetitions 2 and 5 test, 50 classes with rest."""
@@ -154,63 +110,6 @@ def _recalibration() -> Recipe:
     """Zhai 2017 on NinaPro DB2: repetition 1 trains, each later one is a session, the network follows (last-only)."""
     method, windowing = recalibrating(network(), "last"), Trials(rest_after="B1 thumb up")
     return Recipe("zhai2017_recalibration", "ninapro_db2", REPETITIONS, method, windowing=windowing, rest="keep")
-
-
-@dataclass(frozen=True)
-class Cohort:
-    """Whose recordings, and which of their windows."""
-
-    key: str
-    title: str
-    dataset: str
-    windowing: Trials
-    options: dict[str, Any] = field(default_factory=dict)
-    leave_out: tuple[str, ...] = ()
-    sessions: int | None = None  # the first so many
-
-    def subjects(self) -> list[str]:
-        chosen = get(self.dataset, **self.options)
-        return [s for s in chosen.subjects(locate(chosen)) if s not in self.leave_out]
-
-    def recordings(self, subject: str) -> list[Recording]:
-        found = load(self.dataset, [subject], **self.options)
-        names = list(dict.fromkeys(r.session for r in found))[: self.sessions]
-        return [r for r in found if r.session in names]
-
-    def recipe(self, name: str, protocol: Protocol, method: Any) -> Recipe:
-        return Recipe(
-            f"{self.key}-{name}", self.dataset, protocol, method, self.options, None, (), self.windowing, rest="keep"
-        )
-
-
-def methods(small: bool) -> dict[str, Make]:
-    """The network and the support vector machine, as published or small: 400 units are "nearly as good" in the paper."""
-    size = {"units": 400, "planes": 32} if small else {"units": 800, "planes": 800}
-    return {
-        "CNN": lambda seed: network(**size, seed=seed),
-        "SVM": lambda seed: support_vectors(search=not small),
-    }
-
-
-def run(context: Context, cohort: Cohort, name: str, protocol: Protocol, make: Make) -> dict[str, list[Scores]]:
-    """Subject to a run for each seed. One subject at a time: electrodes may differ, and memory stays small."""
-    found: dict[str, list[Scores]] = {}
-    subjects = cohort.subjects()
-    for n, subject in enumerate(subjects):
-        context.say(f"{cohort.title}, {name}", n, len(subjects))
-        recordings = cohort.recordings(subject)
-        for seed in context.seeds:
-            recipe = dataclasses.replace(cohort.recipe(name, protocol, make(seed)), seed=seed, subjects=(subject,))
-            scores = evaluate(recipe, recordings, root=context.folder / "runs", jobs=context.jobs)
-            found.setdefault(subject, []).append(scores)
-    return found
-
-
-def by_session(runs: dict[str, list[Scores]]) -> np.ndarray:
-    """(subject, session) class-balanced accuracy, mean over seeds; NaN where a subject has fewer sessions."""
-    rows = [np.mean([s.folds["balanced_accuracy"] for s in seeds], axis=0) for seeds in runs.values()]
-    longest = max(map(len, rows))
-    return np.array([np.pad(row, (0, longest - len(row)), constant_values=np.nan) for row in rows])
 
 
 @REPRODUCTIONS.register
