@@ -12,7 +12,7 @@ import shutil
 import stat
 import tarfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
@@ -189,7 +189,7 @@ class _Watched:
         return self.last
 
 
-def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
+def _members(archive: Path) -> Generator[tuple[str, IO[bytes]], None, None]:
     if archive.name.endswith(TAR_ENDINGS):
         with _decompressed(archive) as file:
             watched = _Watched(file)

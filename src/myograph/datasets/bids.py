@@ -194,11 +194,11 @@ def _label(row: dict[str, str]) -> str:
     return "" if text.lower() == "n/a" else text
 
 
-def _events(file: File, table: Table, n: int, known: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
+def _events(file: File, table: Table, n: int, known: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """(time,) label and repetition of a recording."""
     rows = _rows(file.beside, "events.tsv")
     if not rows or table.columns[ANNOTATIONS].shape != (n,):
-        return np.full(n, -1, np.int32), None
+        return np.full(n, -1, np.int32), np.ones(n, np.int32)
     with reading(file.path):
         onsets = np.array([float(r["onset"]) for r in rows])
         durations = np.array([float(r["duration"]) if r["duration"].lower() != "n/a" else 0.0 for r in rows])

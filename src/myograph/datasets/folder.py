@@ -231,7 +231,9 @@ def _read(path: Path, facts: dict[str, str], known: list[str], description: Desc
     label = np.full(n, -1, np.int32) if tracks["label"] is None else codes(tracks["label"], known, path)
     rest = known.index(description.rest) if description.rest in known else None
     repetition = None if tracks["repetition"] is None else numbered(tracks["repetition"], label, rest, path)
-    who, when = (np.full(n, "1") if tracks[f] is None else tracks[f] for f in ("subject", "session"))
+    one = np.full(n, "1")
+    who = one if (given := tracks["subject"]) is None else given
+    when = one if (given := tracks["session"]) is None else given
     starts = run_starts(who, when).tolist()
     breaks = sorted({*gaps, *table.breaks})
     pieces = [

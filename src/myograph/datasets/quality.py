@@ -70,7 +70,7 @@ def inspect(recording: Recording) -> list[Finding]:
     return sorted(found, key=lambda f: ("error", "warning", "note").index(f.level))
 
 
-def _where(recording: Recording, channels: Iterable[int]) -> str:
+def _where(recording: Recording, channels: Iterable[int | np.integer]) -> str:
     channels = [int(c) for c in channels]
     if len(channels) == recording.n_channels > 1:
         return f"{recording.name}, all channels"
