@@ -299,5 +299,5 @@ def test_a_download_has_an_end(server: Server, tmp_path: Path, monkeypatch: pyte
     from myograph.datasets import _download
 
     monkeypatch.setattr(_download, "LONGEST_S", 0.0)
-    with pytest.raises(DownloadError, match="takes too long: .* repeat the command to resume"):
+    with pytest.raises(DownloadError, match=r"takes too long: .* repeat the command to resume"):
         retrieve(RemoteFile("a.bin", (server.url("good"),)), tmp_path)
