@@ -10,7 +10,9 @@ from torch import nn
 
 from myograph.errors import ConfigError
 from myograph.training.batches import GATHER_BYTES, Batches, Normalise
-from myograph.training.loop import Objective, Plan, Trainer, balanced_order, batches_of, lr_factor, make_optimizer
+from myograph.training.loop import Trainer, balanced_order, batches_of
+from myograph.training.objectives import Objective
+from myograph.training.plan import Plan, lr_factor, make_optimizer
 from networks import Net, small, toy, toy_windows
 
 

@@ -101,7 +101,7 @@ def test_m5_is_trained_as_published():
 
 
 def test_t_max_width_image_and_seed():
-    from myograph.training.loop import Plan, lr_factor
+    from myograph.training.plan import Plan, lr_factor
 
     plan = Plan(epochs=10, schedule="cosine", schedule_options=method(T_max=4)["schedule_options"])
     assert lr_factor(plan, 4, 0.4) == pytest.approx(0.0)  # CosineAnnealingLR: at its lowest after T_max

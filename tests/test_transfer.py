@@ -314,7 +314,7 @@ def test_the_three_steps_learn_features_and_classes():
 
 
 def test_joint_step_has_two_rates():
-    from myograph.training.loop import make_optimizer
+    from myograph.training.plan import make_optimizer
 
     clf = feature_imitating_classifier()
     net = FeatureImitatingNet(3, 2, 20)

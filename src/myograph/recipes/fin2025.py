@@ -452,7 +452,9 @@ class System:
         """Train imitators and classifier together; accuracy on test after the last epoch, after the epoch that is best
         on `choose` (the latest of equals) and, where `watch`, after the epoch that is best on test. Epoch 0 is the
         network untouched, whose accuracies on choose and test are given."""
-        from myograph.training.loop import CrossEntropy, Plan, Trainer
+        from myograph.training.loop import Trainer
+        from myograph.training.objectives import CrossEntropy
+        from myograph.training.plan import Plan
 
         net = copy.deepcopy(net) if self.sizes.share_channels else apart(net)
         plan = Plan(

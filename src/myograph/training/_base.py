@@ -25,7 +25,9 @@ from myograph.training._memory import training_settings
 from myograph.training.batches import Batches, Normalise, as_source, gather, pick_device, split_by_repetition
 from myograph.training.build import build_model, load_matching
 from myograph.training.history import Progress, plot_history
-from myograph.training.loop import Objective, Plan, Trainer, channels_last, seeded
+from myograph.training.loop import Trainer, channels_last, seeded
+from myograph.training.objectives import Objective
+from myograph.training.plan import Plan
 from myograph.training.values import encode
 from myograph.windows import Windows
 

@@ -17,7 +17,9 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 
 from myograph.errors import ConfigError, ShapeError
 from myograph.training._base import NeuralEstimator
-from myograph.training.loop import CrossEntropy, Huber, Objective, Plan, balanced_order
+from myograph.training.loop import balanced_order
+from myograph.training.objectives import CrossEntropy, Huber, Objective
+from myograph.training.plan import Plan
 
 
 @dataclass(eq=False, repr=False)

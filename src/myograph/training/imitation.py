@@ -32,7 +32,9 @@ from myograph.models import MODELS
 from myograph.recording import run_starts
 from myograph.training.batches import Batches, gather
 from myograph.training.estimator import NeuralClassifier
-from myograph.training.loop import CrossEntropy, Objective, Plan, Trainer
+from myograph.training.loop import Trainer
+from myograph.training.objectives import CrossEntropy, Objective
+from myograph.training.plan import Plan
 from myograph.windows import Windows
 
 FEATURES = ("rms", "var", "ssi", "ent")

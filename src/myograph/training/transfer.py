@@ -20,7 +20,9 @@ from torch import nn
 
 from myograph.errors import ConfigError, ShapeError
 from myograph.training.batches import Batches, as_source, gather
-from myograph.training.loop import Objective, Plan, Trainer
+from myograph.training.loop import Trainer
+from myograph.training.objectives import Objective
+from myograph.training.plan import Plan
 from myograph.windows import Windows
 
 _CONV = (nn.Conv1d, nn.Conv2d)
