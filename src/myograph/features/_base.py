@@ -228,7 +228,8 @@ def check_count(name: str, what: str, value: Any, least: int = 1) -> int:
 
 def check_level(name: str, what: str, value: Any, *, above: float | None = None) -> float:
     """`value` as a finite number that is not negative (or greater than `above`), or a `ConfigError`."""
-    fine = np.isscalar(value) and np.isfinite(value) and (value >= 0 if above is None else value > above)
+    scalar = bool(np.isscalar(value))
+    fine = scalar and np.isfinite(value) and (value >= 0 if above is None else value > above)
     if not fine:
         bound = "not negative" if above is None else f"greater than {above}"
         raise ConfigError(f"{name}: {what} is a finite number, {bound}, got {value!r}")

@@ -117,7 +117,8 @@ def covariance(x: np.ndarray) -> np.ndarray:
 
 def shrunk_covariance(x: np.ndarray, shrinkage: float) -> np.ndarray:
     """(1 - s) C + s (trace(C) / channels) I. Shape: (..., channel, time) -> (..., channel, channel)."""
-    if not (np.isscalar(shrinkage) and 0 <= shrinkage <= 1):
+    scalar = bool(np.isscalar(shrinkage))
+    if not (scalar and 0 <= shrinkage <= 1):
         raise ConfigError(f"shrinkage is a number from 0 to 1, got {shrinkage!r}")
     c = covariance(x)
     level = np.trace(c, axis1=-2, axis2=-1) / c.shape[-1]

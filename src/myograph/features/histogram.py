@@ -43,7 +43,7 @@ class TrainHistogram(TransformerMixin, BaseEstimator):
         for x in _batches(X):
             count += x.shape[0] * x.shape[2]
             first, second = first + x.sum((0, 2)), second + np.square(x).sum((0, 2))
-        self.mean_ = first / count
+        self.mean_ = np.asarray(first / count)
         self.sigma_ = np.sqrt(np.maximum(second / count - np.square(self.mean_), 0.0))
         return self
 

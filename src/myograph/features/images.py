@@ -7,7 +7,7 @@ Each is computed from its window's samples alone, so it serves live windows as i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import scipy.fft
@@ -60,7 +60,7 @@ def power_spectrogram(
         )
     available = segment // 2 + 1
     n_bins = available if n_bins is None else min(n_bins, available)
-    taper = sps.get_window(window, segment)
+    taper = np.asarray(sps.get_window(window, segment))
     taper = (taper / taper.sum()).astype(x.dtype)
     lead = x.shape[:-1]
     rows = x.reshape(-1, x.shape[-1])
@@ -71,7 +71,7 @@ def power_spectrogram(
     tapered = np.empty((min(step, len(rows)), n_frames, segment), x.dtype)
     for i in range(0, len(rows), step):
         some = segments[i : i + step]
-        spectrum = scipy.fft.rfft(np.multiply(some, taper, out=tapered[: len(some)]), axis=-1)
+        spectrum = np.asarray(scipy.fft.rfft(np.multiply(some, taper, out=tapered[: len(some)]), axis=-1))
         parts = spectrum.view(x.dtype)  # real and imaginary in turn
         np.multiply(parts, parts, out=parts)
         np.add(parts[..., 0 : 2 * n_bins : 2], parts[..., 1 : 2 * n_bins : 2], out=power[i : i + step])
@@ -79,7 +79,7 @@ def power_spectrogram(
 
 
 def wavelet_amplitude(
-    x: np.ndarray, rate_hz: float, frequencies_hz: Sequence[float], wavelet: str = "morlet"
+    x: np.ndarray, rate_hz: float, frequencies_hz: Sequence[float] | np.ndarray, wavelet: str = "morlet"
 ) -> np.ndarray:
     """Amplitude of the analytic wavelet transform.
 
@@ -100,13 +100,14 @@ def wavelet_amplitude(
             f"wavelet frequencies lie above 0 and below half the rate ({rate_hz / 2:g} Hz): {frequencies}"
         )
     # The slowest wavelet of the three has died away after a window or after six of its periods.
-    size = scipy.fft.next_fast_len(n + min(n, int(np.ceil(6 * rate_hz / frequencies.min()))))
+    wanted = n + min(n, int(np.ceil(6 * rate_hz / frequencies.min())))
+    size = cast(int, scipy.fft.next_fast_len(wanted))
     peak, log_gain = WAVELETS[wavelet]
     positive = np.arange(1, (size + 1) // 2)
     gain = np.zeros((len(frequencies), size), x.dtype)
     gain[:, positive] = 2 * np.exp(log_gain(peak * positive * rate_hz / size / frequencies[:, None]))
-    spectrum = scipy.fft.fft(x, size, axis=-1)
-    return np.abs(scipy.fft.ifft(spectrum[..., None, :] * gain, axis=-1)[..., :n])
+    spectrum = np.asarray(scipy.fft.fft(x, size, axis=-1))
+    return np.abs(np.asarray(scipy.fft.ifft(spectrum[..., None, :] * gain, axis=-1))[..., :n])
 
 
 def _check(X: Any) -> Any:
@@ -129,6 +130,10 @@ class _Images(TransformerMixin, BaseEstimator):
 
     Percentiles come from at most `sample` windows, evenly spaced over those given; up to that many they are exact.
     """
+
+    rate_hz: float | None
+    percentiles: tuple[float, float]
+    sample: int
 
     def _image(self, x: np.ndarray, rate_hz: float) -> np.ndarray:
         """(window, channel, frequency, frame) of (window, channel, time)."""

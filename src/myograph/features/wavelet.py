@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any, cast
 
 import numpy as np
 import pywt
@@ -107,7 +108,8 @@ def _each_subband(name, x, rate_hz, wavelet, level, reduce):
 def _decompose(name, x, wavelet, level):
     """[approximation, coarsest detail, ..., finest detail], each (..., coefficients)."""
     try:
-        kernel = pywt.Wavelet(wavelet) if isinstance(wavelet, str) else wavelet
+        # PyWavelets is compiled and publishes no types.
+        kernel = cast(Any, pywt).Wavelet(wavelet) if isinstance(wavelet, str) else wavelet
     except ValueError as error:
         raise ConfigError(
             f"{name}: no discrete wavelet is named {wavelet!r}; see pywt.wavelist(kind='discrete')"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from sklearn.ensemble import VotingClassifier
@@ -103,7 +103,8 @@ def _step(step: Any, n_channels: int, n_samples: int, rate_hz: float | None) -> 
     if type(step) is LogScale:
         return step.scaled
     if type(step) is StandardScaler:
-        mean, width = step.mean_ if step.with_mean else 0.0, step.scale_ if step.with_std else 1.0
+        mean = np.asarray(step.mean_) if step.with_mean else 0.0
+        width = np.asarray(step.scale_) if step.with_std else 1.0
         return lambda rows: (rows - mean) / width
     if type(step) is Pipeline:
         return _chain(
@@ -113,7 +114,7 @@ def _step(step: Any, n_channels: int, n_samples: int, rate_hz: float | None) -> 
     if beside and not any(isinstance(s, str) for _, s in beside):
         parts = [_step(s, n_channels, n_samples, rate_hz) for _, s in beside]
         return lambda rows: np.hstack([part(rows) for part in parts])
-    return step.transform
+    return cast(Step, step.transform)
 
 
 def _features(features: Features, n_channels: int, n_samples: int, rate_hz: float | None) -> Step:

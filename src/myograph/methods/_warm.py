@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 
@@ -19,6 +21,6 @@ def warm(estimator: BaseEstimator, windows: Windows) -> None:
     """
     for part in [estimator, *estimator.get_params(deep=True).values()]:
         if isinstance(part, Features):
-            clone(part).fit_transform(windows[:FEW])
+            cast(Features, clone(part)).fit_transform(windows[:FEW])
         elif isinstance(part, FastRandomForest):
             FastRandomForest(1).fit([[0.0], [1.0]], [0, 1]).predict(np.zeros((1, 1)))

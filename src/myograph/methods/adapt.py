@@ -30,7 +30,7 @@ class _Adapter(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     estimator: Any
 
     def fit(self, X: Any, y: Any = None) -> Any:
-        self.estimator_ = clone(self.estimator).fit(X, y)
+        self.estimator_ = _clone(self.estimator).fit(X, y)
         return self
 
     @property
@@ -52,7 +52,7 @@ class _Adapter(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     def _refit_last(self, X: Any, y: np.ndarray) -> None:
         """A new last step, learnt from what the frozen steps made of the windows."""
-        self._replace_last(clone(self._last).fit(X, y))
+        self._replace_last(_clone(self._last).fit(X, y))
 
     def _replace_last(self, fresh: Any) -> None:
         if isinstance(self.estimator_, Pipeline):
@@ -228,8 +228,12 @@ class AdaBN(_Adapter):
         return self
 
 
+def _clone(estimator: Any) -> Any:
+    return clone(estimator)
+
+
 def _need_share(name: str, value: Any) -> None:
-    if not isinstance(value, numbers.Real) or not 0 <= value <= 1:
+    if not isinstance(value, numbers.Real) or not 0 <= float(value) <= 1:
         raise ConfigError(f"{name} is a share from 0 to 1, got {value!r}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from scipy.special import softmax
@@ -48,7 +48,7 @@ def svm(
     >>> svm().fit(X, y).predict(X[:4])
     array([0, 1, 0, 1])
     """
-    pipeline = pipeline_of(FastSVC(C=C, gamma=gamma), features, log, feature_options)
+    pipeline = pipeline_of(FastSVC(C=C, gamma=cast(Any, gamma)), features, log, feature_options)
     if not search:
         return pipeline
     grid = {"classify__C": [1.0, 10.0, 100.0], "classify__gamma": ["scale", 0.001, 0.01]}

@@ -80,13 +80,13 @@ def lda_svm(
 
     def view(classifier: BaseEstimator, others: Sequence[str], more: Sequence[str] = ()) -> Pipeline:
         amplitudes = Pipeline([("features", features_of((*TIME_DOMAIN, *more), feature_options)), ("log", LogScale())])
-        parts = [("amplitudes", amplitudes)]
+        parts: list[tuple[str, Any]] = [("amplitudes", amplitudes)]
         if others:
             parts.append(("others", features_of(others, feature_options)))
         return Pipeline([("features", FeatureUnion(parts)), ("scale", StandardScaler()), ("classify", classifier)])
 
     linear = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
-    kernel = SoftSVC(C=C, gamma=gamma)
+    kernel = SoftSVC(C=C, gamma=cast(Any, gamma))
     views = [
         ("covariance", view(linear, (*SHAPE, "LOGCOV"))),
         ("lagged", view(linear, ("LOGLAGCOV",))),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from scipy import signal as sps
@@ -58,7 +58,10 @@ class Resample(Filter):
     def taps(self, rate_hz: float) -> np.ndarray:
         """(tap,) anti-alias filter at `up` times the given rate, with gain 1 at 0 Hz."""
         widest = max(self.ratio(rate_hz))
-        return sps.firwin(20 * widest + 1, 1 / widest, window=("kaiser", 5.0)) if widest > 1 else np.ones(1)
+        if widest == 1:
+            return np.ones(1)
+        kaiser = cast(Any, ("kaiser", 5.0))  # SciPy declares `window` as str and documents tuples too
+        return np.asarray(sps.firwin(20 * widest + 1, 1 / widest, window=kaiser))
 
     def delay_ms(self, rate_hz: float) -> float:
         """How far the output lags behind input of the given rate."""
@@ -149,7 +152,7 @@ class ZeroPhase(Filter):
     def _apply(self, recording: Recording) -> Recording:
         """The recording with filtered samples; raises ConfigError if it is too short to be extended at its ends."""
         x, rate = recording.signal, recording.rate_hz
-        if isinstance(self.filter, Resample):
+        if not isinstance(self.filter, SectionsFilter):
             up, down = self.filter.ratio(rate)
             taps = self.filter.taps(rate)
             rows = [sps.resample_poly(c.astype(np.float64), up, down, window=taps, padtype="edge") for c in x]

@@ -52,13 +52,13 @@ def impulse_response(sos: np.ndarray) -> tuple[np.ndarray | None, float]:
     The response ends where its slowest part has decayed to a millionth. It is None if that takes more than LONGEST
     samples.
     """
-    slowest = float(np.abs(sps.sos2zpk(sos)[1]).max())
+    slowest = float(np.abs(np.asarray(sps.sos2zpk(sos)[1])).max())
     n = decay(slowest, 1e-6)
     if n > LONGEST:
         return None, slowest
     unit = np.zeros(n + 1)
     unit[0] = 1
-    return sps.sosfilt(sos, unit), slowest
+    return np.asarray(sps.sosfilt(sos, unit)), slowest
 
 
 def decay(pole: float, to: float) -> int:
@@ -95,7 +95,7 @@ class LowPass(SectionsFilter):
 
     def sections(self, rate_hz: float) -> np.ndarray:
         check_below_nyquist(self, self.cutoff_hz, rate_hz)
-        return sps.butter(self.order, self.cutoff_hz, "lowpass", fs=rate_hz, output="sos")
+        return np.asarray(sps.butter(self.order, self.cutoff_hz, "lowpass", fs=rate_hz, output="sos"))
 
 
 @FILTERS.register("high_pass")
@@ -117,7 +117,7 @@ class HighPass(SectionsFilter):
 
     def sections(self, rate_hz: float) -> np.ndarray:
         check_below_nyquist(self, self.cutoff_hz, rate_hz)
-        return sps.butter(self.order, self.cutoff_hz, "highpass", fs=rate_hz, output="sos")
+        return np.asarray(sps.butter(self.order, self.cutoff_hz, "highpass", fs=rate_hz, output="sos"))
 
 
 @FILTERS.register("band_pass")
@@ -145,7 +145,7 @@ class BandPass(SectionsFilter):
 
     def sections(self, rate_hz: float) -> np.ndarray:
         check_below_nyquist(self, self.high_hz, rate_hz)
-        return sps.butter(self.order, (self.low_hz, self.high_hz), "bandpass", fs=rate_hz, output="sos")
+        return np.asarray(sps.butter(self.order, (self.low_hz, self.high_hz), "bandpass", fs=rate_hz, output="sos"))
 
 
 @FILTERS.register("notch")

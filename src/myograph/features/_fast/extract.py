@@ -45,7 +45,7 @@ class Stretch:
         """Channels of a row."""
         return 1 if self.channel is not None else self.signal.shape[0]
 
-    def __getitem__(self, part: slice) -> Stretch:
+    def __getitem__(self, part: slice | np.ndarray) -> Stretch:
         channel = None if self.channel is None else self.channel[part]
         return Stretch(self.signal, self.start[part], self.length, self.row[part], channel, self.rate_hz)
 
@@ -162,7 +162,7 @@ def extract(parts: Sequence[Stretch | Batch], wanted: Sequence[Request], n_windo
             plans[kind] = plan_of(wanted, part.n_channels, length, rate_hz, one_channel)
     first, *others = plans.values()
     if any(plan.places != first.places for plan in others):
-        rates = sorted({part.rate_hz for part in parts})
+        rates = sorted({part.rate_hz for part in parts if part.rate_hz is not None})
         raise ConfigError(f"at the rates {rates} Hz these features have different numbers of columns; resample first")
     out = np.empty((n_windows, first.n_columns))
     tasks: list[Callable[[], None]] = []

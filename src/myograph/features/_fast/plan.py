@@ -124,10 +124,10 @@ class Plan:
             if recipe.level is not None:
                 levels[recipe.level] = check_level(feature.name, "threshold", filled["threshold"])
             summed.append((recipe, place))
-        self.layout = Layout([recipe for recipe, _ in summed], levels) if summed else None
-        self._values = [(recipe.value, place) for recipe, place in summed if callable(recipe.value)]
-        forms = [(r.rows[0], r.value, place.start) for r, place in summed if not callable(r.value)]
-        forms = [(self.layout.place[row], *rest) for row, *rest in forms] if self.layout else []
+        layout = Layout([recipe for recipe, _ in summed], levels) if summed else None
+        self.layout = layout
+        self._values = [(recipe.value, place) for recipe, place in summed if not isinstance(recipe.value, int)]
+        forms = [(layout.place[r.rows[0]], r.value, p.start) for r, p in summed if layout and isinstance(r.value, int)]
         self._forms = tuple(np.array(forms, np.int64).reshape(-1, 3).T.copy())  # what `merges.write` takes
         self._from_samples = _together(slow)
         self.by_samples = bool(slow)
