@@ -129,7 +129,7 @@ def test_partial_fit_goes_on_after_fit():
         (np.full((6, 4, 24), np.nan), np.arange(6) % 2, SignalError, "first in window 0"),
         (np.zeros((6, 4, 24)), None, ShapeError, "y is missing"),
         (np.zeros((6, 4, 24)), np.linspace(0, 1, 6), ShapeError, "NeuralRegressor"),
-        (np.zeros((3, 4, 24)), np.array(["a", None, 1], object), ShapeError, "no common order"),
+        (np.zeros((3, 4, 24)), np.array(["a", None, 1], object), ShapeError, "cannot be sorted together"),
         (np.full((6, 4, 24), "x"), np.arange(6) % 2, SignalError, "numbers"),
         (np.zeros((0, 4, 24)), np.arange(0), ShapeError, "got shape"),
     ],
@@ -158,7 +158,7 @@ def test_windows_of_another_shape_or_rate_are_refused():
     [
         ({"model": "atzory"}, UnknownNameError, "Did you mean 'atzori'"),
         ({"model": Net, "model_options": {"wide": 3}}, ConfigError, "wide"),
-        ({"model": nn.Linear(2, 2)}, ConfigError, "pass its class"),
+        ({"model": nn.Linear(2, 2)}, ConfigError, "pass the class"),
         ({"optimizer": "lion"}, ConfigError, "adamw"),
         ({"optimizer_options": {"beta": 1}}, ConfigError, "beta"),
         ({"schedule": "cosin"}, ConfigError, "cosine"),
@@ -440,7 +440,7 @@ def test_a_regressor_keeps_its_number_of_targets():
     X, _, _ = toy()
     y = X.std((1, 2))
     one, two = NeuralRegressor(Net, device="cpu"), NeuralRegressor(Net, device="cpu")
-    with pytest.raises(ShapeError, match="fitted on 1 targets a window, got 2"):
+    with pytest.raises(ShapeError, match="fitted on 1 targets per window, got 2"):
         one.partial_fit(X, y).partial_fit(X, np.stack([y, y], 1))
-    with pytest.raises(ShapeError, match="fitted on 2 targets a window, got 1"):
+    with pytest.raises(ShapeError, match="fitted on 2 targets per window, got 1"):
         two.partial_fit(X, np.stack([y, y], 1)).partial_fit(X, y)

@@ -156,7 +156,7 @@ def test_pretraining_runs_inside_fit_on_train_windows_and_can_be_frozen():
 
 def test_pretraining_explains_what_it_cannot_do():
     X, _ = bursts()
-    with pytest.raises(ConfigError, match="there are conv1, conv2"):
+    with pytest.raises(ConfigError, match="its convolutions are conv1, conv2"):
         LayerwiseAutoencoder(layers=["head"])(Hybrid(3, 2, 50), batches_of(X), 0)
     with pytest.raises(ConfigError, match="no convolution"):
         LayerwiseAutoencoder()(nn.Sequential(nn.Flatten(), nn.Linear(150, 2)), batches_of(X), 0)

@@ -69,7 +69,7 @@ USUAL = Published(8, 52, 7)
 
 
 class Models(Registry):
-    """The registry of networks; beside each factory it keeps the facts given when it was registered."""
+    """The registry of networks; it keeps each factory with the facts given at registration."""
 
     def __init__(self) -> None:
         super().__init__("model", package="myograph.models", variable="MODELS")

@@ -125,11 +125,12 @@ def _as_keras(layer: nn.Module) -> None:
         nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
     elif isinstance(layer, nn.LSTM):
         n = layer.hidden_size
-        nn.init.xavier_uniform_(layer.weight_ih_l0)
-        nn.init.orthogonal_(layer.weight_hh_l0)
-        for bias in (layer.bias_ih_l0, layer.bias_hh_l0):
-            nn.init.zeros_(bias)
-        layer.bias_ih_l0[n : 2 * n] = 1.0
+        own = dict(layer.named_parameters())
+        nn.init.xavier_uniform_(own["weight_ih_l0"])
+        nn.init.orthogonal_(own["weight_hh_l0"])
+        nn.init.zeros_(own["bias_ih_l0"])
+        nn.init.zeros_(own["bias_hh_l0"])
+        own["bias_ih_l0"][n : 2 * n] = 1.0
 
 
 def _need(name: str, n_channels: int, n_samples: int, least: int) -> None:

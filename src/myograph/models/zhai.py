@@ -1,4 +1,4 @@
-"""The network of Zhai, Jelfs, Chan and Tin (2017, Front. Neurosci. 11:379) on 25 principal components a channel.
+"""The network of Zhai, Jelfs, Chan and Tin (2017, Front. Neurosci. 11:379) on 25 principal components per channel.
 
 Input: (batch, channel, 25): for each electrode the first 25 principal-component scores of its spectrogram, in order of
 rank. The network itself lays them out as one 5 x 5 plane an electrode, rank 1 in the middle and the rest in a spiral,
@@ -58,7 +58,7 @@ def zhai(
     n_channels: int, n_classes: int, n_samples: int, *, planes: int = 800, units: int = 800, dropout: float = 0.5
 ) -> nn.Module:
     """Zhai 2017: any number of channels; a "window" is 25 scores, not samples."""
-    expected = "25 principal-component scores a channel; put Spectrogram and ChannelPCA before it"
+    expected = "25 principal-component scores per channel; put Spectrogram and ChannelPCA before it"
     need_size("zhai", n_channels >= 1 and n_samples == 25, n_channels, n_samples, expected)
     return stack(
         spiral=Spiral(n_channels),

@@ -1,4 +1,4 @@
-"""What `NeuralClassifier` and `NeuralRegressor` share: parameters, fitting, checkpoints, files and history."""
+"""The base class of `NeuralClassifier` and `NeuralRegressor`: parameters, fitting, checkpoints, files, history."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _PLAN = [f.name for f in dataclasses.fields(Plan)]
 
 @dataclass(eq=False, repr=False)
 class NeuralEstimator(BaseEstimator):
-    """What classifier and regressor share: parameters, model building, fitting, files, history."""
+    """The base class of the classifier and the regressor: parameters, model building, fitting, files, history."""
 
     _counts = False
     model: Any = "atzori"
@@ -71,9 +71,9 @@ class NeuralEstimator(BaseEstimator):
     distributed: bool = False
     verbose: int = 0
 
-    # What the subclasses say: targets as a tensor, the loss, and how many outputs the model has.
+    # Subclasses define the targets as a tensor, the loss, and how many outputs the model has.
     def _learn_targets(self, y: np.ndarray, train: np.ndarray) -> tuple[torch.Tensor, int]:
-        raise TypeError(f"{type(self).__name__} is no estimator of its own")
+        raise TypeError(f"{type(self).__name__} cannot be used on its own; take NeuralClassifier or NeuralRegressor")
 
     def _objective(self, targets: torch.Tensor, device: torch.device) -> Objective:
         return Objective()
@@ -86,7 +86,7 @@ class NeuralEstimator(BaseEstimator):
 
         Parameters
         ----------
-        X : a Windows, or a (window, channel, time) array in the unit that predictions will come in.
+        X : a Windows, or a (window, channel, time) array in the same unit as the windows to predict.
         y : (window,) targets; None takes the Windows' own labels.
         groups : (window,) repetition of each row of an array, where `validation` needs one.
 
@@ -119,7 +119,7 @@ class NeuralEstimator(BaseEstimator):
             trainer = self._trainer_of(source, targets[train], device, plan, accelerator)
             if accelerator is not None:
                 torch.manual_seed(plan.seed + 1000 * (accelerator.process_index + 1))
-            identity = self._resume(trainer, source, y, train) if self.checkpoint is not None else None
+            identity = self._resume(trainer, source, y, train, self.checkpoint) if self.checkpoint is not None else None
             self._drive(trainer, batches, held, identity)
         self._finish(trainer)
         return self
@@ -127,7 +127,7 @@ class NeuralEstimator(BaseEstimator):
     def partial_fit(self, X: Any, y: Any = None, classes: Any = None) -> Any:
         """One more epoch over these windows at the constant `lr`; the first call sets model and normalisation.
 
-        classes : every label that may ever come (classifier, first call only); by default those in `y`.
+        classes : every label that later calls may bring (classifier, first call only); by default those in `y`.
         """
         source, y = as_source(X), self._check_targets(X, y)
         device, _ = self._place()
@@ -144,7 +144,7 @@ class NeuralEstimator(BaseEstimator):
                 if self._counts and classes is not None and not np.array_equal(np.unique(classes), self.classes_):
                     raise ConfigError(
                         f"classes are set by the first call as {self.classes_.tolist()}, got {list(classes)}; name all that "
-                        "may come then, or clone(estimator) to start anew"
+                        "may come then, or clone(estimator) to start again"
                     )
                 targets = self._encode_targets(y)
                 trainer = getattr(self, "_trainer", None)
@@ -199,7 +199,7 @@ class NeuralEstimator(BaseEstimator):
         with Progress(trainer.plan.epochs, trainer.epoch, enabled=bool(self.verbose) and main) as progress:
             for row in trainer.run(batches, held):
                 progress.show(row)
-                if identity is not None and main:
+                if self.checkpoint is not None and main:
                     tensors, values = trainer.state()
                     _files.write(self.checkpoint, "checkpoint", tensors, values | {"identity": identity})
 
@@ -208,8 +208,15 @@ class NeuralEstimator(BaseEstimator):
         self._rows = [dict(r) for r in trainer.history]
         self.best_epoch_ = trainer.best_epoch if trainer.best_state is not None else trainer.epoch
 
-    def _resume(self, trainer: Trainer, source: Windows | np.ndarray, y: np.ndarray, train: np.ndarray) -> str:
-        """The identity of this run; where its checkpoint exists, the trainer is put to where that was written."""
+    def _resume(
+        self,
+        trainer: Trainer,
+        source: Windows | np.ndarray,
+        y: np.ndarray,
+        train: np.ndarray,
+        path: str | os.PathLike[str],
+    ) -> str:
+        """The identity of this run; if its checkpoint exists, the trainer continues from there."""
         left_out = ("verbose", "checkpoint", "device")
         params = {k: v for k, v in self.get_params(deep=False).items() if k not in left_out}
         if isinstance(params.get("pretrained"), Mapping):
@@ -219,23 +226,23 @@ class NeuralEstimator(BaseEstimator):
         digest.update(f"{y.tolist()} {train.tolist()}".encode())
         if isinstance(source, Windows):
             columns = source.table[["recording", "start", "stop", "channel", "repetition"]]
-            digest.update(np.ascontiguousarray(columns.to_numpy(np.int64)))
+            digest.update(np.ascontiguousarray(columns.to_numpy(np.int64)).data)
             digest.update("".join(r.content_hash for r in source.recordings).encode())
         else:
-            digest.update(np.ascontiguousarray(source))
+            digest.update(np.ascontiguousarray(source).data)
         identity = digest.hexdigest()
-        if Path(self.checkpoint).exists():
-            tensors, values = _files.read(self.checkpoint, "checkpoint")
+        if Path(path).exists():
+            tensors, values = _files.read(path, "checkpoint")
             if values.get("identity") != identity:
                 raise ConfigError(
-                    f"the checkpoint {self.checkpoint} was written by a run with other parameters or other data; delete "
-                    "it to start anew, or give this run a path of its own"
+                    f"the checkpoint {path} was written by a run with other parameters or other data; delete "
+                    "it to start again, or give this run its own path"
                 )
             try:
                 trainer.restore(tensors, values)
             except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
                 raise DataError(
-                    f"the checkpoint {self.checkpoint} does not continue this run ({error}); delete it to start again"
+                    f"the checkpoint {path} does not continue this run ({error}); delete it to start again"
                 ) from error
         return identity
 
@@ -272,7 +279,7 @@ class NeuralEstimator(BaseEstimator):
             y = X.y
         y = np.asarray(y)
         if len(y) != len(X):
-            raise ShapeError(f"X has {len(X)} windows and y {len(y)} targets; they go together row by row")
+            raise ShapeError(f"X has {len(X)} windows and y {len(y)} targets; give one target per window")
         return y
 
     def _encode_targets(self, y: np.ndarray) -> torch.Tensor:
@@ -310,7 +317,7 @@ class NeuralEstimator(BaseEstimator):
 
     @property
     def history_(self) -> pd.DataFrame:
-        """One row an epoch: epoch, train_loss, train_accuracy, valid_loss, valid_accuracy (as they apply), lr, seconds."""
+        """One row per epoch: epoch, train_loss, train_accuracy, valid_loss, valid_accuracy (as they apply), lr, seconds."""
         import pandas as pd
 
         if not hasattr(self, "_rows"):
@@ -337,7 +344,7 @@ class NeuralEstimator(BaseEstimator):
         return saved.save(self, path)
 
     def _fitted(self) -> tuple[str, ...]:
-        """Names of the fitted attributes that a file keeps, beside the weights."""
+        """Names of the fitted attributes that a file keeps in addition to the weights."""
         return ("n_channels_", "n_samples_", "rate_hz_", "layout_", "best_epoch_", "_rows")
 
     @classmethod

@@ -70,7 +70,7 @@ def make_module(
     if not isinstance(model, str) and (isinstance(model, nn.Module) or not callable(model)):
         raise ConfigError(
             f"model is a name, a class or a function that makes the network, got {type(model).__name__}; pass the class "
-            "of a network, for a network itself would carry its weights from fold to fold"
+            "of the network: an instance would carry its weights from fold to fold"
         )
     factory = MODELS[model] if isinstance(model, str) else model
     given: dict[str, Any] = {"n_channels": n_channels, "n_classes": n_outputs, "n_samples": n_samples}

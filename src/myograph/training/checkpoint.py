@@ -17,7 +17,7 @@ FORMAT = "myograph-1"
 
 
 def write(path: str | os.PathLike[str], kind: str, tensors: Mapping[str, torch.Tensor], values: Any) -> Path:
-    """Write tensors and JSON values beside `path`, then move the file there.
+    """Write tensors and JSON values to a temporary file, then move it to `path`.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def write(path: str | os.PathLike[str], kind: str, tensors: Mapping[str, torch.T
     text = json.dumps(values)
     header = {"format": FORMAT, "kind": kind, "values": text, "sha256": digest(flat, kind, text)}
 
-    def put(temporary: str) -> None:
+    def put(temporary: Path) -> None:
         with open(temporary, "wb") as file:
             file.write(save(flat, header))
             file.flush()
@@ -91,5 +91,5 @@ def digest(tensors: Mapping[str, torch.Tensor], kind: str, text: str) -> str:
     found = hashlib.sha256(f"{kind}\n{text}\n".encode())
     for name in sorted(tensors):
         found.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}\n".encode())
-        found.update(tensors[name].reshape(-1).view(torch.uint8).numpy())
+        found.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()

@@ -2,7 +2,7 @@
 
 Write a script with `NeuralClassifier(distributed=True).fit(windows)` and start it with `accelerate launch script.py`, or
 `torchrun --nproc-per-node 2 script.py`: every process reads the same windows, each batch is shared out among them, and
-all end with the same weights. Batch norm normalises each process's share by itself, dropout differs between them; with
+all end with the same weights. Batch norm normalises each process's share separately, dropout differs between them; with
 neither, the weights are those of one process but for rounding.
 """
 

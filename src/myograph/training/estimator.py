@@ -1,8 +1,8 @@
 """`NeuralClassifier` and `NeuralRegressor`: any network as a scikit-learn estimator over windows.
 
-The loop below them is `loop.Trainer`, batches come by index from `batches.Batches`. Where other processes share the
-cores, set `OMP_WAIT_POLICY=PASSIVE` before torch is imported: OpenMP's spinning threads made a contended two-thread
-training step up to 20 times slower.
+Both train with `loop.Trainer` on batches that `batches.Batches` takes by index. If other processes share the cores, set
+`OMP_WAIT_POLICY=PASSIVE` before torch is imported: OpenMP's spinning threads made a contended two-thread training step
+up to 20 times slower.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from myograph.training.plan import Plan
 
 @dataclass(eq=False, repr=False)
 class NeuralClassifier(ClassifierMixin, NeuralEstimator):
-    """Any network of `MODELS`, or one of yours, as a scikit-learn classifier over windows.
+    """Any network of `MODELS`, or your own, as a scikit-learn classifier over windows.
 
     Parameters
     ----------
     model : name, class or function; called with `n_channels`, `n_classes`, `n_samples` (and `rate_hz`, `layout` where
         its signature names them) plus `model_options`, it makes a module from (batch, channel, time) to logits.
-    epochs, batch_size, lr : as they say; `lr` is the highest that the schedule reaches.
+    epochs, batch_size, lr : passes over the windows, windows per step, and the highest rate of the schedule.
     optimizer, optimizer_options : "adamw", "adam", "sgd" (momentum 0.9), "rmsprop", "nadam", "adagrad", or a class.
     schedule, schedule_options : "constant"; "cosine" (period in epochs, final as a fraction of lr); "step" (every or
         milestones in epochs, factor); "onecycle" (rise, start, final); "plateau" (factor, wait in epochs). All take
@@ -40,13 +40,13 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
         "weight_decay": …} sets them.
     label_smoothing, class_weight, sampling : `class_weight` is None, "balanced" or {label: weight}; sampling="balanced"
         draws every class equally often.
-    clip_norm : the largest norm of the gradient.
+    clip_norm : the largest norm of the gradient; larger gradients are scaled down to it. None does not clip.
     precision : "float32", "bf16" (autocast), or "auto": bf16 on a GPU, float32 on a CPU. There bf16 is faster (1.3 to 1.6
         times measured) where the processor multiplies it natively, such as with AVX512-BF16, and slower elsewhere.
-    ema : decay of averaged weights, which then validate and predict; None for none.
-    validation : fraction of the repetitions of each subject and session, or their numbers, held out of train; None for
-        none. Arrays need `fit(..., groups=)`. Never random windows.
-    patience, monitor, restore_best : stop after so many epochs without a better validation "loss" or "accuracy"; keep
+    ema : decay of the averaged weights, which are then used to validate and predict; None does not average.
+    validation : fraction of the repetitions of each subject and session, or their numbers, to hold out of training; None
+        holds out none. Arrays need `fit(..., groups=)`. Windows are never held out at random.
+    patience, monitor, restore_best : stop after `patience` epochs without a better validation "loss" or "accuracy"; keep
         the best epoch's weights.
     normalise : "channel", "global", "window", "window_channel", "window_minmax" or "none"; statistics are learnt on
         train rows alone and are part of the fitted network.
@@ -54,11 +54,11 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
         see `myograph.training.augment`.
     augment_copies : 0 augments each batch in place; k adds k augmented copies of the set to the originals.
     pretrained : a saved file's path or a state dictionary; entries of the same name and shape are copied, a head for
-        other classes starts anew.
+        other classes starts again.
     pretrain : f(module, batches, seed) run before training, such as `myograph.training.transfer.LayerwiseAutoencoder`.
     seed : decides everything random; same seed, data, machine and thread count give identical weights on a CPU.
-    device : "auto" is the GPU where there is one.
-    checkpoint : file written after every epoch; where it exists, `fit` goes on from it and ends in the weights of an
+    device : "auto" is the GPU if there is one, else the CPU.
+    checkpoint : file written after every epoch; if it exists, `fit` resumes from it and ends in the weights of an
         uninterrupted run.
     distributed : share each batch among the processes that `accelerate launch` started.
     verbose : 1 shows a progress bar.
@@ -77,15 +77,15 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
 
     def _learn_targets(self, y: np.ndarray, train: np.ndarray) -> tuple[torch.Tensor, int]:
         if y.ndim != 1:
-            raise ShapeError(f"y holds one label a window, got shape {y.shape}")
+            raise ShapeError(f"y holds one label per window, got shape {y.shape}")
         if y.dtype.kind == "f" and np.isnan(y).any():
             raise ShapeError(f"y holds {int(np.isnan(y).sum())} NaN labels; leave those windows out")
         if y.dtype.kind == "f" and not np.equal(y, np.floor(y)).all():
-            raise ShapeError("y holds fractions, so it is no label; NeuralRegressor learns numbers")
+            raise ShapeError("y holds fractions, which are not labels; use NeuralRegressor for numbers")
         try:
             self.classes_ = np.unique(y)
         except TypeError as error:
-            raise ShapeError(f"y holds labels of kinds that have no common order: {error}") from error
+            raise ShapeError(f"y holds labels of types that cannot be sorted together: {error}") from error
         if len(self.classes_) < 2:
             raise ShapeError(f"y holds the one class {self.classes_.tolist()[0]!r}; a classifier needs at least two")
         return self._encode_targets(y), len(self.classes_)
@@ -95,7 +95,7 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
         unknown = self.classes_[codes] != y
         if unknown.any():
             raise ShapeError(
-                f"y holds the label {y[unknown].tolist()[0]!r}, which was not among the classes of the first call; name all with "
+                f"y holds the label {y[unknown].tolist()[0]!r}, which was not among the classes of the first call; pass all classes with "
                 "partial_fit(X, y, classes=...)"
             )
         return torch.from_numpy(codes.astype(np.int64))
@@ -107,7 +107,9 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
         k = len(self.classes_)
         if isinstance(self.class_weight, Mapping):
             if unknown := set(self.class_weight) - set(self.classes_.tolist()):
-                raise ConfigError(f"class_weight names {unknown}, which are no classes; there are {self.classes_}")
+                raise ConfigError(
+                    f"class_weight names {unknown}, which are not classes of y; the classes are {self.classes_}"
+                )
             weight = torch.tensor([float(self.class_weight.get(c, 1.0)) for c in self.classes_.tolist()])
             if not (weight >= 0).all():
                 raise ConfigError(f"class_weight is {{label: weight of at least 0}}, got {self.class_weight!r}")
@@ -158,7 +160,7 @@ class NeuralRegressor(RegressorMixin, NeuralEstimator):
 
     def _learn_targets(self, y: np.ndarray, train: np.ndarray) -> tuple[torch.Tensor, int]:
         if y.dtype.kind not in "iufb" or y.ndim > 2:
-            raise ShapeError(f"y holds one number or one row of numbers a window, got {y.dtype} of shape {y.shape}")
+            raise ShapeError(f"y holds one number or one row of numbers per window, got {y.dtype} of shape {y.shape}")
         self.flat_targets_ = y.ndim == 1
         values = y.reshape(len(y), -1).astype(np.float64)
         deviation = values[train].std(0)
@@ -171,7 +173,7 @@ class NeuralRegressor(RegressorMixin, NeuralEstimator):
         values = y.reshape(len(y), -1).astype(np.float64)
         if values.shape[1] != len(self.target_mean_):
             raise ShapeError(
-                f"this network was fitted on {len(self.target_mean_)} targets a window, got {values.shape[1]}"
+                f"this network was fitted on {len(self.target_mean_)} targets per window, got {values.shape[1]}"
             )
         if not np.isfinite(values).all():
             raise ShapeError("y holds NaN or infinite targets; leave those windows out")

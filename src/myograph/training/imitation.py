@@ -82,13 +82,13 @@ class FeatureImitatingNet(nn.Module):
         self.n_features, self.copies = n_features, copies
         each = 1 if share_channels else n_channels
         wide = n_channels if share_channels else 1
+        firsts = [
+            MODELS.create("fin_lstm", n_channels=wide, n_classes=copies, n_samples=n_samples) for _ in range(n_features)
+        ]
+        # Every channel's own imitator starts from the same weights.
         self.imitators = nn.ModuleList(
-            nn.ModuleList([MODELS.create("fin_lstm", n_channels=wide, n_classes=copies, n_samples=n_samples)])
-            for _ in range(n_features)
+            nn.ModuleList([first, *(copy.deepcopy(first) for _ in range(each - 1))]) for first in firsts
         )
-        for same in self.imitators:
-            # Every channel's own imitator starts from the same weights.
-            same.extend([copy.deepcopy(same[0]) for _ in range(each - 1)])
         rows = max(n_channels, _SMALLEST)
         self.classifier = MODELS.create(
             "fin_cnn", n_channels=rows, n_classes=n_classes, n_samples=n_features * copies, n_features=n_features
@@ -102,11 +102,12 @@ class FeatureImitatingNet(nn.Module):
     feature_scale: torch.Tensor
 
     def imitate(self, x: torch.Tensor) -> torch.Tensor:
-        if len(self.imitators[0]) == 1:
-            return torch.stack([same[0].imitate(x) for same in self.imitators], 1)
+        imitators: Any = self.imitators  # ModuleList hides that each item is a list of imitators
+        if len(imitators[0]) == 1:
+            return torch.stack([same[0].imitate(x) for same in imitators], 1)
         parts = x.split(1, dim=1)
         return torch.stack(
-            [torch.cat([one.imitate(part) for one, part in zip(same, parts)], 1) for same in self.imitators], 1
+            [torch.cat([one.imitate(part) for one, part in zip(same, parts)], 1) for same in imitators], 1
         )
 
     def classify(self, features: torch.Tensor) -> torch.Tensor:

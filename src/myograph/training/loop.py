@@ -1,8 +1,8 @@
-"""The training loop that every network here goes through, to be read from top to bottom.
+"""The training loop of every network.
 
-It is a loop of our own and no subclass of `skorch.NeuralNet`: skorch reads each batch's loss back from the device,
-fetches items one by one through a DataLoader, and its checkpoints (pickles) hold neither the random generators nor the
-averaged weights, so a resumed run does not end in the weights of an uninterrupted one.
+It does not subclass `skorch.NeuralNet`. skorch copies each batch's loss from the device to the host and fetches items
+one by one through a DataLoader. Its checkpoints are pickles that hold neither the states of the random generators nor
+the averaged weights, so a resumed run does not reach the weights of an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -31,7 +31,7 @@ def uniform_order(n: int) -> Callable[[torch.Generator], torch.Tensor]:
 
 
 def balanced_order(codes: torch.Tensor) -> Callable[[torch.Generator], torch.Tensor]:
-    """As many rows an epoch as there are, drawn with replacement so that every class is equally likely."""
+    """Draw as many rows per epoch as there are, with replacement, so that every class is equally likely."""
     codes = codes.cpu()
     rows = [torch.nonzero(codes == c).flatten() for c in codes.unique()]
 
@@ -47,7 +47,7 @@ def balanced_order(codes: torch.Tensor) -> Callable[[torch.Generator], torch.Ten
 
 
 def batches_of(order: torch.Tensor, size: int) -> list[torch.Tensor]:
-    """Consecutive parts of at most `size`; a last part of one row joins the one before (batch norm needs two)."""
+    """Consecutive parts of at most `size`; a last part of one row is merged with the previous part (batch norm needs two)."""
     parts = list(order.split(size))
     if len(parts) > 1 and len(parts[-1]) == 1:
         parts[-2:] = [torch.cat(parts[-2:])]
@@ -56,9 +56,9 @@ def batches_of(order: torch.Tensor, size: int) -> list[torch.Tensor]:
 
 @contextlib.contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Torch's own generators (initialisation, dropout) start at `seed` inside and are put back after.
+    """Torch's own generators (initialisation, dropout) start at `seed` inside and are restored on exit.
 
-    They belong to the whole process, so only one thread at a time is inside: others would draw from them in between.
+    The generators belong to the whole process, so a lock admits one thread at a time.
     """
     devices = [device.index or 0] if device.type == "cuda" else []
     with _drawing, torch.random.fork_rng(devices=devices):
@@ -69,8 +69,15 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 def channels_last(module: nn.Module) -> nn.Module:
     """2-D convolutions run channels-last, which is 1.4 to 2.4 times faster on a CPU; other networks are untouched."""
     if any(isinstance(m, nn.Conv2d) for m in module.modules()):
-        module.to(memory_format=torch.channels_last)
+        cast(Any, module).to(memory_format=torch.channels_last)
     return module
+
+
+def _with_targets(batches: Batches, parts: list[torch.Tensor]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    for x, target in batches.take(parts):
+        if target is None:
+            raise ConfigError("training needs a target for each window, and these batches have none; give targets")
+        yield x, target
 
 
 _PROGRESS: dict[str, tuple[type, ...]] = {
@@ -85,10 +92,10 @@ _PROGRESS: dict[str, tuple[type, ...]] = {
 
 
 class Trainer:
-    """A module, its optimiser and everything that decides the next step, all of it in `state()`.
+    """Trains a module; `state()` holds everything that determines the next step.
 
-    `for row in trainer.run(train, valid): ...` trains and yields one history row an epoch; whoever loops shows
-    progress, writes checkpoints, or stops by leaving the loop. Afterwards `trainer.result()` is the trained module.
+    `for row in trainer.run(train, valid): ...` trains and yields one history row per epoch. The caller shows
+    progress, writes checkpoints, or stops early by leaving the loop. Afterwards `trainer.result()` is the trained module.
 
     Parameters
     ----------
@@ -131,7 +138,7 @@ class Trainer:
             row |= self._train_epoch(train, order)
             if math.isnan(row["train_loss"]):
                 raise ConfigError(
-                    f"training diverged: the train loss of epoch {self.epoch + 1} is NaN; take a lower lr (now {plan.lr:g}), "
+                    f"training diverged: the train loss of epoch {self.epoch + 1} is NaN; use a lower lr (now {plan.lr:g}), "
                     "a clip_norm, or a normalise that brings the windows to about unit variance"
                 )
             self.epoch += 1
@@ -158,7 +165,7 @@ class Trainer:
         correct: Any = 0.0
         steps = plan.epochs * len(parts)
         done = self.epoch * len(parts)
-        for i, (x, target) in enumerate(train.take([p % n for p in shares])):
+        for i, (x, target) in enumerate(_with_targets(train, [p % n for p in shares])):
             if self.augment is not None:
                 x, target = self._augmented(x, target, shares[i] >= n if plan.augment_copies else None)
             factor = self.plateau * lr_factor(plan, self.epoch, (done + i) / steps)
@@ -171,14 +178,14 @@ class Trainer:
                     if len(x) > 1 or "more than 1 value per channel" not in str(error):
                         raise
                     raise ConfigError(
-                        "batch norm cannot train on a batch of one window; give two or more, and batch_size likewise"
+                        "batch norm cannot train on a batch of one window; give at least two windows and a batch_size of at least 2"
                     ) from error
                 loss = self.objective.loss(output, target)
             self.optimizer.zero_grad(set_to_none=True)
             if self.accelerator is None:
                 loss.backward()
             else:
-                # Gradients are averaged over processes, whose shares of a batch may differ by a row.
+                # Gradients are averaged over processes, whose shares of a batch may differ by one row.
                 world = self.accelerator.num_processes
                 self.accelerator.backward(loss * (len(x) * world / len(parts[i])))
             if plan.clip_norm is not None:
@@ -210,7 +217,7 @@ class Trainer:
         module.eval()
         loss_sum = torch.zeros((), device=self.device)
         correct: Any = 0.0
-        for x, target in batches.take(list(torch.arange(len(batches)).split(size))):
+        for x, target in _with_targets(batches, list(torch.arange(len(batches)).split(size))):
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
                 output = module(x)
             loss_sum += self.objective.loss(output.float(), target) * len(x)
@@ -228,7 +235,7 @@ class Trainer:
         return means
 
     def _train_mode(self) -> None:
-        """Train mode, but for modules whose every parameter is frozen: their batch statistics stay too."""
+        """Set train mode, except for modules whose parameters are all frozen: their batch statistics stay fixed too."""
         self.wrapped.train()
         for m in self.module.modules():
             own = list(m.parameters())
@@ -247,7 +254,7 @@ class Trainer:
             mean.copy_(buffer)
 
     def _judge(self, row: dict[str, Any], validated: bool) -> None:
-        """Keep the best epoch's weights, lower the rate on a plateau, stop when patience has run out."""
+        """Keep the best epoch's weights, lower the learning rate on a plateau, and stop when patience runs out."""
         key = "valid_" + self.plan.monitor if validated else "train_loss"
         value = -row[key] if key.endswith("accuracy") else row[key]
         if value < self.best:
@@ -282,7 +289,7 @@ class Trainer:
         return shares
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """(tensors, plain values) that make a new Trainer continue exactly here."""
+        """(tensors, plain values) from which a new Trainer continues exactly."""
         tensors = {f"module.{k}": v for k, v in self.module.state_dict().items()}
         if self.averaged is not None:
             tensors |= {f"averaged.{k}": v for k, v in self.averaged.state_dict().items()}
@@ -307,7 +314,7 @@ class Trainer:
 
         Raises
         ------
-        KeyError, TypeError, ValueError, AttributeError, RuntimeError : values that `state()` does not give.
+        KeyError, TypeError, ValueError, AttributeError, RuntimeError : values that `state()` did not produce.
         """
         for name, kinds in _PROGRESS.items():
             if not isinstance(values[name], kinds):

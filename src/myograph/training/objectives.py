@@ -9,7 +9,7 @@ from torch import nn
 
 
 class Objective:
-    """What is minimised: mean squared error; subclasses also count correct rows."""
+    """Mean squared error; subclasses replace the loss, and may count correct rows."""
 
     counts = False
 

@@ -26,7 +26,7 @@ def _number(value: Any) -> TypeGuard[float]:
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train; the meaning of each field is told in `NeuralClassifier`."""
+    """How to train; `NeuralClassifier` documents each field."""
 
     epochs: int = 50
     batch_size: int = 256
@@ -89,15 +89,15 @@ _SCHEDULE_LEAST = {"period": (0, True), "every": (1, False), "wait": (1, False),
 
 
 def lr_factor(plan: Plan, epoch: int, progress: float) -> float:
-    """What `lr` is multiplied by at a step; a pure function, so that a resumed run needs no scheduler's state.
+    """The factor of `lr` at a step; a pure function, so a resumed run does not need a scheduler's state.
 
-    epoch : of this step, from 0. progress : steps done over all steps of the run, in [0, 1).
-    "plateau" is not here: it depends on the losses seen, see `Trainer`.
+    epoch : the epoch of this step, counted from 0. progress : steps done divided by all steps of the run, in [0, 1).
+    "plateau" gives 1 here: it depends on the losses so far, which `Trainer` tracks.
     """
     o = dict(plan.schedule_options or {})
     now = progress * plan.epochs
     if plan.schedule == "cosine":
-        # Without a period one half cosine over the run; with one, the falling and rising of CosineAnnealingLR(T_max).
+        # Without a period: one half cosine over the run. With one: the periodic cosine of CosineAnnealingLR(T_max).
         period, final = o.get("period", plan.epochs), o.get("final", 0.0)
         at = epoch if "period" in o else now
         factor = final + (1 - final) * 0.5 * (1 + math.cos(math.pi * at / period))
@@ -118,7 +118,9 @@ def lr_factor(plan: Plan, epoch: int, progress: float) -> float:
 
 
 def make_optimizer(module: nn.Module, plan: Plan) -> torch.optim.Optimizer:
-    """One parameter group for each (lr, weight decay); norms and biases do not decay; layers set to 0 are frozen.
+    """Make the optimiser, with one parameter group per (lr, weight decay).
+
+    Norm layers and biases have no weight decay. Layers set to 0 in `plan.layers` are frozen.
 
     Raises
     ------
@@ -181,7 +183,7 @@ def make_optimizer(module: nn.Module, plan: Plan) -> torch.optim.Optimizer:
 
 
 def _rates(pattern: str, how: Any, plan: Plan) -> Mapping[str, float]:
-    """Of an entry of `layers`: a factor of `lr`, or a mapping with "lr" and "weight_decay" or one of them."""
+    """The "lr" and "weight_decay" that one entry of `layers` sets; a number is a factor of `lr`."""
     found = how if isinstance(how, Mapping) else {"lr": how * plan.lr if _number(how) else how}
     for name, value in found.items():
         if name not in ("lr", "weight_decay") or not _number(value) or not value >= 0:

@@ -1,7 +1,7 @@
-"""What a network brings from elsewhere: layer-wise pretraining, fine-tuning, a new head, the target's own statistics.
+"""Transfer learning: layer-wise pretraining, fine-tuning, a new head, batch statistics of the target.
 
-A pretrained body with a new head needs no function of its own: `NeuralClassifier(pretrained=path, layers={...})` copies
-every weight that fits and leaves the rest as initialised; `layers` freezes or slows the layers it names.
+A pretrained body with a new head does not need a function: `NeuralClassifier(pretrained=path, layers={...})` copies
+every weight that fits and leaves the rest as initialised. `layers` freezes layers or sets their learning rates.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -65,7 +65,9 @@ class LayerwiseAutoencoder:
         found = dict(module.named_modules())
         if wrong := [n for n in names if not isinstance(found.get(n), _CONV)]:
             known = ", ".join(n for n, m in found.items() if isinstance(m, _CONV)) or "none"
-            raise ConfigError(f"layers names {wrong}, which are no convolutions of this network; there are {known}")
+            raise ConfigError(
+                f"layers names {wrong}, which are not convolutions of this network; its convolutions are {known}"
+            )
         if not names:
             raise ConfigError("this network has no convolution to pretrain; leave pretrain away")
         frozen = [p for p in module.parameters() if not p.requires_grad]
@@ -118,7 +120,7 @@ class _Stop(Exception):
 
 
 class _Inputs(Batches):
-    """Batches whose x and target are both what a layer of a network gets to see."""
+    """Batches whose x and target are both the input of one layer of a network."""
 
     def __init__(self, module: nn.Module, layer: str, batches: Batches):
         self.module, self.layer, self.batches = module, dict(module.named_modules())[layer], batches
@@ -151,7 +153,7 @@ class _Inputs(Batches):
             hook.remove()
             self.module.train(training)
         if not caught:
-            raise ConfigError(f"{self.layer} takes no part in the forward pass, so it cannot be pretrained")
+            raise ConfigError(f"{self.layer} does not run in the forward pass, so it cannot be pretrained")
         return caught[0]
 
 
@@ -198,7 +200,7 @@ class _Reconstruction(Objective):
 def layerwise_lr(module: nn.Module, decay: float = 0.5, freeze: int = 0) -> dict[str, float]:
     """`layers` for fine-tuning: the last layer at the full rate, each one before at `decay` times the next one's.
 
-    freeze : how many of the first layers do not move at all. A layer is a module with parameters of its own.
+    freeze : how many of the first layers are frozen. A layer is a module with its own parameters.
     """
     names = [n for n, m in module.named_modules() if n and any(True for _ in m.parameters(recurse=False))]
     if not 0 <= freeze < len(names):
@@ -214,12 +216,14 @@ def fine_tune(fitted: Any, X: Any, y: Any = None, groups: Any = None, **changes:
     Parameters
     ----------
     fitted : a fitted NeuralClassifier or NeuralRegressor; it stays as it is.
-    X, y, groups : as for `fit`. Other labels than before give a new head on the old body. Normalisation is learnt anew.
+    X, y, groups : as for `fit`. Other labels than before give a new head on the old body. Normalisation is learnt again.
     changes : parameters that differ, such as `epochs=10, lr=1e-4, layers={"conv1": 0}` or `layers=layerwise_lr(...)`.
     """
     _need_network(fitted, "fine_tune")
     state = {k: v.detach().cpu().clone() for k, v in fitted.module_.state_dict().items()}
-    tuned = clone(fitted).set_params(**{"pretrain": None, "checkpoint": None, "pretrained": state, **changes})
+    tuned = cast(Any, clone(fitted)).set_params(
+        **{"pretrain": None, "checkpoint": None, "pretrained": state, **changes}
+    )
     return tuned.fit(X, y, groups)
 
 

@@ -7,7 +7,7 @@ GPU, in an export, in another precision, for a few windows without gradients) to
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -45,7 +45,7 @@ class LSTM(nn.LSTM):
         if not self.bidirectional or x.is_meta or torch.compiler.is_compiling():  # torch.export traces the module alone
             return self(x)[1][0][-1]
         self.check_input(x, None)
-        below, weights = self.num_layers - 1, [weight for part in self.all_weights for weight in part]
+        below, weights = self.num_layers - 1, [cast(Tensor, weight) for part in self.all_weights for weight in part]
         if below:
             zeros = x.new_zeros(2 * below, len(x), self.hidden_size)
             x = torch.lstm(x, (zeros, zeros), weights[: 8 * below], True, below, 0.0, self.training, True, True)[0]
