@@ -214,9 +214,7 @@ class Windows:
     ) -> Windows:
         """These windows with columns that need no check."""
         made = object.__new__(Windows)
-        made._set(
-            self.recordings if recordings is None else recordings, {**self._columns, **columns}, known or self._names
-        )
+        made._set(recordings or self.recordings, {**self._columns, **columns}, known or self._names)
         return made
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:

@@ -62,7 +62,7 @@ def _usage(error: Any) -> None:
         sys.exit(error.exit_code)
     if message.startswith("No such command"):
         given = message.split("'")[1] if "'" in message else command
-        group = error.ctx.command if error.ctx else typer.main.get_command(app)
+        group: Any = error.ctx.command if error.ctx else typer.main.get_command(app)
         message = str(unknown_name("command", given, list(group.commands)))
     _print_error(message)
     sys.exit(error.exit_code)

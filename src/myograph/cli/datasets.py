@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 from rich.markup import escape
@@ -35,7 +35,7 @@ def info(name: str, as_json: Json = False) -> None:
 
     # A TOML description holds the facts itself; of a registered data set the class does, with the default options.
     found = get(name) if name.endswith(".toml") else DATASETS[name]
-    options = {f.name: f.default for f in dataclasses.fields(found) if f.default is not dataclasses.MISSING}
+    options = {f.name: f.default for f in dataclasses.fields(cast(Any, found)) if f.default is not dataclasses.MISSING}
     facts = {
         "name": name,
         "title": found.title,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -156,7 +156,7 @@ def _load(given: str, subjects: str | None, decoder: Decoder, say: Any) -> list[
     import numpy as np
 
     from myograph.datasets.load import load
-    from myograph.recording import Recording
+    from myograph.recording import Recording, Unit
 
     if not given.endswith(".npy"):
         return load(given, subjects=subjects, progress=say)
@@ -164,7 +164,7 @@ def _load(given: str, subjects: str | None, decoder: Decoder, say: Any) -> list[
         signal = np.load(given, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{given} cannot be read as a .npy file of numbers: {error}") from error
-    return [Recording(signal, decoder.rate_hz, None, "1", unit=decoder.unit, name=given)]
+    return [Recording(signal, decoder.rate_hz, cast(Any, None), "1", unit=cast(Unit, decoder.unit), name=given)]
 
 
 def _show(facts: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from myograph.datasets._archives import sha256
 from myograph.errors import DownloadError
@@ -86,7 +86,8 @@ def retrieve(file: RemoteFile, folder: Path | str, progress: Progress | None = N
     known = f"sha256:{file.sha256}" if file.sha256 else None
     answers = []
     for url in file.urls:
-        downloader = _Resuming(file, target.with_name(target.name + ".part"), progress)
+        # pooch's type asks for a first parameter named fname, but pooch passes the URL there, by position.
+        downloader = cast(Any, _Resuming(file, target.with_name(target.name + ".part"), progress))
         try:
             # pooch keeps a file that is there whatever its hash, unless it knows one; ours was found wanting above.
             target.unlink(missing_ok=True)

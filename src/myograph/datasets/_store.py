@@ -158,7 +158,8 @@ def _restore(place: Path, i: int, row: dict[str, Any]) -> Recording:
     label, repetition = np.load(place / f"{i}.tracks.npy", mmap_mode="r", allow_pickle=False)
     layout = row.pop("layout")
     if layout is not None:
-        layout = Layout(**{k: tuple(v) if isinstance(v, list) else v for k, v in layout.items()})
+        facts: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in layout.items()}
+        layout = Layout(**facts)
     row = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
     recording = Recording(signal=signal, label=label, repetition=repetition, layout=layout, **row)
     if recording.content_hash != expected:

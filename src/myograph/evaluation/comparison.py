@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -209,9 +209,8 @@ def _difference(a: Scores, b: Scores) -> str:
     for what in ("windowing", "rest", "protocol"):
         if one["settings"][what] != other["settings"][what]:
             return f"the {what} differs ({one['settings'][what]}; {other['settings'][what]})"
-    windows = [
-        s.predictions[_SAME_WINDOWS].sort_values(_SAME_WINDOWS[:4], ignore_index=True).astype(str) for s in (a, b)
-    ]
+    tables = [cast(pd.DataFrame, s.predictions[_SAME_WINDOWS]) for s in (a, b)]
+    windows = [table.sort_values(_SAME_WINDOWS[:4], ignore_index=True).astype(str) for table in tables]
     if len(windows[0]) != len(windows[1]) or not np.array_equal(windows[0].to_numpy(), windows[1].to_numpy()):
         return f"the test windows differ ({len(windows[0])} and {len(windows[1])} windows)"
     return ""

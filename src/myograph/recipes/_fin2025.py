@@ -67,7 +67,7 @@ def apart(net: Any) -> Any:
     from myograph.training.imitation import FeatureImitatingNet
 
     n_channels, n_classes = net.imitators[0][0].n_channels, net.classifier.head[0].out_channels
-    new = FeatureImitatingNet(
+    new: Any = FeatureImitatingNet(
         n_channels, n_classes, net.imitators[0][0].n_samples, net.n_features, net.copies, share_channels=False
     )
     for own, shared in zip(new.imitators, net.imitators):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from myograph.datasets.simulated import Simulated
 from myograph.evaluation.recipe import RECIPES, Published, Recipe
@@ -124,7 +124,8 @@ def hd_mobilenet(context: Context) -> Iterator[Row]:
         known = paper if as_published else None
         yield context.evaluate(f"MobileNetV2, width {width:g}", chosen, known, "accuracy", section=section)
     chosen = m5(ice, *context.choose((60, 4), (100, 1)), filters=filters(7))
-    chosen = replace(chosen, protocol=replace(chosen.protocol, honest=_split(context, ice).honest))
+    leaky = cast(LeakyShuffledWindows, chosen.protocol)
+    chosen = replace(chosen, protocol=replace(leaky, honest=_split(context, ice).honest))
     known = M5_PAPER if as_published else None
     yield context.evaluate("M5, 20 samples", chosen, known, "accuracy", section=section)
     if csl is not None:

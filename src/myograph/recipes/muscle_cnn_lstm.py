@@ -111,11 +111,15 @@ def muscles(
     )
 
 
+def _data(dataset: str | None) -> dict[str, Any]:
+    return SIMULATED if dataset is None else {"dataset": dataset}
+
+
 @RECIPES.register("muscle_cnn_lstm")
 def pretrained_hybrid(dataset: str | None = None) -> Recipe:
     """Muscle classification, hybrid CNN-LSTM pretrained layer by layer, 20 % of the bursts test; simulated, or on a data set."""
     return replace(
-        muscles(pretrained=True, **(SIMULATED if dataset is None else {"dataset": dataset})),
+        muscles(pretrained=True, **_data(dataset)),
         published=(PAPER["hybrid, pretrained"]["intrapersonal"],) if dataset in (None, "trigno_maize") else (),
     )
 
@@ -124,7 +128,7 @@ def pretrained_hybrid(dataset: str | None = None) -> Recipe:
 def random_hybrid_loso(dataset: str | None = None) -> Recipe:
     """Muscle classification, hybrid CNN-LSTM from random weights, one subject left out; simulated, or on a data set."""
     return replace(
-        muscles(protocol=LeaveOneSubjectOut(), **(SIMULATED if dataset is None else {"dataset": dataset})),
+        muscles(protocol=LeaveOneSubjectOut(), **_data(dataset)),
         published=(PAPER["hybrid, random"]["leave one subject out"],) if dataset in (None, "trigno_maize") else (),
     )
 

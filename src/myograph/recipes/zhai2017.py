@@ -177,9 +177,8 @@ def _simulated_ten(**options: Any) -> Cohort:
 def _published(context: Context) -> list[Cohort]:
     """As in the paper, or on the data set that was asked for."""
     if context.dataset not in (None, "ninapro_db2", "ninapro_db3"):
-        options = (
-            {"exercises": (1,)} if context.dataset == "ninapro_db5" else {}
-        )  # the one exercise that all copies have
+        # the one exercise that all copies have
+        options: dict[str, Any] = {"exercises": (1,)} if context.dataset == "ninapro_db5" else {}
         first = load(context.dataset, **options)[0].label_names
         after = next(n for n in first if n != "rest") if "rest" in first else None
         return [Cohort("set", "all movements", context.dataset, Trials(rest_after=after), options)]
@@ -245,16 +244,17 @@ def recalibration(context: Context, cohort: Cohort) -> Iterator[Row]:
             spent = time.perf_counter() - started
             curves[f"{method}, {policy}"] = np.nanmean(found[policy], axis=0)
             source, figure = FIGURES.get(cohort.key, ("", {}))
-            paper = figure.get((method, policy))
+            points = figure.get((method, policy))
             for k, session in enumerate(ROMAN[: found[policy].shape[1]]):
-                published = Published(f"session {session}", paper[k], None, source, "derived") if paper else None
+                published = Published(f"session {session}", points[k], None, source, "derived") if points else None
                 values = tuple(found[policy][:, k].tolist())
                 yield row(f"{method}, {policy}, session {session}", values, published, seconds=0.0 if k else spent)
         n_later = found["none"].shape[1]
         gain = found["last"] - found["none"]
         papers = TABLE_2.get(cohort.key, {}).get(method, (None,) * 5)
         for k in range(1, n_later):
-            published = Published(f"session {ROMAN[k]}", papers[k - 1], None, "Table 2") if papers[k - 1] else None
+            paper = papers[k - 1]
+            published = Published(f"session {ROMAN[k]}", paper, None, "Table 2") if paper else None
             yield row(f"{method}, gain of last over none, session {ROMAN[k]}", tuple(gain[:, k].tolist()), published)
         published = Published("mean of II-V", papers[4], None, "Table 2") if papers[4] else None
         of_last, of_all = (by_person(found[policy] - found["none"]) for policy in ("last", "all"))

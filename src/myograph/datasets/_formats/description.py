@@ -6,6 +6,7 @@ import difflib
 import numbers
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,19 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "decimal": ((str,), '"." or ","'),
     "skip_rows": ((int,), "a number of rows before the samples or their column names"),
     "ignore": ((list,), 'patterns of files to leave out: ["notes/*.csv"]'),
+}
+# What a value of the right type must fulfil besides.
+LIMITS: dict[str, Callable[[Any], bool]] = {
+    "rate_hz": lambda rate: rate > 0,
+    "unit": lambda unit: unit in UNITS,
+    "scale": lambda scale: scale != 0,
+    "orientation": lambda orientation: orientation in ORIENTATIONS,
+    "label": lambda column: column is not True,
+    "labels": lambda labels: all(isinstance(name, str) for name in labels.values()),
+    "delimiter": lambda text: text != "" and not set(text) & set('\n\r"'),
+    "time": lambda column: column is not True,
+    "decimal": lambda mark: mark in (".", ","),
+    "skip_rows": lambda n: n >= 0,
 }
 
 
@@ -141,23 +155,7 @@ def _check(path: Path, key: str, value: Any) -> None:
         hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
         raise ConfigError(f"{path}: unknown key {key!r}.{hint} Known: {', '.join(KINDS)}")
     types, expected = KINDS[key]
-    chosen = {
-        "unit": tuple(UNITS),
-        "orientation": ORIENTATIONS,
-        "decimal": (".", ","),
-    }.get(key)
-    fits = type(value) in types and (chosen is None or value in chosen)
-    if key in ("label", "time") and value is True:
-        fits = False
-    if key == "delimiter" and fits:
-        fits = value != "" and not set(value) & set('\n\r"')
-    if key in ("rate_hz", "scale") and fits:
-        fits = value > 0 if key == "rate_hz" else value != 0
-    if key == "skip_rows" and fits:
-        fits = value >= 0
-    if key == "labels" and fits:
-        fits = all(isinstance(v, str) for v in value.values())
-    if not fits:
+    if type(value) not in types or (key in LIMITS and not LIMITS[key](value)):
         raise ConfigError(f"{path}: {key} is {expected}, got {value!r}")
 
 

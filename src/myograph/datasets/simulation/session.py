@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from scipy.signal import butter, sosfilt
@@ -189,12 +189,9 @@ class Tape:
         disturb(signal, self.rate_hz, s["noise_uv"] * day.noise, s["mains_uv"], s["artefacts_per_min"], rng)
         nyquist = s["rate_hz"] / 2
         high = BAND_HZ[1] if s["envelope"] else min(BAND_HZ[1], 0.9 * nyquist)
-        band = np.vstack(
-            [
-                butter(2, BAND_HZ[0], "high", fs=self.rate_hz, output="sos"),
-                butter(4, high, fs=self.rate_hz, output="sos"),
-            ]
-        ).astype(np.float32)
+        above = cast(np.ndarray, butter(2, BAND_HZ[0], "high", fs=self.rate_hz, output="sos"))
+        below = cast(np.ndarray, butter(4, high, fs=self.rate_hz, output="sos"))
+        band = np.vstack([above, below]).astype(np.float32)
         for channel in signal:
             channel[:] = sosfilt(band, channel)
         if s["envelope"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jinja2
 from markupsafe import Markup
@@ -43,7 +43,7 @@ def render(scores: Scores) -> str:
     honest_by_subject = None
     if scores.honest:
         found = scores.honest.subjects.set_index("subject")["accuracy"]
-        honest_by_subject = [float(found.get(name, float("nan"))) for name in subjects["subject"]]
+        honest_by_subject = [float(cast(float, found.get(name, float("nan")))) for name in subjects["subject"]]
     kind = "leaky" if scores.leaky else ""
     return template.render(
         info=info,
