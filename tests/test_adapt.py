@@ -288,6 +288,6 @@ def test_a_classifier_without_probabilities_is_refused_before_it_is_scored():
     windows = Windows.cut(drifting(1)[0], Windowing(100, 50))
     plain = make_pipeline(Mean(), LinearSVC())
     for adapter in (SelfRecalibrating(plain), PseudoLabel(plain)):
-        with pytest.raises(ConfigError, match="LinearSVC gives none"):
+        with pytest.raises(ConfigError, match="LinearSVC has no predict_proba"):
             adapter.fit(windows, windows.y)
     SelfRecalibrating(plain, "last", "mode").fit(windows, windows.y).adapt(windows)

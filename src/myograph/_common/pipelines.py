@@ -8,9 +8,9 @@ from sklearn.pipeline import Pipeline
 
 
 def before_last(model: Any, X: Any) -> Any:
-    """What the last step of a fitted pipeline is given for these windows; `X` itself where there is no step before it.
+    """Input of the last step of a fitted pipeline for these windows; `X` itself if there is no earlier step.
 
-    The steps are called one by one: a pipeline of steps that learn nothing is refused by its own `transform` as not
+    The steps are called one by one, because `Pipeline.transform` refuses a pipeline of steps that learn nothing as not
     fitted.
 
     >>> import numpy as np

@@ -1,4 +1,4 @@
-"""The record of a feature, the registry, and what every feature does to its input."""
+"""The class of a feature, the registry of features, and the checks that every feature applies to its input."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from myograph._common.registry import Registry
 from myograph.errors import ConfigError, ShapeError, SignalError, UnknownNameError, unknown_name
 
 EPS = float(np.finfo(np.float64).eps)
-"""What a logarithm is at least taken of: 2.2e-16, far below any sum of µV or adc samples that is not zero."""
+"""Smallest argument of a logarithm: 2.2e-16, far below any sum of µV or adc samples that is not zero."""
 
 EXP_FLOOR = -708.0
 """Exponentials of this and less, which a float64 holds with few digits or not at all, count as 0."""
@@ -28,7 +28,7 @@ Sizes = int | Callable[[Mapping[str, Any], int], int]
 class Feature:
     """One feature: a checked pure function and what callers need to know about it.
 
-    Two are equal if they are one: by that, plans are kept (`_plan.plan_of`).
+    Features are compared by identity, so that they can be keys of the cache of plans (`_fast.plan.plan_of`).
 
     `function(x, **parameters)` takes `(..., time)`, or `(..., channel, time)` where `axes == "channel"`.
     `parameters` are the keyword arguments with their defaults (`inspect.Parameter.empty` for `rate_hz`, which has
@@ -60,7 +60,7 @@ class Feature:
         return callable(self.outputs)
 
     def n_outputs(self, n_channels: int = 1, **parameters: Any) -> int:
-        """Numbers a window: a channel, or, where `axes == "channel"`, for all `n_channels` together."""
+        """Numbers per window and channel or, where `axes == "channel"`, per window for all `n_channels` together."""
         count = self.outputs(self.filled(parameters), n_channels) if callable(self.outputs) else self.outputs
         if count != int(count):
             raise ConfigError(f"{self.name}: {dict(parameters)} would give {count} outputs; use a whole number")
@@ -105,7 +105,7 @@ class Feature:
 
 
 class FeatureRegistry(Registry):
-    """Names and aliases to `Feature`s, whatever their case."""
+    """Maps names and aliases to `Feature`s; case does not matter."""
 
     def __getitem__(self, name: str) -> Feature:
         self.load()
@@ -146,7 +146,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "FIN": ("RMS", "VAR", "SSI", "ENT"),
     }
 )
-"""Feature sets by the names that the field gives them: those of LibEMG 2.0.3, and FIN, the four of arXiv 2405.19356."""
+"""Feature sets by their usual names: those of LibEMG 2.0.3, and FIN, the four features of arXiv 2405.19356."""
 
 
 def resolve(names: str | Iterable[str]) -> list[Feature]:
@@ -202,7 +202,7 @@ def _checked_windows(entry: Feature, given: Any, filled: Mapping[str, Any]) -> n
     shape = "(..., channel, time)" if entry.axes == "channel" else "(..., time)"
     if x.ndim < (2 if entry.axes == "channel" else 1):
         raise ShapeError(f"{entry.name}: windows are {shape}, got an array of shape {x.shape}")
-    # One layout whatever came: the order in which numpy sums, and so the last bit, follows the layout.
+    # A fixed memory layout: the order in which numpy sums, and so the last bit of a result, depends on the layout.
     x = np.ascontiguousarray(x, dtype=np.float64)
     n_channels = x.shape[-2] if x.ndim > 1 else 1
     least = entry.shortest(filled, n_channels) if callable(entry.shortest) else entry.shortest

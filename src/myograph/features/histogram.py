@@ -38,7 +38,7 @@ class TrainHistogram(TransformerMixin, BaseEstimator):
         self.bins = bins
 
     def fit(self, X: Windows | np.ndarray, y: Any = None) -> TrainHistogram:
-        """Learn mean and deviation of each channel from `Windows` or a (window, channel, time) array."""
+        """Learn the mean and standard deviation of each channel from `Windows` or a (window, channel, time) array."""
         count, first, second = 0, 0.0, 0.0
         for x in _batches(X):
             count += x.shape[0] * x.shape[2]

@@ -1,7 +1,7 @@
 """Spectral images of windows: spectrograms, wavelet images, and principal components per channel.
 
-Each is computed from its window's samples alone, so it serves live windows as it does recorded ones. What is learnt
-(percentiles, components) is learnt in `fit`, from the rows given there.
+Each image is computed from its window's samples alone, so live and recorded windows give the same image. Percentiles
+and components are learnt in `fit`, from the rows given there.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from myograph.errors import ConfigError, ShapeError
 from myograph.recording import check_finite
 from myograph.windows import Windows
 
-BATCH = 512  # windows at a time
-CACHED = 1 << 16  # values transformed at a time: they stay in the processor's second-level cache
+BATCH = 512  # windows per batch
+CACHED = 1 << 16  # values per transform, so that they stay in the processor's second-level cache
 
-# Where Zhai et al. 2017, figure 1B, put the principal components by rank.
+# Positions of the principal components by rank in Zhai et al. 2017, figure 1B.
 PLACEMENT = np.array(
     [
         [22, 10, 11, 12, 23],
@@ -33,7 +33,7 @@ PLACEMENT = np.array(
         [25, 18, 17, 16, 24],
     ]
 )
-# Peak (in radians a scale) and logarithm of the gain of each analytic wavelet; Torrence and Compo 1998, table 1.
+# Peak (in radians per scale) and logarithm of the gain of each analytic wavelet; Torrence and Compo 1998, table 1.
 WAVELETS = {
     "morlet": (6.0, lambda u: -((u - 6) ** 2) / 2),
     "paul": (4.0, lambda u: 4 * np.log(u / 4) + 4 - u),
@@ -47,8 +47,9 @@ def power_spectrogram(
     """Power of overlapping segments.
 
     x: (..., time), float32 or float64; returns (..., frequency, frame) in x's unit squared and x's dtype. Frames are
-    `segment` samples long, `hop` apart, whole segments only; bin k is at k rate / segment Hz, the first `n_bins` are
-    kept. |X|^2 over the window's sum squared: a sine of amplitude A on a bin gives A^2 / 4, as SciPy's `stft` squared.
+    `segment` samples long and `hop` samples apart; an incomplete last frame is dropped. Bin k is at k rate / segment
+    Hz; the first `n_bins` are kept. The power is |X|^2 divided by the squared sum of the window function: a sine of
+    amplitude A on a bin gives A^2 / 4, as does the square of SciPy's `stft`.
     """
     x = np.asarray(x)
     if x.dtype not in (np.float32, np.float64):
@@ -72,7 +73,7 @@ def power_spectrogram(
     for i in range(0, len(rows), step):
         some = segments[i : i + step]
         spectrum = np.asarray(scipy.fft.rfft(np.multiply(some, taper, out=tapered[: len(some)]), axis=-1))
-        parts = spectrum.view(x.dtype)  # real and imaginary in turn
+        parts = spectrum.view(x.dtype)  # real and imaginary parts alternate
         np.multiply(parts, parts, out=parts)
         np.add(parts[..., 0 : 2 * n_bins : 2], parts[..., 1 : 2 * n_bins : 2], out=power[i : i + step])
     return power.reshape(*lead, n_frames, n_bins).swapaxes(-1, -2)
@@ -84,7 +85,7 @@ def wavelet_amplitude(
     """Amplitude of the analytic wavelet transform.
 
     x: (..., time); returns (..., frequency, time) in x's unit and dtype. Each wavelet is scaled to pass its own
-    frequency with gain 1, so a sine of amplitude A gives A. Beyond the window there are zeros.
+    frequency with gain 1, so a sine of amplitude A gives A. The signal is padded with zeros.
     Source: Torrence and Compo 1998, doi:10.1175/1520-0477(1998)079<0061:APGTWA>2.0.CO;2. Deviation: gain 1 instead of
     unit energy, and the real Ricker (Mexican hat) wavelet is taken in its analytic form, whose modulus is smooth.
     """
@@ -99,7 +100,7 @@ def wavelet_amplitude(
         raise ConfigError(
             f"wavelet frequencies lie above 0 and below half the rate ({rate_hz / 2:g} Hz): {frequencies}"
         )
-    # The slowest wavelet of the three has died away after a window or after six of its periods.
+    # Padded by one window, or by six periods of the lowest frequency, after which every wavelet has decayed.
     wanted = n + min(n, int(np.ceil(6 * rate_hz / frequencies.min())))
     size = cast(int, scipy.fft.next_fast_len(wanted))
     peak, log_gain = WAVELETS[wavelet]
@@ -239,8 +240,10 @@ class Spectrogram(_Images):
 
 
 class LogSpectrogram(Spectrogram):
-    """The same in decibels: 10 log10 of the power, then clipped and scaled per channel. Power 0 counts as the least
-    that the dtype holds."""
+    """`Spectrogram` in decibels: 10 log10 of the power, then clipped and scaled per channel.
+
+    A power of 0 is replaced by the smallest normal number of the dtype.
+    """
 
     def _image(self, x: np.ndarray, rate_hz: float) -> np.ndarray:
         power = super()._image(x, rate_hz)
@@ -248,7 +251,7 @@ class LogSpectrogram(Spectrogram):
 
 
 class WaveletImages(_Images):
-    """Wavelet amplitudes at several frequencies, averaged over frames; one set of rows for each wavelet.
+    """Wavelet amplitudes at several frequencies, averaged over frames; one set of rows per wavelet.
 
     transform gives (window, channel, wavelet x frequency, frame): the rows of the first wavelet, lowest frequency
     first, then those of the next.
@@ -313,9 +316,9 @@ class ChannelPCA(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    n_components : scores a channel.
-    placement : "spiral" lays 25 scores out as Zhai et al. 2017 do (figure 1B), the first in the middle, giving
-        (window, channel, 5, 5); "ranks" gives (window, channel, n_components), as the network `zhai` takes them; "flat"
+    n_components : scores per channel.
+    placement : "spiral" arranges 25 scores as in Zhai et al. 2017, figure 1B, with the first in the middle, giving
+        (window, channel, 5, 5); "ranks" gives (window, channel, n_components), the input of the network `zhai`; "flat"
         gives (window, channel x n_components), channel by channel.
 
     Each component's sign makes its largest loading positive.
@@ -326,7 +329,9 @@ class ChannelPCA(TransformerMixin, BaseEstimator):
         self.placement = placement
 
     def fit(self, X: Any, y: Any = None) -> ChannelPCA:
-        """Learn components from (window, channel, ...) images, or from `Windows`; memory stays at (channel, d, d).
+        """Learn components from (window, channel, ...) images or from `Windows`.
+
+        Memory is limited to batches and (channel, d, d) sums, where d is the number of values per channel.
 
         Raises
         ------
@@ -366,7 +371,9 @@ class ChannelPCA(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """(window, channel, 5, 5), (window, channel, n_components) or (window, channel x n_components) scores, in the images' dtype.
+        """Scores in the images' dtype, of a shape that follows `placement`.
+
+        (window, channel, 5, 5), (window, channel, n_components) or (window, channel x n_components).
 
         Raises
         ------
@@ -391,7 +398,7 @@ class ChannelPCA(TransformerMixin, BaseEstimator):
 
     @staticmethod
     def _rows(X: Any) -> Iterator[np.ndarray]:
-        """(channel, window, value) float64, a batch at a time."""
+        """(channel, window, value) float64, one batch at a time."""
         for i in range(0, len(X), BATCH):
             batch = X.batch(slice(i, i + BATCH)) if isinstance(X, Windows) else np.asarray(X[i : i + BATCH])
             check_finite(batch.reshape(len(batch), -1), "images")

@@ -1,4 +1,4 @@
-"""The scikit-learn face of myograph: estimators that take Windows or (window, channel, time) arrays."""
+"""The scikit-learn transformer of features; it takes Windows or (window, channel, time) arrays."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from myograph.windows import Windowing, Windows, distinct
 
 
 class Features(TransformerMixin, BaseEstimator):
-    """Windows to a table of features, one row a window.
+    """Windows to a table of features, one row per window.
 
     Nothing is learnt, and a row depends on its window alone. Overlapping windows of a recording share their work
     where the feature allows it.
@@ -26,10 +26,10 @@ class Features(TransformerMixin, BaseEstimator):
     ----------
     names : names of features or of groups ("HTD"), see `myograph.features.FEATURES`; case does not matter.
     options : parameters of single features, `{"AR": {"order": 6}}`.
-    rate_hz : samples a second, for features of frequencies when X is an array; Windows bring their own.
-    threshold : in the signal's unit, for every feature that has one (ZC, SSC, WAMP, ...) and none in `options`; None
-        leaves each its own default.
-    n_jobs : threads; -1 for as many as there are processors.
+    rate_hz : sampling rate in Hz, for features that need one when X is an array; Windows have their own.
+    threshold : in the signal's unit, for every feature that has one (ZC, SSC, WAMP, ...) and sets none in
+        `options`; with None each feature keeps its default.
+    n_jobs : number of threads; -1 means one per processor.
 
     Attributes
     ----------

@@ -27,13 +27,13 @@ Step = Callable[[np.ndarray], np.ndarray]
 def fast_predictor(
     estimator: Any, n_channels: int, n_samples: int, rate_hz: float | None = None
 ) -> Callable[[np.ndarray], Any]:
-    """`window -> label` of a fitted method: what `estimator.predict(window[None])[0]` gives, without the ceremony.
+    """`window -> label` of a fitted method: the same label as `estimator.predict(window[None])[0]`, with less overhead.
 
-    Pipelines of Features, LogScale and StandardScaler, soft votes over them and searches that chose one are taken
-    apart into plain array calls; a step of another kind runs as it is. The estimator may not be refitted afterwards.
+    Pipelines of Features, LogScale and StandardScaler, soft votes over such pipelines, and grid searches that chose one
+    are replaced by plain array calls. Any other step runs unchanged. The estimator must not be refitted afterwards.
 
-    window : (channel, time) of n_channels and n_samples, any kind of float or integer.
-    rate_hz : samples a second; the rate that Features was fitted at where None.
+    window : (channel, time) of n_channels and n_samples, floating point or integer.
+    rate_hz : sampling rate in Hz; None means the rate at which Features was fitted.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def _chain(steps: list[Step]) -> Step:
 
 
 def _step(step: Any, n_channels: int, n_samples: int, rate_hz: float | None) -> Step:
-    # By their own types: a subclass may do otherwise.
+    # Exact types only: a subclass may behave differently.
     if type(step) is Features:
         return _features(step, n_channels, n_samples, rate_hz)
     if type(step) is LogScale:

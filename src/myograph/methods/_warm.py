@@ -1,4 +1,4 @@
-"""Compile in the calling process what a method runs, before its folds are timed or given to several processes."""
+"""Compile a method's loops in the calling process, before its folds are timed or distributed over processes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from myograph.features.transformer import Features
 from myograph.methods._forest import FastRandomForest
 from myograph.windows import Windows
 
-FEW = 3  # windows: enough for a common grid, which is the route that whole recordings take
+FEW = 3  # windows: enough for a common grid, so that the same code runs as for whole recordings
 
 
 def warm(estimator: BaseEstimator, windows: Windows) -> None:
-    """Run the features and the forest of a classical method on a few windows; the estimator is left as it is.
+    """Run the features and the forest of a classical method on a few windows; the estimator is not changed.
 
-    The compiled loops are kept on disk, where other processes find them. A network's own loops are not compiled here.
+    The compiled loops are cached on disk for other processes. The loops of networks are not compiled here.
     """
     for part in [estimator, *estimator.get_params(deep=True).values()]:
         if isinstance(part, Features):

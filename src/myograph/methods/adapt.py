@@ -1,10 +1,10 @@
 """Adaptation without labels: estimators with `adapt(windows)`, which `SessionStream` calls after scoring each session.
 
 All wrap a classifier and share one interface: `fit(X, y)` on labelled windows, `predict`, and `adapt(X)`, which learns
-from a later session's windows alone. No true label after the first session is ever used.
+from the windows of a later session alone. True labels are used only from the first session.
 
-In a scikit-learn pipeline the last step alone goes on learning: what the steps before it learnt from the first session
-(scales, percentiles, components) stays as it is.
+In a scikit-learn pipeline only the last step keeps learning. What the steps before it learnt from the first session
+(scales, percentiles, components) does not change.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from myograph.windows import Windows
 
 
 class _Adapter(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
-    """A classifier that goes on learning; `estimator_` is the one that predicts now."""
+    """A classifier that keeps learning; `estimator_` is the current one."""
 
     estimator: Any
 
@@ -35,7 +35,7 @@ class _Adapter(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     @property
     def classes_(self) -> np.ndarray:
-        """What the present estimator can predict: after an adaptation perhaps fewer classes than at first."""
+        """Classes of the current estimator; after an adaptation these may be fewer than at first."""
         return np.asarray(self.estimator_.classes_)
 
     def adapt(self, X: Any) -> Any:
@@ -47,11 +47,11 @@ class _Adapter(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return self.estimator_[-1] if isinstance(self.estimator_, Pipeline) else self.estimator_
 
     def _before_last(self, X: Any) -> Any:
-        """What the last step is given for these windows."""
+        """The input of the last step for these windows."""
         return before_last(self.estimator_, X)
 
     def _refit_last(self, X: Any, y: np.ndarray) -> None:
-        """A new last step, learnt from what the frozen steps made of the windows."""
+        """Fit a new last step on the output of the frozen steps."""
         self._replace_last(_clone(self._last).fit(X, y))
 
     def _replace_last(self, fresh: Any) -> None:
@@ -68,7 +68,8 @@ class _Adapter(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     def _need_probabilities(self, instead: str) -> None:
         if not hasattr(self.estimator_, "predict_proba"):
             raise ConfigError(
-                f"{type(self).__name__} goes by class probabilities, and {type(self._last).__name__} gives none; {instead}"
+                f"{type(self).__name__} needs class probabilities, but {type(self._last).__name__} has no "
+                f"predict_proba; {instead}"
             )
 
     @property
@@ -78,12 +79,12 @@ class _Adapter(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
 
 class SelfRecalibrating(_Adapter):
-    """Retrain on one's own corrected predictions of each finished session (Zhai et al. 2017,
+    """Retrain on its own corrected predictions of each finished session (Zhai et al. 2017,
     doi:10.3389/fnins.2017.00379, "Self-recalibrating classifier").
 
     Parameters
     ----------
-    estimator : a classifier; one with `partial_fit` (a network) is fine-tuned, others are fitted anew.
+    estimator : a classifier; one with `partial_fit` (a network) is fine-tuned, others are fitted again.
     policy : "none" never retrains. "all", the default, retrains on the labelled first session and on every corrected
         one. "last", the paper's policy, retrains on the latest corrected session alone and forgets the labels: on the
         five people of `longterm_myo` it loses 22 to 40 points of accuracy, on nearly every day. Use it to reproduce
@@ -93,7 +94,7 @@ class SelfRecalibrating(_Adapter):
     half_width : neighbours on each side, 10 in the paper.
     epochs : of fine-tuning under "last" (our choice: the paper gives none).
 
-    Windows are put in order of time before they are smoothed. Smoothing looks ahead: adaptation happens after a session.
+    Windows are sorted by time before smoothing. Smoothing uses later windows, so adaptation happens after a session.
     """
 
     def __init__(
@@ -152,8 +153,8 @@ class SelfRecalibrating(_Adapter):
 
 
 class PseudoLabel(_Adapter):
-    """Fit anew on the first session and on later windows whose predicted class is surer than `threshold`
-    (Lee 2013, pseudo-labels)."""
+    """Fit again on the first session and on later windows whose class is predicted with a probability of at least
+    `threshold` (pseudo-labels, Lee 2013)."""
 
     def __init__(self, estimator: Any = None, threshold: float = 0.9):
         self.estimator = estimator
@@ -216,7 +217,8 @@ class LDAMeans(_Adapter):
 
 class AdaBN(_Adapter):
     """Replace a network's batch-norm statistics by those of the new session (Li et al. 2017; for surface EMG Du et al.
-    2017, doi:10.3390/s17030458). Transductive: it needs the session's windows before their scores count."""
+    2017, doi:10.3390/s17030458). Transductive: it needs the
+    session's windows before they are scored."""
 
     def __init__(self, estimator: Any = None):
         self.estimator = estimator

@@ -20,9 +20,9 @@ from myograph.features._fast.plan import Plan, Request, plan_of
 from myograph.features._fast.sums import Layout, scattered, segments, walk
 from myograph.windows import Windows, distinct
 
-BATCH_BYTES = 1 << 21  # of gathered samples in float64, so that what is computed from them stays in the caches
-PIECE = 100  # windows that are worth a thread
-MANY = 32  # grids a recording; with more than these, of few windows each, windows are summed one by one
+BATCH_BYTES = 1 << 21  # of gathered float64 samples, so that intermediate results stay in the caches
+PIECE = 100  # smallest number of windows for which a thread pays off
+MANY = 32  # grids per recording; above this number, if each holds few windows, windows are summed one by one
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Stretch:
     """Windows of one length over one array of samples.
 
     signal : (channel, time); window i is `signal[:, start[i] : start[i] + length]` and row `row[i]` of the result.
-    channel : (window,) the one channel that a row is, or None where rows hold all channels.
+    channel : (window,) the single channel of each row, or None if rows hold all channels.
     """
 
     signal: np.ndarray
@@ -67,7 +67,7 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Batch:
-    """Windows that come as a (window, channel, time) array; the same face as `Stretch`."""
+    """Windows given as a (window, channel, time) array; the same interface as `Stretch`."""
 
     samples: np.ndarray
     row: np.ndarray
@@ -121,7 +121,7 @@ def sources(X: Windows | np.ndarray, rate_hz: float | None) -> list[Stretch | Ba
 
 
 def all_finite(x: np.ndarray) -> bool:
-    """Whether numbers hold no NaN and no infinity; one sum says so unless it overflows."""
+    """Whether there is no NaN and no infinity. One sum shows this unless it overflows."""
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(x.dtype.kind != "f" or np.isfinite(x.sum(dtype=np.float64)) or np.isfinite(x).all())
 
@@ -181,8 +181,8 @@ def _threads(n_jobs: int) -> int:
 
 
 def _run(tasks: list[Callable[[], None]], threads: int) -> None:
-    """Do the tasks in so many threads, of which the caller's is one; raises the first error of any."""
-    waiting, errors = iter(tasks), []  # several threads may go through a list's iterator, not through a generator
+    """Run the tasks in `threads` threads, including the calling one; raises the first error of any task."""
+    waiting, errors = iter(tasks), []  # threads may share a list's iterator, but not a generator
     invitations, done = SimpleQueue(), SimpleQueue()
 
     def work() -> None:
@@ -191,13 +191,13 @@ def _run(tasks: list[Callable[[], None]], threads: int) -> None:
                 task()
         except BaseException as error:
             errors.append(error)
-            for _ in waiting:  # nobody begins another
+            for _ in waiting:  # no thread begins another task
                 pass
 
     def help_out() -> None:
         try:
             invitations.get_nowait()
-        except Empty:  # taken back: the others did everything while this thread had other things to do
+        except Empty:  # withdrawn: the other threads finished all tasks first
             return
         try:
             work()
@@ -212,21 +212,24 @@ def _run(tasks: list[Callable[[], None]], threads: int) -> None:
     for _ in range(n_helpers):
         try:
             invitations.get_nowait()
-        except Empty:  # whoever has begun writes to the caller's array
+        except Empty:  # a helper that has begun still writes to the caller's array
             done.get()
     if errors:
         raise errors[0]
 
 
 class _Helpers:
-    """Threads that are kept: to start one, and to touch its memory anew, takes a sixth of the time that the features of
-    two minutes do, and the bookkeeping of an executor another thirtieth."""
+    """Threads that are kept between calls.
+
+    Starting a thread and touching its memory for the first time takes a sixth of the time that the features of a
+    two-minute recording take; the bookkeeping of an executor takes another thirtieth.
+    """
 
     def __init__(self) -> None:
         self.calls, self._count, self._lock = SimpleQueue(), 0, threading.Lock()
 
     def ask(self, call: Callable[[], None], times: int) -> None:
-        """Have `call` done so many times, by as many threads, but no more than there are processors."""
+        """Run `call` `times` times, in as many threads but at most one per processor."""
         with self._lock:
             for _ in range(self._count, min(times, os.cpu_count() or 1)):
                 threading.Thread(target=self._serve, args=(self.calls,), name="myograph-features", daemon=True).start()
@@ -242,19 +245,19 @@ class _Helpers:
 
 _helpers = _Helpers()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_helpers.__init__)  # a child has the queue and none of its threads
+    os.register_at_fork(after_in_child=_helpers.__init__)  # a forked child inherits the queue but no threads
 
 
 def at_once(n_channels: int, step: int) -> int:
-    """Windows that are summed at once: their sums stay in a processor's own cache, and reading their samples takes
-    longer than the call."""
+    """Number of windows per call: small enough that their sums stay in a core's cache, and large enough that the call's
+    overhead is small."""
     return min(640, max(64, 12_288 // n_channels), max(200, 40_000 // step))
 
 
 def _sums_of(
     part: Stretch | Batch, plan: Plan, layout: Layout, out: np.ndarray, threads: int
 ) -> Iterator[Callable[[], None]]:
-    """The tasks that write what follows from sums: for several threads in pieces, if they are worth it."""
+    """The tasks that write the features computed from sums; split into pieces where several threads pay off."""
     if isinstance(part, Batch):
         return (partial(_sum_batch, batch, plan, layout, out) for batch in part.batches())
     grid = _Starts(part, plan, layout, out)
@@ -262,9 +265,12 @@ def _sums_of(
 
 
 def _edges(n: int, threads: int) -> list[int]:
-    """Where pieces of n windows begin and end: one piece a thread, or, of many windows, a large one each and then ever
-    smaller ones, so that a faster processor does more and all end together. Beginning a piece takes as long as some 20
-    windows."""
+    """Boundaries of the pieces of n windows.
+
+    There is one piece per thread. Many windows are split into one large piece per thread, followed by smaller and
+    smaller ones, so that a faster core does more and all threads end together. Starting a piece takes as long as about
+    20 windows.
+    """
     if threads > 1 and n >= 5 * threads * PIECE:
         sizes = [8] * threads + [size for size in (4, 3, 2, 1) for _ in range(threads // 2)]
     else:
@@ -273,7 +279,7 @@ def _edges(n: int, threads: int) -> list[int]:
 
 
 def _sum_batch(batch: Batch, plan: Plan, layout: Layout, out: np.ndarray) -> None:
-    # Windows that come one by one are one long window of many channels.
+    # Separate windows are treated as one long window with many channels.
     n, c, length = batch.samples.shape
     signal = as_signal(batch.samples).reshape(n * c, length)
     for _, sums in walk(layout, signal, np.array([0]), length, length, 1):
@@ -281,9 +287,9 @@ def _sum_batch(batch: Batch, plan: Plan, layout: Layout, out: np.ndarray) -> Non
 
 
 class _Starts:
-    """The windows of a stretch in order of their start, and how they lie: on common grids, or each by itself.
+    """The windows of a stretch in order of their start, on common grids or each by itself.
 
-    start : distinct starts; rows that share a window follow it (`back`).
+    start : distinct starts; `back` maps each row to its start, since rows can share a window.
     """
 
     def __init__(self, part: Stretch, plan: Plan, layout: Layout, out: np.ndarray):

@@ -1,4 +1,4 @@
-"""What is asked of a window, and how it is computed: from sums over its samples, or from the samples themselves."""
+"""Which features are requested, and how each is computed: from sums over a window's samples or from the samples."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALL = np.empty(0, np.int64)  # channels: what `merges.write` takes where each ro
 
 @dataclass(frozen=True)
 class Request:
-    """One feature with the parameters that it is to be computed with (`rate_hz` apart, which the windows bring)."""
+    """One feature and its parameters, except `rate_hz`, which the windows provide."""
 
     feature: Feature
     parameters: Mapping[str, Any]
@@ -73,7 +73,7 @@ def _owner(name: str) -> Feature:
 
 
 class Plan:
-    """How features of windows of one kind are computed, and where in a row they stand.
+    """How the features of windows of one kind are computed, and which columns of a row they fill.
 
     Parameters
     ----------
@@ -84,9 +84,9 @@ class Plan:
     Attributes
     ----------
     places : a slice of a row for each of the features.
-    n_columns : of a row.
-    layout : of the sums that features follow from, or None where none does.
-    by_samples : whether some feature needs the windows' samples.
+    n_columns : number of columns of a row.
+    layout : the sums that features are computed from, or None if no feature is computed from sums.
+    by_samples : whether any feature needs the windows' samples.
 
     Raises
     ------
@@ -140,10 +140,10 @@ class Plan:
         window: np.ndarray | None = None,
         channel: np.ndarray | None = None,
     ) -> None:
-        """Write into rows of `out` what follows from sums; values : (kept row, window, channel).
+        """Write the features that are computed from sums into rows of `out`; values : (kept row, window, channel).
 
-        window : (row,) whose sums they are, or None where each window is a row, in order.
-        channel : (row,) the one channel that a row is, or None where rows hold all channels.
+        window : (row,) the window that each row belongs to, or None if window i is row i.
+        channel : (row,) the single channel of each row, or None if rows hold all channels.
         """
         assert self.layout is not None
         if len(self._forms[0]):
@@ -157,7 +157,10 @@ class Plan:
                 out[rows, place] = found if channel is None else found[np.arange(len(channel)), channel][:, None]
 
     def put_samples(self, out: np.ndarray, rows: slice | np.ndarray, samples: np.ndarray) -> None:
-        """Write into rows of `out` what needs the samples themselves; samples : (window, channel, time) float64."""
+        """Write the features that are computed from samples into rows of `out`.
+
+        samples : (window, channel, time) float64.
+        """
         for compute, places in self._from_samples:
             for place, values in zip(places, compute(samples)):
                 out[rows, place] = values
@@ -170,12 +173,12 @@ def plan_of(
     rate_hz: float | None = None,
     one_channel: bool = False,
 ) -> Plan:
-    """The `Plan`, made once for all windows of a kind."""
-    # By type too: 1, 1.0 and True are equal, and not all of them a number of coefficients.
+    """The `Plan` for windows of one kind; plans are cached."""
+    # The type is part of the key: 1, 1.0 and True are equal, but not all of them are a number of coefficients.
     what = tuple((r.feature, *((name, type(v), v) for name, v in r.parameters.items())) for r in wanted)
     try:
         hash(what)
-    except TypeError:  # somebody's lists among the options
+    except TypeError:  # an option is not hashable, for example a list
         return Plan(wanted, n_channels, length, rate_hz, one_channel)
     return _kept_plan(what, n_channels, length, rate_hz, one_channel)
 
@@ -189,7 +192,7 @@ def _kept_plan(what: tuple, n_channels: int, length: int, rate_hz: float | None,
 def _together(
     wanted: Sequence[tuple[Feature, Mapping[str, Any], slice]],
 ) -> list[tuple[Callable[[np.ndarray], list[np.ndarray]], list[slice]]]:
-    """Features that share a transform as one: samples -> (window, column) of each, and their places."""
+    """Group features that share a transform: samples -> one (window, column) array per feature, and their places."""
     groups: dict[Any, list] = {}
     for i, (feature, filled, place) in enumerate(wanted):
         key: Any = i
