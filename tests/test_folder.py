@@ -297,7 +297,7 @@ GOOD = 'files = "{label}_{repetition}.csv"\nrate_hz = 10\nunit = "uV"\nchannels 
     [
         (GOOD + "rate = 5", "unknown key 'rate'.*Did you mean 'rate_hz'"),
         (GOOD.replace('"uV"', '"uv"'), "unit is one of uV, mV, V, adc, normalised, got 'uv'"),
-        (GOOD.replace("10", '"10"'), "rate_hz is a number of samples a second, got '10'"),
+        (GOOD.replace("10", '"10"'), "rate_hz is a number of samples per second, got '10'"),
         (GOOD.replace("10", "-1"), "rate_hz is a number .* got -1"),
         (GOOD.replace("10", "true"), "rate_hz .* got True"),
         (GOOD.replace('["e"]', '["e", "e"]'), "channels is column names.*each once"),

@@ -247,7 +247,7 @@ def test_csl_hdemg_leaves_out_every_eighth_row(shelf: Callable[[str], Path]) -> 
     np.testing.assert_array_equal(one(recording, "gesture 1", 4)[8], cells[3, 0][9].astype(np.float32))
 
 
-def test_csl_hdemg_saved_anew_as_version_7_3_reads_the_same(own: Callable[[str], Path]) -> None:
+def test_csl_hdemg_saved_again_as_version_7_3_reads_the_same(own: Callable[[str], Path]) -> None:
     folder = own("csl_hdemg")
     before = read("csl_hdemg", folder, "2")
     path = folder / "subject2" / "session1" / "gest1.mat"

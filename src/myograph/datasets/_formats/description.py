@@ -21,7 +21,7 @@ ORIENTATIONS = ("time, channel", "channel, time")
 # What each key may hold, and how an error says it. A bool is an int to Python, hence the exact types.
 KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "files": ((str,), 'text such as "{subject}/{session}/g{label}_r{repetition}.csv"'),
-    "rate_hz": ((int, float), "a number of samples a second"),
+    "rate_hz": ((int, float), "a number of samples per second"),
     "unit": ((str,), f"one of {', '.join(UNITS)}"),
     "scale": ((int, float), "a number"),
     "channels": ((list, str), 'column names or numbers from 1: ["emg1", "emg2"], [1, 2] or "1-8"'),
