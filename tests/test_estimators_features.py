@@ -134,7 +134,7 @@ def test_wrong_input_says_what_to_do(windows):
     features = Features().fit(windows)
     with pytest.raises(ShapeError, match="x\\[None\\] for one window"):
         features.transform(np.zeros((3, 100)))
-    with pytest.raises(ShapeError, match="2 channels, Features was fitted on windows of 3"):
+    with pytest.raises(ShapeError, match="Features was fitted on windows of 3 channels, got 2"):
         features.transform(np.zeros((4, 2, 100)))
     with pytest.raises(SignalError, match="window 2"):
         features.transform(np.where(np.arange(5)[:, None, None] == 2, np.nan, np.zeros((5, 3, 100))))

@@ -123,7 +123,7 @@ def test_partial_fit_goes_on_after_fit():
 @pytest.mark.parametrize(
     ("X", "y", "error", "says"),
     [
-        (np.zeros((6, 4, 24)), np.zeros(6), ShapeError, "at least two"),
+        (np.zeros((6, 4, 24)), np.zeros(6), ConfigError, "two classes or more"),
         (np.zeros((6, 4, 24)), np.arange(5), ShapeError, "6 windows and y 5"),
         (np.zeros((6, 4, 24, 2)), np.arange(6), ShapeError, r"\(window, channel, time\)"),
         (np.full((6, 4, 24), np.nan), np.arange(6) % 2, SignalError, "first in window 0"),
@@ -142,14 +142,14 @@ def test_unusable_data_is_explained(X, y, error, says):
 def test_windows_of_another_shape_or_rate_are_refused():
     X, y, _ = toy()
     a = small(epochs=1).fit(X, y)
-    with pytest.raises(ShapeError, match="fitted on windows of 4 channels x 24 samples, got 4 x 20"):
+    with pytest.raises(ShapeError, match="fitted on windows of 24 samples, got windows of 20"):
         a.predict(X[:, :, :20])
     w = toy_windows()
     b = small(epochs=1).fit(w)
     slower = Windows.cut(
         [Recording(r.signal, 500.0, r.label, r.subject, r.repetition) for r in w.recordings], Windowing(48, 24)
     )
-    with pytest.raises(ShapeError, match="fitted at 1000 Hz, got 500 Hz"):
+    with pytest.raises(SignalError, match="fitted at 1000 Hz, got 500 Hz"):
         b.predict(slower)
 
 

@@ -9,11 +9,12 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from myograph._common.fitted import Kind, need_two_classes
 from myograph.errors import ConfigError, ShapeError
 from myograph.features._fast.extract import check_input, extract, sources
 from myograph.features._fast.plan import requests
 from myograph.features.stream import FeatureStream
-from myograph.windows import Windowing, Windows, distinct
+from myograph.windows import Windowing, Windows
 
 
 class Features(TransformerMixin, BaseEstimator):
@@ -34,14 +35,20 @@ class Features(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     n_features_in_ : channels of the windows that it was fitted on.
+    n_samples_ : their samples; None where they differ in length.
+    rates_hz_, units_ : tuples of their rates and units; empty where these are unknown, as those of an array are.
     rate_hz_ : their rate, used for arrays when `rate_hz` is None; None where it was not one known rate.
+
+    After `fit`, `transform` refuses windows of another kind. Windows of any length are allowed where those in `fit`
+    differed in length.
 
     Raises
     ------
     UnknownNameError : a name that is neither a feature nor a group, or an option that the feature does not have.
-    ShapeError : X is not (window, channel, time), has another number of channels than in `fit`, or windows too short.
-    SignalError : NaN or infinite samples.
-    ConfigError : an option's value does not fit, or a rate is needed and not known.
+    ShapeError : X is not (window, channel, time), its windows have other channels or another length than in `fit`, or
+        are too short.
+    SignalError : NaN or infinite samples, or another rate or unit than in `fit`.
+    ConfigError : an option's value does not fit, a rate is needed and not known, or `y` in `fit` holds one class.
     """
 
     def __init__(
@@ -59,11 +66,15 @@ class Features(TransformerMixin, BaseEstimator):
         self.n_jobs = n_jobs
 
     def fit(self, X: Windows | np.ndarray, y: Any = None) -> Features:
-        """Check the parameters and remember the number of channels and the rate."""
+        """Check the parameters and remember the kind of the windows: channels, length, rates and units."""
         X = check_input(X)
+        need_two_classes(y)
         wanted = self._requests()
-        self.rate_hz_ = self._rate(X)
-        self.n_features_in_ = X.n_channels if isinstance(X, Windows) else X.shape[1]
+        kind = Kind.of(X, self.rate_hz)
+        self.n_features_in_, self.n_samples_ = kind.n_channels, kind.n_samples
+        self.rates_hz_, self.units_ = kind.rates_hz, kind.units
+        one_rate = kind.rates_hz[0] if len(kind.rates_hz) == 1 else None
+        self.rate_hz_ = self.rate_hz if self.rate_hz is not None else one_rate
         # With several rates the first names the columns; `transform` refuses rates whose columns differ in number.
         rate_hz = next(X.by_recording())[0].rate_hz if isinstance(X, Windows) and len(X) else self.rate_hz_
         self._columns = [c for r in wanted for c in r.columns(self.n_features_in_, rate_hz)]
@@ -73,10 +84,17 @@ class Features(TransformerMixin, BaseEstimator):
         """(window, column) float64: features in the order of `names`, then their outputs, then channels."""
         X = check_input(X)
         parts = sources(X, self.rate_hz if self.rate_hz is not None else getattr(self, "rate_hz_", None))
-        channels = parts[0].n_channels
-        if channels != getattr(self, "n_features_in_", channels):
-            raise ShapeError(f"X has {channels} channels, Features was fitted on windows of {self.n_features_in_}")
+        self.refuse_other(Kind.of(X))
         return extract(parts, self._requests(), len(X), self.n_jobs)
+
+    def refuse_other(self, kind: Kind) -> None:
+        """Raise ShapeError or SignalError where windows of this kind are not what `fit` saw; nothing before `fit`."""
+        if hasattr(self, "n_features_in_"):
+            # Files of earlier versions know the channels alone.
+            known = [
+                getattr(self, name, none) for name, none in (("n_samples_", None), ("rates_hz_", ()), ("units_", ()))
+            ]
+            Kind(self.n_features_in_, *known).refuse_other(kind, type(self).__name__)
 
     def stream(self, rate_hz: float, n_channels: int, windowing: Windowing | None = None) -> FeatureStream:
         """The same features of a live signal: `push(chunk (channel, time))` gives rows as windows complete.
@@ -97,12 +115,6 @@ class Features(TransformerMixin, BaseEstimator):
         if not isinstance(self.n_jobs, (int, np.integer)) or self.n_jobs == 0:
             raise ConfigError(f"n_jobs is a number of threads, or -1 for all processors, got {self.n_jobs!r}")
         return requests(self.names, self.options, self.threshold)
-
-    def _rate(self, X: Windows | np.ndarray) -> float | None:
-        if self.rate_hz is not None or not isinstance(X, Windows):
-            return self.rate_hz
-        rates = {X.recordings[i].rate_hz for i in distinct(X.column("recording"))}
-        return rates.pop() if len(rates) == 1 else None
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -12,8 +12,9 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
+from myograph._common.fitted import Kind
 from myograph._common.simd import as_signal
-from myograph.errors import ConfigError, ShapeError, SignalError
+from myograph.errors import ShapeError, SignalError
 from myograph.features._fast.extract import all_finite
 from myograph.features._fast.plan import Plan
 from myograph.features._fast.sums import scattered
@@ -38,8 +39,9 @@ def fast_predictor(
     Raises
     ------
     sklearn.exceptions.NotFittedError : the estimator is not fitted.
-    ShapeError : another number of channels than in `fit`, or windows shorter than a feature needs.
-    ConfigError : another rate than in `fit`, or a feature needs one and none is known.
+    ShapeError : another number of channels or samples than in `fit`, or windows shorter than a feature needs.
+    SignalError : another rate than in `fit`.
+    ConfigError : a feature needs a rate and none is known.
 
     The function raises ShapeError for a window of another shape, SignalError for NaN or infinite samples.
     """
@@ -119,12 +121,8 @@ def _step(step: Any, n_channels: int, n_samples: int, rate_hz: float | None) -> 
 
 def _features(features: Features, n_channels: int, n_samples: int, rate_hz: float | None) -> Step:
     known = features.rate_hz if features.rate_hz is not None else getattr(features, "rate_hz_", None)
-    if None not in (known, rate_hz) and known != rate_hz:
-        raise ConfigError(f"the method was fitted at {known:g} Hz, rate_hz is {rate_hz:g}; resample the signal first")
+    features.refuse_other(Kind(n_channels, n_samples, () if rate_hz is None else (float(rate_hz),)))
     rate_hz = known if known is not None else rate_hz
-    fitted_on = getattr(features, "n_features_in_", n_channels)
-    if n_channels != fitted_on:
-        raise ShapeError(f"the method was fitted on windows of {fitted_on} channels, n_channels is {n_channels}")
     return _Rows(Plan(features._requests(), n_channels, n_samples, rate_hz))
 
 

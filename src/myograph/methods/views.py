@@ -14,6 +14,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
+from myograph._common.fitted import need_two_classes
 from myograph.methods._pipeline import TIME_DOMAIN, LogScale, features_of
 from myograph.methods.kernel import SoftSVC
 from myograph.methods.registry import METHODS
@@ -40,6 +41,11 @@ class ProductOfViews(VotingClassifier):
     """
 
     floor = 1e-3
+
+    def fit(self, X: Any, y: Any, **fit_params: Any) -> ProductOfViews:
+        """Fit each view. Raises ConfigError where y holds one class."""
+        need_two_classes(y)  # the views see numbers in place of the labels
+        return super().fit(X, y, **fit_params)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """(window, class) probabilities."""

@@ -18,6 +18,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from torch import nn
 
+from myograph._common.fitted import Kind
 from myograph.errors import ConfigError, DataError, ShapeError
 from myograph.training import checkpoint as _files
 from myograph.training import saved
@@ -169,6 +170,7 @@ class NeuralEstimator(BaseEstimator):
         _, channels, samples = source.shape
         self.n_channels_, self.n_samples_ = int(channels), int(samples)
         self.rate_hz_ = float(source.rate_hz) if isinstance(source, Windows) else None
+        self.units_ = Kind.of(source).units
         self.normalise_ = Normalise(self.normalise, channels).learn(source, train).to(device)
         self.layout_ = _common_layout(source)
         model = self._make_network(build_model)[1]
@@ -286,13 +288,9 @@ class NeuralEstimator(BaseEstimator):
         raise NotImplementedError
 
     def _check_windows(self, source: Windows | np.ndarray) -> None:
-        if tuple(source.shape[1:]) != (self.n_channels_, self.n_samples_):
-            raise ShapeError(
-                f"this network was fitted on windows of {self.n_channels_} channels x {self.n_samples_} samples, got "
-                f"{source.shape[1]} x {source.shape[2]}; cut and select channels as for fitting"
-            )
-        if isinstance(source, Windows) and self.rate_hz_ and source.rate_hz != self.rate_hz_:
-            raise ShapeError(f"this network was fitted at {self.rate_hz_:g} Hz, got {source.rate_hz:g} Hz; resample")
+        rates = (self.rate_hz_,) if self.rate_hz_ else ()
+        known = Kind(self.n_channels_, self.n_samples_, rates, getattr(self, "units_", ()))
+        known.refuse_other(Kind.of(source), "this network")
 
     @torch.inference_mode()
     def _outputs(self, X: Any, size: int = 1024) -> torch.Tensor:
@@ -345,7 +343,7 @@ class NeuralEstimator(BaseEstimator):
 
     def _fitted(self) -> tuple[str, ...]:
         """Names of the fitted attributes that a file keeps in addition to the weights."""
-        return ("n_channels_", "n_samples_", "rate_hz_", "layout_", "best_epoch_", "_rows")
+        return ("n_channels_", "n_samples_", "rate_hz_", "units_", "layout_", "best_epoch_", "_rows")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], device: str = "auto", **yours: Any) -> Self:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from sklearn.base import ClassifierMixin, RegressorMixin
 
+from myograph._common.fitted import need_two_classes
 from myograph.errors import ConfigError, ShapeError
 from myograph.training._base import NeuralEstimator
 from myograph.training.loop import balanced_order
@@ -65,7 +66,8 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
 
     Attributes
     ----------
-    classes_, module_, network_ (normalisation and module), history_, best_epoch_, n_channels_, n_samples_, rate_hz_.
+    classes_, module_, network_ (normalisation and module), history_, best_epoch_, n_channels_, n_samples_, rate_hz_,
+    units_ (of the samples, empty where unknown).
     """
 
     _counts = True
@@ -82,12 +84,11 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
             raise ShapeError(f"y holds {int(np.isnan(y).sum())} NaN labels; leave those windows out")
         if y.dtype.kind == "f" and not np.equal(y, np.floor(y)).all():
             raise ShapeError("y holds fractions, which are not labels; use NeuralRegressor for numbers")
+        need_two_classes(y)
         try:
             self.classes_ = np.unique(y)
         except TypeError as error:
             raise ShapeError(f"y holds labels of types that cannot be sorted together: {error}") from error
-        if len(self.classes_) < 2:
-            raise ShapeError(f"y holds the one class {self.classes_.tolist()[0]!r}; a classifier needs at least two")
         return self._encode_targets(y), len(self.classes_)
 
     def _encode_targets(self, y: np.ndarray) -> torch.Tensor:

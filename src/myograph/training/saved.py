@@ -28,6 +28,7 @@ _FITTED: dict[str, tuple[type, ...]] = {
     "n_channels_": (int,),
     "n_samples_": (int,),
     "rate_hz_": (int, float, type(None)),
+    "units_": (tuple,),
     "layout_": (Layout, type(None)),
     "best_epoch_": (int,),
     "_rows": (list,),
@@ -63,7 +64,9 @@ def load(cls: type[E], path: str | os.PathLike[str], device: str, yours: Mapping
     try:
         new = cls(**(_params(values["params"], yours) | {"checkpoint": None, "device": device}))
         for name in new._fitted():
-            setattr(new, name, _fitted(name, values["fitted"][name]))
+            # Files of version 0.1.0 do not know the unit.
+            stored = values["fitted"].get(name, encode(())) if name == "units_" else values["fitted"][name]
+            setattr(new, name, _fitted(name, stored))
         _fill(new, {k.removeprefix("network."): v for k, v in tensors.items()}, pick_device(device))
     except MyographError as error:
         raise type(error)(f"cannot load {path}: {error}") from error
@@ -98,6 +101,8 @@ def _fitted(name: str, stored: Any) -> Any:
         )
     if name in ("n_channels_", "n_samples_") and value < 1:
         raise DataError(f"{name} is {value}; expected at least 1")
+    if name == "units_" and not all(isinstance(unit, str) for unit in value):
+        raise DataError(f"units_ is {value!r}; expected names of units")
     if name == "_rows" and not all(isinstance(row, dict) for row in value):
         raise DataError("the history does not hold one dictionary per epoch")
     return value

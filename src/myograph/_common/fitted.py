@@ -1,0 +1,124 @@
+"""What a method was fitted on, and the refusal of windows of another kind.
+
+Every estimator that takes windows calls this, so that all methods refuse the same input with the same words.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from myograph._common.columns import distinct
+from myograph.errors import ConfigError, ShapeError, SignalError
+
+SAME_RATE = 1e-3
+"""Rates that differ by less than this share are the same: clocks of recorders differ by about as much."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The kind of some windows, as far as it is known.
+
+    Parameters
+    ----------
+    n_channels : channels per window.
+    n_samples : samples per window; None where the windows differ in length, as bursts do, or it is unknown.
+    rates_hz : the sampling rates; empty where they are unknown, as those of an array are.
+    units : the units of the samples; empty where they are unknown.
+
+    Examples
+    --------
+    >>> from myograph.windows import Windows
+    >>> from myograph.recording import Recording
+    >>> windows = Windows.cut(Recording(np.zeros((2, 2000)), rate_hz=2000, label=np.zeros(2000, int), subject="1"))
+    >>> fitted = Kind.of(windows)
+    >>> fitted
+    Kind(n_channels=2, n_samples=400, rates_hz=(2000.0,), units=('uV',))
+    >>> fitted.refuse_other(Kind.of(np.zeros((7, 3, 400))), "this method")
+    Traceback (most recent call last):
+    myograph.errors.ShapeError: this method was fitted on windows of 2 channels, got 3; select the channels as for fitting
+    """
+
+    n_channels: int
+    n_samples: int | None = None
+    rates_hz: tuple[float, ...] = ()
+    units: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, X: Any, rate_hz: float | None = None) -> Kind:
+        """The kind of a Windows, or of a (window, channel, time) array sampled at `rate_hz`.
+
+        Raises
+        ------
+        ShapeError : there are no windows in a Windows, or they differ in their numbers of channels.
+        """
+        if not hasattr(X, "recordings"):
+            return cls(int(X.shape[1]), int(X.shape[2]), () if rate_hz is None else (float(rate_hz),))
+        n_channels = int(X.n_channels)
+        lengths = distinct(X.column("stop") - X.column("start"))
+        recordings = [X.recordings[i] for i in distinct(X.column("recording"))]
+        rates = tuple(sorted({float(r.rate_hz) for r in recordings}))
+        units = tuple(sorted({str(r.unit) for r in recordings}))
+        return cls(n_channels, int(lengths[0]) if len(lengths) == 1 else None, rates, units)
+
+    def refuse_other(self, given: Kind, who: str) -> None:
+        """Raise an error where windows differ in kind from those that `who` was fitted on. What is unknown is allowed.
+
+        Raises
+        ------
+        ShapeError : another number of channels, or another length of window.
+        SignalError : another rate, or another unit.
+        """
+        if given.n_channels != self.n_channels:
+            raise ShapeError(
+                f"{who} was fitted on windows of {self.n_channels} channels, got {given.n_channels}; select the channels "
+                "as for fitting"
+            )
+        for rate in given.rates_hz:
+            if self.rates_hz and not any(math.isclose(rate, known, rel_tol=SAME_RATE) for known in self.rates_hz):
+                raise SignalError(
+                    f"{who} was fitted at {_listed([f'{r:g}' for r in self.rates_hz])} Hz, got {rate:g} Hz; resample the "
+                    "recordings to the rate of fitting, or fit at their rate"
+                )
+        for unit in given.units:
+            if self.units and unit not in self.units:
+                raise SignalError(
+                    f"{who} was fitted on samples in {_listed(self.units)}, got samples in {unit}; convert the recordings "
+                    "to the unit of fitting, or fit in their unit"
+                )
+        if self.n_samples is not None and given.n_samples != self.n_samples:
+            found = "several lengths" if given.n_samples is None else f"{given.n_samples} samples"
+            raise ShapeError(
+                f"{who} was fitted on windows of {self.n_samples} samples, got windows of {found}; cut the windows as for "
+                "fitting"
+            )
+
+
+def _listed(names: Any) -> str:
+    return " or ".join(names)
+
+
+def need_two_classes(y: Any) -> None:
+    """Refuse labels that are all the same: a classifier would answer that class to everything.
+
+    None, and targets of several columns, are allowed.
+
+    Raises
+    ------
+    ConfigError : there is one class.
+
+    Examples
+    --------
+    >>> need_two_classes(["fist", "fist"])
+    Traceback (most recent call last):
+    myograph.errors.ConfigError: y holds the one class 'fist' in 2 windows, and a classifier needs two classes or more; ...
+    """
+    y = None if y is None else np.asarray(y)
+    if y is not None and y.ndim == 1 and len(y) and bool(np.all(y == y[0])):
+        raise ConfigError(
+            f"y holds the one class {y[:1].tolist()[0]!r} in {len(y)} windows, and a classifier needs two classes or "
+            "more; choose recordings or a split with more labels"
+        )
