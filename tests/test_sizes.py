@@ -25,3 +25,8 @@ def test_kernels_are_exempt(tmp_path):
     (tmp_path / "features" / "_fast").mkdir(parents=True)
     (tmp_path / "features" / "_fast" / "file.py").write_text("x = 1\n" * (LONGEST_FILE + 1))
     assert check_sizes(tmp_path).ok
+
+
+def test_no_file_and_no_function_is_too_long():
+    found = [check_sizes(ROOT / folder) for folder in ("src", "tests", "benchmarks")]
+    assert all(f.ok for f in found), found

@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from myograph.evaluation.recipe import Published
+from myograph.evaluation.recipe import Published, Recipe
 from myograph.evaluation.reproduction import Context, Row
-from myograph.windows import Windows
+from myograph.evaluation.run import rest_label, settle_rest
+from myograph.recording import Recording
+from myograph.windows import Windowing, Windows
 
 N_SEEN = 25
+SCALE = (1, 3, 4, 6)  # repetitions whose windows the channels are scaled by
 SHARES = (0.005, 0.203, 0.401, 0.599, 0.797, 0.995)
 
 
@@ -155,3 +158,18 @@ def row(
         note=note,
         section=section,
     )
+
+
+def scaled(recording: Recording, base: Recipe) -> Recording:
+    """Each channel less its mean, over its deviation, both of the windows of repetitions 1, 3, 4 and 6."""
+    from myograph.training.batches import Normalise
+
+    windows = cut([recording], base, Windowing(300.0, 100.0)).where(repetition=SCALE)
+    scale = Normalise("channel", recording.n_channels).learn(windows, np.arange(len(windows)))
+    signal = (np.asarray(recording.signal, np.float32) - scale.mean.numpy()) * scale.gain.numpy()
+    return dataclasses.replace(recording, signal=signal, unit="normalised")
+
+
+def cut(recordings: Sequence[Recording], base: Recipe, windowing: Windowing) -> Windows:
+    """Windows of the recordings without rest."""
+    return settle_rest(Windows.cut(recordings, windowing), "drop", rest_label(base), 0)

@@ -59,7 +59,7 @@ import numpy as np
 from myograph.audit import audit
 from myograph.evaluation.recipe import RECIPES, Published, Recipe, describe
 from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, describe_data
-from myograph.evaluation.run import read, rest_label, settle_rest
+from myograph.evaluation.run import read
 from myograph.protocols import WithinSubject
 from myograph.recipes._fin2025 import (
     N_SEEN,
@@ -69,6 +69,7 @@ from myograph.recipes._fin2025 import (
     accuracy_on_true_features,
     apart,
     as_published,
+    cut,
     first_share,
     gather_people,
     louder,
@@ -77,13 +78,14 @@ from myograph.recipes._fin2025 import (
     r_squared,
     row,
     rows_of,
+    scaled,
 )
 from myograph.recording import Recording
 from myograph.windows import Windowing, Windows
 
 FEATURES = ("ent", "rms", "var", "ssi")
 AHEAD = (0, 5, 10, 20, 30)
-TEST, CHOOSES, IMITATORS, SCALE = (2, 5), (4,), (1, 3, 4), (1, 3, 4, 6)
+TEST, CHOOSES, IMITATORS = (2, 5), (4,), (1, 3, 4)
 LEARNS = {"seen": (6,), "unseen": (1, 3, 6)}
 CODE = "the authors' code"
 ACCURACY = Published("17 movements of DB2", 80.0, source="abstract", status="verified")
@@ -265,20 +267,6 @@ def settle(context: Context) -> tuple[Sizes, Recipe]:
     elif context.quick:
         base = dataclasses.replace(base, dataset="simulated", dataset_options=QUICK_DATA)
     return sizes, dataclasses.replace(base, windowing=Windowing(300.0, sizes.step_ms))
-
-
-def scaled(recording: Recording, base: Recipe) -> Recording:
-    """Each channel less its mean, over its deviation, both of the windows of repetitions 1, 3, 4 and 6."""
-    from myograph.training.batches import Normalise
-
-    windows = cut([recording], base, Windowing(300.0, 100.0)).where(repetition=SCALE)
-    scale = Normalise("channel", recording.n_channels).learn(windows, np.arange(len(windows)))
-    signal = (np.asarray(recording.signal, np.float32) - scale.mean.numpy()) * scale.gain.numpy()
-    return dataclasses.replace(recording, signal=signal, unit="normalised")
-
-
-def cut(recordings: Sequence[Recording], base: Recipe, windowing: Windowing) -> Windows:
-    return settle_rest(Windows.cut(recordings, windowing), "drop", rest_label(base), 0)
 
 
 @dataclass
