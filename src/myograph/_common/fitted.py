@@ -112,7 +112,7 @@ def need_two_classes(y: Any) -> None:
 
     Examples
     --------
-    >>> need_two_classes(["fist", "fist"])
+    >>> need_two_classes(["fist", "fist"])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     myograph.errors.ConfigError: y holds the one class 'fist' in 2 windows, and a classifier needs two classes or more; ...
     """
