@@ -34,8 +34,8 @@ def call(data, monkeypatch, capsys, tmp_path):
     def run(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["myograph", *words])
         for console, stream in ((terminal.out, sys.stdout), (terminal.err, sys.stderr)):
-            console.file = stream
-            console.width = 200
+            monkeypatch.setattr(console, "_file", stream)
+            monkeypatch.setattr(console, "_width", 200)
         with pytest.raises(SystemExit) as stop:
             main()
         found = capsys.readouterr()

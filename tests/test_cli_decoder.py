@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from myograph.cli import terminal
 from myograph.cli.app import main
 from myograph.cli.decoder import parse_post
 from myograph.datasets import load
@@ -22,6 +23,8 @@ def call(tmp_path, monkeypatch, capsys):
 
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["myograph", *map(str, words)])
+        for console, stream in ((terminal.out, sys.stdout), (terminal.err, sys.stderr)):
+            monkeypatch.setattr(console, "_file", stream)
         try:
             main()
             status = 0

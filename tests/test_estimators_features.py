@@ -138,7 +138,7 @@ def test_wrong_input_says_what_to_do(windows):
         features.transform(np.zeros((4, 2, 100)))
     with pytest.raises(SignalError, match="window 2"):
         features.transform(np.where(np.arange(5)[:, None, None] == 2, np.nan, np.zeros((5, 3, 100))))
-    with pytest.raises(ShapeError, match="at least 3 samples"):
+    with pytest.raises(ShapeError, match="windows of 100 samples, got windows of 2 samples"):
         features.transform(np.zeros((4, 3, 2)))
     with pytest.raises(UnknownNameError, match="'MAV'"):
         Features("MAVV").fit(windows)

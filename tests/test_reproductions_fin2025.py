@@ -13,6 +13,7 @@ from myograph import Recording, Windowing, Windows
 from myograph.errors import LeakageError
 from myograph.evaluation.recipe import RECIPES, Recipe
 from myograph.evaluation.reproduction import REPRODUCTIONS, Context
+from myograph.recipes import _fin2025 as measures
 from myograph.recipes import fin2025 as fin
 from myograph.training.batches import Batches, Normalise
 from myograph.training.imitation import FeatureImitatingNet, FeatureImitation, true_features
@@ -64,11 +65,11 @@ def test_scale_is_learnt_without_test_repetitions():
     loud = np.where(tested, 100 * recording.signal, recording.signal)
     one, other = (fin.scaled(r, BASE) for r in (recording, dataclasses.replace(recording, signal=loud)))
     assert np.array_equal(one.signal[:, ~tested], other.signal[:, ~tested])
-    windows = fin.cut([one], BASE, Windowing(300.0, 100.0)).where(repetition=fin.SCALE)
+    windows = fin.cut([one], BASE, Windowing(300.0, 100.0)).where(repetition=measures.SCALE)
     flat = windows.batch().transpose(1, 0, 2).reshape(3, -1)
     assert flat.mean(1) == pytest.approx(np.zeros(3), abs=1e-4)
     assert flat.std(1) == pytest.approx(np.ones(3), abs=1e-4)
-    for learns in (fin.IMITATORS, fin.CHOOSES, fin.SCALE, *fin.LEARNS.values()):
+    for learns in (fin.IMITATORS, fin.CHOOSES, measures.SCALE, *fin.LEARNS.values()):
         assert not set(learns) & set(fin.TEST)
     assert not any(set(learns) & set(fin.CHOOSES) for learns in fin.LEARNS.values())
 
