@@ -91,10 +91,10 @@ class Features(TransformerMixin, BaseEstimator):
         """Raise ShapeError or SignalError where windows of this kind are not what `fit` saw; nothing before `fit`."""
         if hasattr(self, "n_features_in_"):
             # Files of earlier versions know the channels alone.
-            known = [
-                getattr(self, name, none) for name, none in (("n_samples_", None), ("rates_hz_", ()), ("units_", ()))
-            ]
-            Kind(self.n_features_in_, *known).refuse_other(kind, type(self).__name__)
+            n_samples: int | None = getattr(self, "n_samples_", None)
+            rates_hz: tuple[float, ...] = getattr(self, "rates_hz_", ())
+            units: tuple[str, ...] = getattr(self, "units_", ())
+            Kind(self.n_features_in_, n_samples, rates_hz, units).refuse_other(kind, type(self).__name__)
 
     def stream(self, rate_hz: float, n_channels: int, windowing: Windowing | None = None) -> FeatureStream:
         """The same features of a live signal: `push(chunk (channel, time))` gives rows as windows complete.
