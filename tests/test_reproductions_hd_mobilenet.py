@@ -282,7 +282,7 @@ def test_flexemg_is_split_at_random_by_repetition_and_by_donning(tmp_path):
     rows = list(hd.hd_mobilenet(Watch("hd_mobilenet", tmp_path, dataset="flexemg")))
     assert [r.setting for r in rows if r.section != "size"] == [
         "MobileNetV2, width 0.2, random half of the samples",
-        "MobileNetV2, width 0.2, array put on anew",
+        "MobileNetV2, width 0.2, array put on again",
     ]
     assert [p.leaky for p, _, _ in seen] == [True, False]
     assert seen[0][0].honest == KFoldRepetitions(5, within="session")

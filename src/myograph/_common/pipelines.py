@@ -10,7 +10,7 @@ from sklearn.pipeline import Pipeline
 def before_last(model: Any, X: Any) -> Any:
     """Input of the last step of a fitted pipeline for these windows; `X` itself if there is no earlier step.
 
-    The steps are called one by one, because `Pipeline.transform` refuses a pipeline of steps that learn nothing as not
+    The steps are called in turn, because `Pipeline.transform` refuses a pipeline of steps that learn nothing as not
     fitted.
 
     >>> import numpy as np

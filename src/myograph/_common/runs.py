@@ -62,7 +62,7 @@ def starts_within_runs(length: int, step: int, *tracks: np.ndarray) -> np.ndarra
 
 def majority(track: np.ndarray, start: np.ndarray, length: int) -> np.ndarray:
     """The value that most samples of each interval have; of equally frequent values, the one that occurs later. Only
-    intervals that straddle a change are counted one by one."""
+    intervals that straddle a change are counted singly."""
     value = track[start].copy()
     changes = np.concatenate([[0], np.cumsum(track[1:] != track[:-1])])
     for i in np.flatnonzero(changes[start + length - 1] != changes[start]):

@@ -96,7 +96,7 @@ def hd_mobilenet(context: Context) -> Iterator[Row]:
     **Size.** Our multiply-accumulate counts are those of convolutions and linear layers alone.
 
     **flexemg** (`--dataset flexemg`) is a real 16 x 4 grid on one person at 1 kHz, which the authors did not use: the
-    published random split LEAKY, repetitions left out within a session beside it, and the array put on anew.
+    published random split LEAKY, repetitions left out within a session beside it, and the array put on again.
 
     **A small run** takes the middle 60 ms of each repetition, so that samples are few and as close together as published:
     one simulated person with five gestures and four repetitions (or flexemg's), 8 epochs in batches of 32 from a rate of
@@ -173,13 +173,13 @@ def cohorts(context: Context) -> tuple[HDOptions, HDOptions | None]:
 
 def another_grid(context: Context, options: HDOptions) -> Iterator[Row]:
     """A real grid of another size, four gestures: the published random split LEAKY, one repetition of a session left out
-    beside it, and the array put on anew."""
+    beside it, and the array put on again."""
     section = f"{options.dataset}, {options.image_height} x {options.image_width} grid"
     whole = KFoldRepetitions(context.choose(5, None), within="session")
     kept = f"the middle {QUICK_MS:g} ms of each gesture of each repetition" if context.quick else ""
     for width in context.choose((0.2,), PUBLISHED):
         random = LeakyShuffledWindows(0.5, "pooled", seed=options.seed, honest=whole)
-        for setting, protocol in (("random half of the samples", random), ("array put on anew", CrossSession())):
+        for setting, protocol in (("random half of the samples", random), ("array put on again", CrossSession())):
             chosen = system(
                 replace(options, width=width), protocol, (KeepMiddle(QUICK_MS),) if context.quick else (), "drop"
             )

@@ -22,7 +22,7 @@ from myograph.windows import Windows, distinct
 
 BATCH_BYTES = 1 << 21  # of gathered float64 samples, so that intermediate results stay in the caches
 PIECE = 100  # smallest number of windows for which a thread pays off
-MANY = 32  # grids per recording; above this number, if each holds few windows, windows are summed one by one
+MANY = 32  # grids per recording; above this number, if each holds few windows, each window is summed alone
 
 
 @dataclass(frozen=True)
