@@ -1,9 +1,11 @@
-"""Epoch time, utilisation and distance from the machine's limits on a GPU. Run where there is one: python benchmarks/gpu.py
+"""Time per epoch, utilisation and distance from the machine's limits on a GPU: python benchmarks/gpu.py
 
-For each network: seconds an epoch through `NeuralClassifier` (data on the device), in float32 and with bf16 autocast; the
-arithmetic floor (multiply-accumulates of forward and backward at the matrix rate measured here) and the memory floor
-(input, weights and optimiser state once a step, at the copy rate measured here); the share of the epoch that the device
-is busy. Results: benchmarks/results/gpu.json and .md. Without a GPU it says so and ends.
+For each network, through `NeuralClassifier` with the data on the device, in float32 and with bf16 autocast: the seconds
+per epoch and the share of them during which the device is busy. Beside them stand two floors. The arithmetic floor is the
+operations of forward and backward pass at the rate of large matrix products measured in the same run (TensorFloat-32,
+which convolutions may use). The memory floor is the traffic of the input, the weights and the optimiser's state, once per
+step, at the copy rate measured in the same run. Results: benchmarks/results/gpu.json and gpu.md. Without a GPU the
+script says so and ends.
 """
 
 from __future__ import annotations
@@ -34,14 +36,20 @@ CASES: dict[str, tuple[dict[str, Any], tuple[int, int, int], int, int]] = {
 }
 
 
-def rates() -> tuple[float, float, float]:
-    """(float32 FLOP/s, bf16 FLOP/s, bytes/s) that large products and copies reach on this device."""
-    speed = []
-    for kind in (torch.float32, torch.bfloat16):
+def rates() -> dict[str, float]:
+    """Rates that large matrix products (FLOP/s) and copies (bytes/s) reach on this device."""
+    found = {}
+    for name, kind, tf32 in (
+        ("float32_flops", torch.float32, False),
+        ("tf32_flops", torch.float32, True),
+        ("bf16_flops", torch.bfloat16, False),
+    ):
+        torch.backends.cuda.matmul.allow_tf32 = tf32
         a = torch.randn(8192, 8192, device="cuda", dtype=kind)
-        speed.append(2 * 8192**3 / seconds(lambda a=a: a @ a))
+        found[name] = 2 * 8192**3 / seconds(lambda a=a: a @ a)
+    torch.backends.cuda.matmul.allow_tf32 = False
     block = torch.empty(1 << 28, device="cuda")
-    return speed[0], speed[1], 2 * block.nbytes / seconds(lambda: block.clone())
+    return found | {"bytes_per_s": 2 * block.nbytes / seconds(lambda: block.clone())}
 
 
 def seconds(task: Any, runs: int = 10) -> float:
@@ -65,7 +73,7 @@ def flops_of_step(name: str, options: dict[str, Any], shape: tuple[int, int, int
     return counter.get_total_flops()
 
 
-def measure(name: str, limits: tuple[float, float, float]) -> dict[str, Any]:
+def measure(name: str, limits: dict[str, float]) -> dict[str, Any]:
     options, shape, n, batch = CASES[name]
     channels, samples, classes = shape
     y = np.arange(n) % classes
@@ -80,15 +88,15 @@ def measure(name: str, limits: tuple[float, float, float]) -> dict[str, Any]:
         row[f"{precision}_busy"] = min(1.0, busy / float(busy_fit.history_["seconds"].sum()))
     steps = -(-n // batch)
     try:
-        row["arithmetic_floor_s"] = steps * flops_of_step(name, options, shape, batch) / limits[0]
+        row["arithmetic_floor_s"] = steps * flops_of_step(name, options, shape, batch) / limits["tf32_flops"]
     except (RuntimeError, NotImplementedError) as error:
         row["arithmetic_floor_s"] = None
         print(f"{name}: not counted ({error})")
     weights = sum(p.numel() for p in clf.module_.parameters())
     # Adam reads weight, gradient and two moments and writes weight and moments: seven passes of four bytes.
-    row["memory_floor_s"] = (2 * X.nbytes + steps * weights * 4 * 7) / limits[2]
+    row["memory_floor_s"] = (2 * X.nbytes + steps * weights * 4 * 7) / limits["bytes_per_s"]
     row["bf16_gain"] = row["float32_epoch_s"] / row["bf16_epoch_s"]
-    print(row)
+    print(row, flush=True)
     return row
 
 
@@ -99,11 +107,18 @@ def main() -> None:
     limits = rates()
     rows = [measure(name, limits) for name in CASES]
     RESULTS.mkdir(exist_ok=True)
-    machine = {"device": torch.cuda.get_device_name(), "float32_flops": limits[0], "bf16_flops": limits[1]}
-    machine["bytes_per_s"] = limits[2]
+    machine = {"device": torch.cuda.get_device_name(), "torch": torch.__version__, **limits}
     (RESULTS / "gpu.json").write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
     keys = list(rows[0])
-    lines = [f"# {machine['device']}", "", "| " + " | ".join(keys) + " |", "|" + "---|" * len(keys)]
+    about = ", ".join(f"{k} {v:.3g}" for k, v in limits.items())
+    lines = [
+        f"# {machine['device']}",
+        "",
+        f"torch {torch.__version__}; {about}",
+        "",
+        "| " + " | ".join(keys) + " |",
+        "|" + "---|" * len(keys),
+    ]
     for row in rows:
         cells = [f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()]
         lines.append("| " + " | ".join(cells) + " |")
