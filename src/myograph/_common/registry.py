@@ -158,12 +158,14 @@ def read_registrations(source: str, variable: str) -> tuple[dict[str, str], bool
         return {}, True
     names: dict[str, str] = {}
     tree = ast.parse(source)
+    of_module = {target for node in tree.body if (target := _takes_the_docstring_of_the_module(node))}
     for node in tree.body:
         if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             continue
         for decorator in node.decorator_list:
             if (name := _registered_name(node, decorator, variable)) is not None:
-                names[name] = (ast.get_docstring(node) or "").partition("\n")[0]
+                text = ast.get_docstring(tree if node.name in of_module else node)
+                names[name] = (text or "").partition("\n")[0]
     mentions = sum(_is_registration(node, variable) for node in ast.walk(tree))
     return names, mentions == len(names)
 
@@ -180,6 +182,14 @@ def _is_registration(node: ast.AST, variable: str) -> bool:
         and isinstance(node.value, ast.Name)
         and node.value.id == variable
     )
+
+
+def _takes_the_docstring_of_the_module(node: ast.stmt) -> str | None:
+    """The function's name in `name.__doc__ = __doc__`, None for any other statement."""
+    match node:
+        case ast.Assign(targets=[ast.Attribute(value=ast.Name(id=name), attr="__doc__")], value=ast.Name(id="__doc__")):
+            return name
+    return None
 
 
 def _registered_name(node: ast.FunctionDef | ast.ClassDef, decorator: ast.expr, variable: str) -> str | None:

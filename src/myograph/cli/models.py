@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from myograph.cli.listings import SIZE, rows_of_models
 from myograph.cli.terminal import Json, print_facts, print_json, print_rows
 
 app = typer.Typer(no_args_is_help=True, help="The networks: parameters, arithmetic, latency.")
@@ -16,11 +17,14 @@ Classes = Annotated[int, typer.Option(help="Number of classes.")]
 
 
 @app.command("list")
-def list_all(channels: Channels = 12, samples: Samples = 300, classes: Classes = 17, as_json: Json = False) -> None:
+def list_all(
+    channels: Channels = SIZE["n_channels"],
+    samples: Samples = SIZE["n_samples"],
+    classes: Classes = SIZE["n_classes"],
+    as_json: Json = False,
+) -> None:
     """List every network with its parameters and multiply-accumulates for one input size."""
-    from myograph.models.cost import table
-
-    rows = table(n_channels=channels, n_samples=samples, n_classes=classes)
+    rows = rows_of_models(channels, samples, classes)
     shown = ("name", "channels", "samples", "classes", "parameters", "macs", "activation_bytes", "summary")
     print_rows(rows if as_json else [{key: row.get(key) for key in shown} for row in rows], as_json)
 
@@ -28,9 +32,9 @@ def list_all(channels: Channels = 12, samples: Samples = 300, classes: Classes =
 @app.command()
 def info(
     name: str,
-    channels: Channels = 12,
-    samples: Samples = 300,
-    classes: Classes = 17,
+    channels: Channels = SIZE["n_channels"],
+    samples: Samples = SIZE["n_samples"],
+    classes: Classes = SIZE["n_classes"],
     rate: Annotated[float | None, typer.Option(help="Sampling rate in Hz, to give the window in milliseconds.")] = None,
     as_json: Json = False,
 ) -> None:

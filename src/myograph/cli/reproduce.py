@@ -37,17 +37,18 @@ def reproduce(
     as_json: Json = False,
 ) -> None:
     """Run a whole published system: the paper's figure, ours, and the honest one where the paper's is leaky."""
-    from myograph.evaluation import reproduction as rep
+    from myograph.evaluation.registry import REPRODUCTIONS
 
     if docs:
         write_docs()
         return
     if listing or not (name or everything):
-        rows = [{"name": system, "what": what} for system, what in rep.REPRODUCTIONS.summaries().items()]
-        print_rows(rows, as_json)
+        print_rows([{"name": system, "what": what} for system, what in REPRODUCTIONS.summaries().items()], as_json)
         return
+    from myograph.evaluation import reproduction as rep
+
     results = []
-    for system in list(rep.REPRODUCTIONS) if everything else [str(name)]:
+    for system in list(REPRODUCTIONS) if everything else [str(name)]:
         place = folder / system if folder and everything else folder
         with progress_bar() as say:
             results.append(rep.reproduce(system, not full, dataset, seeds, place, jobs, say))

@@ -7,8 +7,8 @@ from myograph._common.lazy import attach
 _HOME_OF = {
     "Comparison": "stats",
     "Published": "recipe",
-    "RECIPES": "recipe",
-    "REPRODUCTIONS": "reproduction",
+    "RECIPES": "registry",
+    "REPRODUCTIONS": "registry",
     "Recipe": "recipe",
     "Scores": "scores",
     "SideBySide": "run",

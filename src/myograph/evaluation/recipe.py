@@ -1,4 +1,4 @@
-"""`Recipe`: everything that makes a run, as one frozen value; and the registry of recipes by name."""
+"""`Recipe`: everything that makes a run, as one frozen value."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from myograph._common.registry import Registry
 from myograph.errors import ConfigError
 from myograph.evaluation.identity import Description, describe
+from myograph.evaluation.registry import RECIPES
 from myograph.protocols import Protocol, WithinSubject
 from myograph.windows import Cutter, Windowing
 
-RECIPES = Registry("recipe", "myograph.recipes", "RECIPES")
+__all__ = ["DEFAULT_METHOD", "RECIPES", "Published", "Recipe", "baseline", "describe"]
+
 DEFAULT_METHOD = "lda_svm"
 
 

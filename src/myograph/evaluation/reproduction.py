@@ -19,14 +19,13 @@ import jinja2
 import numpy as np
 
 from myograph._common.files import only_run_in, plain, write_atomically, write_json
-from myograph._common.registry import Registry
 from myograph._common.svg import lines
 from myograph.errors import ConfigError, DataError, ResultsError
 from myograph.evaluation.metrics import TITLES, summarise
 from myograph.evaluation.recipe import Published, Recipe
+from myograph.evaluation.registry import REPRODUCTIONS
 from myograph.evaluation.run import Report, evaluate, name_of, versions
 
-REPRODUCTIONS = Registry("published system", "myograph.recipes", "REPRODUCTIONS")
 RESULT = "result.json"
 
 

@@ -171,6 +171,10 @@ def info(name: str, n_channels: int | None = None, n_samples: int | None = None,
     >>> row["samples"], row["published"]["channels"], row["published"]["macs"]
     (20, 192, 239840)
     """
+    return _described(name, n_channels, n_samples, **more) | {"published": published(name)}
+
+
+def _described(name: str, n_channels: int | None, n_samples: int | None, **more: Any) -> dict[str, Any]:
     factory = MODELS[name]
     size = MODELS.published(name) or USUAL
     if n_channels is None and n_samples is None:
@@ -178,7 +182,7 @@ def info(name: str, n_channels: int | None = None, n_samples: int | None = None,
     more.setdefault("n_classes", size.classes)
     n_channels = size.channels if n_channels is None else n_channels
     row = count(name, n_channels, size.samples if n_samples is None else n_samples, **more)
-    return row | _description(factory) | {"published": published(name)}
+    return row | _description(factory)
 
 
 @functools.cache
@@ -210,20 +214,23 @@ def table(
     n_samples: int | None = None,
     n_classes: int | None = None,
     latency: bool = False,
+    at_published_size: bool = True,
 ) -> list[dict[str, Any]]:
     """One row per network, as `info` gives it, in the order of their names.
 
     A network that cannot take the window has None for its figures and the error's text under `why`.
+    `at_published_size=False` leaves out the key `published`, which takes about as long to count as all others.
     """
     rows: list[dict[str, Any]] = []
     for name in MODELS if names is None else names:
         more = {} if n_classes is None else {"n_classes": n_classes}
         try:
-            rows.append(info(name, n_channels, n_samples, latency=latency, **more))
+            row = _described(name, n_channels, n_samples, latency=latency, **more)
         except ShapeError as error:
             figures = dict.fromkeys(("parameters", "macs", "activation_bytes"))
             row = {"name": name, "channels": n_channels, "samples": n_samples, **figures, "why": str(error)}
-            rows.append(row | _description(MODELS[name]) | {"published": published(name)})
+            row |= _description(MODELS[name])
+        rows.append(row | ({"published": published(name)} if at_published_size else {}))
     return rows
 
 

@@ -4,7 +4,8 @@
 >>> check_model(my_factory)  # doctest: +SKIP
 
 `python -m myograph.testing imports` checks that the package's imports run downwards, and `python -m myograph.testing
-sizes` that no file and no function is too long.
+sizes` that no file and no function is too long. `python -m myograph.testing listings` writes the table from which
+`myograph recipes` and `myograph models list` answer; run it after you add or change a recipe or a network.
 """
 
 from __future__ import annotations
