@@ -9,11 +9,11 @@ from myograph.audit import audit
 from myograph.evaluation.reproduction import Context, write_page
 from myograph.evaluation.run import evaluate, prepare, read
 from myograph.preprocessing.bursts import BurstDetector, Bursts
+from myograph.preprocessing.cutters import EachChannel
 from myograph.protocols import LastRepetitions, LeaveOneSubjectOut, PooledSubjects
 from myograph.recipes import muscle_cnn_lstm as muscle
 from myograph.recording import Recording
 from myograph.training.estimator import NeuralClassifier
-from myograph.windows import EachChannel
 
 TINY = {"dataset": "simulated", "preset": "muscles", "n_subjects": 2, "n_repetitions": 5, "rest_s": 1.0}
 

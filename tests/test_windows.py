@@ -17,8 +17,9 @@ from sklearn.model_selection import cross_validate
 from conftest import make_recording
 from myograph import Recording, Windowing, Windows, WithinSubject
 from myograph.errors import ShapeError, WindowError
+from myograph.preprocessing.cutters import EachChannel
 from myograph.protocols import KFoldRepetitions
-from myograph.windows import COLUMNS, EachChannel
+from myograph.windows import COLUMNS
 
 
 def _labelled(label, repetition=None, rate_hz=1000.0, **more):

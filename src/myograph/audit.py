@@ -1,7 +1,8 @@
-"""The leakage audit: no fold's train and test may share samples, a repetition, or what its protocol keeps apart.
+"""The leakage audit: train and test of a fold must not share samples, a repetition, or anything else that the protocol
+keeps apart.
 
-Samples are compared by content, not by the name of their recording: a copy is found at another position, scale, offset,
-polarity, number type or order of channels, and so is a stretch of a recording inside another one.
+Samples are compared by content, not by the name of their recording. The audit finds a copy at another position, scale,
+offset, polarity, number type or order of channels, and a part of a recording inside another one.
 """
 
 from __future__ import annotations
@@ -27,13 +28,22 @@ CLAIMS = {"subject": ("subject",), "session": ("subject", "session")}
 
 @dataclass(frozen=True)
 class Audit:
-    """What the audit of one fold found: counts of test windows that share something with train.
+    """Result of the audit of one fold: numbers of test windows that share something with train.
 
     Attributes
     ----------
     n_train, n_test : numbers of windows.
-    n_sharing_samples, n_sharing_repetition, n_sharing_subject, n_sharing_session : test windows that share it.
-    claims : what the protocol says train and test never share, besides samples and repetitions.
+    n_sharing_samples, n_sharing_repetition, n_sharing_subject, n_sharing_session : numbers of test windows that share
+        it.
+    claims : what the protocol declares that train and test never share, besides samples and repetitions.
+
+    Examples
+    --------
+    >>> found = Audit(10, 5, 0, 0, n_sharing_subject=5, n_sharing_session=0, claims=("subject",))
+    >>> found.passed
+    False
+    >>> found.as_dict()["n_sharing_subject"]
+    5
     """
 
     n_train: int
@@ -46,12 +56,12 @@ class Audit:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing is shared that must not be."""
+        """Whether train and test share neither samples, nor a repetition, nor anything in `claims`."""
         claimed = {"subject": self.n_sharing_subject, "session": self.n_sharing_session}
         return not (self.n_sharing_samples or self.n_sharing_repetition or any(claimed[c] for c in self.claims))
 
     def as_dict(self) -> dict[str, Any]:
-        """The counts and the verdict, for JSON."""
+        """Return the counts and the verdict as a dictionary for JSON."""
         return {**asdict(self), "claims": list(self.claims), "passed": self.passed}
 
 
@@ -63,19 +73,24 @@ def audit(
     leaky: bool = False,
     name: str = "this split",
 ) -> Audit:
-    """Check one split.
+    """Check one split for leakage.
 
     Parameters
     ----------
-    windows : the Windows that `train` and `test` are row positions (or masks) of.
-    disjoint : what else the protocol keeps apart: "subject" and/or "session".
-    leaky : count instead of raising, for protocols that say they leak.
-    name : what to call the split in the message.
+    windows : the Windows.
+    train, test : (n,) integer row positions in `windows`, or (window,) boolean masks.
+    disjoint : what else the protocol keeps apart: "subject", "session" or both.
+    leaky : count instead of raising, for protocols that declare that they leak.
+    name : name of the split in the message.
+
+    Returns
+    -------
+    The counts, as an `Audit`.
 
     Raises
     ------
-    LeakageError : train and test share something, unless `leaky`. The message names the first windows that do, and
-        where two recordings hold the same samples, both of them, how much they share, and which to leave out.
+    LeakageError : train and test share something and `leaky` is False. The message names the first windows concerned.
+        If two recordings hold the same samples, it names both, says how much they share, and which to leave out.
 
     Examples
     --------
@@ -109,18 +124,20 @@ def audit(
 
 
 class AuditedSplit:
-    """A scikit-learn splitter whose every split is audited before it is used: `cross_validate(..., cv=AuditedSplit(cv))`.
+    """Audit every split of a scikit-learn splitter before it is used: `cross_validate(..., cv=AuditedSplit(cv))`.
 
     Parameters
     ----------
     cv : a splitter with `split(X, y, groups)`, such as `KFold(5)` or `GroupKFold(5)`.
-    disjoint : what else train and test must not share: "subject" and/or "session".
+    disjoint : what else train and test must not share: "subject", "session" or both.
 
     Examples
     --------
     >>> from sklearn.model_selection import KFold
     >>> recording = Recording(np.zeros((1, 2000)), 1000, np.repeat([0, 1], 1000), subject="1")
     >>> windows = Windows.cut(recording)
+    >>> AuditedSplit(KFold(5)).get_n_splits()
+    5
     >>> next(AuditedSplit(KFold(5)).split(windows, windows.y))  # doctest: +IGNORE_EXCEPTION_DETAIL
     Traceback (most recent call last):
     myograph.errors.LeakageError: KFold, split 1: 3 of 7 test windows share samples with train, ...
@@ -130,11 +147,11 @@ class AuditedSplit:
         self.cv, self.disjoint = cv, disjoint
 
     def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """(train, test) row positions of each split.
+        """Yield (train, test) row positions of each split.
 
         Raises
         ------
-        LeakageError : train and test share samples, a repetition, or what `disjoint` names.
+        LeakageError : train and test share samples, a repetition, or anything in `disjoint`.
         ProtocolError : X is not Windows.
         """
         if not isinstance(X, Windows):
@@ -147,6 +164,7 @@ class AuditedSplit:
             yield train, test
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        """Return the number of splits of the wrapped splitter."""
         return self.cv.get_n_splits(X, y, groups)
 
 
@@ -162,13 +180,24 @@ def overlapping(
     copies: Sequence[Match] = (),
     wide: pd.DataFrame | None = None,
 ) -> np.ndarray:
-    """For each of `rows`: does its [start, stop) share samples with that of any of `others`?
+    """Find the rows whose samples, [start, stop), are also samples of one of the other rows.
 
     Parameters
     ----------
-    table : columns recording, start and stop, one row per window.
-    copies : stretches of samples that occur in two recordings or twice in one, by `copies_in`.
-    wide : the table that holds for the others, by `widened`; None is the same.
+    table : DataFrame with the columns recording, start and stop, one row per window.
+    rows, others : row positions.
+    copies : stretches of samples that occur in two recordings or twice in one, from `copies_in`.
+    wide : the table to use for `others`, from `widened`; None uses `table`.
+
+    Returns
+    -------
+    (len(rows),) boolean array.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"recording": 0, "start": [0, 50, 100], "stop": [100, 150, 200]})
+    >>> overlapping(table, rows=np.array([0, 1]), others=np.array([2]))
+    array([False,  True])
     """
     owner, recording, start, stop = _places(table, rows, copies)
     _, of, starts, stops = _places(table if wide is None else wide, others, copies)
@@ -186,8 +215,15 @@ def overlapping(
 
 
 def widened(windows: Windows) -> pd.DataFrame:
-    """The table with every window's start and stop moved outwards by the reach of the filters that its recording went
-    through, but not over a break: filters carry no sample over one."""
+    """Return the table with each window extended on both sides by the reach of the filters that its recording passed
+    through.
+
+    Windows are not extended over a break, because filters restart there.
+
+    >>> recording = Recording(np.zeros((1, 1000)), 1000, np.zeros(1000, int), subject="1", reach_samples=10)
+    >>> widened(Windows.cut(recording)).loc[1, ["start", "stop"]].tolist()
+    [40, 260]
+    """
     table = windows.table
     start, stop = table["start"].to_numpy(copy=True), table["stop"].to_numpy(copy=True)
     for recording, where, begin in windows.by_recording():
@@ -202,7 +238,7 @@ def widened(windows: Windows) -> pd.DataFrame:
 def _places(
     table: pd.DataFrame, rows: np.ndarray, copies: Sequence[Match]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(position in rows, recording, start, stop) of every place where the samples of rows occur."""
+    """Return (position in rows, recording, start, stop) of every place where the samples of rows occur."""
     recording, start, stop = (table[name].to_numpy()[rows] for name in ("recording", "start", "stop"))
     owner = np.arange(len(rows))
     order = np.argsort(recording, kind="stable")
@@ -233,11 +269,23 @@ _last: tuple[tuple[weakref.ref[Recording], ...], int, list[Match]] | None = None
 
 
 def copies_in(windows: Windows) -> list[Match]:
-    """The stretches of at least a window's samples that occur twice in the recordings of these windows.
+    """Find the stretches of samples, at least one window long, that occur twice in the recordings of these windows.
 
-    Found are copies at any position, scale, offset, polarity, number type and order of channels, with single samples
-    changed or clipped. What holds too little information to tell a copy from a coincidence (constant, slowly drifting
-    and periodic signals) counts only where two whole recordings are equal.
+    Copies are found at any position, scale, offset, polarity, number type and order of channels, also if single samples
+    were changed or clipped. A signal with too little information to tell a copy from a coincidence (constant, slowly
+    drifting or periodic) counts as a copy only if two whole recordings are equal.
+
+    Returns
+    -------
+    list of `Match`: two recordings by number, the start sample in each, and the number of samples.
+
+    Examples
+    --------
+    >>> signal = np.random.default_rng(0).normal(size=(2, 2000))
+    >>> recordings = [Recording(s, 1000, np.zeros(s.shape[1], int), subject="1") for s in (signal, -signal[:, 500:])]
+    >>> [found] = copies_in(Windows.cut(recordings))
+    >>> found.first, found.second, found.start, found.other_start, found.n
+    (0, 1, 500, 0, 1500)
     """
     global _last
     if not len(windows):
@@ -272,7 +320,7 @@ def _copies(recordings: Sequence[Recording], length: int) -> list[Match]:
 
 
 def _marks(recording: Recording, length: int) -> Marks:
-    """The marks of a recording's samples, kept with it."""
+    """Return the marks of a recording's samples; they are kept with the recording."""
     from myograph._common.content import marks_of
 
     kept = recording.__dict__.setdefault("_marks", {})
@@ -319,7 +367,7 @@ def _explain(
 def _explain_copies(
     windows: Windows, train: np.ndarray, test: np.ndarray, copies: Sequence[Match], most: int = 4
 ) -> str:
-    """The recordings on both sides that hold the same samples, how much of them, and what to do."""
+    """Name the recordings on both sides that hold the same samples, how much they share, and what to do."""
     table = windows.table
     of = windows.column("recording")
     pairs: dict[tuple[int, int], list[Match]] = {}

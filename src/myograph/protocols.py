@@ -1,7 +1,7 @@
-"""How a method is judged: scikit-learn cross-validators that see the table of windows and never a signal.
+"""Evaluation protocols: scikit-learn cross-validators that split the table of windows and never see a signal.
 
-Each protocol says in `disjoint` what its train and test never share besides samples and repetitions; `audit` holds
-it to that. Train rows whose samples reach into a test row (windows that straddle a boundary) are left out here.
+Each protocol declares in `disjoint` what its train and test parts never share, besides samples and repetitions. `audit`
+checks that claim. Protocols leave out train windows that share samples with a test window (windows across a boundary).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from myograph._common.splits import groups_of, inventory, is_whole, set_tuples
 from myograph.audit import overlapping, widened
 from myograph.errors import ProtocolError
 from myograph.windows import Windows
@@ -20,7 +21,16 @@ from myograph.windows import Windows
 
 @dataclass(frozen=True)
 class Fold:
-    """One split: a name for tables and reports, and row positions of train and test."""
+    """One split of the windows.
+
+    Parameters
+    ----------
+    name : the name of the fold in tables and reports.
+    train, test : (window,) integer row positions.
+
+    >>> Fold("subject 1", train=np.array([0, 1]), test=np.array([2])).name
+    'subject 1'
+    """
 
     name: str
     train: np.ndarray
@@ -28,11 +38,30 @@ class Fold:
 
 
 class Protocol:
-    """Base of all protocols: give `_folds(table)`; `split`, `get_n_splits` and purging come with it.
+    """Base class of all protocols: a subclass defines `_folds(table)` and inherits the rest.
 
-    disjoint : what else than samples and repetitions train and test never share: "subject", "session".
-    leaky : it shares samples, and says so.
-    sequential : folds with the same train rows are steps of one stream: fitted once, adapted after each.
+    `folds` removes from train the windows that share samples with a test window of the same fold.
+
+    Attributes
+    ----------
+    disjoint : what train and test never share, besides samples and repetitions: "subject", "session" or both.
+    leaky : whether train and test may share samples; scores are then marked LEAKY.
+    sequential : whether folds with the same train rows are the steps of one stream. The method is then fitted once and
+        adapts after each step.
+
+    >>> class EvenRepetitions(Protocol):
+    ...     def _folds(self, table):
+    ...         even = table["repetition"].to_numpy() % 2 == 0
+    ...         yield "even repetitions", ~even, even
+    >>> from myograph.testing import make_windows
+    >>> windows = make_windows(n_repetitions=4)
+    >>> [(fold.name, len(fold.train), len(fold.test)) for fold in EvenRepetitions().folds(windows)]
+    [('even repetitions', 28, 28)]
+    >>> train, test = next(EvenRepetitions().split(windows))
+    >>> np.unique(windows.column("repetition")[test])
+    array([2, 4], dtype=int32)
+    >>> EvenRepetitions().get_n_splits(windows)
+    1
     """
 
     disjoint: ClassVar[tuple[str, ...]] = ()
@@ -44,15 +73,20 @@ class Protocol:
         raise TypeError(f"{type(self).__name__} gives no folds: a protocol defines _folds(table)")
 
     def folds(self, windows: Windows | pd.DataFrame) -> Iterator[Fold]:
-        """The folds, each with its name.
+        """Yield the folds with their names.
+
+        Parameters
+        ----------
+        windows : the Windows, or their table with one row per window.
 
         Raises
         ------
-        ProtocolError : the table lacks a subject, session or repetition that the protocol needs.
+        ProtocolError : the table lacks a subject, session or repetition that the protocol needs, a part of a fold is
+            empty, or every train window shares samples with a test window.
         """
         table = table_of(windows, self)
         wide = widened(windows) if isinstance(windows, Windows) else table
-        stream: dict[bytes, np.ndarray] = {}  # what the folds with the same train rows test in all
+        stream: dict[bytes, np.ndarray] = {}  # all rows tested by the folds with the same train rows
         if self.sequential:
             for _, train, test in self._folds(table):
                 key = np.packbits(train).tobytes()
@@ -60,12 +94,12 @@ class Protocol:
         empty = True
         for name, train, test in self._folds(table):
             empty = False
-            # Steps of a stream are purged alike: with other train rows they would not be one stream any more.
+            # All steps of a stream are purged alike: they must keep the same train rows.
             near = np.flatnonzero(stream[np.packbits(train).tobytes()] if self.sequential else test)
             train, test = np.flatnonzero(train), np.flatnonzero(test)
             for part, rows in (("train", train), ("test", test)):
                 if not len(rows):
-                    raise ProtocolError(f"{self}: fold {name!r} has no {part} windows; {_inventory(table)}")
+                    raise ProtocolError(f"{self}: fold {name!r} has no {part} windows; {inventory(table)}")
             if not self.leaky:
                 train = train[~overlapping(table, train, near, wide=wide)]
                 if not len(train):
@@ -75,14 +109,15 @@ class Protocol:
                     )
             yield Fold(name, train, test)
         if empty:
-            raise ProtocolError(f"{self} gives no folds; {_inventory(table)}")
+            raise ProtocolError(f"{self} gives no folds; {inventory(table)}")
 
     def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """scikit-learn's interface: (train, test) row positions of `X`, a Windows or its table."""
+        """Yield (train, test) row positions of `X`, the Windows or their table, as scikit-learn's splitters do."""
         for fold in self.folds(X):
             yield fold.train, fold.test
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        """Return the number of folds of `X`, the Windows or their table; ProtocolError if `X` is None."""
         if X is None:
             raise ProtocolError(f"{type(self).__name__} needs the windows to count its folds: get_n_splits(windows)")
         return sum(1 for _ in self._folds(table_of(X, self)))
@@ -90,17 +125,32 @@ class Protocol:
 
 @dataclass(frozen=True)
 class WithinSubject(Protocol):
-    """One fold per subject: some repetitions test, all others train. NinaPro's own split is `test_repetitions=(2, 5)`
-    (`(2, 5, 7)` for DB1), Atzori et al. 2014, doi:10.1038/sdata.2014.53.
+    """One fold per subject: some repetitions are tested, the others train.
 
-    train_repetitions : restricts train to these; by default all that do not test.
+    NinaPro's split is `test_repetitions=(2, 5)`, and `(2, 5, 7)` for DB1 (Atzori et al. 2014,
+    doi:10.1038/sdata.2014.53).
+
+    Parameters
+    ----------
+    test_repetitions : numbers of the repetitions to test.
+    train_repetitions : numbers of the repetitions to train on; by default all that are not tested.
+
+    Raises
+    ------
+    ProtocolError : train and test share a repetition, there is none to test, or a subject lacks one (from `folds`).
+
+    >>> from myograph.testing import make_windows
+    >>> windows = make_windows(n_repetitions=6)
+    >>> [fold] = WithinSubject(test_repetitions=(2, 5)).folds(windows)
+    >>> fold.name, np.unique(windows.column("repetition")[fold.test])
+    ('subject 1', array([2, 5], dtype=int32))
     """
 
     test_repetitions: tuple[int, ...] = (2, 5)
     train_repetitions: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        _as_tuples(self, int, "test_repetitions", "train_repetitions")
+        set_tuples(self, int, "test_repetitions", "train_repetitions")
         both = set(self.test_repetitions) & set(self.train_repetitions or ())
         if both or not self.test_repetitions:
             raise ProtocolError(
@@ -112,7 +162,7 @@ class WithinSubject(Protocol):
         repetition = table["repetition"].to_numpy()
         test = np.isin(repetition, self.test_repetitions)
         train = ~test if self.train_repetitions is None else np.isin(repetition, self.train_repetitions)
-        for subject, rows in _groups(table, "subject"):
+        for subject, rows in groups_of(table, "subject"):
             wanted = [*self.test_repetitions, *(self.train_repetitions or ())]
             missing = sorted(set(wanted) - set(repetition[rows].tolist()))
             if missing:
@@ -126,17 +176,27 @@ class WithinSubject(Protocol):
 
 @dataclass(frozen=True)
 class KFoldRepetitions(Protocol):
-    """K folds over the repetitions of each subject (or each session): consecutive numbers are dealt in turn.
+    """K folds over the repetitions of each subject or session; fold i tests every k-th repetition from the i-th on.
 
-    n_splits : folds; None leaves one repetition out at a time.
-    within : "subject" pools a subject's sessions, "session" cross-validates inside each.
+    Parameters
+    ----------
+    n_splits : number of folds; None leaves out one repetition at a time.
+    within : "subject" pools the sessions of a subject; "session" cross-validates within each session.
+
+    Raises
+    ------
+    ProtocolError : `n_splits` is below 2, `within` is unknown, or there are too few repetitions (from `folds`).
+
+    >>> from myograph.testing import make_windows
+    >>> [fold.name for fold in KFoldRepetitions(n_splits=2).folds(make_windows(n_repetitions=4))]
+    ['subject 1, repetition 1, 3', 'subject 1, repetition 2, 4']
     """
 
     n_splits: int | None = None
     within: str = "subject"
 
     def __post_init__(self) -> None:
-        if self.n_splits is not None and not _whole(self.n_splits, 2):
+        if self.n_splits is not None and not is_whole(self.n_splits, 2):
             raise ProtocolError(
                 f"n_splits is a whole number of at least 2, or None to leave one repetition out at a time, got "
                 f"{self.n_splits!r}"
@@ -147,7 +207,7 @@ class KFoldRepetitions(Protocol):
     def _folds(self, table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         repetition = table["repetition"].to_numpy()
         by = ("subject",) if self.within == "subject" else ("subject", "session")
-        for key, rows in _groups(table, *by):
+        for key, rows in groups_of(table, *by):
             numbers = np.unique(repetition[rows])
             k = len(numbers) if self.n_splits is None else self.n_splits
             if len(numbers) < max(k, 2):
@@ -163,10 +223,22 @@ class KFoldRepetitions(Protocol):
 
 @dataclass(frozen=True)
 class PooledSubjects(Protocol):
-    """All subjects in one training set and one test set; of each recording session's repetitions a random
-    `test_fraction` tests (at least one).
+    """One training set and one test set over all subjects. A random `test_fraction` of the repetitions of each session
+    (at least one) is tested.
 
-    n_repeats : number of such splits to draw.
+    Parameters
+    ----------
+    test_fraction : fraction of repetitions to test, between 0 and 1.
+    n_repeats : number of random splits to draw.
+    seed : seed of the random choice.
+
+    Raises
+    ------
+    ProtocolError : a parameter is out of range, or a session has fewer than two repetitions (from `folds`).
+
+    >>> from myograph.testing import make_windows
+    >>> [fold.name for fold in PooledSubjects(n_repeats=2).folds(make_windows(n_subjects=2))]
+    ['pooled 1', 'pooled 2']
     """
 
     test_fraction: float = 0.2
@@ -176,7 +248,7 @@ class PooledSubjects(Protocol):
     def __post_init__(self) -> None:
         if not 0 < self.test_fraction < 1:
             raise ProtocolError(f"test_fraction lies between 0 and 1, got {self.test_fraction}")
-        if not _whole(self.n_repeats, 1):
+        if not is_whole(self.n_repeats, 1):
             raise ProtocolError(f"n_repeats is a whole number of at least 1, got {self.n_repeats!r}")
 
     def _folds(self, table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
@@ -184,7 +256,7 @@ class PooledSubjects(Protocol):
         repetition = table["repetition"].to_numpy()
         for i in range(self.n_repeats):
             test = np.zeros(len(table), bool)
-            for key, rows in _groups(table, "subject", "session"):
+            for key, rows in groups_of(table, "subject", "session"):
                 numbers = np.unique(repetition[rows])
                 if len(numbers) < 2:
                     raise ProtocolError(
@@ -197,9 +269,20 @@ class PooledSubjects(Protocol):
 
 @dataclass(frozen=True)
 class LastRepetitions(Protocol):
-    """All subjects in one training set; the last `test_fraction` of each subject's repetitions (at least one) test.
+    """One training set and one test set over all subjects. The last `test_fraction` of each subject's repetitions (at
+    least one) is tested.
 
-    All of a subject's training repetitions come before all of their test repetitions, as in real use.
+    All training repetitions of a subject come before all of their test repetitions, as in real use.
+
+    Parameters
+    ----------
+    test_fraction : fraction of repetitions to test, between 0 and 1; ProtocolError if it is not.
+
+    >>> from myograph.testing import make_windows
+    >>> windows = make_windows(n_repetitions=4)
+    >>> [fold] = LastRepetitions(test_fraction=0.25).folds(windows)
+    >>> np.unique(windows.column("repetition")[fold.test])
+    array([4], dtype=int32)
     """
 
     test_fraction: float = 0.2
@@ -217,10 +300,20 @@ class LastRepetitions(Protocol):
 
 @dataclass(frozen=True)
 class LeaveOneSubjectOut(Protocol):
-    """One fold per subject: all others train, it tests.
+    """One fold per subject: the subject is tested, all others train.
 
-    calibration : fraction of the left-out subject's repetitions, the first ones of each session, that join train
-        (at least one when above 0); the rest test. Then train and test share the subject, but no repetition.
+    Parameters
+    ----------
+    calibration : fraction of the left-out subject's repetitions that join the training set (at least one if above 0):
+        the first ones of each session. The rest are tested. Train and test then share the subject, but no repetition.
+
+    Raises
+    ------
+    ProtocolError : `calibration` is out of range, or there are fewer than two subjects (from `folds`).
+
+    >>> from myograph.testing import make_windows
+    >>> [fold.name for fold in LeaveOneSubjectOut().folds(make_windows(n_subjects=3))]
+    ['subject 1', 'subject 2', 'subject 3']
     """
 
     calibration: float = 0.0
@@ -235,7 +328,7 @@ class LeaveOneSubjectOut(Protocol):
 
     def _folds(self, table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         repetition = table["repetition"].to_numpy()
-        groups = list(_groups(table, "subject"))
+        groups = list(groups_of(table, "subject"))
         if len(groups) < 2:
             raise ProtocolError(
                 f"LeaveOneSubjectOut needs two or more subjects, got {groups[0][0] if groups else 'none'}"
@@ -243,7 +336,7 @@ class LeaveOneSubjectOut(Protocol):
         for subject, rows in groups:
             test = rows.copy()
             if self.calibration:
-                for key, part in _groups(table, "subject", "session", within=rows):
+                for key, part in groups_of(table, "subject", "session", within=rows):
                     numbers = np.unique(repetition[part])
                     if len(numbers) < 2:
                         raise ProtocolError(f"subject {key} has one repetition: none is left to test after calibration")
@@ -254,10 +347,22 @@ class LeaveOneSubjectOut(Protocol):
 
 @dataclass(frozen=True)
 class CrossSession(Protocol):
-    """One fold per subject: some sessions train, others test. Sessions are ordered by appearance.
+    """One fold per subject: some sessions train, others are tested. Sessions are ordered by appearance.
 
-    train_sessions : names; by default the first of each subject.
-    test_sessions : names; by default all that do not train.
+    Parameters
+    ----------
+    train_sessions : names of the sessions to train on; by default the first session of each subject.
+    test_sessions : names of the sessions to test; by default all that do not train.
+
+    Raises
+    ------
+    ProtocolError : a session both trains and tests, or a subject lacks one of the sessions (from `folds`).
+
+    >>> from myograph.testing import make_windows
+    >>> windows = make_windows(n_sessions=3)
+    >>> [fold] = CrossSession().folds(windows)
+    >>> np.unique(windows.column("session")[fold.test])
+    array(['2', '3'], dtype='<U1')
     """
 
     train_sessions: tuple[str, ...] | None = None
@@ -265,7 +370,7 @@ class CrossSession(Protocol):
     disjoint: ClassVar[tuple[str, ...]] = ("session",)
 
     def __post_init__(self) -> None:
-        _as_tuples(self, str, "train_sessions", "test_sessions")
+        set_tuples(self, str, "train_sessions", "test_sessions")
         both = set(self.train_sessions or ()) & set(self.test_sessions or ())
         if both:
             raise ProtocolError(
@@ -274,7 +379,7 @@ class CrossSession(Protocol):
 
     def _folds(self, table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         session = table["session"].astype(str).to_numpy()
-        for subject, rows in _groups(table, "subject"):
+        for subject, rows in groups_of(table, "subject"):
             names = list(dict.fromkeys(session[rows].tolist()))
             train = self.train_sessions
             if train is None:
@@ -291,11 +396,23 @@ class CrossSession(Protocol):
 
 @dataclass(frozen=True)
 class SessionStream(Protocol):
-    """Train on a subject's first sessions, then score the others one by one, in order of appearance; an estimator
-    with `adapt` learns from each, unlabelled, after its score has been taken (Zhai et al. 2017).
+    """Train on a subject's first sessions, then score the later ones in order of appearance.
 
+    An estimator with `adapt` learns from each scored session without its labels, after the score has been computed
+    (Zhai et al. 2017, doi:10.3389/fnins.2017.00379).
+
+    Parameters
+    ----------
     by : "session", or "repetition" where repetitions stand for sessions, as in that paper.
-    n_initial : how many of the first train.
+    n_initial : number of sessions (or repetitions) to train on.
+
+    Raises
+    ------
+    ProtocolError : a parameter is out of range, or a subject has no session left to test (from `folds`).
+
+    >>> from myograph.testing import make_windows
+    >>> [fold.name for fold in SessionStream().folds(make_windows(n_sessions=3))]
+    ['subject 1, session 2', 'subject 1, session 3']
     """
 
     by: str = "session"
@@ -303,7 +420,7 @@ class SessionStream(Protocol):
     sequential: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.by not in ("session", "repetition") or not _whole(self.n_initial, 1):
+        if self.by not in ("session", "repetition") or not is_whole(self.n_initial, 1):
             raise ProtocolError(
                 f"by is 'session' or 'repetition' and n_initial a whole number of at least 1, got {self.by!r} and "
                 f"{self.n_initial!r}"
@@ -315,7 +432,7 @@ class SessionStream(Protocol):
 
     def _folds(self, table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         column = table[self.by].astype(str).to_numpy() if self.by == "session" else table[self.by].to_numpy()
-        for subject, rows in _groups(table, "subject"):
+        for subject, rows in groups_of(table, "subject"):
             steps = list(dict.fromkeys(column[rows].tolist())) if self.by == "session" else np.unique(column[rows])
             if len(steps) <= self.n_initial:
                 raise ProtocolError(
@@ -329,10 +446,20 @@ class SessionStream(Protocol):
 
 @dataclass(frozen=True)
 class LeakyShuffledWindows(Protocol):
-    """What many papers did: windows dealt to train and test at random, so that overlapping windows fall on both
-    sides. Its scores are marked LEAKY everywhere; `honest` is the protocol reported beside it.
+    """Assign windows to train and test at random, so that overlapping windows fall on both sides.
 
+    Many papers evaluated in this way. The scores are too high and are marked LEAKY everywhere.
+
+    Parameters
+    ----------
+    test_fraction : fraction of windows to test, between 0 and 1; ProtocolError if it is not.
     within : "subject" gives one fold per subject, "pooled" a single fold.
+    seed : seed of the random choice.
+    honest : the protocol to report beside this one.
+
+    >>> from myograph.testing import make_windows
+    >>> [fold.name for fold in LeakyShuffledWindows(within="pooled").folds(make_windows())]
+    ['pooled']
     """
 
     test_fraction: float = 0.5
@@ -353,12 +480,17 @@ class LeakyShuffledWindows(Protocol):
         if self.within == "pooled":
             yield "pooled", ~test, test
             return
-        for subject, rows in _groups(table, "subject"):
+        for subject, rows in groups_of(table, "subject"):
             yield f"subject {subject}", rows & ~test, rows & test
 
 
 def table_of(windows: Any, asker: Any) -> pd.DataFrame:
-    """The table of a Windows, or a table itself."""
+    """Return the table of Windows, or a DataFrame as it is; a ProtocolError that names `asker` for anything else.
+
+    >>> table_of(pd.DataFrame({"label": ["rest"]}), asker=WithinSubject())
+      label
+    0  rest
+    """
     table = windows.table if isinstance(windows, Windows) else windows
     if not isinstance(table, pd.DataFrame):
         raise ProtocolError(
@@ -366,37 +498,3 @@ def table_of(windows: Any, asker: Any) -> pd.DataFrame:
             "an array has lost subjects and repetitions, pass the Windows themselves"
         )
     return table
-
-
-def _groups(table: pd.DataFrame, *columns: str, within: np.ndarray | None = None) -> Iterator[tuple[str, np.ndarray]]:
-    """(name, row mask) of each combination of columns, in order of appearance."""
-    codes = table.groupby(list(columns), sort=False, observed=True).ngroup().to_numpy()
-    for code in np.unique(codes if within is None else codes[within]):
-        rows = codes == code
-        first = table.iloc[int(np.argmax(rows))]
-        yield ", session ".join(str(first[c]) for c in columns), rows
-
-
-def _as_tuples(protocol: Any, kind: type, *fields: str) -> None:
-    """One number or name, or several, as a tuple of `kind`: sessions are names, whoever writes them as numbers."""
-    for field in fields:
-        value = getattr(protocol, field)
-        if value is None:
-            continue
-        try:
-            several = tuple(map(kind, [value] if isinstance(value, (str, int, np.integer)) else value))
-        except (TypeError, ValueError) as error:
-            raise ProtocolError(f"{field} holds {'numbers' if kind is int else 'names'}, got {value!r}") from error
-        object.__setattr__(protocol, field, several)
-
-
-def _whole(value: Any, least: int) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and int(value) >= least
-
-
-def _inventory(table: pd.DataFrame) -> str:
-    parts = [
-        f"{column}s {', '.join(map(str, list(table[column].unique())[:12]))}"
-        for column in ("subject", "session", "repetition")
-    ]
-    return "the windows have " + "; ".join(parts)

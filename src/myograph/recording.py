@@ -1,4 +1,4 @@
-"""`Recording`: one subject, one session, one rate; and `Layout`, where its electrodes sit."""
+"""`Recording`: the samples of one subject in one session at one rate; and `Layout`, the places of its electrodes."""
 
 from __future__ import annotations
 
@@ -21,10 +21,30 @@ UNITS = ("uV", "adc", "normalised")
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each channel's electrode sits: a row and a column per channel, -1 where it is off the pattern.
+    """The place of each channel's electrode on a grid or a ring.
 
-    `wraps`: the last column is next to the first, as in an armband. `spacing_mm`: between neighbouring
-    columns, where it is known.
+    Parameters
+    ----------
+    row, column : one number per channel; -1 for an electrode outside the pattern.
+    wraps : whether the last column is next to the first, as in an armband.
+    spacing_mm : distance between neighbouring columns in mm, if known.
+
+    Raises
+    ------
+    ShapeError : `row` and `column` differ in length.
+
+    Examples
+    --------
+    >>> layout = Layout.grid(rows=2, columns=3)
+    >>> layout.shape
+    (2, 3)
+    >>> layout.index()
+    array([[0, 1, 2],
+           [3, 4, 5]])
+    >>> layout.take(np.array([0, 3])).row
+    (0, 1)
+    >>> Layout.ring(n_channels=8).wraps
+    True
     """
 
     row: tuple[int, ...]
@@ -40,14 +60,14 @@ class Layout:
 
     @classmethod
     def ring(cls, n_channels: int, n_rings: int = 1, n_extra: int = 0) -> Layout:
-        """`n_rings` armbands of `n_channels` electrodes each, then `n_extra` electrodes placed elsewhere."""
+        """Lay out `n_rings` armbands of `n_channels` electrodes each, then `n_extra` electrodes placed elsewhere."""
         rows = [r for r in range(n_rings) for _ in range(n_channels)] + [-1] * n_extra
         columns = list(range(n_channels)) * n_rings + [-1] * n_extra
         return cls(tuple(rows), tuple(columns), wraps=True)
 
     @classmethod
     def grid(cls, rows: int, columns: int, wraps: bool = False, spacing_mm: float | None = None) -> Layout:
-        """A rectangular grid whose channels run row by row."""
+        """Lay out a rectangular grid whose channels are numbered row by row."""
         r, c = np.divmod(np.arange(rows * columns), columns)
         return cls(tuple(r.tolist()), tuple(c.tolist()), wraps, spacing_mm)
 
@@ -56,11 +76,11 @@ class Layout:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(rows, columns) of the pattern."""
+        """Numbers of rows and columns of the pattern."""
         return max(self.row, default=-1) + 1, max(self.column, default=-1) + 1
 
     def index(self) -> np.ndarray:
-        """(row, column) array of channel numbers, -1 where no electrode sits."""
+        """Return the (row, column) array of channel numbers; -1 where there is no electrode."""
         image = np.full(self.shape, -1, np.intp)
         for channel, (r, c) in enumerate(zip(self.row, self.column)):
             if r >= 0:
@@ -68,35 +88,51 @@ class Layout:
         return image
 
     def take(self, channels: np.ndarray) -> Layout:
-        """The layout of a selection of channels."""
+        """Return the layout of the given channels."""
         return replace(self, row=tuple(self.row[i] for i in channels), column=tuple(self.column[i] for i in channels))
 
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """Samples of one subject in one session, with a label and a repetition at every sample.
+    """Samples of one subject in one session, with a label and a repetition number for every sample.
 
     Parameters
     ----------
-    signal : (channel, time) float32 or float64, in `unit`; integers are taken as float32. Kept as a read-only
-        view, so a memory-mapped file stays on disk.
+    signal : (channel, time) float32 or float64, in `unit`; integers become float32. It is kept as a read-only view, so
+        a memory-mapped file stays on disk.
     rate_hz : samples per second.
     label : (time,) index into `label_names`, -1 where unlabelled; None if there are no labels at all.
     repetition : (time,) number of the repetition; None numbers the contiguous runs of each label from 1.
-    subject, session : names; sorting is by order of appearance, never by spelling.
-    unit : "uV", "adc" where the scale is unknown, or "normalised".
+    subject, session : names. They are ordered by appearance, not by spelling.
+    unit : "uV", "normalised", or "adc" if the scale is unknown.
     label_names : name of each label index.
-    layout : where the electrodes sit, if known.
-    name : what to call it in messages; by default subject and session.
-    breaks : sample indices, increasing, at which recording began again: the first sample of every file after the
-        first, or the first sample after a gap. No window spans a break, and filters start afresh there.
-    reach_samples : over how many earlier samples the filters applied so far spread each sample. Train windows within
-        this reach of a test window are left out.
+    layout : places of the electrodes, if known.
+    name : name used in messages; by default subject and session.
+    breaks : increasing sample indices at which recording started again: the first sample of every file after the first,
+        or the first sample after a gap. No window spans a break, and filters restart there.
+    reach_samples : number of earlier samples that the filters applied so far mix into each sample. Train windows within
+        this distance of a test window are left out.
 
     Raises
     ------
     ShapeError : axes or lengths that do not agree.
     SignalError : NaN or infinite samples, an unknown unit or an impossible rate.
+
+    Examples
+    --------
+    >>> label = np.repeat([0, 1, 0, 1], 500)
+    >>> recording = Recording(np.ones((8, 2000)), 1000, label, subject="1", label_names=("rest", "fist"))
+    >>> recording
+    <Recording subject 1, session 1: 8 channels x 2.0 s @ 1000 Hz, uV, 2 labels>
+    >>> recording.n_channels, recording.n_samples, recording.duration_s
+    (8, 2000, 2.0)
+    >>> np.unique(recording.repetition)
+    array([1, 2], dtype=int32)
+    >>> louder = recording.with_signal(2 * recording.signal, unit="normalised")
+    >>> louder.unit, louder.content_hash == recording.content_hash
+    ('normalised', False)
+    >>> louder.samples_hash == recording.with_signal(2 * recording.signal).samples_hash
+    True
     """
 
     signal: np.ndarray
@@ -181,19 +217,22 @@ class Recording:
 
     @property
     def n_channels(self) -> int:
+        """Number of channels."""
         return self.signal.shape[0]
 
     @property
     def n_samples(self) -> int:
+        """Number of samples per channel."""
         return self.signal.shape[1]
 
     @property
     def duration_s(self) -> float:
+        """Duration in seconds, without the gaps at breaks."""
         return self.n_samples / self.rate_hz
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 of samples, labels, repetitions, rate and breaks: what makes two recordings the same data."""
+        """SHA-256 of samples, labels, repetitions, rate and breaks: recordings of equal hash hold the same data."""
         breaks = f"{self.breaks}" if self.breaks else ""
         digest = hashlib.sha256(f"{self.signal.shape}{self.signal.dtype}{self.rate_hz}{breaks}".encode())
         for array in (self.signal, self.label, self.repetition):
@@ -202,13 +241,13 @@ class Recording:
 
     @cached_property
     def samples_hash(self) -> str:
-        """SHA-256 of the samples alone, however they are labelled."""
+        """SHA-256 of the samples alone, without their labels."""
         digest = hashlib.sha256(f"{self.signal.shape}{self.signal.dtype}".encode())
         digest.update(np.ascontiguousarray(self.signal).data)
         return digest.hexdigest()
 
     def stretches(self) -> list[tuple[int, int]]:
-        """(start, stop) of each stretch without a break, in samples.
+        """Return (start, stop), in samples, of each stretch without a break.
 
         >>> Recording(np.zeros((1, 5)), 100.0, None, "anna", breaks=(2,)).stretches()
         [(0, 2), (2, 5)]
@@ -216,7 +255,11 @@ class Recording:
         return list(zip((0, *self.breaks), (*self.breaks, self.n_samples)))
 
     def parts(self) -> list[Recording]:
-        """One Recording per stretch without a break; `one_after_another` puts them together again."""
+        """Split into one Recording per stretch without a break; `one_after_another` joins them again.
+
+        >>> [part.n_samples for part in Recording(np.zeros((1, 5)), 100.0, None, "anna", breaks=(2,)).parts()]
+        [2, 3]
+        """
         if not self.breaks:
             return [self]
         return [
@@ -231,7 +274,9 @@ class Recording:
         ]
 
     def with_signal(self, signal: np.ndarray, **changes: Any) -> Recording:
-        """The same recording with other samples (a filter's output), and other fields as given."""
+        """Return the same recording with other samples, for example a filter's output, and with `changes` to other
+        fields.
+        """
         return replace(self, signal=signal, **changes)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -245,8 +290,9 @@ class Recording:
 
 
 def one_after_another(parts: Sequence[Recording]) -> Recording:
-    """Recordings of one rate and the same channels as one Recording, with a break at each joint. What is not a sample
-    or a track (subject, unit, names, layout) is that of the first.
+    """Join recordings of one rate and the same channels into one Recording, with a break at each joint.
+
+    Subject, unit, names and layout are those of the first.
 
     >>> parts = [Recording(np.zeros((1, n)), 100.0, None, "anna") for n in (2, 3)]
     >>> one_after_another(parts).breaks
@@ -266,7 +312,12 @@ def one_after_another(parts: Sequence[Recording]) -> Recording:
 
 
 def check_finite(signal: np.ndarray, name: str) -> None:
-    """Raise SignalError where a sample is NaN or infinite, saying how many and where the first one is."""
+    """Raise SignalError if a sample is NaN or infinite; the message gives their number and the place of the first.
+
+    >>> check_finite(np.array([[0.0, np.nan]]), name="mine")  # doctest: +IGNORE_EXCEPTION_DETAIL
+    Traceback (most recent call last):
+    myograph.errors.SignalError: mine: 1 samples are NaN or infinite, the first in channel 0 at sample 1; ...
+    """
     # One sum is a fifth of the cost of isfinite on every sample, and cannot hide a NaN or an infinity.
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(signal.sum(dtype=np.float64)):
@@ -281,11 +332,22 @@ def check_finite(signal: np.ndarray, name: str) -> None:
 
 
 def as_chunk(chunk: Any, n_channels: int) -> np.ndarray:
-    """Live samples (channel, time) as float32 or float64, as they came; other numbers become float32.
+    """Check a chunk of live samples and return it as float32 or float64; other number types become float32.
+
+    Parameters
+    ----------
+    chunk : (channel, time) real numbers.
+    n_channels : expected number of channels.
 
     Raises
     ------
-    ShapeError : other axes or another number of channels. SignalError : not real numbers, NaN or infinite ones.
+    ShapeError : other axes or another number of channels.
+    SignalError : values that are not real numbers, or are NaN or infinite.
+
+    Examples
+    --------
+    >>> as_chunk([[1, 2, 3], [4, 5, 6]], n_channels=2).dtype
+    dtype('float32')
     """
     chunk = np.asarray(chunk)
     if chunk.ndim != 2 or chunk.shape[0] != n_channels:

@@ -1,4 +1,6 @@
-"""`Windowing` says how recordings are cut into windows; `Windows` is the result: one row per window, no sample copied."""
+"""`Windowing` says how recordings are cut into windows; `Windows` holds the result, one row per window, without copying
+any samples.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +14,40 @@ import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
-from myograph._common.columns import COLUMNS, NAMES, check_rows, cut, distinct, frozen, joined, names, numbers
+from myograph._common.columns import (
+    COLUMNS,
+    NAMES,
+    check_rows,
+    cut,
+    distinct,
+    frozen,
+    joined,
+    names,
+    numbers,
+    row_positions,
+)
 from myograph._common.runs import count_within_runs, majority, run_numbers, starts_within_runs, stretch_numbers
 from myograph.errors import ShapeError, WindowError
 from myograph.recording import Recording
 
 
 class Cutter(typing.Protocol):
-    """Anything that says which sample intervals of a recording are windows: `Windowing`, `Bursts`, or your own."""
+    """Interface of everything that cuts a recording into windows: `Windowing`, `EachChannel`, `Bursts`, or your own
+    class.
+
+    >>> class Halves:
+    ...     def intervals(self, recording):
+    ...         n = recording.n_samples // 2
+    ...         start, one = np.array([0, n]), np.ones(2, int)
+    ...         return {"start": start, "stop": start + n, "label": 0 * one, "repetition": one, "position": 0 * one}
+    >>> Windows.cut(Recording(np.zeros((4, 600)), 1000, np.zeros(600, int), subject="1"), Halves()).shape
+    (2, 4, 300)
+    """
 
     def intervals(self, recording: Recording) -> dict[str, np.ndarray]:
-        """Columns `start`, `stop` (samples), `label` (index into `recording.label_names`), `repetition` and
-        `position`, with one entry per window; and `channel` where each window is a single channel."""
+        """Return the columns `start`, `stop` (samples), `label` (index into `recording.label_names`), `repetition` and
+        `position`, with one entry per window; and `channel` if each window is a single channel.
+        """
         ...
 
 
@@ -33,13 +57,13 @@ class Windowing:
 
     Parameters
     ----------
-    length_ms, step_ms : duration of a window, and time from the start of one window to the start of the next;
-        both are rounded to samples.
-    label_rule : "pure" starts a new row of windows in each stretch of one label and one repetition, so that no window
-        straddles a boundary; "majority" runs one row of windows over the whole recording and gives each window the
-        label and the repetition that most of its samples have (of equally many, the one that occurs later).
-    future_ms : the label is that of the sample this long after the window's last sample. Windows whose target lies
-        outside the window's contiguous stretch of one repetition are left out.
+    length_ms, step_ms : duration of a window, and time between the starts of consecutive windows, in ms; both are
+        rounded to whole samples.
+    label_rule : "pure" restarts the windows at each change of label or repetition, so that no window crosses a
+        boundary. "majority" runs over the whole recording and gives each window the label and the repetition of most of
+        its samples; of equally frequent ones it takes the one that occurs later.
+    future_ms : take the label from the sample this many ms after the window's last sample. Windows are left out if that
+        sample lies outside their contiguous stretch of one repetition.
 
     Raises
     ------
@@ -49,6 +73,9 @@ class Windowing:
     --------
     >>> Windowing(length_ms=200, step_ms=50).samples(rate_hz=1000)
     (200, 50, 0)
+    >>> recording = Recording(np.zeros((1, 600)), 1000, np.repeat([0, 1], 300), subject="1")
+    >>> Windowing(length_ms=200, step_ms=100).intervals(recording)["start"]
+    array([  0, 100, 300, 400])
     """
 
     length_ms: float = 200.0
@@ -66,7 +93,9 @@ class Windowing:
             raise WindowError(f"label_rule must be 'pure' or 'majority', got {self.label_rule!r}")
 
     def samples(self, rate_hz: float) -> tuple[int, int, int]:
-        """(length, step, future) in samples at a sampling rate."""
+        """Return (length, step, future) in samples at a sampling rate; WindowError if length or step is below one
+        sample.
+        """
         length, step, future = (round(ms * rate_hz / 1000) for ms in (self.length_ms, self.step_ms, self.future_ms))
         if length < 1 or step < 1:
             raise WindowError(
@@ -76,7 +105,7 @@ class Windowing:
         return length, step, future
 
     def intervals(self, recording: Recording) -> dict[str, np.ndarray]:
-        """The windows of one recording, as columns with one entry per window.
+        """Return the windows of one recording, as columns with one entry per window.
 
         Raises
         ------
@@ -115,52 +144,27 @@ class Windowing:
         }
 
 
-@dataclass(frozen=True)
-class EachChannel:
-    """Each channel of each window of another windowing becomes a row of its own, of shape (1, time). The rows of one
-    window cover the same samples, so no honest protocol separates them.
-
-    Parameters
-    ----------
-    windowing : what cuts the windows.
-    every : keep every n-th channel; 1 keeps all.
-    """
-
-    windowing: Cutter
-    every: int = 1
-
-    def __post_init__(self) -> None:
-        if self.every < 1:
-            raise WindowError(f"every must be 1 (all channels) or more, got {self.every}")
-
-    def intervals(self, recording: Recording) -> dict[str, np.ndarray]:
-        channels = np.arange(0, recording.n_channels, self.every)
-        found = self.windowing.intervals(recording)
-        n = len(found["start"])
-        return {k: np.repeat(v, len(channels)) for k, v in found.items()} | {"channel": np.tile(channels, n)}
-
-
 class Windows:
-    """The lazy X: one row per window, and the recordings that the rows point into. Windows never change: to change a
-    column, make new ones with `with_columns`.
+    """The X of every method: one row per window, which points into a recording. Windows never change; `with_columns`
+    makes new ones with other columns.
 
-    Indexing never copies samples: `w[rows]` is another Windows, `w[3]` one window as a (channel, time) view,
-    `w.batch(rows)` gathers a (window, channel, time) array, and `numpy.asarray(w)` gathers all of it.
-    scikit-learn accepts it as X: `cross_validate(estimator, windows, windows.y, cv=protocol)`.
+    Indexing never copies samples: `w[rows]` is another Windows, `w[3]` one window as a (channel, time) view.
+    `w.batch(rows)` copies rows into a (window, channel, time) array, and `numpy.asarray(w)` copies all. scikit-learn
+    accepts Windows as X: `cross_validate(estimator, windows, windows.y, cv=protocol)`.
 
     Parameters
     ----------
     recordings : the recordings that the rows point into.
     table : pandas DataFrame (or mapping of columns) with one row per window and the columns recording (index into
         `recordings`), start and stop (samples), label, subject and session (names), repetition, position (count within
-        its run of one label and repetition) and channel (-1, or the single channel that the row is, see
+        its run of one label and repetition) and channel (the single channel that the row is, or -1 for all, see
         `split_channels`). It is copied; further columns are ignored.
 
     Attributes
     ----------
     recordings : tuple of `Recording`.
-    table : the columns as a new DataFrame each time, so changing it changes nothing here. Label, subject and session
-        are categories in order of appearance.
+    table : the columns as a new DataFrame on each access. Label, subject and session are categories in order of
+        appearance.
 
     Raises
     ------
@@ -180,6 +184,18 @@ class Windows:
        start  stop label
     0      0   200  rest
     1    100   300  rest
+    >>> windows.n_channels, windows.n_samples, windows.rate_hz, windows.shape, windows.ndim, windows.dtype
+    (4, 200, 1000.0, (18, 4, 200), 3, dtype('float64'))
+    >>> windows.y[[0, -1]], windows.groups[:1], windows.column("start")[:3]
+    (array(['rest', 'fist'], dtype='<U4'), array(['1'], dtype='<U1'), array([  0, 100, 200]))
+    >>> windows.split_channels().shape, windows.without_labels().column("label")[0]
+    ((72, 1, 200), np.str_('unknown'))
+    >>> [batch.shape for batch in windows.batches(size=10)]
+    [(10, 4, 200), (8, 4, 200)]
+    >>> Windows.concatenate([windows[:3], windows[9:]])
+    <Windows: 12 of 1 recordings, 1 subjects, 2 labels>
+    >>> [(found.name, rows[-1], start[-1]) for found, rows, start in windows.by_recording()]
+    [('subject 1, session 1', np.int64(17), np.int64(1800))]
     """
 
     __slots__ = ("_columns", "_names", "recordings")
@@ -212,7 +228,7 @@ class Windows:
         recordings: tuple[Recording, ...] | None = None,
         known: dict[str, tuple[str, ...]] | None = None,
     ) -> Windows:
-        """These windows with columns that need no check."""
+        """Return these windows with columns that need no check."""
         made = object.__new__(Windows)
         made._set(recordings or self.recordings, {**self._columns, **columns}, known or self._names)
         return made
@@ -237,11 +253,11 @@ class Windows:
         return pd.DataFrame({name: self._given(name) for name in COLUMNS}, copy=True)
 
     def column(self, name: str) -> np.ndarray:
-        """(window,) one column of the table as a read-only array, or label, subject and session as names.
+        """Return one column of the table, (window,), as a read-only array; label, subject and session as names.
 
         Raises
         ------
-        WindowError : no such column.
+        WindowError : there is no such column.
         """
         if name not in COLUMNS:
             raise WindowError(f"Windows have no column {name!r}; choose from {', '.join(COLUMNS)}")
@@ -249,19 +265,16 @@ class Windows:
         return np.asarray(self._names[name], dtype=str)[column] if name in NAMES else column
 
     def with_columns(self, **columns: Any) -> Windows:
-        """The same windows with other columns: each value is one per row, or one for all rows.
+        """Return the same windows with other columns. Each value is one per row, or one for all rows.
 
         Raises
         ------
         ShapeError, WindowError : as for `Windows` itself, or no column has that name.
 
-        Examples
-        --------
         >>> recording = Recording(np.zeros((2, 620)), rate_hz=1000, label=np.zeros(620, int), subject="1")
         >>> windows = Windows.cut(recording)
-        >>> later = windows.with_columns(start=windows.column("start") + 10, stop=windows.column("stop") + 10)
-        >>> later.column("start")[:2]
-        array([10, 60])
+        >>> windows.with_columns(session="2").column("session")[:2]
+        array(['2', '2'], dtype='<U1')
         """
         unknown = [name for name in columns if name not in COLUMNS]
         if unknown:
@@ -296,11 +309,9 @@ class Windows:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Windows]) -> Windows:
-        """The rows of several Windows, one after another; a recording that several of them share is kept once.
+        """Join the rows of several Windows in order; a recording that they share is kept once.
 
-        Raises
-        ------
-        WindowError : there are no parts.
+        Raises WindowError if there are no parts.
         """
         if not parts:
             raise WindowError("there are no Windows to concatenate; give at least one")
@@ -321,7 +332,7 @@ class Windows:
 
     @property
     def n_samples(self) -> int:
-        """Samples per window; raises ShapeError where windows of several lengths (rates) are mixed."""
+        """Samples per window; ShapeError if the windows have several lengths (from several rates)."""
         self._need_rows()
         lengths = distinct(self.column("stop") - self.column("start"))
         if len(lengths) != 1:
@@ -333,7 +344,7 @@ class Windows:
 
     @property
     def n_channels(self) -> int:
-        """Channels per window; raises ShapeError where windows of several channel counts are mixed."""
+        """Channels per window; ShapeError if the windows have several channel counts."""
         self._need_rows()
         alone = self.column("channel") >= 0
         counts = {self.recordings[i].n_channels for i in distinct(self.column("recording")[~alone])}
@@ -346,7 +357,7 @@ class Windows:
 
     @property
     def rate_hz(self) -> float:
-        """Samples per second; raises ShapeError where windows of several rates are mixed."""
+        """Samples per second; ShapeError if the windows have several rates."""
         self._need_rows()
         rates = {self.recordings[i].rate_hz for i in distinct(self.column("recording"))}
         if len(rates) != 1:
@@ -369,15 +380,17 @@ class Windows:
 
     @property
     def ndim(self) -> int:
+        """Always 3."""
         return 3
 
     @property
     def dtype(self) -> np.dtype:
+        """The number type that `batch` returns."""
         return np.result_type(*{r.signal.dtype for r in self.recordings})
 
     @property
     def y(self) -> np.ndarray:
-        """(window,) label names; raises WindowError where the recordings have none."""
+        """(window,) label names; WindowError if the recordings have no labels."""
         labels = self.column("label")
         if (labels == "").any():
             raise WindowError("these windows have no labels: they can be predicted, but not trained on or scored")
@@ -393,34 +406,19 @@ class Windows:
     @overload
     def __getitem__(self, rows: slice | Sequence[Any] | np.ndarray) -> Windows: ...
     def __getitem__(self, rows: Any) -> np.ndarray | Windows:
-        if isinstance(rows, tuple):
-            if len(rows) != 2 or rows[1] is not Ellipsis:
-                raise IndexError("Windows are indexed by rows alone; take channels or samples from batch(rows)")
-            rows = rows[0]
+        rows = row_positions(rows, len(self))
         if isinstance(rows, (int, np.integer)):
             recording, start, stop, channel = (
                 self._columns[name][int(rows)] for name in ("recording", "start", "stop", "channel")
             )
             signal = self.recordings[recording].signal[:, start:stop]
             return signal if channel < 0 else signal[channel : channel + 1]
-        if not isinstance(rows, slice):
-            rows = np.atleast_1d(np.asarray(rows))
-            if rows.dtype.kind not in "iub" and rows.size:
-                raise IndexError(
-                    f"Windows are indexed by row positions or a mask, got {rows.dtype}; use w.column(name) for a "
-                    "column and w.where(...) to select by value"
-                )
-            if rows.dtype == bool and len(rows) != len(self):
-                raise IndexError(f"a mask over {len(self)} windows must have {len(self)} entries, got {len(rows)}")
-            if rows.ndim != 1:
-                raise IndexError(f"Windows are indexed by one row of positions or a mask, got an array of {rows.shape}")
-            if rows.size == 0:
-                rows = rows.astype(np.intp)
         return self._with({name: frozen(column[rows]) for name, column in self._columns.items()})
 
     def where(self, **columns: Any) -> Windows:
-        """Rows whose columns have the given value or one of the given values: `w.where(subject="3", repetition=(1, 2))`.
-        A label, subject or session may be given as a number.
+        """Return the rows whose columns have the given value or one of the given values.
+
+        Labels, subjects and sessions may be given as numbers: `w.where(subject=3, repetition=(1, 2))`.
 
         Raises
         ------
@@ -438,7 +436,7 @@ class Windows:
         return self[keep]
 
     def without_labels(self) -> Windows:
-        """The same windows with nothing known of their labels, for methods that adapt; their recordings have none either."""
+        """Return the same windows and recordings with all labels unknown, for methods that adapt without labels."""
         recordings = []
         for recording in self.recordings:
             bare = copy.copy(recording)  # what it holds was checked when it was made
@@ -448,8 +446,10 @@ class Windows:
         return self._with(unknown, tuple(recordings), {**self._names, "label": ("unknown",)})
 
     def split_channels(self) -> Windows:
-        """One row per channel of each window, each of shape (1, time); the rows of one window stay together. Rows that
-        are a single channel already stay as they are."""
+        """Return one row per channel of each window, each of shape (1, time); the rows of one window stay together.
+
+        Rows that already are a single channel stay as they are.
+        """
         if len(self) and (self.column("channel") >= 0).all():
             return self
         n = self.n_channels
@@ -457,7 +457,7 @@ class Windows:
         return apart._with({"channel": frozen(np.tile(np.arange(n, dtype=np.int16), len(self)))})
 
     def batch(self, rows: Any = None, out: np.ndarray | None = None) -> np.ndarray:
-        """The samples of the given rows (all if None), copied into a (window, channel, time) array.
+        """Copy the samples of the given rows (all if None) into a (window, channel, time) array, `out` if given.
 
         Raises
         ------
@@ -476,12 +476,12 @@ class Windows:
         return out
 
     def batches(self, size: int = 1024) -> Iterator[np.ndarray]:
-        """All windows in order, as arrays of at most `size` windows."""
+        """Yield all windows in order, as (window, channel, time) arrays of at most `size` windows."""
         for first in range(0, len(self), size):
             yield self.batch(slice(first, first + size))
 
     def by_recording(self) -> Iterator[tuple[Recording, np.ndarray, np.ndarray]]:
-        """For each recording with rows here: the recording, the positions of its rows, and their start samples."""
+        """Yield, for each recording with rows here: the recording, its rows' positions and start samples."""
         of, start = self.column("recording"), self.column("start")
         present = distinct(of)
         for i in present:

@@ -186,3 +186,29 @@ def check_rows(columns: dict[str, np.ndarray], recordings: Sequence[Any]) -> Non
 def distinct(numbers: np.ndarray) -> np.ndarray:
     """Sorted distinct whole numbers, none negative or very large (recordings, lengths): ten times as fast as np.unique."""
     return np.flatnonzero(np.bincount(numbers))
+
+
+def row_positions(rows: Any, n: int) -> Any:
+    """Return an index into `n` windows as one position, a slice, or an array of positions or a mask.
+
+    Raises
+    ------
+    IndexError : anything else, such as the name of a column, or a mask of another length.
+    """
+    if isinstance(rows, tuple):
+        if len(rows) != 2 or rows[1] is not Ellipsis:
+            raise IndexError("Windows are indexed by rows alone; take channels or samples from batch(rows)")
+        rows = rows[0]
+    if isinstance(rows, (int, np.integer, slice)):
+        return rows
+    rows = np.atleast_1d(np.asarray(rows))
+    if rows.dtype.kind not in "iub" and rows.size:
+        raise IndexError(
+            f"Windows are indexed by row positions or a mask, got {rows.dtype}; use w.column(name) for a column and "
+            "w.where(...) to select by value"
+        )
+    if rows.dtype == bool and len(rows) != n:
+        raise IndexError(f"a mask over {n} windows must have {n} entries, got {len(rows)}")
+    if rows.ndim != 1:
+        raise IndexError(f"Windows are indexed by a 1-D array of positions or a mask, got an array of {rows.shape}")
+    return rows if rows.size else rows.astype(np.intp)

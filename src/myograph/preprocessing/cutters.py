@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from myograph.errors import WindowError
 from myograph.recording import Recording
-from myograph.windows import Windowing
+from myograph.windows import Cutter, Windowing
 
 
 @dataclass(frozen=True)
@@ -61,3 +62,34 @@ class Trials(Windowing):
             before = np.where(last >= 0, names[recording.label[np.maximum(last, 0)]], "")
             keep = np.where(is_rest, before == self.rest_after, keep)
         return {key: column[keep] for key, column in found.items()}
+
+
+@dataclass(frozen=True)
+class EachChannel:
+    """Turn each channel of each window of another windowing into a row of its own, of shape (1, time).
+
+    The rows of one window cover the same samples, so no honest protocol separates them.
+
+    Parameters
+    ----------
+    windowing : what cuts the windows.
+    every : keep every n-th channel; 1 keeps all.
+
+    >>> recording = Recording(np.zeros((4, 600)), 1000, np.zeros(600, int), subject="1")
+    >>> EachChannel(Windowing(), every=2).intervals(recording)["channel"][:4]
+    array([0, 2, 0, 2])
+    """
+
+    windowing: Cutter
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise WindowError(f"every must be 1 (all channels) or more, got {self.every}")
+
+    def intervals(self, recording: Recording) -> dict[str, np.ndarray]:
+        """Return the windows of one recording, one entry per window and kept channel."""
+        channels = np.arange(0, recording.n_channels, self.every)
+        found = self.windowing.intervals(recording)
+        n = len(found["start"])
+        return {k: np.repeat(v, len(channels)) for k, v in found.items()} | {"channel": np.tile(channels, n)}

@@ -19,8 +19,8 @@ from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, descri
 from myograph.evaluation.run import check, prepare, read
 from myograph.preprocessing.bursts import Bursts
 from myograph.preprocessing.channels import MergeLabels
+from myograph.preprocessing.cutters import EachChannel
 from myograph.protocols import LastRepetitions, LeaveOneSubjectOut, PooledSubjects, Protocol
-from myograph.windows import EachChannel
 
 MATRIX = "the authors' confusion matrices"
 SUMMARY = "model summaries of the authors' repository"

@@ -1,4 +1,4 @@
-"""Contract checks that run over everything here and that you may run over your own.
+"""Checks that every registered model passes and that you can run on your own, and small made-up data for examples.
 
 >>> from myograph.testing import check_model
 >>> check_model(my_factory)  # doctest: +SKIP
@@ -12,6 +12,13 @@ from __future__ import annotations
 
 from myograph._common.lazy import attach
 
-_HOME_OF = {"check_model": "models", "imports_of": "imports", "check_imports": "imports", "check_sizes": "sizes"}
+_HOME_OF = {
+    "check_imports": "imports",
+    "check_model": "models",
+    "check_sizes": "sizes",
+    "imports_of": "imports",
+    "make_recording": "examples",
+    "make_windows": "examples",
+}
 __all__ = [*_HOME_OF]  # pyright: ignore[reportUnsupportedDunderAll]
 __getattr__, __dir__ = attach(__name__, _HOME_OF)
