@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from myograph.cli import compare, datasets, decoder, features, hd, listings, models, report, reproduce, run
+from myograph.cli import compare, datasets, decoder, features, hd, inspect, listings, models, report, reproduce, run
 from myograph.cli.terminal import err
 from myograph.errors import MyographError, unknown_name
 
@@ -20,6 +20,7 @@ app = typer.Typer(
     help="Surface EMG from raw recordings to an honest, reproducible classifier.",
 )
 app.command("run")(run.run)
+app.command("inspect")(inspect.inspect)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("train")(decoder.train)

@@ -39,9 +39,9 @@ def read_variables(path: Path, description: Description) -> Table:
         )
     if description.signal is None:
         raise ConfigError(
-            f'{path}: say which variable holds the samples: signal = "…"; it has {", ".join(_names(path))}'
+            f'{path}: say which variable holds the samples: signal = "…"; it has {", ".join(variable_names(path))}'
         )
-    arrays = _load(path, list(dict.fromkeys([description.signal, *names])))
+    arrays = load_variables(path, list(dict.fromkeys([description.signal, *names])))
     columns = _columns(path, arrays[description.signal], description)
     n = len(columns["1"])
     for name in names:
@@ -66,14 +66,16 @@ def _flat(array: np.ndarray) -> np.ndarray:
     return flat
 
 
-def _names(path: Path) -> list[str]:
+def variable_names(path: Path) -> list[str]:
+    """Names of the variables of a .npz, .mat or HDF5 file."""
     if path.suffix.lower() == ".npz":
         with zipfile.ZipFile(path) as file:
             return sorted(n.removesuffix(".npy") for n in file.namelist())
     return matlab.names_in(path)
 
 
-def _load(path: Path, names: list[str]) -> dict[str, np.ndarray]:
+def load_variables(path: Path, names: list[str]) -> dict[str, np.ndarray]:
+    """Variables by name; DataError where one is missing."""
     ending = path.suffix.lower()
     if ending == ".mat":
         return dict(zip(names, matlab.read_matlab(path, names)))
@@ -95,7 +97,7 @@ def _load(path: Path, names: list[str]) -> dict[str, np.ndarray]:
     missing = [n for n in names if n not in found]
     if missing:
         raise DataError(
-            f"{path} lacks {', '.join(map(repr, missing))}, it has {', '.join(_names(path))}; put this right in the "
+            f"{path} lacks {', '.join(map(repr, missing))}, it has {', '.join(variable_names(path))}; put this right in the "
             "description or in the file"
         )
     return found

@@ -120,17 +120,31 @@ def describe(path: Path) -> Description:
     DataError : there is no such file.
     ConfigError : it is not TOML, or a key is unknown, missing, of the wrong type or at odds with another.
     """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DataError(
+            f"there is no {path}; write one (docs/your-own-data.md has examples), or let `myograph inspect --write "
+            f"{path.parent}` propose one from the files"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}; save it as UTF-8") from error
+    return parsed(text, path)
+
+
+def parsed(text: str, path: Path) -> Description:
+    """The description that a TOML text gives; `path` names it in errors.
+
+    >>> parsed('files = "{subject}_{label}.csv"', Path("dataset.toml")).pattern.fullmatch("anna_fist.csv").groupdict()
+    {'subject': 'anna', 'label': 'fist'}
+    """
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib  # pyright: ignore[reportMissingImports]
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(
-            f"there is no {path}; write one that describes the recordings (docs/your-own-data.md has examples)"
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        given = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(
             f"{path} is not TOML: {error}; text goes in quotes, a key and its value on one line"
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,24 @@ from myograph.datasets._formats.description import Description
 from myograph.datasets._formats.table import ANNOTATIONS, Table, distinct
 from myograph.datasets._formats.units import microvolts_per
 from myograph.errors import DataError, need
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One signal of a file: its name, rate in samples per second, and the unit as the file spells it."""
+
+    name: str
+    rate_hz: float
+    unit: str
+
+
+def signals(path: Path) -> list[Signal]:
+    """The signals that a file lists; no samples are read."""
+    pyedflib = need("pyedflib", "formats")
+    with pyedflib.EdfReader(str(path)) as file:
+        names = distinct(file.getSignalLabels())
+        rates = file.getSampleFrequencies()
+        return [Signal(n, float(rates[i]), file.getPhysicalDimension(i).strip()) for i, n in enumerate(names)]
 
 
 def read_edf(path: Path, description: Description) -> Table:

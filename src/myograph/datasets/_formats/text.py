@@ -31,7 +31,7 @@ class _Lines:
     delimiter: str
 
     def cells(self, i: int) -> list[str]:
-        return _split(self.lines[i], self.delimiter)
+        return split_cells(self.lines[i], self.delimiter)
 
 
 def read_text(path: Path, description: Description) -> Table:
@@ -68,7 +68,8 @@ def read_text(path: Path, description: Description) -> Table:
     return Table(_parse(table, description, labels, skipped, n_cells), named)
 
 
-def _decode(path: Path) -> str:
+def decode(path: Path) -> str:
+    """A file's text, with line ends as \\n; DataError where it holds zero bytes."""
     raw = path.read_bytes()
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
         text = raw.decode("utf-16")
@@ -88,7 +89,7 @@ def _decode(path: Path) -> str:
 
 def _lines(path: Path, description: Description) -> _Lines:
     delimiter = description.delimiter or DELIMITERS[path.suffix.lower()]
-    text = _decode(path)
+    text = decode(path)
     if len(delimiter) > 1 and delimiter != BLANKS:
         if _SEPARATOR in text:
             raise DataError(f"{path} holds the control character 0x1F; remove it, or use a delimiter of one character")
@@ -98,7 +99,7 @@ def _lines(path: Path, description: Description) -> _Lines:
         if number <= description.skip_rows or not line.strip():
             continue
         if line.lstrip()[0] in "#%":
-            if lines and len(_split(line, delimiter)) == len(_split(lines[-1], delimiter)) > 1:
+            if lines and len(split_cells(line, delimiter)) == len(split_cells(lines[-1], delimiter)) > 1:
                 raise DataError(
                     f"{path}, line {number}: this line is a comment by its first character and has as many cells as a "
                     "row of samples; remove the line or the character"
@@ -112,7 +113,8 @@ def _lines(path: Path, description: Description) -> _Lines:
     return _Lines(lines, np.array(numbers), comment, delimiter)
 
 
-def _split(line: str, delimiter: str) -> list[str]:
+def split_cells(line: str, delimiter: str) -> list[str]:
+    """The cells of one line; quotes keep a delimiter inside a cell."""
     if delimiter == BLANKS:
         return next(csv.reader([" ".join(line.split())], delimiter=" "), [])
     return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
@@ -121,13 +123,14 @@ def _split(line: str, delimiter: str) -> list[str]:
 def _counts(table: _Lines) -> np.ndarray:
     """Number of cells of each line."""
     if any('"' in line for line in table.lines):
-        return np.array([len(_split(line, table.delimiter)) for line in table.lines])
+        return np.array([len(split_cells(line, table.delimiter)) for line in table.lines])
     if table.delimiter == BLANKS:
         return np.array([len(line.split()) for line in table.lines])
     return np.array([line.count(table.delimiter) + 1 for line in table.lines])
 
 
-def _number(cell: str, decimal: str) -> bool:
+def is_number(cell: str, decimal: str = ".") -> bool:
+    """Does a cell hold a number?"""
     try:
         float(cell.strip().replace(decimal, "."))
         return True
@@ -141,7 +144,7 @@ def _header(
     """Column names, or None, and how many of the lines they take."""
     if description.header is not None:
         return (first, 1) if description.header else (None, 0)
-    numeric = [_number(c, description.decimal) for c in first]
+    numeric = [is_number(c, description.decimal) for c in first]
     if not any(numeric):
         return first, 1
     facts = (getattr(description, f) for f in FACTS)
@@ -169,7 +172,7 @@ def _header(
             "header = false or header = true in the description"
         )
     comment = table.comment.lstrip()[1:].strip() if table.comment else ""
-    named = [c.strip() for c in _split(comment, table.delimiter)] if comment else []
+    named = [c.strip() for c in split_cells(comment, table.delimiter)] if comment else []
     if asked & set(named) and len(named) == len(first):  # the column names stand in a comment, as NumPy writes them
         return named, 0
     return None, 0
@@ -180,9 +183,9 @@ def _names_column(cell: str, column: tuple[str, ...], decimal: str) -> bool:
     filled = [c for c in column if c.strip()]
     if not cell or not filled:
         return False
-    if _number(cell, decimal):
-        return not any(_number(c, decimal) for c in filled)
-    return all(_number(c, decimal) for c in filled)
+    if is_number(cell, decimal):
+        return not any(is_number(c, decimal) for c in filled)
+    return all(is_number(c, decimal) for c in filled)
 
 
 def _check_rows(path: Path, table: _Lines, data: np.ndarray, skipped: int, n_names: int | None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,7 @@ def read_xdf(path: Path, description: Description) -> Table:
     ------
     ConfigError : no stream, or several, have that name or type. MissingExtraError : pyxdf is not installed.
     """
-    pyxdf = need("pyxdf", "formats")
-    logging.getLogger("pyxdf").setLevel(logging.ERROR)
-    # pyxdf 1.17 fits clock offsets from memory that it has not set (NumPy 2.4 warns), so they are applied here.
-    streams, _ = pyxdf.load_xdf(
-        str(path), synchronize_clocks=False, handle_clock_resets=False, dejitter_timestamps=False, verbose=False
-    )
+    streams = _streams(path)
     stream = _chosen(streams, description, path)
     samples = np.asarray(stream["time_series"])
     rate_hz = float(_text(stream, "nominal_srate") or 0)
@@ -59,6 +55,32 @@ def read_xdf(path: Path, description: Description) -> Table:
     table = with_annotations(columns, rate_hz, stated, np.array(onsets), np.zeros(len(onsets)), texts)
     breaks = tuple(sorted({*gaps, *resets}))
     return Table(table.columns, True, rate_hz, table.to_uv, stated, notes, breaks)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A stream of samples at a fixed rate: its name, type and rate in samples per second."""
+
+    name: str
+    type: str
+    rate_hz: float
+
+
+def sampled(path: Path) -> list[Stream]:
+    """The streams of a file that hold numbers at a fixed rate."""
+    found = [s for s in _streams(path) if np.asarray(s["time_series"]).dtype.kind in "iuf" and len(s["time_series"])]
+    listed = [Stream(_text(s, "name"), _text(s, "type"), float(_text(s, "nominal_srate") or 0)) for s in found]
+    return [s for s in listed if s.rate_hz > 0]
+
+
+def _streams(path: Path) -> list[dict[str, Any]]:
+    pyxdf = need("pyxdf", "formats")
+    logging.getLogger("pyxdf").setLevel(logging.ERROR)
+    # pyxdf 1.17 fits clock offsets from memory that it has not set (NumPy 2.4 warns), so they are applied here.
+    streams, _ = pyxdf.load_xdf(
+        str(path), synchronize_clocks=False, handle_clock_resets=False, dejitter_timestamps=False, verbose=False
+    )
+    return streams
 
 
 def corrected(stream: dict[str, Any]) -> np.ndarray:

@@ -1,0 +1,49 @@
+"""`myograph inspect`: propose a dataset.toml for a folder of recordings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from myograph.cli.terminal import Json, out, print_json, print_path
+
+
+def inspect(
+    path: Annotated[Path, typer.Argument(help="A folder of recordings, or one of the recordings.")],
+    write: Annotated[
+        bool, typer.Option("--write", help="Write dataset.toml beside the recordings; never over an existing one.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Look at recordings and propose a dataset.toml: what was found, what is uncertain, and the file itself.
+
+    Supported formats are those of docs/your-own-data.md. Nothing is written without --write.
+    """
+    from myograph.datasets._guess.guess import guess
+
+    found = guess(path)
+    written = found.write() if write else None
+    if as_json:
+        print_json(
+            {
+                "path": str(found.path),
+                "toml": found.toml,
+                "found": list(found.found),
+                "unsure": list(found.unsure),
+                "written": written is not None,
+            }
+        )
+        return
+    for title, lines in (("found", found.found), ("unsure", found.unsure)):
+        if lines:
+            out.print(f"[bold]{title}[/bold]")
+        for line in lines:
+            out.print(f"- {escape(line)}", highlight=False, soft_wrap=True)
+    out.print(f"\n[bold]{escape(str(found.path))}[/bold]", soft_wrap=True, highlight=False)
+    out.print(found.toml, markup=False, highlight=False, soft_wrap=True)
+    if written is not None:
+        print_path("written", written)
+        out.print(escape(f"next: myograph datasets check {written}"), soft_wrap=True, highlight=False)

@@ -1,0 +1,134 @@
+"""How a text file is laid out: delimiter, decimal mark, lines above the table, column names."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from myograph.datasets._formats.description import Description
+from myograph.datasets._formats.table import Table
+from myograph.datasets._formats.text import BLANKS, DELIMITERS, decode, is_number, read_text, split_cells
+from myograph.datasets._guess.notes import Notes
+from myograph.errors import DataError
+
+LINES = 400  # that are looked at
+CANDIDATES = (",", ";", "\t", "|", BLANKS)
+WORDS_FOR = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", BLANKS: "blanks"}
+
+
+@dataclass(frozen=True)
+class _Layout:
+    delimiter: str
+    decimal: str
+    n_cells: int
+
+
+def guess_text(path: Path, notes: Notes) -> Table:
+    """Put the layout of a text file into `notes` and read it accordingly.
+
+    Raises
+    ------
+    DataError : no table is found in the file.
+    """
+    text = decode(path)
+    numbered = [(i, line) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
+    comments = [line for _, line in numbered if line.lstrip()[0] in "#%"]
+    rows = [(i, line) for i, line in numbered if line.lstrip()[0] not in "#%"][:LINES]
+    if len(rows) < 2:
+        raise DataError(f"{path} holds no table: {len(rows)} rows that are not comments; name another file")
+    layout = _layout([line for _, line in rows])
+    if layout is None:
+        raise DataError(
+            f"{path} holds no table that can be recognised; write the description by hand (docs/your-own-data.md)"
+        )
+    cells = [split_cells(line, layout.delimiter) for _, line in rows]
+    first = next(i for i, row in enumerate(cells) if len(row) == layout.n_cells and not _prose(row))
+    values = notes.values
+    if layout.delimiter != DELIMITERS[path.suffix.lower()]:
+        values["delimiter"] = layout.delimiter
+    notes.found.append(f"{path.name}: {layout.n_cells} columns, separated by {WORDS_FOR[layout.delimiter]}")
+    if layout.decimal != ".":
+        values["decimal"] = layout.decimal
+        notes.found.append("numbers have a decimal comma")
+    above = 0
+    while first + above + 1 < len(cells) and _above(cells[first + above], cells[first + above + 1 :], layout.decimal):
+        above += 1
+    values["header"] = above == 1
+    if first or above > 1:
+        values["skip_rows"] = rows[first + (above if above > 1 else 0)][0] - 1
+        notes.found.append(f"the table begins in line {values['skip_rows'] + 1}")
+    if above > 1:
+        names = ", ".join(c.strip() for c in cells[first][:12])
+        notes.unsure.append(
+            f"{above} lines of names stand above the samples ({names}), so columns go by their number: check them"
+        )
+    comments += [line for _, line in rows[:first]]
+    if comments:
+        notes.found.append(f"{len(comments)} comment lines or lines above the table, e.g. {comments[0].strip()[:60]!r}")
+    table = read_text(
+        path,
+        Description(
+            "*", label=False, **{k: values[k] for k in ("delimiter", "decimal", "header", "skip_rows") if k in values}
+        ),
+    )
+    _stated_rate(comments, notes)
+    return table
+
+
+def _layout(lines: list[str]) -> _Layout | None:
+    """The delimiter and decimal mark under which most cells of the lower rows are numbers and rows are alike."""
+    lower = lines[len(lines) // 3 :][:200]
+    best: tuple[tuple[float, float, int], _Layout] | None = None
+    for delimiter in CANDIDATES:
+        rows = [split_cells(line, delimiter) for line in lower]
+        usual, times = Counter(map(len, rows)).most_common(1)[0]
+        alike = times / len(rows)
+        single = usual == 1
+        if alike < 0.9 or (single and delimiter != BLANKS):
+            continue
+        cells = [c.strip() for row in rows if len(row) == usual for c in row if c.strip()]
+        for decimal in (".", ","):
+            if decimal == delimiter or not cells:
+                continue
+            share = sum(is_number(c, decimal) and not (decimal == "," and "." in c) for c in cells) / len(cells)
+            score = (round(share, 2), round(alike, 2), usual if delimiter != BLANKS else usual - 1)
+            if best is None or score > best[0]:
+                best = score, _Layout(delimiter, decimal, usual)
+    return None if best is None or best[0][0] < 0.2 else best[1]
+
+
+def _prose(row: list[str]) -> bool:
+    """Is a row a sentence that happens to have as many cells: one filled cell among many?"""
+    return len(row) > 2 and sum(bool(c.strip()) for c in row) < 2
+
+
+def _above(row: list[str], below: list[list[str]], decimal: str) -> bool:
+    """Does a row stand above the samples: a word where the rows below have numbers, or names that count up from 0 or 1?"""
+    rows = [r for r in below[2:] or below if len(r) == len(row)]
+    for i, cell in enumerate(row):
+        column = [r[i] for r in rows if r[i].strip()]
+        if cell.strip() and not is_number(cell, decimal) and column and all(is_number(c, decimal) for c in column):
+            return True
+    whole = [int(c) for c in row if re.fullmatch(r"\s*\d+\s*", c)]
+    counts = (
+        len(row) > 1
+        and len(whole) >= len(row) - 1
+        and whole in (list(range(len(whole))), list(range(1, len(whole) + 1)))
+    )
+    return counts and any(not re.fullmatch(r"\s*[+-]?\d*\s*", c) for r in rows for c in r)
+
+
+def _stated_rate(lines: list[str], notes: Notes) -> None:
+    """A rate that the lines above the table state, such as "Sampling frequency: 1000 Hz"."""
+    for line in lines:
+        match = re.search(r"(?:rate|freq\w*|fs|hz)\D{0,30}?(\d+(?:\.\d+)?)|(\d+(?:\.\d+)?)\s*hz", line.lower())
+        if match:
+            rate_hz = float(match[1] or match[2])
+            if rate_hz >= 10:
+                notes.values.setdefault("rate_hz", rate_hz)
+                notes.unsure.append(
+                    f"the line {line.strip()[:60]!r} is taken for the sampling rate: is it {rate_hz:g} Hz?"
+                )
+                return
