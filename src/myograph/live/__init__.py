@@ -12,6 +12,7 @@ _HOME_OF = {
     "ConfidenceRejection": "postprocess",
     "MajorityVote": "postprocess",
     "OnsetLock": "postprocess",
+    "Piece": "session",
     "ProportionalVelocity": "postprocess",
     "Session": "session",
     "VelocityRamp": "postprocess",

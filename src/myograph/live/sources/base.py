@@ -16,6 +16,7 @@ from myograph.errors import ConfigError, ShapeError, SignalError
 from myograph.recording import Layout
 
 SOURCES = Registry("source", "myograph.live.sources")
+RESTARTED_S = 1.0  # packets are never late by as much as this
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ class GapKeeper:
     Attributes
     ----------
     counts : samples received, filled, lost (missing and not filled) and repeated (received twice, taken once), and restarts.
+        How many samples were lost while a device was off is not known; it is counted as one restart.
     """
 
     def __init__(self, settings: Gaps, n_channels: int, rate_hz: float):
@@ -125,11 +127,25 @@ class GapKeeper:
         self.counts: dict[str, int] = dict.fromkeys(("samples", "filled", "lost", "repeated", "restarts"), 0)
         self._n_channels = n_channels
         self._most = round(settings.most_ms * rate_hz / 1000)
+        self._back = round(RESTARTED_S * rate_hz)
         self._next: int | None = None
+        self._shift = 0  # from the device's numbers to ours, which never go back
+        self._new_connection = False
         self._last = np.zeros((n_channels, 1))
+
+    @property
+    def next(self) -> int:
+        """Number of the next sample."""
+        return self._next or 0
+
+    def reconnected(self) -> None:
+        """Say that the connection was lost and made again: numbers that go back mean that the device counts from 0 again."""
+        self._new_connection = True
 
     def take(self, chunk: Chunk) -> tuple[np.ndarray, int | None]:
         """(channel, time) samples to decide on, and the number of the first one where the stream starts again, else None.
+
+        Numbers that go back by more than a second mean that the device was started again.
 
         Raises
         ------
@@ -138,21 +154,34 @@ class GapKeeper:
         samples = np.asarray(chunk.samples)
         if samples.ndim != 2 or samples.shape[0] != self._n_channels:
             raise ShapeError(f"a chunk is (channel, time) with {self._n_channels} channels, got shape {samples.shape}")
-        first, restart = int(chunk.first), None
+        first, restart = int(chunk.first) + self._shift, None
         if self._next is None:
             self._next = restart = first
+        elif first < self._next - (0 if self._new_connection else self._back):
+            restart = self._start_again(self._next - first)
+            first = self._next
         repeated = min(max(self._next - first, 0), samples.shape[1])
         samples, first = samples[:, repeated:], first + repeated
         self.counts["repeated"] += repeated
         if not samples.shape[1]:
-            return samples, None
+            return samples, restart
         missing = first - self._next
         if missing > 0:
             samples, restart = self._bridge(samples, first, missing)
+        self._new_connection = False
         self.counts["samples"] += chunk.samples.shape[1] - repeated
         self._next = first + chunk.samples.shape[1] - repeated
         self._last = samples[:, -1:]
         return samples, restart
+
+    def _start_again(self, back: int) -> int | None:
+        if self.settings.policy == "refuse":
+            raise SignalError(
+                f"the device started again at sample {self._next}; use Gaps('fill') or Gaps('restart') to go on after gaps"
+            )
+        self._shift += back
+        self.counts["restarts"] += 1
+        return self._next
 
     def _bridge(self, samples: np.ndarray, first: int, missing: int) -> tuple[np.ndarray, int | None]:
         if self.settings.policy == "refuse":
