@@ -188,14 +188,14 @@ class Windows:
     (4, 200, 1000.0, (18, 4, 200), 3, dtype('float64'))
     >>> windows.y[[0, -1]], windows.groups[:1], windows.column("start")[:3]
     (array(['rest', 'fist'], dtype='<U4'), array(['1'], dtype='<U1'), array([  0, 100, 200]))
-    >>> windows.split_channels().shape, windows.without_labels().column("label")[0]
-    ((72, 1, 200), np.str_('unknown'))
+    >>> windows.split_channels().shape, set(windows.without_labels().column("label").tolist())
+    ((72, 1, 200), {'unknown'})
     >>> [batch.shape for batch in windows.batches(size=10)]
     [(10, 4, 200), (8, 4, 200)]
     >>> Windows.concatenate([windows[:3], windows[9:]])
     <Windows: 12 of 1 recordings, 1 subjects, 2 labels>
-    >>> [(found.name, rows[-1], start[-1]) for found, rows, start in windows.by_recording()]
-    [('subject 1, session 1', np.int64(17), np.int64(1800))]
+    >>> [(found.name, len(rows), len(start)) for found, rows, start in windows.by_recording()]
+    [('subject 1, session 1', 18, 18)]
     """
 
     __slots__ = ("_columns", "_names", "recordings")

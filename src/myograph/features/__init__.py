@@ -1,7 +1,7 @@
 """Window features as pure functions, with the registry that names them.
 
-Each feature maps windows `(..., time)` to one number `(...,)` or to `(..., k)` numbers per window; the few that look
-at several channels at once (`axes == "channel"`) map `(..., channel, time)` to `(..., k)`.
+Each feature maps windows `(..., time)` to one number `(...,)` or to `(..., k)` numbers per window. The few features of
+several channels (`axes == "channel"`) map `(..., channel, time)` to `(..., k)`.
 
 >>> import numpy as np
 >>> from myograph.features import FEATURES, resolve
@@ -13,12 +13,12 @@ at several channels at once (`axes == "channel"`) map `(..., channel, time)` to 
 >>> [f.name for f in resolve(["HTD", "RMS"])]  # a group stands for its members
 ['MAV', 'ZC', 'SSC', 'WL', 'RMS']
 
-What holds for all of them:
+The following holds for all features:
 
-- the result for a window depends on that window alone, never on the others in the array;
-- sums run in float64 whatever the input is; samples are in the recording's unit (µV, or adc);
-- NaN or infinite samples raise `SignalError`, too short windows `ShapeError`, impossible options `ConfigError`;
-- every finite window has a finite result: a ratio 0/0 counts as 0, and a logarithm is taken of at least `EPS`.
+- The result for a window depends on that window alone, never on the others in the array.
+- Sums are computed in float64, whatever the dtype of the input. Samples are in the recording's unit (µV, or adc counts).
+- NaN or infinite samples raise `SignalError`, too short windows `ShapeError`, and impossible options `ConfigError`.
+- Every finite window has a finite result: 0/0 counts as 0, and the argument of a logarithm is raised to at least `EPS`.
 """
 
 from __future__ import annotations

@@ -16,23 +16,39 @@ from myograph._common.registry import Registry
 from myograph.errors import ConfigError, ShapeError, SignalError, UnknownNameError, unknown_name
 
 EPS = float(np.finfo(np.float64).eps)
-"""Smallest argument of a logarithm: 2.2e-16, far below any sum of µV or adc samples that is not zero."""
+"""Smallest argument of a logarithm: 2.2e-16, far below any nonzero sum of samples in µV or adc counts."""
 
 EXP_FLOOR = -708.0
-"""Exponentials of this and less, which a float64 holds with few digits or not at all, count as 0."""
+"""Exponentials of this value or less count as 0: a float64 holds them with few digits or not at all."""
 
 Sizes = int | Callable[[Mapping[str, Any], int], int]
 
 
 @dataclass(frozen=True, eq=False)
 class Feature:
-    """One feature: a checked pure function and what callers need to know about it.
+    """One feature: a checked pure function, and its properties.
 
     Features are compared by identity, so that they can be keys of the cache of plans (`_fast.plan.plan_of`).
 
-    `function(x, **parameters)` takes `(..., time)`, or `(..., channel, time)` where `axes == "channel"`.
-    `parameters` are the keyword arguments with their defaults (`inspect.Parameter.empty` for `rate_hz`, which has
-    none: a sampling rate is never guessed).
+    Attributes
+    ----------
+    name, aliases : names under which `FEATURES` finds it.
+    function : `function(x, **parameters)` takes `(..., time)`, or `(..., channel, time)` if `axes` is "channel".
+    parameters : the keyword arguments with their defaults; `inspect.Parameter.empty` for `rate_hz`, which has none.
+    outputs, shortest : number of outputs and least number of samples, or functions of (parameters, channels).
+    axes : "time", or "channel" for a feature of several channels at once.
+
+    Examples
+    --------
+    >>> ar = FEATURES["AR"]
+    >>> ar.n_outputs(order=6), ar.shortest_window(order=6), ar.vector, ar.needs_rate
+    (6, 7, True, False)
+    >>> ar.filled({"order": 6})
+    {'order': 6, 'method': 'burg'}
+    >>> FEATURES["MAV"].title
+    'Mean absolute value: (1/N) sum |x_i|.'
+    >>> FEATURES["MAV"].source, FEATURES["MAV"].deviation
+    ('Hudgins, Parker & Scott 1993, IEEE Trans. Biomed. Eng. 40(1).', '')
     """
 
     name: str
@@ -56,22 +72,22 @@ class Feature:
 
     @property
     def vector(self) -> bool:
-        """Whether the result has a last axis of outputs, `(..., k)`; else it is `(...,)`."""
+        """Whether the result has a last axis of outputs, `(..., k)`, instead of `(...,)`."""
         return callable(self.outputs)
 
     def n_outputs(self, n_channels: int = 1, **parameters: Any) -> int:
-        """Numbers per window and channel or, where `axes == "channel"`, per window for all `n_channels` together."""
+        """Return the number of values per window and channel or, if `axes` is "channel", per window."""
         count = self.outputs(self.filled(parameters), n_channels) if callable(self.outputs) else self.outputs
         if count != int(count):
             raise ConfigError(f"{self.name}: {dict(parameters)} would give {count} outputs; use a whole number")
         return int(count)
 
     def shortest_window(self, n_channels: int = 1, **parameters: Any) -> int:
-        """The least number of samples that a window must have."""
+        """Return the least number of samples that a window must have."""
         return self.shortest(self.filled(parameters), n_channels) if callable(self.shortest) else self.shortest
 
     def filled(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """`parameters` with the defaults of those not given; an unknown or missing one is an error."""
+        """Return `parameters` completed with defaults; an error for an unknown or missing one."""
         for given in parameters:
             if given not in self.parameters:
                 raise unknown_name(f"parameter of feature {self.name}", given, self.parameters)
@@ -94,7 +110,7 @@ class Feature:
 
     @property
     def deviation(self) -> str:
-        """The docstring's "Deviation:" paragraph, empty where there is none."""
+        """The docstring's "Deviation:" paragraph; empty if there is none."""
         return self._paragraph("Deviation:")
 
     def _paragraph(self, start: str) -> str:
@@ -120,7 +136,7 @@ class FeatureRegistry(Registry):
         return isinstance(name, str) and super().__contains__(name.upper())
 
     def __iter__(self):
-        """The features' own names, without aliases."""
+        """Iterate over the names of the features, without aliases."""
         self.load()
         return iter(sorted({entry.name for entry in self._entries.values()}))  # type: ignore[attr-defined]
 
@@ -150,7 +166,17 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 def resolve(names: str | Iterable[str]) -> list[Feature]:
-    """The features that names, aliases and groups stand for, in order, each once. Raises `UnknownNameError`."""
+    """Return the features that names, aliases and groups stand for, in order, each once.
+
+    Raises
+    ------
+    UnknownNameError : a name that is neither a feature nor a group.
+
+    Examples
+    --------
+    >>> [entry.name for entry in resolve(["HTD", "mav", "RMS"])]
+    ['MAV', 'ZC', 'SSC', 'WL', 'RMS']
+    """
     found: dict[str, Feature] = {}
     for name in [names] if isinstance(names, str) else names:
         for member in GROUPS.get(str(name).upper(), (name,)):
@@ -165,11 +191,19 @@ def resolve(names: str | Iterable[str]) -> list[Feature]:
 def feature(
     name: str, *, outputs: Sizes = 1, shortest: Sizes = 1, axes: str = "time", aliases: tuple[str, ...] = ()
 ) -> Callable[[Callable[..., Any]], Callable[..., np.ndarray]]:
-    """Register a function of `(..., time)` as the feature `name`, and check what it is given.
+    """Register a function of `(..., time)` as the feature `name`, with checks of its input.
 
-    The function that comes back accepts anything array-like; inside, `x` is float64, contiguous, finite and at least
-    `shortest` samples long. `outputs` and `shortest` are numbers, or functions of (parameters, number of channels);
-    a function for `outputs` says that the result has a last axis of that length.
+    The registered function accepts anything array-like. The decorated function receives `x` as contiguous, finite
+    float64 with at least `shortest` samples.
+
+    Parameters
+    ----------
+    name, aliases : names in `FEATURES`; case does not matter.
+    outputs : 1 for one value `(...,)`, or a function of (parameters, number of channels) for the length of a last axis.
+    shortest : least number of samples, or a function of (parameters, number of channels).
+    axes : "channel" if the function takes `(..., channel, time)`.
+
+    The class `Feature` shows the result; `docs/contributing.md` shows a complete feature.
     """
 
     def register(raw: Callable[..., Any]) -> Callable[..., np.ndarray]:
@@ -220,14 +254,14 @@ def _checked_windows(entry: Feature, given: Any, filled: Mapping[str, Any]) -> n
 
 
 def check_count(name: str, what: str, value: Any, least: int = 1) -> int:
-    """`value` as an int of at least `least`, or a `ConfigError` that says which option of which feature."""
+    """Return `value` as an int of at least `least`; a `ConfigError` names the option `what` of the feature `name`."""
     if isinstance(value, bool) or int(value) != value or value < least:
         raise ConfigError(f"{name}: {what} is a whole number of at least {least}, got {value!r}")
     return int(value)
 
 
 def check_level(name: str, what: str, value: Any, *, above: float | None = None) -> float:
-    """`value` as a finite number that is not negative (or greater than `above`), or a `ConfigError`."""
+    """Return `value` as a finite number, not negative or greater than `above`; ConfigError otherwise."""
     scalar = bool(np.isscalar(value))
     fine = scalar and np.isfinite(value) and (value >= 0 if above is None else value > above)
     if not fine:
@@ -237,17 +271,17 @@ def check_level(name: str, what: str, value: Any, *, above: float | None = None)
 
 
 def centred(x: np.ndarray) -> np.ndarray:
-    """`x` less its mean, exactly zero for a constant window and without loss under a large offset."""
+    """Return `x` minus its mean: exactly zero for a constant window, and without loss for a large offset."""
     shifted = x - x[..., :1]
     return shifted - shifted.mean(-1, keepdims=True)
 
 
 def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """`numerator / denominator`, 0 where the denominator is 0."""
+    """Return `numerator / denominator`, and 0 where the denominator is 0."""
     numerator, denominator = np.broadcast_arrays(numerator, denominator)
     return np.divide(numerator, denominator, out=np.zeros(numerator.shape), where=denominator != 0)
 
 
 def floored_log(x: np.ndarray) -> np.ndarray:
-    """`ln(max(x, EPS))`."""
+    """Return `ln(max(x, EPS))`."""
     return np.log(np.maximum(x, EPS))

@@ -11,7 +11,7 @@ from myograph._common.simd import WIDTH, fill, load, store
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def dwt(x, low, high):
-    """Convolve with two filters of equal, even length and keep each second value; borders are mirrored.
+    """Convolve with two filters of equal, even length and keep every second value; borders are mirrored.
 
     x: (row, time); returns (row, coefficient) of each, floor((time + taps - 1) / 2) coefficients, as PyWavelets' `dwt`
     in its mode "symmetric": out[o] = sum_k filter[k] x[2 o + 1 - k].
@@ -19,9 +19,9 @@ def dwt(x, low, high):
     rows, n = x.shape
     taps = len(low)
     m, half = (n + taps - 1) // 2, taps // 2
-    # Registers write past the end of a row, into the next one's place before it is computed.
+    # Vector stores write past the end of a row, into the place of the next row, which is computed later.
     out = np.empty((2, rows * m + WIDTH))
-    # The mirrored row, its even and odd samples apart, so that neighbours in memory are neighbouring coefficients.
+    # The mirrored row with even and odd samples apart, so that neighbouring coefficients read neighbouring memory.
     phases = np.zeros((2, m + half + WIDTH))
     # phases[odd, i] is sample 2 (i - lead) + odd; from `lead` to `end` both samples of a pair lie in the row.
     lead, end = half - 1, half - 1 + n // 2

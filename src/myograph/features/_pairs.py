@@ -16,10 +16,10 @@ from myograph.features._base import EPS
 
 
 def count_matches(x, radius, dim):
-    """Pairs of matching templates of `dim` and dim + 1 samples. x: (row, time), radius: (row,) -> (row, 2) counts.
+    """Count matching pairs of templates of dim and dim + 1 samples: (row, time), radius (row,) -> (row, 2) counts.
 
-    Templates are sorted by their first sample, so that each is compared with the few that come after it within the
-    radius; the samples that follow are laid out in the same order, one row of memory for each place in the template.
+    Templates are sorted by their first sample, so that each is compared only with the few later ones within the
+    radius. The other samples of the templates are stored in the same order, one row per place in the template.
     """
     order = np.argsort(x[:, : x.shape[1] - dim], axis=1, kind="quicksort")
     return _count_sorted(x, order, radius, dim)
@@ -67,7 +67,7 @@ def _count_sorted(x, order, radius, dim):
 def fuzzy_entropies(x, dim, tolerance, power):
     """ln(phi_dim / phi_(dim+1)) of rows of zero mean and unit deviation. x: (row, time) -> (row,).
 
-    Pairs are walked by their distance in time, so that those of one lag lie side by side.
+    The loop runs over the lag between two templates, so that the pairs of one lag are contiguous in memory.
     """
     rows, n = x.shape
     entropy = np.empty(rows)
@@ -104,8 +104,8 @@ def _farthest(step, templates, m, power, far):
         far[i] = most**power
 
 
-# The loops below hold no call but to registers' own: a call would count references to arrays at every turn.
-LEAST = -1021.0  # 2^LEAST stands for all that is smaller
+# The loops below call only vector operations: any other call would count references to arrays in every iteration.
+LEAST = -1021.0  # 2^LEAST replaces all smaller values
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -119,7 +119,7 @@ def _add_likeness(far, templates, tolerance, similar):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _add_likeness_of_two(steps, templates, tolerance, similar):
-    """As `_farthest` and `_add_likeness` for templates of two samples, and three, and squared distances."""
+    """As `_farthest` and `_add_likeness`, for templates of two and three samples and squared distances."""
     scale, floor = fill(-1.0 / (tolerance * LN2)), fill(LEAST)
     quarter, third = fill(-0.25 / (tolerance * LN2)), fill(1.0 / 3.0)
     shorter, longer = load(similar, 0, 0), load(similar, 1, 0)

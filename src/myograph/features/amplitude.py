@@ -15,6 +15,9 @@ def mav(x):
     Shape: (..., time) -> (...,), in the unit of x.
 
     Source: Hudgins, Parker & Scott 1993, IEEE Trans. Biomed. Eng. 40(1).
+
+    >>> mav([[1, -3, 2], [0, 0, 6]])
+    array([2., 2.])
     """
     return np.abs(x).mean(-1)
 
@@ -26,6 +29,9 @@ def mean(x):
     Shape: (..., time) -> (...,), in the unit of x.
 
     Source: the arithmetic mean; MEAN in LibEMG 2.0.3.
+
+    >>> mean([1, -3, 2])
+    array(0.)
     """
     return x.mean(-1)
 
@@ -37,6 +43,9 @@ def iav(x):
     Shape: (..., time) -> (...,), in the unit of x (times samples).
 
     Source: Phinyomark, Phukpattaranont & Limsakul 2012, Expert Syst. Appl. 39(8).
+
+    >>> iav([1, -3, 2])
+    array(6.)
     """
     return np.abs(x).sum(-1)
 
@@ -48,6 +57,9 @@ def rms(x):
     Shape: (..., time) -> (...,), in the unit of x.
 
     Source: Phinyomark et al. 2012, Expert Syst. Appl. 39(8).
+
+    >>> rms([3, -4, 0, 0])
+    array(2.5)
     """
     return np.sqrt(np.square(x).mean(-1))
 
@@ -61,6 +73,9 @@ def var(x):
     Source: the population variance, as VAR in LibEMG 2.0.3 and in arXiv 2405.19356.
 
     Deviation: Phinyomark et al. 2012 take the mean as zero and divide by N - 1.
+
+    >>> var([1, 3, 5, 7])
+    array(5.)
     """
     return np.square(centred(x)).mean(-1)
 
@@ -73,6 +88,9 @@ def ssi(x):
 
     Source: Phinyomark et al. 2012, Expert Syst. Appl. 39(8); LibEMG 2.0.3 calls it ISD, integral square
     descriptor.
+
+    >>> ssi([1, -3, 2])
+    array(14.)
     """
     return np.square(x).sum(-1)
 
@@ -84,6 +102,9 @@ def wl(x):
     Shape: (..., time) -> (...,), in the unit of x.
 
     Source: Hudgins, Parker & Scott 1993, IEEE Trans. Biomed. Eng. 40(1).
+
+    >>> wl([1, -3, 2])
+    array(9.)
     """
     return np.abs(np.diff(x)).sum(-1)
 
@@ -96,7 +117,11 @@ def mfl(x):
 
     Source: Arjunan & Kumar 2010, J. NeuroEng. Rehabil. 7:53, in the form of LibEMG 2.0.3.
 
-    Deviation: the original takes the root of the summed squared differences; LibEMG takes WL, and -inf where it is 0.
+    Deviation: the paper takes the root of the summed squared differences. LibEMG takes WL, as here, but gives -inf
+    where WL is 0.
+
+    >>> mfl([0, 50, 0, 0])
+    array(2.)
     """
     return np.log10(np.maximum(np.abs(np.diff(x)).sum(-1), EPS))
 
@@ -108,6 +133,9 @@ def dasdv(x):
     Shape: (..., time) -> (...,), in the unit of x.
 
     Source: Kim, Choi, Moon & Mun 2011, Curr. Appl. Phys. 11(3); Phinyomark et al. 2012.
+
+    >>> dasdv([0, 3, -1])
+    array(3.53553391)
     """
     return np.sqrt(np.square(np.diff(x)).mean(-1))
 
@@ -119,6 +147,9 @@ def mavfd(x):
     Shape: (..., time) -> (...,), in the unit of x.
 
     Source: Picard, Vyzas & Healey 2001, IEEE Trans. Pattern Anal. Mach. Intell. 23(10); DAMV in Kim et al. 2011.
+
+    >>> mavfd([1, -3, 2])
+    array(4.5)
     """
     return np.abs(np.diff(x)).mean(-1)
 
@@ -130,6 +161,9 @@ def mdiff(x):
     Shape: (..., time) -> (...,), in the squared unit of x.
 
     Source: MDIFF in LibEMG 2.0.3, which also divides by N, not by N - 1.
+
+    >>> mdiff([0, 3, -1, -1])
+    array(6.25)
     """
     return np.square(np.diff(x)).sum(-1) / x.shape[-1]
 
@@ -141,19 +175,25 @@ def mzp(x):
     Shape: (..., time) -> (...,), in the unit of x.
 
     Source: MZP in LibEMG 2.0.3.
+
+    >>> mzp([0, 3, -1, -1])
+    array(2.5)
     """
     return np.sqrt(np.square(np.diff(x)).sum(-1) / x.shape[-1])
 
 
 @feature("LD")
 def ld(x):
-    """Log detector, shifted so that zeros count: exp((1/N) sum ln(1 + |x_i|)).
+    """Log detector of 1 + |x|, so that zeros count: exp((1/N) sum ln(1 + |x_i|)).
 
-    Shape: (..., time) -> (...,), in the unit of x; zeros give 1.
+    Shape: (..., time) -> (...,), in the unit of x; a window of zeros gives 1.
 
     Source: LD in LibEMG 2.0.3.
 
-    Deviation: see LOG for the original without the 1.
+    Deviation: LOG is the published form, without the 1.
+
+    >>> float(ld([0, -3, 0, 3]).round(6))
+    2.0
     """
     return np.exp(np.log1p(np.abs(x)).mean(-1))
 
@@ -162,10 +202,13 @@ def ld(x):
 def log(x):
     """Log detector: exp((1/N) sum ln |x_i|), the geometric mean of |x|.
 
-    Shape: (..., time) -> (...,), in the unit of x; a window with an exact zero gives 0, as the formula says (LD does
-    not have that weakness).
+    Shape: (..., time) -> (...,), in the unit of x. A window with an exact zero gives 0, as the formula does; LD does
+    not.
 
     Source: Zardoshti-Kermani, Wheeler, Badie & Hashemi 1995, IEEE Trans. Rehabil. Eng. 3(4).
+
+    >>> log([[1, -4], [0, 4]])
+    array([2., 0.])
     """
     magnitude = np.abs(x)
     has_zero = (magnitude == 0).any(-1)
@@ -180,6 +223,9 @@ def mmav1(x):
     Shape: (..., time) -> (...,), in the unit of x.
 
     Source: Phinyomark, Limsakul & Phukpattaranont 2009, J. Comput. 1(1).
+
+    >>> mmav1([4, -4, 4, -4])
+    array(3.5)
     """
     n = x.shape[-1]
     i = np.arange(1, n + 1)
@@ -188,7 +234,7 @@ def mmav1(x):
 
 @feature("MMAV2")
 def mmav2(x):
-    """Modified mean absolute value, type 2: (1/N) sum w_i |x_i|, a trapezium of weights; i = 1..N.
+    """Modified mean absolute value, type 2: (1/N) sum w_i |x_i| with trapezoidal weights; i = 1..N.
 
     w_i = 1 for N/4 <= i <= 3N/4, 4i/N before, 4(N-i)/N after.
 
@@ -196,7 +242,10 @@ def mmav2(x):
 
     Source: Phinyomark, Limsakul & Phukpattaranont 2009, J. Comput. 1(1).
 
-    Deviation: the paper prints 4(i-N)/N after 3N/4, which is negative; the weight meant is its magnitude.
+    Deviation: the paper prints 4(i-N)/N after 3N/4, which is negative; its magnitude is used here.
+
+    >>> mmav2([4, -4, 4, -4])
+    array(3.)
     """
     n = x.shape[-1]
     i = np.arange(1, n + 1)
@@ -205,26 +254,31 @@ def mmav2(x):
 
 @feature("MAVS", shortest=lambda p, c: p["segments"], outputs=lambda p, c: p["segments"])
 def mavs(x, *, segments=2):
-    """MAV of each of the window's segments, whose neighbours differ by MAVSLP: how the contraction unfolds.
+    """MAV of each of the window's segments: the course of the contraction within the window.
 
-    Shape: (..., time) -> (..., segments), in the unit of x. Segments have floor(N / segments) samples each, from
-    the left; what remains at the right is left out.
+    Shape: (..., time) -> (..., segments), in the unit of x. Segments have floor(N / segments) samples each, from the
+    window's start; the remaining samples are not used.
 
     Source: Hudgins, Parker & Scott 1993, IEEE Trans. Biomed. Eng. 40(1), who take features of segments.
+
+    >>> mavs([1, -1, 3, -3])
+    array([1., 3.])
     """
     return _segment_means(x, check_count("MAVS", "segments", segments, least=2))
 
 
 @feature("MAVSLP", shortest=lambda p, c: p["segments"], outputs=lambda p, c: p["segments"] - 1)
 def mavslp(x, *, segments=2):
-    """Slope of the mean absolute value: MAV of segment k+1 less MAV of segment k.
+    """Slope of the mean absolute value: MAV of segment k+1 minus MAV of segment k.
 
-    Shape: (..., time) -> (..., segments - 1), in the unit of x. Segments have floor(N / segments) samples each, from
-    the window's start; the remaining samples are not used.
+    Shape: (..., time) -> (..., segments - 1), in the unit of x. Segments are those of MAVS.
 
     Source: Hudgins, Parker & Scott 1993, IEEE Trans. Biomed. Eng. 40(1).
 
-    Deviation: LibEMG 2.0.3 rounds N / segments, and with more than two segments hands slopes to other windows.
+    Deviation: LibEMG 2.0.3 rounds N / segments, and with more than two segments it assigns slopes to other windows.
+
+    >>> mavslp([1, -1, 3, -3, 2, -2], segments=3)
+    array([ 2., -1.])
     """
     return np.diff(_segment_means(x, check_count("MAVSLP", "segments", segments, least=2)))
 
@@ -236,13 +290,16 @@ def _segment_means(x: np.ndarray, segments: int) -> np.ndarray:
 
 @feature("MSR")
 def msr(x):
-    """Mean square root: |(1/N) sum sqrt(x_i)|, the roots of negative samples being imaginary.
+    """Mean square root: |(1/N) sum sqrt(x_i)|, where the roots of negative samples are imaginary.
 
     That is (1/N) hypot(sum of sqrt(x_i) over x_i > 0, sum of sqrt(-x_i) over x_i < 0).
 
     Shape: (..., time) -> (...,), in the root of x's unit.
 
     Source: Samuel, Zhou, Li et al. 2018, Comput. Electr. Eng. 67; the modulus as in LibEMG 2.0.3.
+
+    >>> msr([9, -16])
+    array(2.5)
     """
     n = x.shape[-1]
     return np.hypot(np.sqrt(np.maximum(x, 0)).sum(-1), np.sqrt(np.maximum(-x, 0)).sum(-1)) / n
@@ -250,13 +307,16 @@ def msr(x):
 
 @feature("LS", shortest=2)
 def ls(x):
-    """L-score: the second L-moment, half the mean distance between two samples.
+    """L-score: the second L-moment, half the expected distance between two samples.
 
     l_2 = 2 b_1 - b_0 with b_0 = mean(x), b_1 = (1/N) sum_i ((i-1)/(N-1)) x_(i) over the sorted samples x_(1..N).
 
     Shape: (..., time) -> (...,), in the unit of x.
 
     Source: Hosking 1990, J. R. Stat. Soc. B 52(1).
+
+    >>> ls([4, 0, 8])
+    array(2.66666667)
     """
     n = x.shape[-1]
     weight = (2 * np.arange(n) - (n - 1)) / (n * (n - 1))
@@ -269,9 +329,12 @@ def ls(x):
 def mpk(x):
     """Maximum peak: max x_i.
 
-    Shape: (..., time) -> (...,), in the unit of x. For the frequency of the highest power see PKF.
+    Shape: (..., time) -> (...,), in the unit of x. PKF is the frequency of the highest power.
 
     Source: MPK in LibEMG 2.0.3.
+
+    >>> mpk([1, -3, 2])
+    array(2.)
     """
     return x.max(-1)
 
@@ -283,6 +346,9 @@ def tm(x, *, order=3):
     Shape: (..., time) -> (...,), in x's unit to the power `order` (a whole number >= 1; 3 by default).
 
     Source: Saridis & Gootee 1982, IEEE Trans. Biomed. Eng. 29(6); TM3 in Phinyomark et al. 2012.
+
+    >>> tm([1, -2, 3], order=3)
+    array(12.)
     """
     order = check_count("TM", "order", order)
     return (np.abs(x) ** order).mean(-1)
@@ -295,40 +361,13 @@ def vo(x, *, order=2):
     Shape: (..., time) -> (...,), in the unit of x; order 2 is RMS.
 
     Source: Zardoshti-Kermani et al. 1995, IEEE Trans. Rehabil. Eng. 3(4).
+
+    >>> vo([3, -4, 0, 0], order=2)
+    array(2.5)
     """
     order = check_level("VO", "order", order, above=0)
     peak = np.abs(x).max(-1, keepdims=True)
     return peak[..., 0] * (ratio(np.abs(x), peak) ** order).mean(-1) ** (1 / order)
-
-
-@feature("SKEW")
-def skew(x):
-    """Skewness: m_3 / m_2^(3/2), m_k = (1/N) sum (x_i - mean)^k.
-
-    Shape: (..., time) -> (...,), without unit; a constant window gives 0.
-
-    Source: the moment coefficient (Fisher-Pearson), biased, as scipy.stats.skew.
-    """
-    z = _standard(x)
-    return (z * z * z).mean(-1)
-
-
-@feature("KURT")
-def kurt(x):
-    """Kurtosis: m_4 / m_2^2 (3 for a normal distribution), m_k = (1/N) sum (x_i - mean)^k.
-
-    Shape: (..., time) -> (...,), without unit; a constant window gives 0.
-
-    Source: Pearson's moment coefficient, biased, as scipy.stats.kurtosis(fisher=False).
-    """
-    z = _standard(x)
-    return np.square(z * z).mean(-1)
-
-
-def _standard(x):
-    c = centred(x)
-    c = ratio(c, np.abs(c).max(-1, keepdims=True))
-    return ratio(c, np.sqrt(np.square(c).mean(-1, keepdims=True)))
 
 
 @feature("MLK")
@@ -338,17 +377,25 @@ def mlk(x):
     Shape: (..., time) -> (...,); zeros give ln(EPS) / N.
 
     Source: MLK in LibEMG 2.0.3.
+
+    >>> mlk([[1, -1, 1, -1], [0, 0, 0, 0]]).round(4)
+    array([ 0.3466, -9.0109])
     """
     return np.log(np.abs(x).sum(-1) + EPS) / x.shape[-1]
 
 
 @feature("COR", shortest=3)
 def cor(x):
-    """Coefficient of regularisation: (sum dx_i^2 / N) / ((sum ddx_i^2 / N) sum x_i^2), dx, ddx first, second difference.
+    """Coefficient of regularisation: (sum dx_i^2 / N) / ((sum ddx_i^2 / N) sum x_i^2).
 
-    Shape: (..., time) -> (...,), per squared unit of x; 0 where the second difference vanishes.
+    dx is the first difference of x and ddx the second.
+
+    Shape: (..., time) -> (...,), per squared unit of x; 0 if the second difference is zero.
 
     Source: COR in LibEMG 2.0.3.
+
+    >>> cor([0, 1, 0])
+    array(0.5)
     """
     d = np.diff(x)
     return ratio(np.square(d).sum(-1), np.square(np.diff(d)).sum(-1) * np.square(x).sum(-1))
@@ -356,11 +403,14 @@ def cor(x):
 
 @feature("PAP", shortest=3)
 def pap(x):
-    """Peak average power: sqrt(sum x_i^2) sqrt(sum dx_i^2) / sqrt(sum ddx_i^2).
+    """Peak average power: sqrt(sum x_i^2) sqrt(sum dx_i^2) / sqrt(sum ddx_i^2), with dx and ddx as in COR.
 
-    Shape: (..., time) -> (...,), in the unit of x; 0 where the second difference vanishes.
+    Shape: (..., time) -> (...,), in the unit of x; 0 if the second difference is zero.
 
     Source: PAP in LibEMG 2.0.3.
+
+    >>> float(pap([0, 2, 0]).round(6))
+    1.414214
     """
     d = np.diff(x)
     m0, m2, m4 = (np.sqrt(np.square(s).sum(-1)) for s in (x, d, np.diff(d)))
@@ -369,21 +419,25 @@ def pap(x):
 
 @feature("HIST", outputs=lambda p, c: p["bins"])
 def hist(x, *, bins=20, sigma=None, centre=0.0):
-    """Histogram: how many samples fall in each of `bins` equal bins from centre - 3 sigma to centre + 3 sigma.
+    """Histogram: number of samples in each of `bins` equal bins from centre - 3 sigma to centre + 3 sigma.
 
-    Samples beyond count in the outermost bins, so that each row sums to N; bins are closed below, open above.
+    Samples outside this range count in the outermost bins, so that each row sums to N. Bins include their lower edge.
 
     Shape: (..., time) -> (..., bins), counts.
 
-    sigma, in the unit of x, is a number or an array that broadcasts against `x.shape[:-1]` (one a channel): learn it on
-    training windows to keep the amplitude's information. None takes each window's own root mean square about `centre`
-    (also in the unit of x), so that a row never depends on other rows. Where sigma is 0, samples below the centre fall
-    in the lowest bin, above it in the highest, and at it in the one just above the middle.
+    sigma, in the unit of x, is a number or an array that broadcasts against `x.shape[:-1]` (for example one per
+    channel). Learn it on training windows to keep the information about the amplitude. None takes each window's own
+    root mean square about `centre` (also in the unit of x), so that a row never depends on other rows. If sigma is 0,
+    samples below the centre fall in the lowest bin, those above it in the highest, and those equal to it in the one
+    just above the middle.
 
     Source: Zecca, Micera, Carrozza & Dario 2002, Crit. Rev. Biomed. Eng. 30(4-6); 20 bins over +-3 sigma as in
     Atzori et al. 2014, Sci. Data 1:140053.
 
-    Deviation: neither says what sigma is taken over.
+    Deviation: neither paper says over which samples sigma is computed.
+
+    >>> hist([-9, -1, 1, 1, 2], bins=4, sigma=1)
+    array([1., 1., 2., 1.])
     """
     bins = check_count("HIST", "bins", bins, least=2)
     y = x - centre
@@ -403,13 +457,16 @@ def hist(x, *, bins=20, sigma=None, centre=0.0):
 def ent(x):
     """Entropy of the window's softmax, in nats: -sum p_i ln p_i with p_i = exp(x_i) / sum_j exp(x_j).
 
-    Computed as ln(1 + R) - (1/(1 + R)) sum (x_i - max) exp(x_i - max), R the sum of exp(x_i - max) without the maximum
-    itself: no overflow in any unit, and no cancellation where the maximum stands alone.
+    It is computed as ln(1 + R) - (1/(1 + R)) sum (x_i - max) exp(x_i - max), where R sums exp(x_i - max) over all
+    samples but the maximum. This neither overflows in any unit nor cancels where the maximum is far above the rest.
 
-    Shape: (..., time) -> (...,), nats; a constant window gives ln N. It depends on the unit of x: with many units between
-    the largest and the next sample it is near 0.
+    Shape: (..., time) -> (...,), nats; a constant window gives ln N. It depends on the unit of x: if the largest sample
+    is many units above the next one, it is near 0.
 
     Source: arXiv 2405.19356 (feature-imitating networks for EMG), there scipy.stats.entropy of softmax(window).
+
+    >>> ent([[2, 2, 2, 2], [0, 0, 0, 100]]).round(4)
+    array([1.3863, 0.    ])
     """
     shifted = np.maximum(x - x.max(-1, keepdims=True), EXP_FLOOR)
     weight = np.where(shifted > EXP_FLOOR, np.exp(shifted), 0.0)

@@ -20,14 +20,19 @@ def _order_and_one(p, c):
 def ar(x, *, order=4, method="burg"):
     """Autoregressive coefficients a_1 .. a_order of the prediction error x_i + a_1 x_(i-1) + ... + a_p x_(i-p).
 
-    method "burg" minimises forward and backward errors over reflection coefficients; "yule-walker" solves the equations
-    of the biased autocorrelation by Levinson's recursion. The mean is not removed.
+    Method "burg" chooses the reflection coefficients that minimise the forward and backward prediction errors.
+    "yule-walker" solves the equations of the biased autocorrelation by Levinson's recursion. The mean is not removed.
 
     Shape: (..., time) -> (..., order), without unit. Once the prediction error is zero (zeros, a constant), the
-    remaining reflection coefficients are 0. `order` is 1 at least and less than the number of samples.
+    remaining reflection coefficients are 0. `order` is at least 1 and less than the number of samples.
 
     Source: Burg 1975, Maximum Entropy Spectral Analysis; Graupe & Cline 1975, IEEE Trans. Syst. Man Cybern. 5(2). Burg
     and the signs as in LibEMG 2.0.3 (and MATLAB's arburg).
+
+    >>> ar([8, 4, 2, 1, 0.5], order=1).round(4)
+    array([-0.8])
+    >>> ar([8, 4, 2, 1, 0.5], order=1, method="yule-walker").round(4)
+    array([-0.4985])
     """
     order = check_count("AR", "order", order)
     if method == "burg":
@@ -41,13 +46,16 @@ def ar(x, *, order=4, method="burg"):
 def ar9(x, *, order=9, method="burg"):
     """Autoregressive coefficients of order 9, the AR of the COMB set.
 
-    order and method are AR's.
+    `order` and `method` have the same meaning as for AR.
 
     Shape: (..., time) -> (..., order), without unit.
 
     Source: as AR.
 
     Deviation: LibEMG 2.0.3 lists AR9 in COMB, but has no such feature and leaves it out.
+
+    >>> ar9(np.sin(np.arange(100))).shape
+    (9,)
     """
     return ar(x, order=order, method=method)
 
@@ -56,15 +64,19 @@ def ar9(x, *, order=9, method="burg"):
 def cc(x, *, order=4, method="burg"):
     """Cepstral coefficients c_1 .. c_order of the autoregressive model: ln(1 / A(z)) = sum_n c_n z^-n.
 
-    c_1 = -a_1, c_n = -a_n - sum_(l=1)^(n-1) (1 - l/n) a_l c_(n-l), with the coefficients a that AR gives at
-    this order and method.
+    c_1 = -a_1, c_n = -a_n - sum_(l=1)^(n-1) (1 - l/n) a_l c_(n-l), where a are the coefficients of AR for the same
+    order and method.
 
     Shape: (..., time) -> (..., order), without unit.
 
     Source: Atal 1974, J. Acoust. Soc. Am. 55(6); Kang et al. 1995, IEEE Trans. Biomed. Eng. 42(8).
 
-    Deviation: LibEMG 2.0.3 has a_n in place of a_l in the sum and leaves out a term of it; at order 2 its second
+    Deviation: LibEMG 2.0.3 has a_n in place of a_l in the sum and leaves out one of its terms; at order 2 its second
     coefficient is 0.
+
+    >>> x = [8, 4, 2, 1, 0.5]
+    >>> ar(x, order=1) + cc(x, order=1)
+    array([0.])
     """
     a = ar(x, order=order, method=method)
     c = np.zeros_like(a)

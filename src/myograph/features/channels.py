@@ -22,15 +22,18 @@ def _triangle(p, c):
 def rmsphasor(x):
     """Phasors of the root mean square: distances between channels placed on a ring.
 
-    With phasors r_c = RMS_c exp(2 pi i c / C) and d_c likewise of the first difference: ln |r_a - r_b| for all pairs
-    a < b, then ln(|r_a - r_b| / |d_a - d_b|) for all pairs. Distances are EPS at least. Channels are taken as equally
-    spaced, in order, around the limb.
+    With the phasors r_c = RMS_c exp(2 pi i c / C), and d_c the same for the first difference: ln |r_a - r_b| for all
+    pairs a < b, then ln(|r_a - r_b| / |d_a - d_b|) for all pairs. Distances are at least EPS. The channels are assumed
+    to be equally spaced around the limb, in order.
 
     Shape: (..., channel, time) -> (..., C (C - 1)).
 
     Source: Onay & Mert 2020, Biomed. Signal Process. Control 59; as in LibEMG 2.0.3.
 
-    Deviation: LibEMG 2.0.3 holds the phasors in single precision, and gives -inf or NaN where two of them coincide.
+    Deviation: LibEMG 2.0.3 keeps the phasors in single precision, and gives -inf or NaN if two of them coincide.
+
+    >>> rmsphasor([[1, -1, 1], [2, -2, 2]]).round(4)
+    array([ 1.0986, -0.6931])
     """
     return _phasor_distances("RMSPHASOR", *(np.sqrt(np.square(s).mean(-1)) for s in (x, np.diff(x))))
 
@@ -42,6 +45,9 @@ def wlphasor(x):
     Shape: (..., channel, time) -> (..., C (C - 1)).
 
     Source: as RMSPHASOR.
+
+    >>> wlphasor(np.eye(4)).shape
+    (12,)
     """
     d = np.diff(x)
     return _phasor_distances("WLPHASOR", *(np.abs(s).sum(-1) for s in (d, np.diff(d))))
@@ -66,6 +72,9 @@ def cov(x):
     Shape: (..., channel, time) -> (..., C (C + 1) / 2), in the squared unit of x.
 
     Source: the population covariance; the order of numpy.triu_indices.
+
+    >>> cov([[1, -1, 1, -1], [2, -2, 2, -2]])
+    array([1., 2., 4.])
     """
     c = covariance(x)
     a, b = np.triu_indices(c.shape[-1])
@@ -76,29 +85,37 @@ def cov(x):
 def logcov(x, *, shrinkage=0.05):
     """Log-Euclidean covariance: the upper triangle of the matrix logarithm, off-diagonal entries times sqrt(2).
 
-    Of S = (1 - s) C + s (trace(C) / channels) I with COV's matrix C and s = `shrinkage` in 0..1. Euclidean distances
-    between results are log-Euclidean distances between the matrices. Eigenvalues are EPS at least, so zeros give
-    ln(EPS) on the diagonal; a gain common to all channels adds 2 ln(gain) there and nothing elsewhere.
+    The matrix is S = (1 - s) C + s (trace(C) / channels) I with COV's matrix C and s = `shrinkage` from 0 to 1.
+    Euclidean distances between results are log-Euclidean distances between the matrices. Eigenvalues are at least EPS,
+    so zeros give ln(EPS) on the diagonal. A gain common to all channels adds 2 ln(gain) on the diagonal and nothing
+    elsewhere.
 
     Shape: (..., channel, time) -> (..., C (C + 1) / 2), logarithm of the squared unit of x.
 
     Source: Arsigny, Fillard, Pennec & Ayache 2007, SIAM J. Matrix Anal. Appl. 29(1); shrinkage towards the identity as
-    Ledoit & Wolf 2004, J. Multivar. Anal. 88(2), its weight of 0.05 our choice.
+    in Ledoit & Wolf 2004, J. Multivar. Anal. 88(2), with a weight of 0.05 that is our choice.
+
+    >>> x = np.array([[1.0, -1, 1, -1], [2, 2, -2, -2]])
+    >>> (logcov(10 * x) - logcov(x)).round(4)
+    array([4.6052, 0.    , 4.6052])
     """
     return symmetric_vector(symmetric_log(shrunk_covariance(x, shrinkage)))
 
 
 @feature("LOGLAGCOV", axes="channel", outputs=lambda p, c: c * (2 * c + 1), shortest=lambda p, c: _lag(p) + 2)
 def loglagcov(x, *, rate_hz, lag_ms=4.0, shrinkage=0.001):
-    """LOGCOV of the channels and of the same channels `lag_ms` earlier: adds how each channel's spectrum leans and
-    which channel leads.
+    """LOGCOV of the channels together with the same channels `lag_ms` earlier.
 
-    The lag is round(lag_ms rate_hz / 1000) samples, one at least.
+    The delayed copies add the slope of each channel's spectrum and the time differences between channels. The lag is
+    round(lag_ms rate_hz / 1000) samples, and at least one.
 
     Shape: (..., channel, time) -> (..., C (2 C + 1)), logarithm of the squared unit of x.
 
     Source: the augmented covariance of Carrara & Papadopoulo 2023, arXiv 2302.04508, of order 2; lag and shrinkage
     are our choice.
+
+    >>> loglagcov(np.random.default_rng(0).normal(size=(2, 50)), rate_hz=1000).shape
+    (10,)
     """
     lag = _lag({"rate_hz": rate_hz, "lag_ms": lag_ms})
     both = np.concatenate([x[..., lag:], x[..., : x.shape[-1] - lag]], axis=-2)
@@ -110,13 +127,27 @@ def _lag(p):
 
 
 def covariance(x: np.ndarray) -> np.ndarray:
-    """Population covariance. Shape: (..., channel, time) -> (..., channel, channel)."""
+    """Population covariance of the channels.
+
+    Shape: (..., channel, time) -> (..., channel, channel), in the squared unit of x.
+
+    >>> covariance(np.array([[1.0, -1, 1, -1], [2, -2, 2, -2]]))
+    array([[1., 2.],
+           [2., 4.]])
+    """
     c = centred(x)
     return (c @ c.swapaxes(-1, -2)) / x.shape[-1]
 
 
 def shrunk_covariance(x: np.ndarray, shrinkage: float) -> np.ndarray:
-    """(1 - s) C + s (trace(C) / channels) I. Shape: (..., channel, time) -> (..., channel, channel)."""
+    """Covariance shrunk towards a multiple of the identity: (1 - s) C + s (trace(C) / channels) I with s = `shrinkage`.
+
+    Shape: (..., channel, time) -> (..., channel, channel). ConfigError if the shrinkage is not from 0 to 1.
+
+    >>> shrunk_covariance(np.array([[1.0, -1, 1, -1], [2, -2, 2, -2]]), shrinkage=0.5)
+    array([[1.75, 1.  ],
+           [1.  , 3.25]])
+    """
     scalar = bool(np.isscalar(shrinkage))
     if not (scalar and 0 <= shrinkage <= 1):
         raise ConfigError(f"shrinkage is a number from 0 to 1, got {shrinkage!r}")
@@ -128,17 +159,35 @@ def shrunk_covariance(x: np.ndarray, shrinkage: float) -> np.ndarray:
 def symmetric_function(
     matrix: np.ndarray, function: Callable[[np.ndarray], np.ndarray], floor: float = EPS
 ) -> np.ndarray:
-    """`function` of the eigenvalues, taken as `floor` at least, of symmetric matrices (..., c, c)."""
+    """Apply `function` to the eigenvalues of symmetric matrices (..., c, c); eigenvalues are raised to at least
+    `floor`.
+
+    >>> symmetric_function(np.diag([4.0, 9.0]), np.sqrt)
+    array([[2., 0.],
+           [0., 3.]])
+    """
     values, vectors = np.linalg.eigh(matrix)
     return (vectors * function(np.maximum(values, floor))[..., None, :]) @ vectors.swapaxes(-1, -2)
 
 
 def symmetric_log(matrix: np.ndarray) -> np.ndarray:
-    """Matrix logarithm of symmetric positive matrices (..., c, c)."""
+    """Matrix logarithm of symmetric positive definite matrices (..., c, c).
+
+    >>> symmetric_log(np.diag([1.0, np.e]))
+    array([[0., 0.],
+           [0., 1.]])
+    """
     return symmetric_function(matrix, np.log)
 
 
 def symmetric_vector(matrix: np.ndarray) -> np.ndarray:
-    """The upper triangle with sqrt(2) off the diagonal, so that lengths are Frobenius norms: (..., c (c + 1) / 2)."""
+    """Upper triangle with the off-diagonal entries times sqrt(2), so that its length is the Frobenius norm.
+
+    Shape: (..., c, c) -> (..., c (c + 1) / 2).
+
+    >>> vector = symmetric_vector(np.array([[1.0, 2.0], [2.0, 4.0]]))
+    >>> float(np.linalg.norm(vector).round(12))
+    5.0
+    """
     a, b = np.triu_indices(matrix.shape[-1])
     return matrix[..., a, b] * np.where(a == b, 1.0, np.sqrt(2.0))

@@ -1,4 +1,4 @@
-"""Entropies of a window's order and regularity: sample, fuzzy, multiscale and permutation entropy."""
+"""Entropies that measure a window's regularity: sample, fuzzy, multiscale and permutation entropy."""
 
 from __future__ import annotations
 
@@ -18,16 +18,22 @@ def _dim_and_two(p, c):
 def sampen(x, *, dim=2, tolerance=0.3):
     """Sample entropy: ln(B / A).
 
-    Among the N - dim templates that start at i = 1 .. N - dim, B counts the pairs i < j whose `dim` samples differ by
-    at most r, A those whose dim + 1 samples do; r = `tolerance` times the window's standard deviation (divisor N).
+    B counts the pairs of templates i < j, among the N - dim templates that start at i = 1 .. N - dim, whose `dim`
+    samples differ by at most r. A counts the pairs whose dim + 1 samples do. r is `tolerance` times the window's
+    standard deviation (divisor N).
 
-    Shape: (..., time) -> (...,), nats. Where A or B is 0, the greatest value that N samples can give,
+    Shape: (..., time) -> (...,), nats. If A or B is 0, the result is the greatest value that N samples can give,
     ln((N - dim)(N - dim - 1) / 2); a constant window gives 0.
 
     Source: Richman & Moorman 2000, Am. J. Physiol. Heart Circ. Physiol. 278(6); dim 2 and tolerance 0.3 as in LibEMG.
 
-    Deviation: LibEMG 2.0.3 matches N - m templates against N - m + 1, so B and A each see templates which the other
-    does not.
+    Deviation: LibEMG 2.0.3 compares N - m templates with N - m + 1, so B and A each count templates that the other does
+    not.
+
+    >>> float(sampen(np.tile([0, 1, 0, -1], 25)).round(4))
+    0.0
+    >>> float(sampen(np.random.default_rng(0).normal(size=100)).round(4))
+    1.8326
     """
     dim = check_count("SAMPEN", "dim", dim)
     tolerance = check_level("SAMPEN", "tolerance", tolerance, above=0)
@@ -45,12 +51,15 @@ def sampen(x, *, dim=2, tolerance=0.3):
 def mse(x, *, scales=5, dim=2, tolerance=0.3):
     """Multiscale entropy: the sample entropy of the means of 1, 2, .. `scales` consecutive samples.
 
-    Every scale s uses the means of floor(N / s) stretches that do not overlap, templates of `dim` and dim + 1 of them,
-    and the same r, `tolerance` times the standard deviation of the window at scale 1.
+    Scale s uses the means of floor(N / s) stretches that do not overlap, with templates of `dim` and dim + 1 means. r
+    is the same at every scale: `tolerance` times the standard deviation of the window at scale 1.
 
     Shape: (..., time) -> (..., scales), nats; see SAMPEN for windows without matches.
 
     Source: Costa, Goldberger & Peng 2002, Phys. Rev. Lett. 89(6):068102.
+
+    >>> mse(np.random.default_rng(0).normal(size=100), scales=2).round(4)
+    array([1.8326, 1.7148])
     """
     scales, dim = check_count("MSE", "scales", scales), check_count("MSE", "dim", dim)
     tolerance = check_level("MSE", "tolerance", tolerance, above=0)
@@ -64,17 +73,20 @@ def mse(x, *, scales=5, dim=2, tolerance=0.3):
 def fuzzyen(x, *, dim=2, tolerance=0.3, power=2.0):
     """Fuzzy entropy: ln(phi_dim / phi_(dim+1)).
 
-    The window is scaled to zero mean and unit standard deviation. phi_m is the mean over all pairs i < j of the N - dim
-    templates of exp(-d^power / tolerance); a template is m samples from i on, less their own mean, and d the largest
-    difference between two templates.
+    The window is scaled to zero mean and unit standard deviation. phi_m is the mean of exp(-d^power / tolerance) over
+    all pairs i < j of the N - dim templates. A template is the m samples from i on, minus their own mean, and d is the
+    largest difference between two templates.
 
-    Shape: (..., time) -> (...,), nats; a constant window gives 0, and both means are EPS at least.
+    Shape: (..., time) -> (...,), nats; a constant window gives 0, and both means are at least EPS.
 
     Source: Chen, Wang, Xie & Yu 2007, IEEE Trans. Neural Syst. Rehabil. Eng. 15(2); the defaults as in LibEMG 2.0.3
     (`power` is its `win`).
 
-    Deviation: LibEMG 2.0.3 leaves the window in its unit and puts tolerance times its standard deviation below d^power,
-    so that a signal in mV and in V has other entropies; and it compares N - m templates with N - m + 1.
+    Deviation: LibEMG 2.0.3 does not scale the window and divides d^power by tolerance times its standard deviation, so
+    that the entropy of a signal differs between mV and V; and it compares N - m templates with N - m + 1.
+
+    >>> float(fuzzyen(np.random.default_rng(0).normal(size=100)).round(4))
+    1.1967
     """
     dim = check_count("FUZZYEN", "dim", dim)
     tolerance = check_level("FUZZYEN", "tolerance", tolerance, above=0)
@@ -89,15 +101,19 @@ def fuzzyen(x, *, dim=2, tolerance=0.3, power=2.0):
 
 @feature("PERMEN", shortest=lambda p, c: (p["order"] - 1) * p["delay"] + 1)
 def permen(x, *, order=3, delay=1):
-    """Permutation entropy: -sum p ln p over the frequencies p of the orderings of x_i, x_(i+delay), .. (`order` samples).
+    """Permutation entropy: -sum p ln p over the frequencies p of the orderings of x_i, x_(i+delay), .. (`order`
+    samples).
 
-    Equal samples rank by time, the earlier first.
+    Of equal samples the earlier one ranks first.
 
     Shape: (..., time) -> (...,), nats, 0 to ln(order!); order is 2 to 7, delay in samples.
 
     Source: Bandt & Pompe 2002, Phys. Rev. Lett. 88(17):174102.
 
     Deviation: nats, where the paper has bits.
+
+    >>> permen([[1, 3, 2, 4, 3]], order=2).round(4)
+    array([0.6931])
     """
     order, delay = check_count("PERMEN", "order", order, least=2), check_count("PERMEN", "delay", delay)
     if order > 7:
@@ -116,7 +132,7 @@ def permen(x, *, order=3, delay=1):
 
 
 def _coarse(x, scale):
-    """Means of `scale` consecutive samples: (..., floor(N / scale))."""
+    """Return the means of `scale` consecutive samples: (..., floor(N / scale))."""
     n = x.shape[-1] // scale
     return x[..., : n * scale].reshape(*x.shape[:-1], n, scale).mean(-1)
 

@@ -14,12 +14,13 @@ from myograph.windows import Windows
 
 
 class TrainHistogram(TransformerMixin, BaseEstimator):
-    """HIST: how many samples of a window fall into each of `bins` equal bins per channel.
+    """HIST with bins learnt from training windows: number of samples of a window in each of `bins` equal bins per
+    channel.
 
-    The bins cover the channel's mean +- 3 standard deviations, both learnt from the training windows. This keeps the
-    amplitude in the histogram. `transform` turns windows into (window, channel x bin) counts.
+    The bins cover the channel's mean +- 3 standard deviations over the training windows. This keeps the information
+    about the amplitude. `transform` turns windows into (window, channel x bin) counts.
 
-    Source: Atzori et al. 2014, doi:10.1038/sdata.2014.53, who do not say over which samples their sigma is taken.
+    Source: Atzori et al. 2014, doi:10.1038/sdata.2014.53, who do not say over which samples their sigma is computed.
 
     Parameters
     ----------
@@ -29,6 +30,8 @@ class TrainHistogram(TransformerMixin, BaseEstimator):
     ----------
     mean_, sigma_ : (channel,) mean and standard deviation of the training samples.
 
+    Examples
+    --------
     >>> windows = np.random.default_rng(0).standard_normal((10, 2, 100))
     >>> TrainHistogram(bins=20).fit(windows).transform(windows).shape
     (10, 40)
@@ -48,7 +51,7 @@ class TrainHistogram(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Windows | np.ndarray) -> np.ndarray:
-        """(window, channel x bin) counts; raises NotFittedError before `fit`."""
+        """Return (window, channel x bin) counts; NotFittedError before `fit`."""
         check_is_fitted(self)
         parts = [hist(x, bins=self.bins, sigma=self.sigma_, centre=self.mean_[:, None]) for x in _batches(X)]
         return np.concatenate(parts).reshape(len(X), -1)

@@ -1,7 +1,7 @@
 """Spectral images of windows: spectrograms, wavelet images, and principal components per channel.
 
-Each image is computed from its window's samples alone, so live and recorded windows give the same image. Percentiles
-and components are learnt in `fit`, from the rows given there.
+Each image is computed from the samples of its window alone, so live and recorded windows give the same image.
+Percentiles and components are learnt in `fit`, from the rows given there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from myograph.recording import check_finite
 from myograph.windows import Windows
 
 BATCH = 512  # windows per batch
-CACHED = 1 << 16  # values per transform, so that they stay in the processor's second-level cache
+CACHED = 1 << 16  # values per transform, so that they fit in the processor's second-level cache
 
 # Positions of the principal components by rank in Zhai et al. 2017, figure 1B.
 PLACEMENT = np.array(
@@ -46,10 +46,31 @@ def power_spectrogram(
 ) -> np.ndarray:
     """Power of overlapping segments.
 
-    x: (..., time), float32 or float64; returns (..., frequency, frame) in x's unit squared and x's dtype. Frames are
-    `segment` samples long and `hop` samples apart; an incomplete last frame is dropped. Bin k is at k rate / segment
-    Hz; the first `n_bins` are kept. The power is |X|^2 divided by the squared sum of the window function: a sine of
-    amplitude A on a bin gives A^2 / 4, as does the square of SciPy's `stft`.
+    Frames are `segment` samples long and `hop` samples apart; an incomplete last frame is dropped. Bin k is at k rate /
+    segment Hz. The power is |X|^2 divided by the squared sum of the window function: a sine of amplitude A on a bin
+    gives A^2 / 4, as does the square of SciPy's `stft`.
+
+    Parameters
+    ----------
+    x : (..., time) float32 or float64.
+    segment, hop : length of a frame and distance between frames, in samples.
+    window : name of a SciPy window function.
+    n_bins : number of bins to keep, from 0 Hz on; None keeps all.
+
+    Returns
+    -------
+    (..., frequency, frame) in the squared unit of x and the dtype of x.
+
+    Raises
+    ------
+    ShapeError : the segments do not fit the windows.
+
+    Examples
+    --------
+    >>> sine = np.cos(np.pi / 2 * np.arange(64))
+    >>> power = power_spectrogram(sine, segment=16, hop=8)
+    >>> power.shape, float(power[4, 0].round(4))
+    ((9, 7), 0.25)
     """
     x = np.asarray(x)
     if x.dtype not in (np.float32, np.float64):
@@ -84,10 +105,32 @@ def wavelet_amplitude(
 ) -> np.ndarray:
     """Amplitude of the analytic wavelet transform.
 
-    x: (..., time); returns (..., frequency, time) in x's unit and dtype. Each wavelet is scaled to pass its own
-    frequency with gain 1, so a sine of amplitude A gives A. The signal is padded with zeros.
+    Each wavelet is scaled so that it passes its own frequency with gain 1: a sine of amplitude A gives A. The signal is
+    padded with zeros.
+
     Source: Torrence and Compo 1998, doi:10.1175/1520-0477(1998)079<0061:APGTWA>2.0.CO;2. Deviation: gain 1 instead of
-    unit energy, and the real Ricker (Mexican hat) wavelet is taken in its analytic form, whose modulus is smooth.
+    unit energy; the real Ricker (Mexican hat) wavelet is used in its analytic form, whose modulus is smooth.
+
+    Parameters
+    ----------
+    x : (..., time) float32 or float64.
+    rate_hz : samples per second.
+    frequencies_hz : (frequency,) in Hz, above 0 and below half the rate.
+    wavelet : "morlet", "paul" or "ricker".
+
+    Returns
+    -------
+    (..., frequency, time) in the unit and the dtype of x.
+
+    Raises
+    ------
+    ConfigError : an unknown wavelet, or a frequency out of range.
+
+    Examples
+    --------
+    >>> sine = 3 * np.sin(2 * np.pi * 100 * np.arange(1000) / 1000)
+    >>> wavelet_amplitude(sine, rate_hz=1000, frequencies_hz=[100, 300])[:, 500].round(2)
+    array([3., 0.])
     """
     if wavelet not in WAVELETS:
         raise ConfigError(f"wavelet is one of {', '.join(WAVELETS)}, got {wavelet!r}")
@@ -129,7 +172,8 @@ def _gather(X: Any, rows: Any) -> np.ndarray:
 class _Images(TransformerMixin, BaseEstimator):
     """Images of windows, clipped at percentiles learnt per channel and scaled to [0, 1].
 
-    Percentiles come from at most `sample` windows, evenly spaced over those given; up to that many they are exact.
+    Percentiles are computed over at most `sample` windows, evenly spaced over those given; up to that number they are
+    exact.
     """
 
     rate_hz: float | None
@@ -137,7 +181,7 @@ class _Images(TransformerMixin, BaseEstimator):
     sample: int
 
     def _image(self, x: np.ndarray, rate_hz: float) -> np.ndarray:
-        """(window, channel, frequency, frame) of (window, channel, time)."""
+        """Return the (window, channel, frequency, frame) images of (window, channel, time) samples."""
         raise NotImplementedError
 
     def fit(self, X: Any, y: Any = None) -> _Images:
@@ -145,7 +189,7 @@ class _Images(TransformerMixin, BaseEstimator):
 
         Raises
         ------
-        ShapeError : other axes, no window, or windows too short.
+        ShapeError : other axes, no windows, or windows that are too short.
         ConfigError : an array without `rate_hz`, or settings that do not fit the rate.
         """
         X = _check(X)
@@ -170,12 +214,13 @@ class _Images(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """(window, channel, frequency, frame) images from 0 to 1, in the windows' dtype.
+        """Return the (window, channel, frequency, frame) images, from 0 to 1, in the dtype of the windows.
 
         Raises
         ------
-        NotFittedError : `fit` comes first.
-        ShapeError : windows of other channels or another length than those of `fit`.
+        NotFittedError : `fit` was not called.
+        ShapeError : windows with other channels or another length than in `fit`.
+        ConfigError : windows of another rate than in `fit`.
         """
         check_is_fitted(self)
         X = _check(X)
@@ -199,18 +244,26 @@ class _Images(TransformerMixin, BaseEstimator):
 class Spectrogram(_Images):
     """Power spectrograms as in Zhai et al. 2017, doi:10.3389/fnins.2017.00379.
 
-    The defaults are the paper's: 256-point Hamming segments, 184 points of overlap, the first 95 bins, each channel
-    clipped at its 1st and 99th percentile and scaled to [0, 1]; 400 samples at 2 kHz give 95 x 3. Our choice where the
-    paper is silent: power, not magnitude; percentiles learnt in `fit` alone.
+    The defaults are those of the paper: 256-point Hamming segments, 184 points of overlap, the first 95 bins, and each
+    channel clipped at its 1st and 99th percentile and scaled to [0, 1]. A window of 400 samples at 2 kHz gives 95 x 3.
+    The paper does not say whether it uses power or magnitude, or where percentiles are learnt; here it is power, and
+    `fit`.
 
     Parameters
     ----------
-    rate_hz : of the windows; None takes it from `Windows`.
-    segment_ms, hop_ms : length of a segment, and from one to the next; rounded to samples.
-    highest_hz : bins above are left out.
-    window : name of a SciPy window.
-    percentiles : where each channel is clipped; (0, 100) keeps all.
-    sample : learn percentiles from at most this many windows.
+    rate_hz : sampling rate in Hz; None takes it from `Windows`.
+    segment_ms, hop_ms : length of a segment and distance between segments in ms, rounded to samples.
+    highest_hz : bins above this frequency are left out.
+    window : name of a SciPy window function.
+    percentiles : percentiles at which each channel is clipped; (0, 100) keeps all values.
+    sample : number of windows, at most, that percentiles are learnt from.
+
+    Examples
+    --------
+    >>> windows = np.random.default_rng(0).normal(size=(5, 2, 400))
+    >>> images = Spectrogram(rate_hz=2000).fit_transform(windows)
+    >>> images.shape, float(images.min()), float(images.max())
+    ((5, 2, 95, 3), 0.0, 1.0)
     """
 
     def __init__(
@@ -243,6 +296,10 @@ class LogSpectrogram(Spectrogram):
     """`Spectrogram` in decibels: 10 log10 of the power, then clipped and scaled per channel.
 
     A power of 0 is replaced by the smallest normal number of the dtype.
+
+    >>> windows = np.random.default_rng(0).normal(size=(5, 2, 400))
+    >>> LogSpectrogram(rate_hz=2000).fit_transform(windows).shape
+    (5, 2, 95, 3)
     """
 
     def _image(self, x: np.ndarray, rate_hz: float) -> np.ndarray:
@@ -251,18 +308,28 @@ class LogSpectrogram(Spectrogram):
 
 
 class WaveletImages(_Images):
-    """Wavelet amplitudes at several frequencies, averaged over frames; one set of rows per wavelet.
+    """Wavelet amplitudes at several frequencies, averaged over frames, with one set of rows per wavelet.
 
-    transform gives (window, channel, wavelet x frequency, frame): the rows of the first wavelet, lowest frequency
+    `transform` returns (window, channel, wavelet x frequency, frame): the rows of the first wavelet, lowest frequency
     first, then those of the next.
 
     Parameters
     ----------
-    rate_hz : of the windows; None takes it from `Windows`.
-    wavelets : of "morlet" (fine in frequency), "paul" (fine in time), "ricker" (Mexican hat).
-    lowest_hz, highest_hz, n_frequencies : logarithmically spaced; the highest is kept below 45 % of the rate.
-    n_frames : parts of equal length that a window's amplitudes are averaged over.
+    rate_hz : sampling rate in Hz; None takes it from `Windows`.
+    wavelets : any of "morlet" (fine in frequency), "paul" (fine in time) and "ricker" (Mexican hat).
+    lowest_hz, highest_hz, n_frequencies : range and number of logarithmically spaced frequencies. The highest is kept
+        at or below 45 % of the rate.
+    n_frames : number of parts of equal length over which the amplitudes are averaged.
     percentiles, sample : as in `Spectrogram`.
+
+    Examples
+    --------
+    >>> windows = np.random.default_rng(0).normal(size=(5, 2, 200))
+    >>> images = WaveletImages(rate_hz=1000, n_frequencies=4, n_frames=2)
+    >>> images.fit_transform(windows).shape
+    (5, 2, 8, 2)
+    >>> images.frequencies(rate_hz=1000).round(1)
+    array([ 20. ,  56.5, 159.4, 450. ])
     """
 
     def __init__(
@@ -286,7 +353,7 @@ class WaveletImages(_Images):
         self.sample = sample
 
     def frequencies(self, rate_hz: float) -> np.ndarray:
-        """(frequency,) in Hz, rising."""
+        """Return the (frequency,) frequencies in Hz, rising; ConfigError if the range does not fit the rate."""
         if self.n_frequencies < 1:
             raise ConfigError(f"{type(self).__name__}: n_frequencies is 1 or more, got {self.n_frequencies!r}")
         highest = min(self.highest_hz, 0.45 * rate_hz)
@@ -314,14 +381,26 @@ class WaveletImages(_Images):
 class ChannelPCA(TransformerMixin, BaseEstimator):
     """Principal component scores of each channel on its own.
 
+    The sign of each component is such that its largest loading is positive.
+
     Parameters
     ----------
     n_components : scores per channel.
-    placement : "spiral" arranges 25 scores as in Zhai et al. 2017, figure 1B, with the first in the middle, giving
-        (window, channel, 5, 5); "ranks" gives (window, channel, n_components), the input of the network `zhai`; "flat"
+    placement : "spiral" arranges 25 scores as in Zhai et al. 2017, figure 1B, with the first in the middle, and gives
+        (window, channel, 5, 5). "ranks" gives (window, channel, n_components), the input of the network `zhai`. "flat"
         gives (window, channel x n_components), channel by channel.
 
-    Each component's sign makes its largest loading positive.
+    Attributes
+    ----------
+    mean_ : (channel, value) mean image.
+    components_ : (channel, component, value).
+    explained_variance_ : (channel, component).
+
+    Examples
+    --------
+    >>> images = np.random.default_rng(0).normal(size=(40, 2, 8, 3))
+    >>> ChannelPCA(n_components=3, placement="flat").fit(images).transform(images).shape
+    (40, 6)
     """
 
     def __init__(self, n_components: int = 25, placement: Literal["spiral", "ranks", "flat"] = "spiral"):
@@ -331,7 +410,7 @@ class ChannelPCA(TransformerMixin, BaseEstimator):
     def fit(self, X: Any, y: Any = None) -> ChannelPCA:
         """Learn components from (window, channel, ...) images or from `Windows`.
 
-        Memory is limited to batches and (channel, d, d) sums, where d is the number of values per channel.
+        Memory use is limited to batches and (channel, d, d) sums, where d is the number of values per channel.
 
         Raises
         ------
@@ -371,14 +450,12 @@ class ChannelPCA(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """Scores in the images' dtype, of a shape that follows `placement`.
-
-        (window, channel, 5, 5), (window, channel, n_components) or (window, channel x n_components).
+        """Return the scores in the dtype of the images, in the shape that `placement` names.
 
         Raises
         ------
-        NotFittedError : `fit` comes first.
-        ShapeError : images of another shape than those of `fit`.
+        NotFittedError : `fit` was not called.
+        ShapeError : images of another shape than in `fit`.
         """
         check_is_fitted(self)
         if tuple(X.shape[1:]) != (self.n_channels_, *self.image_shape_):
@@ -398,7 +475,7 @@ class ChannelPCA(TransformerMixin, BaseEstimator):
 
     @staticmethod
     def _rows(X: Any) -> Iterator[np.ndarray]:
-        """(channel, window, value) float64, one batch at a time."""
+        """Yield (channel, window, value) float64, one batch at a time."""
         for i in range(0, len(X), BATCH):
             batch = X.batch(slice(i, i + BATCH)) if isinstance(X, Windows) else np.asarray(X[i : i + BATCH])
             check_finite(batch.reshape(len(batch), -1), "images")

@@ -1,7 +1,7 @@
-"""Features of one periodogram a window.
+"""Features of one periodogram per window.
 
-All of them use P_k = |X_k|^2 / N^2 of the window as it is, zero-padded to the next power of two n, over the bins
-k = 0 .. n/2 - 1 at f_k = k rate_hz / n: offset included, Nyquist's bin not, as in LibEMG 2.0.3.
+All of them use P_k = |X_k|^2 / N^2 of the window, zero-padded to the next power of two n. The bins are k = 0 .. n/2 - 1
+at f_k = k rate_hz / n, with the offset (k = 0) and without the Nyquist bin, as in LibEMG 2.0.3.
 """
 
 from __future__ import annotations
@@ -15,19 +15,33 @@ from myograph.features._base import check_level, feature, ratio
 
 
 def fft_length(n_samples: int) -> int:
-    """The power of two that a window of `n_samples` is padded to."""
+    """Return the power of two that a window of `n_samples` is padded to.
+
+    >>> fft_length(200)
+    256
+    """
     return 1 << (n_samples - 1).bit_length()
 
 
 def power_spectrum(x: np.ndarray) -> np.ndarray:
-    """P_k (see above). Shape: (..., time) -> (..., n/2), in the squared unit of x."""
+    """Return P_k of the periodogram described at the top of this module.
+
+    Shape: (..., time) -> (..., n/2), in the squared unit of x.
+
+    >>> power_spectrum(np.cos(np.pi / 2 * np.arange(8))).round(4)
+    array([0.  , 0.  , 0.25, 0.  ])
+    """
     n = fft_length(x.shape[-1])
     spectrum = np.fft.rfft(x, n, axis=-1)[..., : n // 2] / x.shape[-1]
     return np.square(spectrum.real) + np.square(spectrum.imag)
 
 
 def bin_frequencies(n_samples: int, rate_hz: float) -> np.ndarray:
-    """f_k in Hz, (n/2,)."""
+    """Return the frequencies f_k of the bins in Hz, (n/2,).
+
+    >>> bin_frequencies(n_samples=8, rate_hz=1000)
+    array([  0., 125., 250., 375.])
+    """
     n = fft_length(n_samples)
     return np.arange(n // 2) * (rate_hz / n)
 
@@ -36,9 +50,12 @@ def bin_frequencies(n_samples: int, rate_hz: float) -> np.ndarray:
 def mnf(x, *, rate_hz):
     """Mean frequency: sum f_k P_k / sum P_k.
 
-    Shape: (..., time) -> (...,), Hz; zeros and constants that fill a power of two give 0.
+    Shape: (..., time) -> (...,), in Hz; zeros, and constants that fill a power of two, give 0.
 
     Source: Stulen & De Luca 1981, IEEE Trans. Biomed. Eng. 28(7); Oskoei & Hu 2008, IEEE Trans. Biomed. Eng. 55(8).
+
+    >>> float(mnf(np.sin(2 * np.pi * 125 * np.arange(256) / 1000), rate_hz=1000).round(4))
+    125.0
     """
     p = power_spectrum(x)
     return ratio((p * bin_frequencies(x.shape[-1], rate_hz)).sum(-1), p.sum(-1))
@@ -53,6 +70,9 @@ def mdf(x, *, rate_hz):
     Source: Stulen & De Luca 1981, IEEE Trans. Biomed. Eng. 28(7).
 
     Deviation: LibEMG 2.0.3 fails on zeros.
+
+    >>> mdf(np.sin(2 * np.pi * 125 * np.arange(256) / 1000), rate_hz=1000)
+    array(125.)
     """
     running = np.cumsum(power_spectrum(x), axis=-1)
     above = running > running[..., -1:] / 2
@@ -61,11 +81,14 @@ def mdf(x, *, rate_hz):
 
 @feature("PKF", shortest=2)
 def pkf(x, *, rate_hz):
-    """Peak frequency: f_k of the largest P_k, the lowest where several are.
+    """Peak frequency: f_k of the largest P_k, the lowest one if several are equal.
 
-    Shape: (..., time) -> (...,), Hz; zeros give 0.
+    Shape: (..., time) -> (...,), in Hz; zeros give 0.
 
     Source: Phinyomark et al. 2012, Expert Syst. Appl. 39(8).
+
+    >>> pkf(np.sin(2 * np.pi * 125 * np.arange(256) / 1000), rate_hz=1000)
+    array(125.)
     """
     return power_spectrum(x).argmax(-1) * (rate_hz / fft_length(x.shape[-1]))
 
@@ -77,6 +100,9 @@ def mnp(x):
     Shape: (..., time) -> (...,), in the squared unit of x.
 
     Source: Phinyomark et al. 2012, Expert Syst. Appl. 39(8).
+
+    >>> mnp([1, -1, 1, -1, 2, 2, 2, 2])
+    array(0.40625)
     """
     return power_spectrum(x).mean(-1)
 
@@ -87,7 +113,10 @@ def ttp(x):
 
     Shape: (..., time) -> (...,), in the squared unit of x.
 
-    Source: Phinyomark et al. 2012, Expert Syst. Appl. 39(8), there also the spectral moment of order 0.
+    Source: Phinyomark et al. 2012, Expert Syst. Appl. 39(8), where it is also the spectral moment of order 0.
+
+    >>> ttp([3, 3, 3, 3])
+    array(9.)
     """
     return power_spectrum(x).sum(-1)
 
@@ -99,6 +128,9 @@ def sm(x, *, rate_hz, order=2):
     Shape: (..., time) -> (...,), Hz^order times the squared unit of x; order is 2 by default.
 
     Source: Phinyomark et al. 2012, Expert Syst. Appl. 39(8), SM1 to SM3.
+
+    >>> float(sm(np.sin(2 * np.pi * 125 * np.arange(256) / 1000), rate_hz=1000, order=1).round(4))
+    31.25
     """
     order = check_level("SM", "order", order)
     return (power_spectrum(x) * bin_frequencies(x.shape[-1], rate_hz) ** order).sum(-1)
@@ -108,11 +140,15 @@ def sm(x, *, rate_hz, order=2):
 def vcf(x, *, rate_hz):
     """Variance of the central frequency: sum (f_k - MNF)^2 P_k / sum P_k.
 
-    Shape: (..., time) -> (...,), Hz^2; zeros give 0.
+    Shape: (..., time) -> (...,), in Hz^2; zeros give 0.
 
     Source: Phinyomark et al. 2012, Expert Syst. Appl. 39(8).
 
-    Deviation: written there as SM2/SM0 - (SM1/SM0)^2, the same but for cancellation.
+    Deviation: the paper writes SM2/SM0 - (SM1/SM0)^2, which is equal but suffers from cancellation.
+
+    >>> t = np.arange(256) / 1000
+    >>> float(vcf(np.sin(2 * np.pi * 125 * t) + np.sin(2 * np.pi * 250 * t), rate_hz=1000).round(4))
+    3906.25
     """
     p, f = power_spectrum(x), bin_frequencies(x.shape[-1], rate_hz)
     total = p.sum(-1)
@@ -131,15 +167,18 @@ def _bands(p, c):
 def dftr(x, *, rate_hz):
     """Discrete Fourier transform representation: mean amplitude in frequency bands, to the power 2/3.
 
-    (mean of sqrt(P_k) over the bins of a band)^(2/3) for the bands between 20, 92, 163, 235, 305, 378 and 450 Hz,
-    lower edge included, upper not; bands that reach beyond rate_hz / 2 are left out.
+    That is (mean of sqrt(P_k) over the bins of a band)^(2/3) for the bands between 20, 92, 163, 235, 305, 378 and 450
+    Hz, which include their lower edge. Bands that reach beyond rate_hz / 2 are left out.
 
-    Shape: (..., time) -> (..., bands), 6 bands above 900 Hz, 1 at 200 Hz; ConfigError up to 184 Hz, where none fits.
+    Shape: (..., time) -> (..., bands): 6 bands above 900 Hz, 1 at 200 Hz; ConfigError up to 184 Hz, where none fits.
 
     Source: He, Zhang, Sheng, Li & Zhu 2015, IEEE J. Biomed. Health Inform. 19(3); bands as in LibEMG 2.0.3.
 
-    Deviation: LibEMG 2.0.3 leaves out bins that lie on an edge, and gives NaN for a band without bins, when windows are
-    short; here windows are padded until every band has one.
+    Deviation: LibEMG 2.0.3 leaves out bins that lie on an edge, and gives NaN for a band without bins if windows are
+    short. Here windows are padded until every band has a bin.
+
+    >>> int(dftr(np.sin(2 * np.pi * 125 * np.arange(256) / 1000), rate_hz=1000).argmax())
+    1
     """
     n_bands = _bands({"rate_hz": rate_hz}, 1)
     if n_bands == 0:

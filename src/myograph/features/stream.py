@@ -1,4 +1,4 @@
-"""Features of a live signal: the kernels of the offline route, fed chunk by chunk."""
+"""Features of a live signal, computed chunk by chunk with the same kernels as offline."""
 
 from __future__ import annotations
 
@@ -15,12 +15,26 @@ from myograph.windows import Windowing
 
 
 class FeatureStream:
-    """Rows of features from chunks of samples; made by `Features.stream`.
+    """Compute rows of features from chunks of samples; `Features.stream` makes one.
 
-    Windows lie on a grid that starts at the stream's first sample. A row comes out with the chunk that completes its
-    window, and equals the row of `Features.transform` for the same window of a recording of one label that starts at
-    that sample: bit for bit for features that follow from sums (`myograph.features._fast.sums.RECIPES`), and for the others but for
-    rounding that follows the size of a batch. The first cost a constant amount of work a sample, whatever the overlap.
+    Windows lie on a grid that starts at the stream's first sample. The chunk that completes a window returns its row.
+    The row equals that of `Features.transform` for the same window, if the recording has one label and starts at that
+    sample: bit for bit for features computed from sums (`myograph.features._fast.sums.RECIPES`); for others up to
+    rounding that depends on the size of a batch. Features computed from sums cost a constant amount of work per sample,
+    whatever the overlap.
+
+    Examples
+    --------
+    >>> from myograph.features.transformer import Features
+    >>> stream = Features("MAV").stream(rate_hz=1000, n_channels=2, windowing=Windowing(length_ms=4, step_ms=2))
+    >>> stream.push(np.ones((2, 3))).shape  # no window is complete yet
+    (0, 2)
+    >>> stream.push(np.ones((2, 3)))
+    array([[1., 1.],
+           [1., 1.]])
+    >>> stream.reset()
+    >>> len(stream.push(np.ones((2, 3))))
+    0
     """
 
     def __init__(self, wanted: Sequence[Request], rate_hz: float, n_channels: int, windowing: Windowing):
@@ -28,31 +42,34 @@ class FeatureStream:
         self.n_channels, self.rate_hz = n_channels, rate_hz
         try:
             self._plan = Plan(wanted, n_channels, self.length, rate_hz)
-        except ShapeError as error:  # the windows are of the caller's windowing here, not of an array
+        except ShapeError as error:  # here the caller's windowing is wrong, not an array
             raise WindowError(str(error)) from None
         self.n_features = self._plan.n_columns
         self._most = at_once(n_channels, self.step)
         self._grid = None
         if self._plan.layout is not None:
             self._grid = Grid(self._plan.layout, n_channels, self.length, self.step, self._most)
-        # The samples that windows to come still need, and two before them, which differences reach back to.
+        # The samples that later windows need, and two before them, which differences need.
         self._held = np.zeros((n_channels, 4 * (self.length + self.step) + 2))
         self.reset()
 
     def reset(self) -> None:
-        """Forget all samples."""
+        """Forget all samples; the next sample starts a new grid."""
         self._n_held = 0
-        self._next = 0  # where in the held samples the next window starts
+        self._next = 0  # position in the held samples at which the next window starts
         self._fresh = True
 
     def push(self, chunk: np.ndarray) -> np.ndarray:
-        """(window, column) features of the windows that these samples complete; no row if they complete none.
+        """Return the (window, column) features of the windows that these samples complete, possibly no rows.
 
-        chunk : (channel, time), any number of samples.
+        Parameters
+        ----------
+        chunk : (channel, time) real numbers, with any number of samples.
 
         Raises
         ------
-        ShapeError : another number of channels. SignalError : not real numbers, NaN or infinite ones; they are not taken.
+        ShapeError : another number of channels.
+        SignalError : not real numbers, NaN or infinite ones. The chunk is then ignored.
         """
         chunk = np.asarray(chunk)
         if chunk.ndim != 2 or chunk.shape[0] != self.n_channels:
@@ -77,7 +94,7 @@ class FeatureStream:
     def _hold(self, chunk: np.ndarray) -> None:
         n = chunk.shape[1]
         if self._n_held + n > self._held.shape[1]:
-            # Steps longer than windows leave samples that no window needs: those still to come are skipped below.
+            # Between windows with a step longer than their length, there are samples that no window needs.
             drop = min(max(self._next - 2, 0), self._n_held)
             kept = self._n_held - drop
             self._held[:, :kept] = self._held[:, drop : self._n_held].copy()

@@ -1,4 +1,4 @@
-"""Covariance matrices of windows as vectors in the tangent space at their mean over the training windows."""
+"""Covariance matrices of windows as vectors in the tangent space at the mean of the training windows."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ from myograph.windows import Windows
 
 
 class TangentSpace(TransformerMixin, BaseEstimator):
-    """Windows to tangent vectors of their channels' covariance.
+    """Map windows to tangent vectors of their channels' covariance.
 
-    With S the covariance of a window, shrunk as in the feature LOGCOV, and M the mean of the training windows' S: the
-    upper triangle of log(M^-1/2 S M^-1/2), off-diagonal entries times sqrt(2). Euclidean distances between vectors
-    approximate Riemannian distances between the matrices near M, so any linear classifier follows.
+    S is the covariance of a window, shrunk as in the feature LOGCOV, and M the mean of S over the training windows. The
+    vector is the upper triangle of log(M^-1/2 S M^-1/2), with off-diagonal entries times sqrt(2). Near M, Euclidean
+    distances between vectors approximate Riemannian distances between matrices, so any linear classifier can follow.
 
-    A gain common to all channels, in training and in use, leaves the vectors as they are. With `shrinkage=0` every
-    invertible mixing of the channels (other gains, another reference) only rotates them; the shrinkage, which sees the
-    channels' own scale, breaks that slightly.
+    A gain common to all channels, in training and in use, does not change the vectors. With `shrinkage=0`, any
+    invertible mixing of the channels (other gains, another reference) only rotates them. Shrinkage depends on the scale
+    of the channels and slightly breaks this invariance.
 
     Parameters
     ----------
-    shrinkage : 0 to 1, the weight of (trace / channels) I; above 0 where a window may have fewer samples than channels.
-    mean : "riemann", the matrix M at which the mean of log(M^-1/2 S M^-1/2) is zero, or "log-euclidean",
-        exp(mean of log S): one pass, and no iteration.
+    shrinkage : 0 to 1, the weight of (trace / channels) I; choose it above 0 if windows may have fewer samples than
+        channels.
+    mean : "riemann" is the matrix M at which the mean of log(M^-1/2 S M^-1/2) is zero. "log-euclidean" is
+        exp(mean of log S), which needs one pass and no iteration.
 
     Attributes
     ----------
     mean_ : (channel, channel), M.
-    n_features_in_ : channels.
+    n_features_in_ : number of channels.
 
     Raises
     ------
@@ -43,6 +44,15 @@ class TangentSpace(TransformerMixin, BaseEstimator):
 
     Source: Barachant, Bonnet, Congedo & Jutten 2012, IEEE Trans. Biomed. Eng. 59(4); the mean by the fixed-point
     iteration of Moakher 2005, SIAM J. Matrix Anal. Appl. 26(3).
+
+    Examples
+    --------
+    >>> windows = np.random.default_rng(0).normal(size=(20, 2, 100))
+    >>> space = TangentSpace().fit(windows)
+    >>> space.transform(windows).shape
+    (20, 3)
+    >>> list(space.get_feature_names_out())
+    ['TANGENT_ch0_ch0', 'TANGENT_ch0_ch1', 'TANGENT_ch1_ch1']
     """
 
     def __init__(self, shrinkage: float = 0.05, mean: str = "riemann"):
@@ -50,7 +60,7 @@ class TangentSpace(TransformerMixin, BaseEstimator):
         self.mean = mean
 
     def fit(self, X: Windows | np.ndarray, y: Any = None) -> TangentSpace:
-        """Learn the mean of the windows' covariance matrices."""
+        """Learn the mean of the covariance matrices of windows: `Windows` or a (window, channel, time) array."""
         if self.mean not in ("riemann", "log-euclidean"):
             raise ConfigError(f"mean is 'riemann' or 'log-euclidean', got {self.mean!r}")
         matrices = self._matrices(X)
@@ -59,14 +69,14 @@ class TangentSpace(TransformerMixin, BaseEstimator):
         power = np.trace(matrices, axis1=1, axis2=2)
         if not power.any():
             raise SignalError("all training windows are constant; is the signal recorded, and in the right unit?")
-        matrices = matrices[power > 0]  # a window without variance has no direction: it would drag the mean to zero
+        matrices = matrices[power > 0]  # a window without variance would pull the mean to zero
         start = symmetric_function(symmetric_log(matrices).mean(0), np.exp, floor=-np.inf)
         self.mean_ = riemannian_mean(matrices, start) if self.mean == "riemann" else start
         self.n_features_in_ = matrices.shape[1]
         return self
 
     def transform(self, X: Windows | np.ndarray) -> np.ndarray:
-        """(window, channels (channels + 1) / 2) float64."""
+        """Return the (window, channels (channels + 1) / 2) float64 vectors."""
         check_is_fitted(self, "mean_")
         matrices = self._matrices(X)
         if matrices.shape[1] != self.n_features_in_:
@@ -75,7 +85,7 @@ class TangentSpace(TransformerMixin, BaseEstimator):
         return symmetric_vector(symmetric_log(whiten @ matrices @ whiten))
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """`TANGENT_ch0_ch0`, `TANGENT_ch0_ch1`, ..: the pair of channels of every column."""
+        """Return the pair of channels of every column: `TANGENT_ch0_ch0`, `TANGENT_ch0_ch1`, ..."""
         check_is_fitted(self, "mean_")
         a, b = np.triu_indices(self.n_features_in_)
         return np.asarray([f"TANGENT_ch{i}_ch{j}" for i, j in zip(a, b)], dtype=object)
@@ -102,9 +112,18 @@ class TangentSpace(TransformerMixin, BaseEstimator):
 
 
 def riemannian_mean(matrices: np.ndarray, start: np.ndarray, tolerance: float = 1e-10, most: int = 100) -> np.ndarray:
-    """The symmetric positive matrix M at which log(M^-1/2 S M^-1/2) averages to zero.
+    """Return the symmetric positive definite matrix M at which log(M^-1/2 S M^-1/2) averages to zero.
 
-    matrices: (n, c, c), start: (c, c) -> (c, c). Stops when that average is below `tolerance`, or no longer shrinks.
+    Parameters
+    ----------
+    matrices : (n, c, c) symmetric positive definite matrices S.
+    start : (c, c) matrix at which the iteration starts.
+    tolerance : the iteration stops when the norm of that average is below it, or no longer decreases.
+    most : largest number of iterations.
+
+    >>> riemannian_mean(np.stack([np.diag([1.0, 4.0]), np.diag([4.0, 1.0])]), start=np.eye(2)).round(6)
+    array([[2., 0.],
+           [0., 2.]])
     """
     mean, step, last = start, 1.0, np.inf
     for _ in range(most):

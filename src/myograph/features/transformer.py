@@ -18,9 +18,9 @@ from myograph.windows import Windowing, Windows
 
 
 class Features(TransformerMixin, BaseEstimator):
-    """Windows to a table of features, one row per window.
+    """Turn windows into a table of features with one row per window.
 
-    Nothing is learnt, and a row depends on its window alone. Overlapping windows of a recording share their work
+    Nothing is learnt, and a row depends on its window alone. Overlapping windows of a recording share computations
     where the feature allows it.
 
     Parameters
@@ -34,12 +34,12 @@ class Features(TransformerMixin, BaseEstimator):
 
     Attributes
     ----------
-    n_features_in_ : channels of the windows that it was fitted on.
-    n_samples_ : their samples; None where they differ in length.
-    rates_hz_, units_ : tuples of their rates and units; empty where these are unknown, as those of an array are.
-    rate_hz_ : their rate, used for arrays when `rate_hz` is None; None where it was not one known rate.
+    n_features_in_ : number of channels of the windows in `fit`.
+    n_samples_ : their number of samples; None if they differ in length.
+    rates_hz_, units_ : tuples of their rates and units; empty where these are unknown, as for an array.
+    rate_hz_ : their rate, used for arrays if `rate_hz` is None; None if it was not one known rate.
 
-    After `fit`, `transform` refuses windows of another kind. Windows of any length are allowed where those in `fit`
+    After `fit`, `transform` refuses windows of another kind. Windows of any length are allowed if those in `fit`
     differed in length.
 
     Raises
@@ -49,6 +49,18 @@ class Features(TransformerMixin, BaseEstimator):
         are too short.
     SignalError : NaN or infinite samples, or another rate or unit than in `fit`.
     ConfigError : an option's value does not fit, a rate is needed and not known, or `y` in `fit` holds one class.
+
+    Examples
+    --------
+    >>> x = np.array([[[1.0, -3.0, 2.0], [0.0, 0.0, 6.0]]])  # one window of two channels
+    >>> features = Features(["MAV", "WL"]).fit(x)
+    >>> features.transform(x)
+    array([[2., 2., 9., 6.]])
+    >>> list(features.get_feature_names_out())
+    ['MAV_ch0', 'MAV_ch1', 'WL_ch0', 'WL_ch1']
+    >>> stream = features.stream(rate_hz=1000, n_channels=2, windowing=Windowing(length_ms=3, step_ms=1))
+    >>> stream.push(x[0])
+    array([[2., 2., 9., 6.]])
     """
 
     def __init__(
@@ -81,31 +93,39 @@ class Features(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Windows | np.ndarray) -> np.ndarray:
-        """(window, column) float64: features in the order of `names`, then their outputs, then channels."""
+        """Return (window, column) float64: features in the order of `names`, then their outputs, then channels."""
         X = check_input(X)
         parts = sources(X, self.rate_hz if self.rate_hz is not None else getattr(self, "rate_hz_", None))
         self.refuse_other(Kind.of(X))
         return extract(parts, self._requests(), len(X), self.n_jobs)
 
     def refuse_other(self, kind: Kind) -> None:
-        """Raise ShapeError or SignalError where windows of this kind are not what `fit` saw; nothing before `fit`."""
+        """Raise ShapeError or SignalError if windows of this kind differ from those in `fit`; before `fit` do nothing.
+
+        >>> features = Features("MAV").fit(np.zeros((1, 2, 100)))
+        >>> features.refuse_other(Kind.of(np.zeros((1, 2, 100))))
+        >>> features.refuse_other(Kind.of(np.zeros((1, 8, 100))))  # doctest: +IGNORE_EXCEPTION_DETAIL
+        Traceback (most recent call last):
+        myograph.errors.ShapeError: ...
+        """
         if hasattr(self, "n_features_in_"):
-            # Files of earlier versions know the channels alone.
+            # Files of earlier versions store only the channels.
             n_samples: int | None = getattr(self, "n_samples_", None)
             rates_hz: tuple[float, ...] = getattr(self, "rates_hz_", ())
             units: tuple[str, ...] = getattr(self, "units_", ())
             Kind(self.n_features_in_, n_samples, rates_hz, units).refuse_other(kind, type(self).__name__)
 
     def stream(self, rate_hz: float, n_channels: int, windowing: Windowing | None = None) -> FeatureStream:
-        """The same features of a live signal: `push(chunk (channel, time))` gives rows as windows complete.
+        """Return a stream that computes the same features of a live signal: `push(chunk)` gives rows as windows
+        complete.
 
-        Samples are taken as float64. The grid of windows starts at the first sample; a rate in `rate_hz` of this
-        object does not matter here.
+        Samples are (channel, time) and are converted to float64. The grid of windows starts at the first sample. The
+        rate is that of the argument, not that of this object.
         """
         return FeatureStream(self._requests(), float(rate_hz), n_channels, windowing or Windowing())
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Names of the columns: `MAV_ch0`, with outputs numbered where there are several: `AR.0_ch0`."""
+        """Return the names of the columns: `MAV_ch0`, with outputs numbered where there are several: `AR.0_ch0`."""
         check_is_fitted(self, "n_features_in_")
         if input_features is not None and len(input_features) != self.n_features_in_:
             raise ShapeError(f"input_features names {len(input_features)} channels, there are {self.n_features_in_}")

@@ -1,4 +1,4 @@
-"""Features over many windows: by recording, in pieces for threads and batches of bounded size."""
+"""Features over many windows: by recording, in pieces for threads and in batches of bounded size."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Batch:
 
 
 def sources(X: Windows | np.ndarray, rate_hz: float | None) -> list[Stretch | Batch]:
-    """The windows of X grouped by recording and by length.
+    """Return the windows of X grouped by recording and by length.
 
     Raises
     ------
@@ -127,12 +127,12 @@ def all_finite(x: np.ndarray) -> bool:
 
 
 def check_input(X: Any) -> Windows | np.ndarray:
-    """X as Windows or a finite (window, channel, time) array of numbers.
+    """Return X as Windows or as a finite (window, channel, time) array of numbers.
 
     Raises
     ------
     ShapeError : other axes.
-    SignalError : not numbers, or NaN or infinite samples (a Recording has checked its own).
+    SignalError : not numbers, or NaN or infinite samples. A Recording has already checked its samples.
     """
     if isinstance(X, Windows):
         return X
@@ -153,7 +153,7 @@ def check_input(X: Any) -> Windows | np.ndarray:
 
 
 def extract(parts: Sequence[Stretch | Batch], wanted: Sequence[Request], n_windows: int, n_jobs: int = 1) -> np.ndarray:
-    """(window, column) float64 of the wanted features, features first, then outputs, then channels."""
+    """Return (window, column) float64 of the requested features: features first, then outputs, then channels."""
     plans: dict[Any, Plan] = {}
     kinds = [(p.length, p.rate_hz, isinstance(p, Stretch) and p.channel is not None) for p in parts]
     for part, kind in zip(parts, kinds):
@@ -287,7 +287,7 @@ def _sum_batch(batch: Batch, plan: Plan, layout: Layout, out: np.ndarray) -> Non
 
 
 class _Starts:
-    """The windows of a stretch in order of their start, on common grids or each by itself.
+    """The windows of a stretch in order of their start, either on common grids or each separately.
 
     start : distinct starts; `back` maps each row to its start, since rows can share a window.
     """

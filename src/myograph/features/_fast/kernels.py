@@ -1,11 +1,11 @@
-"""Compiled loops behind the fast features: partial sums of step-long blocks of samples (`_merges` makes windows of them).
+"""Compiled loops behind the fast features: partial sums of blocks of samples, one step long (`merges` combines them).
 
-A tile holds up to ROWS samples of up to LANES lanes in the first-level cache, a lane being one channel of one block.
-Eight lanes at a time keep their sums in registers over the tile's samples (`_simd`). Two sets of sums are kept of each
-block: `inner`, of the block by itself, and `full`, with the differences that reach back over its left edge. A window is
-the inner sums of its first block merged with the full sums of the others. Nothing is ever subtracted: variances merge
-(mean, sum of squared deviations), softmax entropies (maximum, sum without it, weighted sum), crossings (count, first and last
-value that is not zero).
+A tile holds up to ROWS samples of up to LANES lanes in the first-level cache; a lane is one channel of one block. Eight
+lanes at a time keep their sums in registers over the tile's samples (`_common.simd`). Each block has two sets of sums:
+`inner`, of the block alone, and `full`, including the differences that reach back over its left edge. A window is the
+inner sums of its first block merged with the full sums of the others. Nothing is ever subtracted: variances are merged
+as (mean, sum of squared deviations), softmax entropies as (maximum, sum without it, weighted sum), and crossings as
+(count, first and last nonzero value).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from myograph._common.jit import kernel, part
 from myograph._common.simd import WIDTH, fill, load, store
 from myograph.features._base import EXP_FLOOR
 
-LANES, ROWS = 48, 48  # of a tile; twice the lanes where blocks are at most half as long
+LANES, ROWS = 48, 48  # of a tile; twice as many lanes if blocks are at most half as long
 
-# Rows of a tile's accumulators. Those that add up, then those that merge in other ways, then the sums of ln(x^2 + EPS)
-# in the place of x: LOG + SQUARE, LOG + STEP, ...
+# Rows of a tile's accumulators: those that are added, then those that are merged in other ways, then the sums of
+# ln(x^2 + EPS) instead of x: LOG + SQUARE, LOG + STEP, ...
 ABS, SQUARE, LOG_1P, STEP, STEP_SQUARE, STEP_ABOVE = range(6)
 LOG_ABS, ROOT_POSITIVE, ROOT_NEGATIVE, CUBE, TOTAL, ABOVE, BEND, BEND_SQUARE = range(6, 14)
 CROSSINGS, CROSSINGS_FIRST, CROSSINGS_LAST, TURNS, TURNS_FIRST, TURNS_LAST = range(14, 20)
@@ -28,8 +28,8 @@ MEAN, DEVIATION, PEAK, SOFT_PEAK, SOFT_OTHERS, SOFT_WEIGHTED = range(20, 26)
 LOG = 26
 N_ROWS = LOG + 14
 ADDS = (np.arange(N_ROWS) < CROSSINGS) | (np.arange(N_ROWS) >= LOG)
-# How a block's sum with what reaches back over its left edge differs from that without: not at all, then one array keeps
-# it; by what is added for the edge; or otherwise, in a count of sign changes.
+# How a block's `full` sum differs from its `inner` sum: not at all (one array then holds both); by an added term for the
+# left edge; or in another way, for counts of sign changes.
 ALONE, ADDED, COUNTED = range(3)
 EDGES = np.full(N_ROWS, ALONE, np.int8)
 for _row in (STEP, STEP_SQUARE, STEP_ABOVE, BEND, BEND_SQUARE):
@@ -42,7 +42,7 @@ EPS = float(np.finfo(np.float64).eps)
 
 @part
 def _plain_sums(buf, rows, n, level, acc):
-    """CUBE, TOTAL, ABOVE and PEAK, all four: together they cost about as much as one of them."""
+    """CUBE, TOTAL, ABOVE and PEAK. All four together cost about as much as one of them."""
     one = fill(1.0)
     for i in range(0, n, WIDTH):
         cube, total, above = load(acc, CUBE, i), load(acc, TOTAL, i), load(acc, ABOVE, i)
@@ -74,7 +74,7 @@ def _roots(buf, rows, n, acc):
 
 @part
 def _add_logs_1p(buf, rows, n, seen, acc):
-    """Sum of ln(1 + |x|): exponents add, mantissas multiply (below 2^ROWS), one logarithm at the end."""
+    """Sum of ln(1 + |x|): exponents are added, mantissas multiplied (below 2^ROWS), with one logarithm at the end."""
     for i in range(0, n, WIDTH):
         exponents, product = simd.zeros_int(), fill(1.0)
         for t in range(2, rows + 2):
@@ -105,7 +105,9 @@ def _add_logs(buf, rows, n, acc):
 
 @part
 def _steps(buf, begin, end, n, acc, row):
-    """Differences of the buffer's rows begin .. end - 1 from the rows before them, from acc[row + STEP] on."""
+    """Differences of the buffer's rows begin .. end - 1 from the rows before them, into acc[row + STEP] and the
+    following rows.
+    """
     for i in range(0, n, WIDTH):
         size, square = load(acc, row + STEP, i), load(acc, row + STEP_SQUARE, i)
         for t in range(begin, end):
@@ -118,7 +120,7 @@ def _steps(buf, begin, end, n, acc, row):
 
 @part
 def _bends(buf, begin, end, n, acc, row):
-    """Second differences that end in the buffer's rows begin .. end - 1, from acc[row + BEND] on."""
+    """Second differences that end in the buffer's rows begin .. end - 1, into acc[row + BEND] and further."""
     for i in range(0, n, WIDTH):
         size, square = load(acc, row + BEND, i), load(acc, row + BEND_SQUARE, i)
         for t in range(begin, end):
@@ -132,7 +134,9 @@ def _bends(buf, begin, end, n, acc, row):
 
 @part
 def _logs_of_squares(buf, end, n, logs, acc):
-    """Sizes and squares of ln(x^2 + EPS), which are left in `logs` for their steps and bends."""
+    """Absolute values and squares of ln(x^2 + EPS). The logarithms stay in `logs` for their first and second
+    differences.
+    """
     for i in range(0, n, WIDTH):
         size, square = load(acc, LOG + ABS, i), load(acc, LOG + SQUARE, i)
         for t in range(end):
@@ -150,8 +154,9 @@ def _logs_of_squares(buf, end, n, logs, acc):
 def _sizes_and_moments(buf, rows, n, seen, moments, acc):
     """ABS and SQUARE; with `moments`, merge mean and sum of squared deviations into those of the `seen` samples before.
 
-    Deviations are taken from the tile's first sample and put right at its end. That sample being one of the `rows`, the
-    sum about the mean is at least 1 / rows of the sum about it, so little is lost; a constant tile deviates by zero.
+    Deviations are computed from the tile's first sample and corrected at its end. Since that sample is one of the
+    `rows`, the sum about the mean is at least 1 / rows of the sum about it, so little precision is lost; a constant
+    tile has deviations of zero.
     """
     share = rows / (seen + rows)
     for i in range(0, n, WIDTH):
@@ -184,19 +189,21 @@ def _sizes_and_moments(buf, rows, n, seen, moments, acc):
 
 @part(inline="always")
 def _ask(flat, coming, later, i, k):
-    """Ask for the k-th stretch of eight samples of the next tile, in turn of the eight lanes from `i` on.
+    """Prefetch the k-th group of eight samples of the next tile, for one of the eight lanes from `i` on after the
+    other.
 
-    One at a time between sums: many at once wait for each other, and the sums for them (a quarter of the time).
+    Prefetches are issued one at a time between sums: many at once wait for each other, which costs a quarter of the
+    time.
     """
     simd.prefetch(flat, coming[i + k % WIDTH] + (later + k // WIDTH * WIDTH))
 
 
 @part
 def _changes(buf, rows, n, seen, level, acc, edge, flat, coming, later, asks):
-    """Steps, crossings and turns; a block's first step goes to `edge`.
+    """Differences, crossings and turns; a block's first difference goes to `edge`.
 
-    A crossing is counted against the last value that was not zero, a turn against the last such step. Before there was
-    one, the first that comes stands for it: it has its own sign, so nothing is counted.
+    A crossing is counted relative to the last nonzero value, and a turn relative to the last nonzero difference. Before
+    there is one, the first value is compared with itself: it has the same sign, so nothing is counted.
 
     coming, later, asks : the next tile's samples begin at flat[coming[lane] + later], `asks` of each lane.
     """
@@ -266,8 +273,8 @@ def _changes(buf, rows, n, seen, level, acc, edge, flat, coming, later, asks):
 def _softmax(buf, rows, n, seen, acc):
     """Merge the softmax sums of the buffer's samples into those of the `seen` samples before.
 
-    The peak's own weight of 1 stays out of the sum, which may be smaller than its rounding: of two weights that meet,
-    the larger is carried on, and the smaller added.
+    The sum excludes the peak's own weight of 1, because it may be smaller than the rounding error of 1. Of two peaks
+    that are merged, the larger is kept as the peak, and the smaller is added to the sum.
     """
     floor, none, one = fill(EXP_FLOOR), fill(0.0), fill(1.0)
     for i in range(0, n, WIDTH):
@@ -342,8 +349,9 @@ def _fetch(flat, place, n, t, rows, buf, row):
 
 @part
 def _places(start, n_channels, n_samples, lane, lanes, place):
-    """Where the samples of `lanes` lanes from `lane` on begin, and the least of their starts; lanes after the last block's
-    are like the last."""
+    """Return where the samples of `lanes` lanes from `lane` on begin, and the smallest of these starts; lanes after the
+    last block repeat the last lane.
+    """
     block, channel = divmod(lane, n_channels)
     least, i = start[block], 0
     while i < lanes and block < len(start):
@@ -359,13 +367,13 @@ def _places(start, n_channels, n_samples, lane, lanes, place):
 
 @kernel
 def block_sums(signal, start, length, want, kept, edges, level, first, inner, full):
-    """Sums of blocks of `length` samples.
+    """Compute the sums of blocks of `length` samples.
 
     signal : (channel, time); start : (block,) first samples.
     want : (N_ROWS,) bool; kept : rows of the accumulators to write, in the order of `inner` and `full`.
     edges : EDGES.
-    inner, full : (kept row, block, channel), written from block `first` on; they have WIDTH blocks more than that.
-        `full` is left as it is in rows that are ALONE.
+    inner, full : (kept row, block, channel), written from block `first` on; they have WIDTH more blocks than that.
+        `full` is not written in rows that are ALONE.
     """
     n_channels, n_samples = signal.shape
     flat = signal.reshape(-1)
@@ -385,13 +393,13 @@ def block_sums(signal, start, length, want, kept, edges, level, first, inner, fu
     least_then = _places(start, n_channels, n_samples, 0, lanes, then)
     for lane in range(0, n_lanes, lanes):
         mine = min(lanes, n_lanes - lane)
-        n = -(-mine // WIDTH) * WIDTH  # registers are filled up with lanes that are left out in the end
+        n = -(-mine // WIDTH) * WIDTH  # the last register is filled with lanes whose results are not used
         place, then, least = then, place, least_then
         if lane + lanes < n_lanes:
             least_then = _places(start, n_channels, n_samples, lane + lanes, lanes, then)
         for k in range(len(kept)):
             row = kept[k]
-            if LOG_ABS <= row < CROSSINGS or row >= LOG or row == PEAK:  # the others are set by the first tile
+            if LOG_ABS <= row < CROSSINGS or row >= LOG or row == PEAK:  # the first tile sets the others
                 for i in range(0, n, WIDTH):
                     store(acc, row, i, fill(-np.inf if row == PEAK else 0.0))
                     store(edge, row, i, fill(0.0))
@@ -402,7 +410,7 @@ def block_sums(signal, start, length, want, kept, edges, level, first, inner, fu
                     buf[0, i] = buf[tile, i]
                     buf[1, i] = buf[tile + 1, i]
                 _fetch(flat, place, n, seen, rows, buf, 2)
-            elif least >= 2:  # else what is before them may lie outside of the signal
+            elif least >= 2:  # otherwise the samples before them may lie outside the signal
                 _fetch(flat, place, n, -2, rows + 2, buf, 0)
             else:
                 for i in range(n):
@@ -410,7 +418,7 @@ def block_sums(signal, start, length, want, kept, edges, level, first, inner, fu
                     buf[0, i] = flat[place[i] - 2] if t >= 2 else 0.0
                     buf[1, i] = flat[place[i] - 1] if t >= 1 else 0.0
                 _fetch(flat, place, n, 0, rows, buf, 2)
-            # The samples of the next tile are asked for while this one is added up.
+            # The samples of the next tile are prefetched while this one is summed.
             coming, later, asks = (
                 (place, seen + tile, length - seen - tile) if seen + tile < length else (then, 0, length)
             )

@@ -1,7 +1,8 @@
-"""Compiled loops that merge the sums of blocks (`_kernels`) into those of windows.
+"""Compiled loops that merge the sums of blocks (`kernels`) into those of windows.
 
-Merges follow a tree that depends on the number of blocks in a window alone, so a row's bits do not depend on where in
-a batch, or in which chunk of a stream, it was computed. All merges run over blocks and channels at once.
+The order of the merges is a tree that depends only on the number of blocks per window. So a row is bit for bit the
+same wherever in a batch, or in whichever chunk of a stream, it was computed. All merges run over blocks and channels
+at once.
 """
 
 from __future__ import annotations
@@ -13,21 +14,22 @@ from myograph._common.jit import kernel, part
 from myograph._common.simd import WIDTH, fill, load, store
 from myograph.features._base import EXP_FLOOR
 
-# How groups of rows merge: by adding; by the larger; as means and deviations; as softmax sums. Those from REACH on differ
-# in `inner` and `full`: by adding; as counts of sign changes, with first and last value, of samples (CROSSED) and of
-# slopes (TURNED).
+# How groups of rows are merged: by addition; by the maximum; as means and deviations; as softmax sums. Those from REACH on
+# differ between `inner` and `full`: by addition (REACH); as counts of sign changes, with first and last value, of samples
+# (CROSSED) and of slopes (TURNED).
 ADD, LARGER, DEVIATE, SOFTEN, REACH, CROSSED, TURNED = range(7)
 
-# Forms of a feature that follows from one sum: as it is; over the window's samples, or over its steps, which are one
-# fewer; the roots of these; the exponential of the mean.
+# Forms of a feature that is computed from one sum: the sum; the mean over the window's samples, or over its differences,
+# which are one fewer; the roots of these means; the exponential of the mean.
 SUM, MEAN, MEAN_OF_STEPS, ROOT_MEAN, ROOT_MEAN_OF_STEPS, EXP_MEAN = range(6)
 
 
 @part
 def _follow(kind, z, zr, zo, x, xr, xo, x_samples, y, yr, yo, y_samples, n, level):
-    """z[zr, zo + i] = x[xr, xo + i] followed by y[yr, yo + i], for i < n, with the group's further rows zr + 1, ...
+    """Set z[zr, zo + i] to x[xr, xo + i] followed by y[yr, yo + i], for i < n, with the group's further rows zr + 1,
+    ...
 
-    Up to seven elements after the last are touched too.
+    Up to seven elements after the last are written too.
     """
     if kind in (ADD, REACH):
         for i in range(0, n, WIDTH):
@@ -78,7 +80,7 @@ def _changes(kind, before, after, level):
 
 @part
 def _changed(kind, before, after, level):
-    """The same of one pair."""
+    """The same for one pair."""
     opposite = ((before > 0) & (after < 0)) | ((before < 0) & (after > 0))
     size = abs(before - after) if kind == CROSSED else max(abs(before), abs(after))
     return 1.0 if opposite & (size >= level) else 0.0
@@ -86,7 +88,7 @@ def _changed(kind, before, after, level):
 
 @kernel
 def append(kinds, rows, left, first, left_samples, right, right_samples, m, level):
-    """Blocks first .. first + m - 1 of `left` become themselves followed by blocks 0 .. m - 1 of `right`."""
+    """Set blocks first .. first + m - 1 of `left` to themselves followed by blocks 0 .. m - 1 of `right`."""
     n = left.shape[2]
     x, y = left.reshape(left.shape[0], -1), right.reshape(right.shape[0], -1)
     for g in range(len(kinds)):
@@ -111,18 +113,18 @@ def _any_zero(flat, row, begin, end):
 
 @part
 def _link(kinds, rows, full, first, m, level):
-    """Make counts of sign changes additive: count the change from the block before, and carry last values on."""
+    """Make counts of sign changes additive: count the change from the block before, and copy last values forward."""
     n, flat, none = full.shape[2], full.reshape(full.shape[0], -1), fill(0.0)
     for g in range(len(kinds)):
         if kinds[g] < CROSSED:
             continue
         threshold = fill(level[0] if kinds[g] == CROSSED else level[1])
         row, begin, end = rows[g], max(first, 1) * n, (first + m) * n
-        if not _any_zero(flat, row + 2, begin, end):  # nothing to carry, so no register waits for the one before it
+        if not _any_zero(flat, row + 2, begin, end):  # no value to copy forward, so the iterations are independent
             for i in range(begin, end, WIDTH):
                 change = _changes(kinds[g], load(flat, row + 2, i - n), load(flat, row + 1, i), threshold)
                 store(flat, row, i, load(flat, row, i) + change)
-        elif n >= WIDTH:  # a register of lanes needs the block before it alone, wherever it begins
+        elif n >= WIDTH:  # a register of lanes needs only the block before it, wherever it begins
             for i in range(begin, end, WIDTH):
                 before, last = load(flat, row + 2, i - n), load(flat, row + 2, i)
                 change = _changes(kinds[g], before, load(flat, row + 1, i), threshold)
@@ -131,7 +133,7 @@ def _link(kinds, rows, full, first, m, level):
         else:
             for b in range(max(first, 1), first + m):
                 for c in range(0, n, WIDTH):
-                    # Lanes beyond the block's channels are the next block's: their last values may be carried on now.
+                    # Lanes beyond the block's channels belong to the next block: their last values may be copied forward now.
                     i = b * n + c
                     before, last = load(flat, row + 2, i - n), load(flat, row + 2, i)
                     change = _changes(kinds[g], before, load(flat, row + 1, i), threshold)
@@ -141,17 +143,18 @@ def _link(kinds, rows, full, first, m, level):
 
 @part
 def _add_runs(full, row, m, n_c, rest, runs, first, out):
-    """out[row, i] = first[row, i] + the sum of the `rest` blocks after block i, for i < m, added as in `window_sums`.
+    """Set out[row, i] = first[row, i] + the sum of the `rest` blocks after block i, for i < m, added as in
+    `window_sums`.
 
-    What the tree needs is read and written as few times as possible: two doublings are one pass where the size between
-    them is not asked for, the largest runs are added up where they are used, and four runs go to the windows at once.
+    Intermediate sums are read and written as few times as possible: two doublings are one pass if the size between them
+    is not needed, the largest runs are added where they are used, and four runs are added to the windows at once.
     """
     n = m * n_c
     if not rest:
         for i in range(n):
             out[row, i] = first[row, i]
         return
-    # Where the runs that make up a window are: their row in `runs` (-1 is `full` itself), and their first element.
+    # The runs that make up a window: their row in `runs` (-1 is `full` itself) and their first element.
     where, begin, count = np.empty(64, np.int64), np.empty(64, np.int64), 0
     held, have, last, place, top = full, row, 0, n_c, 0
     while rest >> top + 1:
@@ -212,13 +215,14 @@ def _add_runs(full, row, m, n_c, rest, runs, first, out):
 
 @kernel
 def window_sums(kinds, rows, edges, inner, full, tail, first, m, blocks, block_samples, tail_samples, level, out):
-    """Windows of `blocks` whole blocks, and a tail where tail_samples > 0; then the blocks that the next windows share
-    are moved to the front. One call for all, since calls from Python cost as much as the sums of a few windows.
+    """Compute windows of `blocks` whole blocks, plus a tail if tail_samples > 0; then move the blocks that the next
+    windows share to the front. This is a single call, since calls from Python cost as much as the sums of a few
+    windows.
 
     inner, full : (row, block, channel) sums of consecutive blocks; those of `full` before block `first` are linked
     already. tail : full sums of the first tail_samples of each block. edges : EDGES of each row. out : (row, window,
     channel), written for window i < m from inner[i], full[i + 1 .. i + blocks - 1] and tail[i + blocks]; where `inner`
-    and `full` do not differ, from `inner` alone. The arrays have WIDTH blocks more than are used.
+    and `full` are equal, from `inner` alone. The arrays have WIDTH more blocks than are used.
     """
     _link(kinds, rows, full, first, m + blocks - 1 - first, level)
     n_c = full.shape[2]
@@ -250,7 +254,7 @@ def window_sums(kinds, rows, edges, inner, full, tail, first, m, blocks, block_s
 
 @part
 def _merge_runs(kind, full, row, m, n_c, blocks, block_samples, now, then, first, out):
-    """As `_add_runs`, for groups of rows that merge otherwise than by adding; now, then : (3, element) to work in."""
+    """As `_add_runs`, for groups of rows that are not merged by addition; now, then : (3, element) working memory."""
     n, rest = m * n_c, blocks - 1
     if not rest:
         for r in range(3 if kind == SOFTEN else (2 if kind == DEVIATE else 1)):
@@ -277,7 +281,7 @@ def _merge_runs(kind, full, row, m, n_c, blocks, block_samples, now, then, first
 
 @part
 def _end_counts(kind, row, inner, full, tail, m, blocks, with_tail, level, out):
-    """Add the tail to windows' counts, and take off a change that reached back over zeros to before the window."""
+    """Add the tail to windows' counts, and remove a change that reaches back over zeros to before the window."""
     threshold = level[0] if kind == CROSSED else level[1]
     if not with_tail and not _any_zero(inner.reshape(inner.shape[0], -1), row + 2, 0, m * inner.shape[2]):
         return
@@ -299,13 +303,13 @@ def _end_counts(kind, row, inner, full, tail, m, blocks, with_tail, level, out):
 
 @kernel
 def write(values, window, channel, n_samples, rows, forms, places, out, to):
-    """out[to[i], places[f] :] = the form `forms[f]` of the sums values[rows[f], window[i]] over `n_samples` samples.
+    """Set out[to[i], places[f] :] to form `forms[f]` of the sums values[rows[f], window[i]] over `n_samples` samples.
 
     values : (kept row, window, channel). channel : the one channel of each i that is written, or empty for all.
     """
     n_channels = 1 if len(channel) else values.shape[2]
     few = n_channels < WIDTH
-    spare = np.zeros((1, WIDTH))  # few channels take the way of many, or their last bits would differ
+    spare = np.zeros((1, WIDTH))  # few channels use the same operations as many, or their last bits would differ
     for f in range(len(forms)):
         x, form, place = values[rows[f]], forms[f], places[f]
         n = fill(float(n_samples - 1 if form in (MEAN_OF_STEPS, ROOT_MEAN_OF_STEPS) else n_samples))
@@ -319,19 +323,19 @@ def write(values, window, channel, n_samples, rows, forms, places, out, to):
                     out[to[i], place + c] = spare[0, c]
                 continue
             for c in range(0, n_channels, WIDTH):
-                first = min(c, n_channels - WIDTH)  # the last register takes some channels once more
+                first = min(c, n_channels - WIDTH)  # the last register repeats some channels
                 store(out, to[i], place + first, _formed(form, load(x, window[i], first), n))
 
 
 @part
 def _formed(form, y, n):
-    """A register by a form; n samples or steps."""
+    """Apply a form to a register; n samples or differences."""
     if form != SUM:
         y = y / n
     if form in (ROOT_MEAN, ROOT_MEAN_OF_STEPS):
         y = simd.root(y)
     elif form == EXP_MEAN:
-        # The square of half the power's: it reaches as far as numbers do, and is 0 at minus infinity.
+        # Squaring the exponential of half the argument covers the whole range of float64, and gives 0 at minus infinity.
         y = simd.exp(simd.higher(y * fill(0.5), fill(EXP_FLOOR)))
         y = y * y
     return y

@@ -27,7 +27,7 @@ class Request:
     parameters: Mapping[str, Any]
 
     def at(self, rate_hz: float | None) -> dict[str, Any]:
-        """All of the feature's parameters at a sampling rate."""
+        """Return all parameters of the feature at a sampling rate."""
         given = self.parameters
         if self.feature.needs_rate and "rate_hz" not in given:
             if rate_hz is None:
@@ -39,7 +39,9 @@ class Request:
         return self.feature.filled(given)
 
     def columns(self, n_channels: int, rate_hz: float | None) -> list[str]:
-        """Names of the columns: `MAV_ch0`, `AR.1_ch0` for the second output, `COV.1` where channels are mixed."""
+        """Return the names of the columns: `MAV_ch0`, `AR.1_ch0` for the second output, `COV.1` for features of all
+        channels.
+        """
         k = self.feature.n_outputs(n_channels, **self.at(rate_hz))
         outputs = [f"{self.feature.name}.{i}" for i in range(k)] if self.feature.vector else [self.feature.name]
         if self.feature.axes == "channel":
@@ -48,7 +50,13 @@ class Request:
 
 
 def requests(names: Any, options: Mapping[str, Mapping[str, Any]] | None, threshold: float | None) -> list[Request]:
-    """What `Features(names, options, threshold)` asks for; raises UnknownNameError for names that do not exist."""
+    """Return the features and parameters that `Features(names, options, threshold)` stands for.
+
+    Raises
+    ------
+    UnknownNameError : a name or an option that does not exist.
+    ConfigError : there are no names.
+    """
     features = resolve(names)
     if not features:
         raise ConfigError("Features has no names: give at least one feature or group")
@@ -77,13 +85,13 @@ class Plan:
 
     Parameters
     ----------
-    n_channels : of a window, or 1 where `one_channel`.
-    length : samples of a window.
-    one_channel : each row is one channel of a recording whose sums are of all channels.
+    n_channels : channels per window, or 1 if `one_channel`.
+    length : samples per window.
+    one_channel : each row is one channel of a recording; sums are computed for all channels.
 
     Attributes
     ----------
-    places : a slice of a row for each of the features.
+    places : the slice of a row for each feature.
     n_columns : number of columns of a row.
     layout : the sums that features are computed from, or None if no feature is computed from sums.
     by_samples : whether any feature needs the windows' samples.
@@ -218,7 +226,7 @@ def _compute(features: Sequence[Feature], filled: Sequence[Mapping[str, Any]], s
 
 
 def pure(feature: Feature, parameters: Mapping[str, Any], samples: np.ndarray) -> np.ndarray:
-    """(window, column) of one feature by its pure function; samples are (window, channel, time)."""
+    """Return (window, column) of one feature by its pure function; samples are (window, channel, time)."""
     values = feature(samples, **parameters)
     if feature.axes == "time" and feature.vector:
         values = np.moveaxis(values, -1, 1)

@@ -1,7 +1,7 @@
-"""Features that share a transform of their window: one periodogram, one wavelet decomposition; and sorted samples.
+"""Features that share a transform of their window: one periodogram, one wavelet decomposition, or sorted samples.
 
-Each function takes windows (window, channel, time) and the requests that it serves, and gives their values by name,
-equal to those of the pure functions but for rounding.
+Each function takes windows (window, channel, time) and the features requested. It returns their values, equal to those
+of the pure functions up to rounding.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TINY = float(np.finfo(np.float64).tiny)
 
 
 def spectral(x: np.ndarray, names: Sequence[str], parameters: Sequence[Mapping[str, Any]]) -> list[np.ndarray]:
-    """The named features of SPECTRAL from one transform. x: (..., time) float64 -> (...,) each."""
+    """Compute the named features of SPECTRAL from one transform: (..., time) float64 -> (...,) each."""
     n = fft_length(x.shape[-1])
     spectrum = scipy.fft.rfft(x, n, axis=-1)[..., : n // 2]
     p = np.square(spectrum.real)
@@ -55,7 +55,7 @@ def spectral(x: np.ndarray, names: Sequence[str], parameters: Sequence[Mapping[s
 
 @njit(nogil=True, cache=True)
 def _median_bin(p):
-    """First bin at which the running sum passes half of the whole. p: (row, bin) -> (row,)."""
+    """Return the first bin at which the running sum exceeds half of the total: (row, bin) -> (row,)."""
     found = np.zeros(len(p), np.int64)
     for row in range(len(p)):
         running = 0.0
@@ -71,7 +71,9 @@ def _median_bin(p):
 
 
 def wavelet(x: np.ndarray, names: Sequence[str], parameters: Mapping[str, Any]) -> list[np.ndarray]:
-    """The named features of WAVELET, of one set of parameters, from one transform. x: (..., time) -> (..., level + 1)."""
+    """Compute the named features of WAVELET, with one set of parameters, from one transform: (..., time) -> (..., level
+    + 1).
+    """
     level = parameters["level"]
     level = default_level(parameters["rate_hz"]) if level is None else check_count(names[0], "level", level)
     bands = _decompose(names[0], x, parameters["wavelet"], level)

@@ -1,4 +1,4 @@
-"""Features that follow from sums over a window: one pass over the signal in step-long blocks, merged into windows."""
+"""Features computed from sums over a window: one pass over the signal in blocks of one step, merged into windows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from myograph.features.channels import _phasor_distances
 
 
 class Sums:
-    """Sums of windows by row of `_kernels`: `s(k.ABS)` is (window, channel). `n` samples a window."""
+    """Sums of windows by row of `kernels`: `s(k.ABS)` is (window, channel). `n` is the number of samples per window."""
 
     def __init__(self, values: np.ndarray, layout: Layout, n: int):
         self._values, self._place, self.n = values, layout.place, n
@@ -39,7 +39,7 @@ class Sums:
         return tuple(found)
 
     def orientation(self, value: Callable[..., np.ndarray]) -> np.ndarray:
-        """Of `value(R_0, R_2, R_4)`, see `features.moments.m0`."""
+        """Return the orientation of `value(R_0, R_2, R_4)`, see `features.moments.m0`."""
         return _orientation(value(*self.roots[:3]), value(*self.roots[3:]))
 
 
@@ -50,9 +50,10 @@ def _orientation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The rows that a feature needs, the threshold that it sets, and how it follows from them.
+    """The rows that a feature needs, the threshold that it sets, and how it is computed from them.
 
-    value : a function of the sums, or, where the feature follows from the first row alone, one of the forms of `_merges`.
+    value : a function of the sums or, if the feature is computed from the first row alone, one of the forms of
+        `merges`.
     """
 
     rows: tuple[int, ...]
@@ -127,7 +128,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def recipe_of(name: str, parameters: Mapping[str, Any]) -> Recipe | None:
-    """The recipe for a feature with all its parameters, or None where it has to be computed otherwise."""
+    """Return the recipe for a feature with all its parameters, or None if sums do not suffice."""
     recipe = RECIPES.get(name)
     if recipe is None or (recipe.only and any(parameters[key] != value for key, value in recipe.only.items())):
         return None
@@ -135,7 +136,7 @@ def recipe_of(name: str, parameters: Mapping[str, Any]) -> Recipe | None:
 
 
 class Layout:
-    """Which rows a list of recipes needs, and where each is kept."""
+    """The rows that a list of recipes needs, and the place where each is kept."""
 
     def __init__(self, recipes: Sequence[Recipe], levels: Sequence[float]):
         rows = sorted({row for recipe in recipes for row in recipe.rows}, key=lambda row: (not k.ADDS[row], row))
@@ -156,13 +157,14 @@ class Layout:
 
 
 class Grid:
-    """Sums of windows at a fixed step over one signal, a number of windows at a time, each sample read once.
+    """Sums of windows at a fixed step over one signal, computed for several windows at a time. Each sample is read
+    once.
 
-    What the next windows share with the last ones is kept, so offline and streaming are the same calls.
+    Sums that the next windows share with the last ones are kept, so that offline and streaming use the same calls.
 
     Parameters
     ----------
-    size : the largest number of windows asked for at once.
+    size : the largest number of windows per call.
     """
 
     def __init__(self, layout: Layout, n_channels: int, length: int, step: int, size: int):
@@ -183,9 +185,10 @@ class Grid:
             self._rest, self._rest_inner = held(size + blocks), held(size + blocks)
 
     def advance(self, signal: np.ndarray, start: int, m: int, fresh: bool) -> np.ndarray:
-        """(row, m, channel) sums of the windows at start, start + step, ...; a view that the next call overwrites.
+        """Return the (row, m, channel) sums of the windows at start, start + step, ...; a view that the next call
+        overwrites.
 
-        fresh : these do not follow those of the last call, so nothing is known of the samples that they share.
+        fresh : the windows do not continue those of the last call, so no sums can be reused.
         """
         layout = self.layout
         first = 0 if fresh else self.blocks - 1
@@ -205,10 +208,12 @@ class Grid:
         return self._out[:, :m]
 
     def _read(self, signal: np.ndarray, start: int, first: int, m: int, fresh: bool) -> None:
-        """Sums of the blocks first .. first + m - 1, counted from `start`, where windows have a tail: a window ends in
-        the head of a block, so each block is read as a head and a rest. The head of the block after these comes along,
-        since the last of the windows ends in it, and the first block's comes first of all (`fresh`, which `first` does
-        not say where a window has but one block)."""
+        """Compute the sums of the blocks first .. first + m - 1, counted from `start`, if windows have a tail.
+
+        A window then ends in the head of a block, so each block is read as a head and a rest. The head of the block
+        after these is read too, since the last of the windows ends in it. With `fresh`, the first block's head is read
+        first; `first` does not show this if a window has only one block.
+        """
         layout = self.layout
         begin = start + np.arange(first, first + m) * self.step
         if not self.tail:
@@ -232,7 +237,7 @@ class Grid:
 
 
 def segments(start: np.ndarray, length: int) -> tuple[int, list[slice]]:
-    """The common step of sorted, distinct window starts, and the stretches of them that lie on one grid.
+    """Return the common step of sorted, distinct window starts, and the stretches of them that lie on one grid.
 
     A stretch ends where the next window does not overlap or is off the grid.
     """
@@ -253,7 +258,7 @@ def segments(start: np.ndarray, length: int) -> tuple[int, list[slice]]:
 
 
 def scattered(layout: Layout, signal: np.ndarray, start: np.ndarray, length: int, size: int) -> Iterator:
-    """As `walk`, for windows that share little: each is summed by itself, whatever its start."""
+    """As `walk`, for windows that share little: each is summed separately, whatever its start."""
     out, spare = (np.empty((len(layout.kept), min(size, len(start)) + WIDTH, signal.shape[0])) for _ in range(2))
     for first in range(0, len(start), size):
         here = slice(first, min(first + size, len(start)))
@@ -264,7 +269,7 @@ def scattered(layout: Layout, signal: np.ndarray, start: np.ndarray, length: int
 def walk(
     layout: Layout, signal: np.ndarray, start: np.ndarray, length: int, step: int, size: int
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """For windows on one grid (sorted, distinct starts): slices of them, and their sums (row, window, channel)."""
+    """For windows on one grid (sorted, distinct starts), yield slices of them and their sums (row, window, channel)."""
     grid = Grid(layout, signal.shape[0], length, step, min(size, (start[-1] - start[0]) // step + 1))
     place = (start - start[0]) // step
     n, at = int(place[-1]) + 1, int(start[0])
