@@ -1,12 +1,12 @@
-"""The networks: each file here holds one family, and its factories register themselves in `MODELS`.
+"""The networks: each file holds one family, and its factories are registered in `MODELS`.
 
-A factory is called as `factory(n_channels, n_classes, n_samples, **options)` and returns a `torch.nn.Module` that takes
-windows (batch, channel, time) in float32 and returns logits (batch, n_classes). It raises `ShapeError` for a window
-size that the network cannot take and `ConfigError` for an unknown value of an option. The layer that makes the
-logits is always named `head`: no other weight depends on the number of classes, so a trained body takes a new head by
-copying every weight whose name does not start with "head.".
+A factory is called as `factory(n_channels, n_classes, n_samples, **options)` and returns a `torch.nn.Module`. The
+module takes windows (batch, channel, time) in float32 and returns logits (batch, n_classes). A factory raises
+`ShapeError` for a window size that the network cannot take and `ConfigError` for an invalid option. The layer that
+returns the logits is always named `head`, and no other weight depends on the number of classes. So the body of a
+trained network can be reused with a new head: copy every weight whose name does not start with "head.".
 
-What is known about a network stands next to its factory:
+The facts about a network stand next to its factory:
 
     @MODELS.register(
         published=Published(channels=10, samples=15, classes=53, parameters=84_853, source="doi:10.3389/..."),
@@ -14,7 +14,7 @@ What is known about a network stands next to its factory:
     )
     def my_net(n_channels, n_classes, n_samples): ...
 
-Both may be left out, and `@MODELS.register` alone will do: such a network is counted on `USUAL`.
+Both arguments are optional. A network registered with a bare `@MODELS.register` is counted on `USUAL`.
 """
 
 from __future__ import annotations
@@ -32,11 +32,15 @@ class Published:
 
     Parameters
     ----------
-    channels, samples, classes : of one window and its labels.
+    channels, samples, classes : size of a window, and number of classes.
     source : DOI, arXiv number or code from which the network was written.
-    parameters : the count that the source states (or that follows from its table); None where it states none.
-    extra : how many parameters more this implementation has, such as the second bias of torch's LSTM; `note` says why.
-    options : of the factory, for the published variant.
+    parameters : number of parameters that the source states or that follows from its table; None if it states none.
+    extra : number of further parameters in this implementation, such as the second bias of torch's LSTM; `note`
+        explains.
+    options : options of the factory for the published variant.
+
+    >>> MODELS.published("atzori").parameters
+    84853
     """
 
     channels: int
@@ -51,13 +55,16 @@ class Published:
 
 @dataclass(frozen=True)
 class Checked:
-    """What `myograph.testing.check_model` needs to know about a network.
+    """The settings with which `myograph.testing.check_model` checks a network.
 
     Parameters
     ----------
-    sizes : (channels, samples) on which the network is checked, the first of which it takes; large ones are slow.
-    options : of the factory, for a small variant.
-    idle : globs of the parameters that receive no gradient by design.
+    sizes : (channels, samples) of the windows; the network must take the first. Large sizes are slow.
+    options : options of the factory for a small variant.
+    idle : glob patterns of the parameters that receive no gradient by design.
+
+    >>> MODELS.checked("zhai").sizes[0]
+    (2, 25)
     """
 
     sizes: Sequence[tuple[int, int]] = ((8, 50), (4, 200), (1, 20))
@@ -69,7 +76,13 @@ USUAL = Published(8, 52, 7)
 
 
 class Models(Registry):
-    """The registry of networks; it keeps each factory with the facts given at registration."""
+    """The registry of networks, with the facts given at registration.
+
+    >>> MODELS.create("m5", n_channels=8, n_classes=7, n_samples=50).head
+    Linear(in_features=32, out_features=7, bias=True)
+    >>> MODELS.published("m5").source, MODELS.checked("m5").sizes[0]
+    ('CNN-HD-sEMG-Classifier, MIC Laboratory', (8, 50))
+    """
 
     def __init__(self) -> None:
         super().__init__("model", package="myograph.models", variable="MODELS")
@@ -79,7 +92,19 @@ class Models(Registry):
     def register(
         self, given: str | Factory | None = None, *, published: Published | None = None, checked: Checked | None = None
     ) -> Any:
-        """Decorate a factory, which is named after its function or by `given`."""
+        """Decorate a factory; its name is that of its function, or `given`.
+
+        Parameters
+        ----------
+        given : the name, or the factory itself for a bare `@MODELS.register`.
+        published, checked : facts about the network.
+
+        >>> models = Models()
+        >>> @models.register(published=Published(8, 50, 7))
+        ... def my_net(n_channels, n_classes, n_samples): ...
+        >>> models.published("my_net").channels
+        8
+        """
         if callable(given):
             return super().register(given)
 
@@ -94,12 +119,12 @@ class Models(Registry):
         return keep
 
     def published(self, name: str) -> Published | None:
-        """The published size of a network, or None where it has none (UnknownNameError for an unknown name)."""
+        """Return the published size of a network, or None if it has none; UnknownNameError for an unknown name."""
         self[name]
         return self._published.get(name)
 
     def checked(self, name: str) -> Checked:
-        """On what a network is checked (UnknownNameError for an unknown name)."""
+        """Return the settings for checking a network; UnknownNameError for an unknown name."""
         self[name]
         return self._checked.get(name, Checked())
 

@@ -6,7 +6,8 @@
     convolution 3 x 5 to 64, the same                                                                 4 x 4
     linear to 500 (1024 values), batch normalisation, PReLU, dropout 0.5; linear to the classes
 
-549,091 parameters for 7 classes. The kernels, planes and 1024 to 500 are those of the authors' public code.
+549,091 parameters for 7 classes. The kernels, the planes and the layer from 1024 to 500 are those of the authors'
+public code.
 
 `effie`, EffiE (Lu, Liang, Rhim, Zhang and Qin, NER 2023, doi:10.1109/NER52421.2023.10123741), from its public code:
 
@@ -14,9 +15,9 @@
     convolution 3 x 5 to 64, the same
     linear to 512, PReLU; linear to 128, PReLU; linear to the classes
 
-Deviations in `effie`: the Keras code normalises along time and has a PReLU slope for each value; here both go by plane
-(one slope for each of the 512 and 128 values). In both, rows are electrodes and columns time, and other sizes change
-only the width of the first linear layer.
+Deviations in `effie`: the Keras code normalises along time and has one PReLU slope per value; here both are per plane
+(and one slope for each of the 512 and 128 values). In both networks, rows are electrodes and columns are time. Other
+sizes change only the width of the first linear layer.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from myograph.models.layers import Image, floor_sizes, need_size, stack
 
 
 def _flat(model: str, n_channels: int, n_samples: int) -> int:
-    """Values after both convolutions, or `ShapeError`."""
+    """Return the number of values after both convolutions; ShapeError if the window is too small."""
     steps = ((5, 1, 0), (3, 3, 0)) * 2
     rows, columns = n_channels - 4, floor_sizes(n_samples, *steps)
     least = next(n for n in range(1, 100) if floor_sizes(n, *steps))
@@ -39,7 +40,13 @@ def _flat(model: str, n_channels: int, n_samples: int) -> int:
 
 @MODELS.register(published=Published(8, 52, 7, "doi:10.1109/TNSRE.2019.2896269", 549_091))
 def cote_allard(n_channels: int, n_classes: int, n_samples: int, *, dropout: float = 0.5) -> nn.Module:
-    """Côté-Allard 2019, raw ConvNet: at least 5 channels and 25 samples; made for 8 x 52."""
+    """Côté-Allard 2019, raw ConvNet: at least 5 channels and 25 samples; made for 8 x 52.
+
+    >>> import torch
+    >>> net = cote_allard(n_channels=8, n_classes=7, n_samples=52)
+    >>> sum(p.numel() for p in net.parameters()), net(torch.zeros(2, 8, 52)).shape
+    (549091, torch.Size([2, 7]))
+    """
     width = _flat("cote_allard", n_channels, n_samples)
 
     def block(inputs: int, planes: int) -> nn.Sequential:
@@ -63,7 +70,12 @@ def cote_allard(n_channels: int, n_classes: int, n_samples: int, *, dropout: flo
 
 @MODELS.register(published=Published(8, 52, 4, "Lu et al., NER 2023"))
 def effie(n_channels: int, n_classes: int, n_samples: int, *, dropout: float = 0.5) -> nn.Module:
-    """EffiE: at least 5 channels and 25 samples; made for 8 x 52."""
+    """EffiE: at least 5 channels and 25 samples; made for 8 x 52.
+
+    >>> import torch
+    >>> effie(n_channels=8, n_classes=4, n_samples=52)(torch.zeros(2, 8, 52)).shape
+    torch.Size([2, 4])
+    """
     width = _flat("effie", n_channels, n_samples)
 
     def block(inputs: int, planes: int) -> nn.Sequential:

@@ -1,7 +1,7 @@
-"""What a network costs: parameters, multiply-accumulates, activation memory, latency of one window.
+"""What a network costs: parameters, multiply-accumulates, activation memory, and latency of one window.
 
-`count("m5", 192, 20, 7)` gives one network's figures as a dict, `table()` those of every network on the input that it
-was published for, or on one that you give.
+`count("m5", 192, 20, 7)` returns the figures of one network as a dict. `table()` returns those of every network, for
+the input that it was published for or for one that you give.
 """
 
 from __future__ import annotations
@@ -23,16 +23,23 @@ from myograph.models import MODELS, USUAL
 
 
 def parameters(model: nn.Module) -> int:
-    """Number of weights, trainable or frozen; running statistics are not weights."""
+    """Return the number of weights, trainable or frozen; running statistics are not weights.
+
+    >>> parameters(nn.Linear(8, 2))
+    18
+    """
     return sum(p.numel() for p in model.parameters())
 
 
 def macs(model: nn.Module, n_channels: int, n_samples: int) -> int:
-    """Multiply-accumulates of one window's forward pass (1, channel, time).
+    """Return the multiply-accumulates of one window's forward pass (1, channel, time).
 
     Convolutions, linear layers, matrix products and attention are counted by torch's own counter on the meta device,
-    where nothing is computed; LSTMs and GRUs by formula: for each step, layer and direction
-    gates x hidden x (inputs + hidden). Biases, normalisations, activations and pools are left out.
+    where nothing is computed. LSTMs and GRUs are counted by formula: gates x hidden x (inputs + hidden) for each step,
+    layer and direction. Biases, normalisations, activations and pools are not counted.
+
+    >>> macs(nn.Sequential(nn.Flatten(), nn.Linear(8 * 50, 2)), n_channels=8, n_samples=50)
+    800
     """
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -43,9 +50,9 @@ def macs(model: nn.Module, n_channels: int, n_samples: int) -> int:
 
 
 def _ghost(model: nn.Module) -> tuple[nn.Module, list[int]]:
-    """A copy that computes nothing, and a list to which each call of its recurrent layers adds their count.
+    """Return a copy that computes nothing, and a list to which each call of its recurrent layers adds their count.
 
-    The recurrent layers give empty answers of the right shape: on the meta device torch would walk through every step.
+    The recurrent layers return empty results of the right shape, since on the meta device torch would run every step.
     """
     ghost, recurrent = copy.deepcopy(model).to("meta").eval(), []
     for layer in ghost.modules():
@@ -56,7 +63,7 @@ def _ghost(model: nn.Module) -> tuple[nn.Module, list[int]]:
 
 def _recurrent(layer: nn.RNNBase, recurrent: list[int], x: torch.Tensor, state: Any = None) -> tuple[Any, Any]:
     gates, ways = {"LSTM": 4, "GRU": 3}.get(layer.mode, 1), 2 if layer.bidirectional else 1
-    # What a layer writes is its projection where it has one; torch's projected LSTMs feed that back too.
+    # A layer with a projection writes the projection, which torch's projected LSTMs also feed back.
     written = layer.proj_size or layer.hidden_size
     each = 0
     for i in range(layer.num_layers):
@@ -70,10 +77,13 @@ def _recurrent(layer: nn.RNNBase, recurrent: list[int], x: torch.Tensor, state: 
 
 
 def activation_bytes(model: nn.Module, n_channels: int, n_samples: int) -> int:
-    """Most bytes that one layer of the network reads and writes at once for one float32 window.
+    """Return the largest number of bytes that one layer of the network reads and writes for one float32 window.
 
-    The largest sum of a leaf layer's inputs and outputs: what a runtime that frees tensors as soon as it can needs
-    besides the weights, but for skip connections that wait meanwhile.
+    This is the largest sum of a leaf layer's inputs and outputs. A runtime that frees tensors as soon as it can needs
+    this much memory besides the weights, plus the tensors that wait for skip connections.
+
+    >>> activation_bytes(nn.Sequential(nn.Flatten(), nn.Linear(8 * 50, 2)), n_channels=8, n_samples=50)
+    3200
     """
     peak = 4 * n_channels * n_samples
 
@@ -96,7 +106,12 @@ def activation_bytes(model: nn.Module, n_channels: int, n_samples: int) -> int:
 
 
 def latency_ms(model: nn.Module, n_channels: int, n_samples: int, repeats: int = 50) -> float:
-    """Median wall time in milliseconds of one window through the network as it is (its device, eager, no gradients)."""
+    """Return the median wall time, in ms, of one window through the network on its device, in eager mode without
+    gradients.
+
+    >>> latency_ms(nn.Sequential(nn.Flatten(), nn.Linear(8 * 50, 2)), n_channels=8, n_samples=50, repeats=3) > 0
+    True
+    """
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     x = torch.zeros(1, n_channels, n_samples, device=device)
     wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
@@ -114,20 +129,29 @@ def latency_ms(model: nn.Module, n_channels: int, n_samples: int, repeats: int =
 def count(
     model: str | nn.Module, n_channels: int, n_samples: int, n_classes: int = 7, latency: bool = True, **options: Any
 ) -> dict[str, Any]:
-    """The figures of one network for one window.
+    """Return the figures of one network for one window.
 
     Parameters
     ----------
-    model : a name in `MODELS`, made with `options`, or a network that is ready for (batch, n_channels, n_samples).
-    latency : False leaves out the only figure that takes time and that depends on the machine.
+    model : a name in `MODELS`, built with `options`, or a network that takes (batch, n_channels, n_samples).
+    n_channels, n_samples, n_classes : size of the window, and number of classes.
+    latency : False leaves out the latency, the only figure that takes time and depends on the machine.
 
     Returns
     -------
-    name, channels, samples, classes, parameters, macs, activation_bytes and, where asked for, latency_ms.
+    dict of name, channels, samples, classes, parameters, macs, activation_bytes and, if requested, latency_ms.
 
     Raises
     ------
-    UnknownNameError : no such model or option. ShapeError : a window that the network cannot take.
+    UnknownNameError : an unknown model or option.
+    ShapeError : a window that the network cannot take.
+    ConfigError : options for a network that is already built.
+
+    Examples
+    --------
+    >>> row = count("m5", n_channels=192, n_samples=20, latency=False)
+    >>> row["parameters"], row["macs"]
+    (2855, 239840)
     """
     if isinstance(model, str):
         sizes = {"n_channels": n_channels, "n_classes": n_classes, "n_samples": n_samples}
@@ -149,16 +173,17 @@ def count(
 
 
 def info(name: str, n_channels: int | None = None, n_samples: int | None = None, **more: Any) -> dict[str, Any]:
-    """`count` of a registered model, with its description and its figures at its published size.
+    """Return `count` of a registered model, with its description and its figures at its published size.
 
     Parameters
     ----------
-    n_channels, n_samples : of the window; what is not given is taken from the published size.
+    name : a name in `MODELS`.
+    n_channels, n_samples : size of the window; a missing one is taken from the published size.
     more : further arguments of `count`.
 
     Returns
     -------
-    The keys of `count`, and summary, source (of the family), published (see `published`, or None).
+    The keys of `count`, and summary, source (of the family), and published (see `published`, or None).
 
     Raises
     ------
@@ -187,12 +212,12 @@ def _described(name: str, n_channels: int | None, n_samples: int | None, **more:
 
 @functools.cache
 def published(name: str) -> dict[str, Any] | None:
-    """What a model costs at the size that it was published for, and what its source states; None without such a size.
+    """Return the cost of a model at its published size, and what its source states; None without a published size.
 
     Returns
     -------
-    channels, samples, classes, parameters and macs (counted here), stated_parameters (by the source, or None), source
-    and note.
+    dict of channels, samples, classes, parameters and macs (counted here), stated_parameters (by the source, or None),
+    source and note.
 
     Examples
     --------
@@ -216,10 +241,24 @@ def table(
     latency: bool = False,
     at_published_size: bool = True,
 ) -> list[dict[str, Any]]:
-    """One row per network, as `info` gives it, in the order of their names.
+    """Return one row per network, as `info` returns it, in the order of their names.
 
-    A network that cannot take the window has None for its figures and the error's text under `why`.
-    `at_published_size=False` leaves out the key `published`, which takes about as long to count as all others.
+    Parameters
+    ----------
+    names : names of networks; None takes all.
+    n_channels, n_samples, n_classes : as for `info`.
+    latency : whether to measure the latency.
+    at_published_size : whether to add the key `published`, which takes about as long to count as all others.
+
+    Returns
+    -------
+    list of dicts. A network that cannot take the window has None for its figures and the error's text under `why`.
+
+    Examples
+    --------
+    >>> rows = table(["m5", "zhai"], n_channels=8, n_samples=50, at_published_size=False)
+    >>> [row["parameters"] for row in rows]
+    [2855, None]
     """
     rows: list[dict[str, Any]] = []
     for name in MODELS if names is None else names:

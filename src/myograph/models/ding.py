@@ -1,7 +1,7 @@
 """The parallel multi-scale networks of Ding, Yang, Tian, Li, Li and Li (2018, Sustainability 10:1865).
 
 Input: 12 electrodes x 200 samples (100 ms at 2 kHz), as an image of one plane. Every convolution has 40 planes, stride
-1, no padding, batch normalisation and ReLU. C-B1PB2, the proposed network, runs two blocks side by side:
+1, no padding, batch normalisation and ReLU. C-B1PB2, the proposed network, runs two blocks in parallel:
 
     block 1                          12 x 200    block 2                          12 x 200
     1 x 13, max pool 1 x 2           12 x 94     1 x 57                           12 x 144
@@ -13,9 +13,10 @@ Input: 12 electrodes x 200 samples (100 ms at 2 kHz), as an image of one plane. 
 Their 40 x 5 + 40 x 8 = 520 values go to 260, 130 and the classes, with dropout 0.5 after the first two. 940,417
 parameters for 17 classes.
 
-Facts and choices: the paper gives the kernels' lengths and the classifier's input (520), from which it follows that the
-pools have stride 2, that there is no padding, and that h4 + h5 = 13; h4 = 6 and h5 = 7 are our choice (any split has
-the same count), and so are the ReLUs. Of the variants only the purpose is known; their layers are our choice:
+Facts and choices: the paper gives the lengths of the kernels and the number of inputs of the classifier (520). It
+follows that the pools have stride 2, that there is no padding, and that h4 + h5 = 13. The values h4 = 6 and h5 = 7 (any
+split has the same number of parameters) and the ReLUs are our choice. Of the variants, the paper states only the
+purpose; their layers are our choice:
 
     c_2b1   block 1 twice                                                  400
     c_2b2   block 2 twice                                                  640
@@ -23,10 +24,10 @@ the same count), and so are the ReLUs. Of the variants only the purpose is known
     c_sk    the same with 3 x 3: electrodes mix from the first layer               1760
     c_dk    C-B1PB2 with 3 x 13 and 3 x 57 in the first three layers                520
 
-Where a kernel spans 3 electrodes in the first three layers (c_sk, c_dk) h4 and h5 shrink so that the height still ends
+If a kernel spans 3 electrodes in the first three layers (c_sk, c_dk), h4 and h5 shrink so that the height still ends
 at 1.
 
-Other sizes: heights h4 and h5 follow from the number of channels (half each); a window must be long enough for the
+Other sizes: the heights h4 and h5 follow from the number of channels (half each). A window must be long enough for the
 blocks (C-B1PB2: 193 samples for block 2).
 """
 
@@ -39,7 +40,7 @@ from myograph.models import MODELS, Checked, Published
 from myograph.models.layers import Image, floor_sizes, need_size, one_of
 
 Layer = tuple[int, int, int]
-"""(electrodes spanned, kernel length, pool length or 1) of one of a block's first three layers."""
+"""One of a block's first three layers: (electrodes spanned, kernel length, pool length or 1)."""
 
 _B1: list[Layer] = [(1, 13, 2), (1, 13, 2), (1, 13, 1)]
 _B2: list[Layer] = [(1, 57, 1), (1, 57, 1), (1, 57, 1)]
@@ -84,7 +85,11 @@ def _block(layers: list[Layer], n_channels: int) -> nn.Sequential:
 
 
 class Ding(nn.Module):
-    """Two blocks side by side and a classifier of three layers; see `ding`."""
+    """Two blocks in parallel and a classifier of three layers; see `ding`.
+
+    >>> Ding(12, n_classes=17, n_samples=200, variant="c_b1pb2", dropout=0.5).hidden1.in_features
+    520
+    """
 
     def __init__(self, n_channels: int, n_classes: int, n_samples: int, variant: str, dropout: float):
         super().__init__()
@@ -109,7 +114,12 @@ class Ding(nn.Module):
 def ding(
     n_channels: int, n_classes: int, n_samples: int, *, variant: str = "c_b1pb2", dropout: float = 0.5
 ) -> nn.Module:
-    """Ding 2018: C-B1PB2, or another `variant` of c_2b1, c_2b2, c_sk2, c_sk, c_dk; made for 12 x 200."""
+    """Ding 2018: C-B1PB2, or another `variant` of c_2b1, c_2b2, c_sk2, c_sk, c_dk; made for 12 x 200.
+
+    >>> net = ding(n_channels=12, n_classes=17, n_samples=200)
+    >>> sum(p.numel() for p in net.parameters()), net(torch.zeros(2, 12, 200)).shape
+    (940417, torch.Size([2, 17]))
+    """
     one_of("variant", variant, BLOCKS)
     blocks = BLOCKS[variant]
     channels = max(n_channels - _height(b, n_channels) for b in blocks) + 1
@@ -121,29 +131,49 @@ def ding(
 
 @MODELS.register(published=Published(12, 200, 17, "doi:10.3390/su10061865"), checked=Checked(((3, 190), (12, 50))))
 def ding_2b1(n_channels: int, n_classes: int, n_samples: int) -> nn.Module:
-    """Ding 2018, C-2B1: block 1 twice, 400 values to the classifier."""
+    """Ding 2018, C-2B1: block 1 twice, 400 values to the classifier.
+
+    >>> ding_2b1(n_channels=12, n_classes=17, n_samples=200).hidden1.in_features
+    400
+    """
     return ding(n_channels, n_classes, n_samples, variant="c_2b1")
 
 
 @MODELS.register(published=Published(12, 200, 17, "doi:10.3390/su10061865"), checked=Checked(((3, 193), (12, 50))))
 def ding_2b2(n_channels: int, n_classes: int, n_samples: int) -> nn.Module:
-    """Ding 2018, C-2B2: block 2 twice, 640 values to the classifier."""
+    """Ding 2018, C-2B2: block 2 twice, 640 values to the classifier.
+
+    >>> ding_2b2(n_channels=12, n_classes=17, n_samples=200).hidden1.in_features
+    640
+    """
     return ding(n_channels, n_classes, n_samples, variant="c_2b2")
 
 
 @MODELS.register(published=Published(12, 200, 17, "doi:10.3390/su10061865"), checked=Checked(((7, 120), (12, 50))))
 def ding_sk(n_channels: int, n_classes: int, n_samples: int) -> nn.Module:
-    """Ding 2018, C-SK: small kernels that mix electrodes from the first layer (layers: our choice)."""
+    """Ding 2018, C-SK: small kernels that mix electrodes from the first layer (the layers are our choice).
+
+    >>> ding_sk(n_channels=12, n_classes=17, n_samples=200).hidden1.in_features
+    1760
+    """
     return ding(n_channels, n_classes, n_samples, variant="c_sk")
 
 
 @MODELS.register(published=Published(12, 200, 17, "doi:10.3390/su10061865"), checked=Checked(((3, 120), (12, 50))))
 def ding_sk2(n_channels: int, n_classes: int, n_samples: int) -> nn.Module:
-    """Ding 2018, C-SK2: small kernels along time (layers: our choice)."""
+    """Ding 2018, C-SK2: small kernels along time (the layers are our choice).
+
+    >>> ding_sk2(n_channels=12, n_classes=17, n_samples=200).hidden1.in_features
+    1760
+    """
     return ding(n_channels, n_classes, n_samples, variant="c_sk2")
 
 
 @MODELS.register(published=Published(12, 200, 17, "doi:10.3390/su10061865"), checked=Checked(((7, 193), (12, 50))))
 def ding_dk(n_channels: int, n_classes: int, n_samples: int) -> nn.Module:
-    """Ding 2018, C-DK: C-B1PB2 with kernels that span three electrodes (layers: our choice)."""
+    """Ding 2018, C-DK: C-B1PB2 with kernels that span three electrodes (the layers are our choice).
+
+    >>> ding_dk(n_channels=12, n_classes=17, n_samples=200).hidden1.in_features
+    520
+    """
     return ding(n_channels, n_classes, n_samples, variant="c_dk")

@@ -1,21 +1,21 @@
 """The network of Geng et al. (2016, Sci. Rep. 6:36571) on instantaneous images, and the hybrid of Hu et al. (2018).
 
-Input: one sample of an electrode grid as an image, (batch, row * column, 1); more samples become more planes of the
-first layer (our choice). The grid is said by `grid` or the electrode layout, else it is the divisors of the number of
-channels nearest to a square.
+Input: one sample of an electrode grid as an image, (batch, row * column, 1). More samples become more planes of the
+first layer (our choice). `grid` or the electrode layout gives the shape of the grid; without them it is the pair of
+divisors of the number of channels nearest to a square.
 
     batch normalisation of the image
     2 x convolution 3 x 3 to 64
-    2 x locally connected 1 x 1 to 64 (weights of its own at each position), the second with dropout
-    linear to 512 (dropout), 512 (dropout), 128, each with batch normalisation and ReLU, as all layers above
+    2 x locally connected 1 x 1 to 64 (separate weights at each position), the second with dropout
+    linear to 512 (dropout), 512 (dropout), 128, each with batch normalisation and ReLU, like all layers above
     linear to the classes
 
 Dropout 0.5 follows layers 4 to 6.
 
-`cnn_rnn` (Hu, Wong, Wei, Du, Kankanhalli and Geng 2018, PLoS ONE 13:e0206049): the window is cut into equal segments, an
-image network of the kind above reads each, an LSTM of 512 the results in order, attention weighs its states, and a
-linear layer classifies. The paper's abstract gives this chain; the sizes of the LSTM and of the attention, the number
-of segments (5) and a segment's samples as the planes of its image are our choice.
+`cnn_rnn` (Hu, Wong, Wei, Du, Kankanhalli and Geng 2018, PLoS ONE 13:e0206049): the window is cut into equal segments.
+An image network like the one above reads each segment, an LSTM of 512 reads the results in order, attention weighs its
+states, and a linear layer classifies. The paper's abstract gives this chain. The sizes of the LSTM and of the
+attention, the number of segments (5), and the use of a segment's samples as the planes of its image are our choice.
 """
 
 from __future__ import annotations
@@ -30,7 +30,12 @@ from myograph.recording import Layout
 
 
 class LocallyConnected(nn.Module):
-    """A 1 x 1 convolution whose weights differ from position to position: (batch, inputs, row, column) to planes."""
+    """A 1 x 1 convolution with separate weights at each position: (batch, inputs, row, column) to (batch, planes, row,
+    column).
+
+    >>> LocallyConnected(inputs=3, planes=5, rows=2, columns=4)(torch.zeros(1, 3, 2, 4)).shape
+    torch.Size([1, 5, 2, 4])
+    """
 
     def __init__(self, inputs: int, planes: int, rows: int, columns: int):
         super().__init__()
@@ -44,7 +49,7 @@ class LocallyConnected(nn.Module):
 
 
 def _body(rows: int, columns: int, planes: int, dropout: float) -> nn.Sequential:
-    """Images (batch, planes, rows, columns) to (batch, 128)."""
+    """Build the layers from images (batch, planes, rows, columns) to (batch, 128)."""
 
     def image(layer: nn.Module, *more: nn.Module) -> nn.Sequential:
         return nn.Sequential(layer, nn.BatchNorm2d(64), nn.ReLU(), *more)
@@ -78,7 +83,12 @@ def gengnet(
     dropout: float = 0.5,
     layout: Layout | None = None,
 ) -> nn.Module:
-    """Geng 2016: any grid; made for one sample of it."""
+    """Geng 2016: any grid; made for one sample of it.
+
+    >>> net = gengnet(n_channels=128, n_classes=8, n_samples=1, grid=(16, 8))
+    >>> net(torch.zeros(2, 128, 1)).shape
+    torch.Size([2, 8])
+    """
     need_size("gengnet", n_channels >= 1 and n_samples >= 1, n_channels, n_samples, "any grid and number of samples")
     rows, columns = grid_of("gengnet", n_channels, grid, layout)
     return stack(
@@ -89,7 +99,14 @@ def gengnet(
 
 
 class Attention(nn.Module):
-    """Weighs the steps of a sequence by a learnt question: (batch, step, size) to (batch, size) (Yang et al. 2016)."""
+    """Weighted mean of the steps of a sequence: (batch, step, size) to (batch, size).
+
+    The weights are the softmax of the product of a learnt vector with a nonlinear projection of each step (Yang et al.
+    2016, doi:10.18653/v1/N16-1174).
+
+    >>> Attention(size=4)(torch.ones(2, 3, 4)).tolist() == [[1.0] * 4] * 2
+    True
+    """
 
     def __init__(self, size: int):
         super().__init__()
@@ -101,7 +118,12 @@ class Attention(nn.Module):
 
 
 class CnnRnn(nn.Module):
-    """Images of segments, an LSTM over them, attention; see `cnn_rnn`."""
+    """An image network on segments of the window, an LSTM over their results, and attention; see `cnn_rnn`.
+
+    >>> net = CnnRnn(Grid(2, 5, n_samples=20), n_classes=3, segments=5, hidden=8, dropout=0.5)
+    >>> net(torch.zeros(2, 10, 20)).shape
+    torch.Size([2, 3])
+    """
 
     def __init__(self, grid: Grid, n_classes: int, segments: int, hidden: int, dropout: float):
         super().__init__()
@@ -135,7 +157,12 @@ def cnn_rnn(
     grid: tuple[int, int] | None = None,
     layout: Layout | None = None,
 ) -> nn.Module:
-    """Hu 2018: any grid, at least `segments` samples (the first n_samples mod segments are not read)."""
+    """Hu 2018: any grid, at least `segments` samples (the first n_samples mod segments are not used).
+
+    >>> net = cnn_rnn(n_channels=10, n_classes=52, n_samples=20)
+    >>> net(torch.zeros(2, 10, 20)).shape
+    torch.Size([2, 52])
+    """
     ok = n_channels >= 1 and n_samples >= segments >= 1
     need_size("cnn_rnn", ok, n_channels, n_samples, f"any grid and at least {segments} samples, one a segment")
     rows, columns = grid_of("cnn_rnn", n_channels, grid, layout)

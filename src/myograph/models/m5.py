@@ -1,6 +1,6 @@
 """M5: a small network for high-density windows (public code of the CNN-HD-sEMG-Classifier, MIC Laboratory).
 
-Input: 20 samples of 192 channels, read as one column of 3840 values with all channels of a sample next to one another.
+Input: 20 samples of 192 channels, read as one column of 3840 values in which all channels of a sample are adjacent.
 The first kernel therefore sees 16 neighbouring channels at one instant; later layers mix groups of channels and time.
 
     convolution 16, stride 16, to 16 planes, ReLU   240
@@ -10,8 +10,8 @@ The first kernel therefore sees 16 neighbouring channels at one instant; later l
     convolution 3 to 32, ReLU                        57
     mean over the positions, linear to the classes
 
-2,855 parameters and 239,840 multiply-accumulates for 192 channels, 20 samples and 7 classes. No deviations. There is no
-normalisation inside: scale the input.
+2,855 parameters and 239,840 multiply-accumulates for 192 channels, 20 samples and 7 classes. No deviations. The network
+contains no normalisation, so its input must be scaled.
 """
 
 from __future__ import annotations
@@ -27,7 +27,13 @@ from myograph.models.layers import MeanOverMap, Patches, TimeMajor, need_size, s
     checked=Checked(((8, 50), (64, 20), (1, 20))),
 )
 def m5(n_channels: int, n_classes: int, n_samples: int) -> nn.Module:
-    """M5: any window with at least 256 values (channels x samples)."""
+    """M5: any window with at least 256 values (channels x samples).
+
+    >>> import torch
+    >>> net = m5(n_channels=192, n_classes=7, n_samples=20)
+    >>> sum(p.numel() for p in net.parameters()), net(torch.zeros(2, 192, 20)).shape
+    (2855, torch.Size([2, 7]))
+    """
     enough = n_channels >= 1 and n_channels * n_samples >= 256
     need_size("m5", enough, n_channels, n_samples, "at least 256 values, channels x samples")
     return stack(

@@ -1,8 +1,8 @@
 """MobileNetV2 for one instant of a high-density grid (public code of the CNN-HD-sEMG-Classifier, MIC Laboratory).
 
-Input: the samples of a grid as planes of one image: (batch, row * column, time) to (batch, time, row, column), channels
-in row-major order. One sample of 8 x 24 electrodes, (batch, 192, 1), is the published input; more samples become more
-planes of the first layer, our choice.
+Input: the samples of a grid as planes of one image: (batch, row * column, time) to (batch, time, row, column), with
+channels in row-major order. The published input is one sample of 8 x 24 electrodes, (batch, 192, 1). More samples
+become more planes of the first layer (our choice).
 
     convolution 3 x 3 to 32                                             8 x 24
     blocks (expansion, planes, repeats, stride):
@@ -12,11 +12,11 @@ planes of the first layer, our choice.
         (t, 160, 3, 2) (t, 320, 1, 1)                                   1 x 3
     convolution 1 x 1 to 1280, flatten (no pooling), linear             3840 to the classes
 
-A block is 1 x 1 to t times its inputs, 3 x 3 by plane, 1 x 1 to its planes, each with batch normalisation; every block
-of stride 1 adds its input, through a 1 x 1 convolution with batch normalisation where the planes change (unlike the
-torchvision network; Sandler et al. 2018 for the idea). ReLU throughout. `width` w does not scale the planes but the
-expansion, t = int(6 w): 2,314,264 parameters for w = 1, 1,711,960 for 0.7, 1,109,656 for 0.4 and 808,504 for 0.2, with 8
-classes.
+A block is a 1 x 1 convolution to t times its inputs, a 3 x 3 convolution per plane, and a 1 x 1 convolution to its
+planes, each with batch normalisation. Every block of stride 1 adds its input, through a 1 x 1 convolution with batch
+normalisation if the number of planes changes (unlike the torchvision network; the idea is from Sandler et al. 2018).
+All activations are ReLU. `width` w does not scale the planes but the expansion, t = int(6 w): 2,314,264 parameters for
+w = 1, 1,711,960 for 0.7, 1,109,656 for 0.4 and 808,504 for 0.2, with 8 classes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,12 @@ STAGES = ((0, 16, 1, 1), (1, 24, 2, 1), (1, 32, 3, 2), (1, 64, 4, 2), (1, 96, 3,
 
 
 class Grid(Expect):
-    """Windows of a grid as images: (batch, row * column, time) to (batch, time, row, column)."""
+    """Turn windows of a grid into images: (batch, row * column, time) to (batch, time, row, column).
+
+    >>> import torch
+    >>> Grid(rows=8, columns=24, n_samples=1)(torch.zeros(2, 192, 1)).shape
+    torch.Size([2, 1, 8, 24])
+    """
 
     def __init__(self, rows: int, columns: int, n_samples: int):
         super().__init__(rows * columns, n_samples)
@@ -48,7 +53,23 @@ class Grid(Expect):
 
 
 def grid_of(model: str, n_channels: int, grid: tuple[int, int] | None, layout: Layout | None) -> tuple[int, int]:
-    """Rows and columns: those given, those of the electrode layout, or those nearest to a square."""
+    """Return the rows and columns of a grid: those given, those of the electrode layout, or those nearest to a square.
+
+    Parameters
+    ----------
+    model : name of the model, for the message.
+    n_channels : number of electrodes.
+    grid : (rows, columns), or None.
+    layout : the electrode layout, used if its channels are numbered row by row.
+
+    Raises
+    ------
+    ConfigError : `grid` is not a pair of positive numbers.
+    ShapeError : the grid has another number of electrodes.
+
+    >>> grid_of("gengnet", n_channels=12, grid=None, layout=None)
+    (3, 4)
+    """
     if grid is None:
         image = layout.index() if isinstance(layout, Layout) else np.empty((0, 0))
         if image.size == n_channels and (image.ravel() == np.arange(n_channels)).all():
@@ -71,7 +92,12 @@ def _norm(inputs: int, planes: int, kernel: int) -> nn.Sequential:
 
 
 class InvertedResidual(nn.Module):
-    """Expand, filter each plane, project; added to the input where the stride is 1."""
+    """Expand to more planes, filter each plane, project; the input is added if the stride is 1.
+
+    >>> import torch
+    >>> InvertedResidual(inputs=16, planes=24, expansion=6, stride=2)(torch.zeros(2, 16, 8, 24)).shape
+    torch.Size([2, 24, 4, 12])
+    """
 
     def __init__(self, inputs: int, planes: int, expansion: int, stride: int):
         super().__init__()
@@ -104,8 +130,13 @@ def mobilenet_v2(
 ) -> nn.Module:
     """MobileNetV2: any grid; `width` sets the expansion int(6 width), `grid` is (rows, columns).
 
-    Without `grid` the electrode layout says it (where channels are numbered row by row), else the divisors of
-    `n_channels` nearest to a square; give (8, 24) for the published input.
+    Without `grid`, the electrode layout gives it (if its channels are numbered row by row), or else the divisors of
+    `n_channels` nearest to a square. The published input has the grid (8, 24).
+
+    >>> import torch
+    >>> net = mobilenet_v2(n_channels=192, n_classes=8, n_samples=1, grid=(8, 24), width=0.2)
+    >>> sum(p.numel() for p in net.parameters()), net(torch.zeros(2, 192, 1)).shape
+    (808504, torch.Size([2, 8]))
     """
     expansion = int(6 * width + 1e-9)
     if not 1 <= expansion <= 12:

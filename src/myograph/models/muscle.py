@@ -9,13 +9,14 @@ Input: 500 samples of one channel (0.5 s at 1 kHz), 4 muscles. Layer by layer, w
     LSTM of 30, last state                                                     30     9,720
     linear to 15, LeakyReLU; linear to the classes                              4       529
 
-28,091 in all; torch's LSTM has a second bias of the same effect, 120 parameters more. The CNN alone (26,111) has a
-linear layer to 15 at each step instead of the LSTM, and its head reads all steps; the LSTM alone (10,349, + 120) reads
-the samples through a linear layer to 50.
+28,091 parameters in total. torch's LSTM has a second bias of the same effect, which adds 120. The CNN alone (26,111)
+has a linear layer to 15 at each step instead of the LSTM, and its head reads all steps. The LSTM alone (10,349, + 120)
+reads the samples through a linear layer to 50.
 
-Initial weights are Keras's defaults (Glorot; orthogonal from state to state, and forget gates open), since the authors
-used Keras; the hybrid learns in fewer epochs from them than from torch's. Not found and our choice: dropout 0.2 and
-slope 0.3 of the LeakyReLUs (Keras's default). Several channels enter the first layer together, also our choice.
+Initial weights are Keras's defaults (Glorot; orthogonal recurrent weights, and a forget-gate bias of 1), since the
+authors used Keras; with them the hybrid learns in fewer epochs than with torch's. The paper does not state the dropout
+(0.2) and the slope of the LeakyReLUs (0.3, Keras's default), which are our choice. Several channels enter the first
+layer together, also our choice.
 """
 
 from __future__ import annotations
@@ -32,7 +33,11 @@ SLOPE = 0.3
 
 
 class Steps(Expect):
-    """The samples as a sequence: (batch, channel, time) to (batch, time, channel)."""
+    """Turn windows into sequences: (batch, channel, time) to (batch, time, channel).
+
+    >>> Steps(n_channels=2, n_samples=5)(torch.zeros(3, 2, 5)).shape
+    torch.Size([3, 5, 2])
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x).transpose(1, 2)
@@ -52,9 +57,11 @@ class _Convolutions(Expect):
         x = super().forward(x).unsqueeze(2)
         for conv in (self.conv1, self.conv2):
             x = self.pool(conv(x))
-        # On a CPU a convolution takes half of the linear layer's time for the same products.
+        # On a CPU a convolution computes these products in half the time of the linear layer.
         x = nn.functional.conv2d(x, self.each.weight[:, :, None, None], self.each.bias)
-        return self.leaky(x).squeeze(2).transpose(1, 2)  # an index's way back would fill and copy, squeeze's is a view
+        return (
+            self.leaky(x).squeeze(2).transpose(1, 2)
+        )  # the gradient of an index fills and copies, that of squeeze is a view
 
 
 class _LastState(nn.Module):
@@ -71,7 +78,12 @@ class _LastState(nn.Module):
 
 
 class MuscleNet(nn.Module):
-    """`body` makes features out of windows, `head` logits out of them."""
+    """A `body` that turns windows into features, and a linear `head` that turns these into logits.
+
+    >>> body = nn.Sequential(Steps(1, 4), nn.Flatten())
+    >>> MuscleNet(body, n_features=4, n_classes=2)(torch.zeros(3, 1, 4)).shape
+    torch.Size([3, 2])
+    """
 
     def __init__(self, body: nn.Module, n_features: int, n_classes: int):
         super().__init__()
@@ -89,7 +101,12 @@ class MuscleNet(nn.Module):
     checked=Checked(((2, 32), (1, 20))),
 )
 def muscle_cnn_lstm(n_channels: int, n_classes: int, n_samples: int, *, dropout: float = 0.2) -> nn.Module:
-    """The hybrid: any number of channels, 4 samples or more; made for 1 x 500."""
+    """The hybrid: any number of channels, 4 samples or more; made for 1 x 500.
+
+    >>> net = muscle_cnn_lstm(n_channels=1, n_classes=4, n_samples=500)
+    >>> sum(p.numel() for p in net.parameters()), net(torch.zeros(2, 1, 500)).shape
+    (28211, torch.Size([2, 4]))
+    """
     _need("muscle_cnn_lstm", n_channels, n_samples, 4)
     body = nn.Sequential(_Convolutions(n_channels, n_samples, dropout), _LastState(0.0))
     return MuscleNet(body, 15, n_classes)
@@ -97,7 +114,12 @@ def muscle_cnn_lstm(n_channels: int, n_classes: int, n_samples: int, *, dropout:
 
 @MODELS.register(published=Published(1, 500, 4, "Velasquez Rendon et al., DSP 2023", 26_111))
 def muscle_cnn(n_channels: int, n_classes: int, n_samples: int, *, dropout: float = 0.2) -> nn.Module:
-    """The CNN alone: any number of channels, 4 samples or more; made for 1 x 500."""
+    """The CNN alone: any number of channels, 4 samples or more; made for 1 x 500.
+
+    >>> net = muscle_cnn(n_channels=1, n_classes=4, n_samples=500)
+    >>> sum(p.numel() for p in net.parameters()), net(torch.zeros(2, 1, 500)).shape
+    (26111, torch.Size([2, 4]))
+    """
     _need("muscle_cnn", n_channels, n_samples, 4)
     each = (nn.Linear(50, 15), nn.LeakyReLU(SLOPE), nn.Dropout(dropout), nn.Flatten())
     body = nn.Sequential(_Convolutions(n_channels, n_samples, dropout), *each)
@@ -111,7 +133,12 @@ def muscle_cnn(n_channels: int, n_classes: int, n_samples: int, *, dropout: floa
     checked=Checked(((2, 16), (1, 20))),
 )
 def muscle_lstm(n_channels: int, n_classes: int, n_samples: int, *, dropout: float = 0.2) -> nn.Module:
-    """The LSTM alone: any window; made for 1 x 500."""
+    """The LSTM alone: any window; made for 1 x 500.
+
+    >>> net = muscle_lstm(n_channels=1, n_classes=4, n_samples=500)
+    >>> sum(p.numel() for p in net.parameters()), net(torch.zeros(2, 1, 500)).shape
+    (10469, torch.Size([2, 4]))
+    """
     _need("muscle_lstm", n_channels, n_samples, 1)
     each = (nn.Linear(n_channels, 50), nn.LeakyReLU(SLOPE), nn.Dropout(dropout))
     body = nn.Sequential(Steps(n_channels, n_samples), *each, _LastState(dropout))

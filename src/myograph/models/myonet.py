@@ -1,9 +1,9 @@
 """myonet: a small network of our own for short windows of 4 to 64 channels; the default choice.
 
-It knows what is known about surface EMG: a contraction shows in the power of the signal, in which frequencies that power
-lies and how electrodes share it, and powers compare as logarithms. So it learns filters and reads log powers:
+A contraction changes the power of the signal, the frequencies of that power, and its distribution over the electrodes;
+powers are best compared as logarithms. So the network learns filters and reads log powers:
 
-    moments   how each pair of channels goes together at delays of 0 to 8 samples: sums of x_i(t) x_j(t + d)
+    moments   correlation of each pair of channels at delays of 0 to 8 samples: sums of x_i(t) x_j(t + d)
     bands     F = 4 learnt filters of 9 samples, the same for every channel; the covariance S of the channels in a band
               is a weighted sum of the moments (Wiener-Khinchin), so no signal is filtered
     powers    in each band M = 48 learnt combinations w of the electrodes, whose power is w' S w
@@ -11,13 +11,13 @@ lies and how electrodes share it, and powers compare as logarithms. So it learns
               absolute value, log mean absolute difference, and shares of zero crossings and of turns
     mlp       batch normalisation, dropout, linear to up to 512, batch normalisation, GELU, dropout, linear to classes
 
-Combinations start as sums and differences of two electrodes, bands as the signal, its first and second difference and
-its moving average; training moves all of them. While training, each channel of each window is scaled by a random gain
-(log-normal, `jitter`), as contact and effort do from one repetition to the next.
+Combinations start as sums and differences of two electrodes. Bands start as the signal, its first and second difference
+and its moving average. Training changes all of them. During training, each channel of each window is scaled by a random
+gain (log-normal, `jitter`), since contact and effort change the gain from one repetition to the next.
 
-The only things that grow with the window are sums over samples: the network is causal and streams at a constant cost a
-sample. It expects channels scaled to about unit variance, as the estimators' `normalise="channel"` does. Design and
-ablations: docs/myonet.md.
+Only sums over samples depend on the length of the window, so the network is causal and runs on a stream at a constant
+cost per sample. It expects channels scaled to about unit variance, as the estimators' `normalise="channel"` does.
+Design and ablations: docs/myonet.md.
 """
 
 from __future__ import annotations
@@ -53,7 +53,13 @@ def _first_combinations(n_bands: int, n_combinations: int, n_channels: int) -> T
 
 
 class MyoNet(Expect):
-    """Log powers of learnt bands and electrode combinations, and a small classifier; see the module."""
+    """Log powers of learnt bands and electrode combinations, and a small classifier; see the module.
+
+    >>> net = MyoNet(2, 7, 50, bands=4, combinations=6, hidden=16, dropout=0.3, jitter=0.15)
+    >>> x = torch.zeros(3, 2, 50)
+    >>> net.moments(x).shape, net.powers(net.moments(x)).shape, net.features(x).shape, net(x).shape
+    (torch.Size([3, 9, 3]), torch.Size([3, 4, 8]), torch.Size([3, 42]), torch.Size([3, 7]))
+    """
 
     first: Tensor
     second: Tensor
@@ -96,8 +102,11 @@ class MyoNet(Expect):
         self.head = nn.Linear(hidden, n_classes)
 
     def moments(self, x: Tensor) -> Tensor:
-        """(batch, channel, time) to (batch, delay, pair): sums over time of x_i(t) x_j(t + d) + x_j(t) x_i(t + d), over
-        the window's length, for all pairs i <= j; half of that where i = j or d = 0, a quarter where both."""
+        """Turn (batch, channel, time) into (batch, delay, pair), for all pairs of channels i <= j.
+
+        An entry is the sum over time of x_i(t) x_j(t + d) + x_j(t) x_i(t + d), divided by the length of the window. It
+        is half of that if i = j or d = 0, and a quarter if both.
+        """
         found = []
         for delay in range(self.length):
             sums = x[:, :, : x.shape[2] - delay] @ x[:, :, delay:].mT
@@ -105,14 +114,14 @@ class MyoNet(Expect):
         return torch.stack(found, 1) * (self.times / x.shape[2])
 
     def powers(self, moments: Tensor) -> Tensor:
-        """(batch, delay, pair) to (batch, band, combination and channel)."""
+        """Turn (batch, delay, pair) into (batch, band, combination and channel)."""
         delays = [(self.bands[:, : self.length - d] * self.bands[:, d:]).sum(1) for d in range(self.length)]
         banded = (torch.stack(delays, 1) @ moments).transpose(0, 1)  # (band, batch, pair)
         combined = banded @ (self.combinations[..., self.first] * self.combinations[..., self.second]).mT
         return torch.cat([combined, banded[..., self.own]], 2).transpose(0, 1)
 
     def features(self, x: Tensor) -> Tensor:
-        """(batch, channel, time) to (batch, bands * (combinations + channels) + 5 channels)."""
+        """Turn (batch, channel, time) into (batch, bands * (combinations + channels) + 5 channels)."""
         steps = x[:, :, 1:] - x[:, :, :-1]
         crossings = (x[:, :, 1:] * x[:, :, :-1] < 0).to(x.dtype).mean(2)
         turns = (steps[:, :, 1:] * steps[:, :, :-1] < 0).to(x.dtype).mean(2)
@@ -141,7 +150,16 @@ def myonet(
 ) -> nn.Module:
     """Our default: any number of channels (made for 4 to 64), 3 samples or more (made for 20 to 600).
 
+    Parameters
+    ----------
+    bands, combinations : numbers of learnt filters, and of electrode combinations per filter.
     hidden : units of the hidden layer; None takes 512, or as many as keep the network below 200,000 parameters.
+    dropout : dropout before both linear layers.
+    jitter : standard deviation of the logarithm of the random gains during training.
+
+    >>> net = myonet(n_channels=8, n_classes=7, n_samples=50)
+    >>> sum(p.numel() for p in net.parameters()) < 200_000, net(torch.zeros(2, 8, 50)).shape
+    (True, torch.Size([2, 7]))
     """
     need_size("myonet", n_channels >= 1 and n_samples >= 3, n_channels, n_samples, "any channels, 3 samples or more")
     if min(bands, combinations, 1 if hidden is None else hidden) < 1 or jitter < 0 or not 0 <= dropout < 1:

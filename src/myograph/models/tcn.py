@@ -1,15 +1,16 @@
 """The temporal convolutional network of Tsinganos et al. (ICASSP 2019, doi:10.1109/ICASSP.2019.8683239).
 
-Input: windows (or whole repetitions) of any number of channels. Residual blocks of causal convolutions of length 3,
-whose dilation doubles from layer to layer; each is followed by ReLU and dropout of whole planes (0.05), and each block
-adds a 1 x 1 convolution of its input. The sequence is summed up by its mean over time ("mean", the paper's AoT) or by
-attention ("attention"), and a linear layer classifies. The authors' public settings, at 100 Hz:
+Input: windows (or whole repetitions) of any number of channels. The network consists of residual blocks of causal
+convolutions of length 3 whose dilation doubles from layer to layer. ReLU and dropout of whole planes (0.05) follow each
+convolution, and each block adds a 1 x 1 convolution of its input. The sequence is reduced by its mean over time
+("mean", the paper's AoT) or by attention ("attention"), and a linear layer classifies. The authors' public settings, at
+100 Hz:
 
-    reach_ms=300     planes (32, 64) (64, 128), 31 samples seen
-    reach_ms=2500    planes (32, 32) (32, 32) (64, 64) (128), 255 samples seen
+    reach_ms=300     planes (32, 64) (64, 128), receptive field of 31 samples
+    reach_ms=2500    planes (32, 32) (32, 32) (64, 64) (128), receptive field of 255 samples
 
-Glorot's normal initialisation, as there. No deviations in the layers; the paper feeds whole repetitions, windows are
-ours. `blocks` sets other planes.
+Glorot's normal initialisation, as in that code. The layers do not deviate from it; the paper's input is a whole
+repetition, here it may be a window. `blocks` sets other planes.
 """
 
 from __future__ import annotations
@@ -28,7 +29,12 @@ BLOCKS = {300: ((32, 64), (64, 128)), 2500: ((32, 32), (32, 32), (64, 64), (128,
 
 
 class Causal(nn.Module):
-    """A convolution over (batch, plane, 1, time) that sees only the past; as long as its input."""
+    """A convolution over (batch, plane, 1, time) that depends only on the past; its output is as long as its input.
+
+    >>> import torch
+    >>> Causal(inputs=2, planes=4, kernel=3, dilation=2)(torch.zeros(1, 2, 1, 10)).shape
+    torch.Size([1, 4, 1, 10])
+    """
 
     def __init__(self, inputs: int, planes: int, kernel: int, dilation: int):
         super().__init__()
@@ -40,7 +46,12 @@ class Causal(nn.Module):
 
 
 class Residual(nn.Module):
-    """Causal convolutions with ReLU, plus a 1 x 1 convolution of the input."""
+    """Causal convolutions with ReLU and dropout, plus a 1 x 1 convolution of the input.
+
+    >>> import torch
+    >>> Residual(inputs=2, planes=(4, 8), first_dilation=1, dropout=0.0)(torch.zeros(1, 2, 1, 10)).shape
+    torch.Size([1, 8, 1, 10])
+    """
 
     def __init__(self, inputs: int, planes: Sequence[int], first_dilation: int, dropout: float):
         super().__init__()
@@ -56,7 +67,12 @@ class Residual(nn.Module):
 
 
 class TCN(Expect):
-    """Residual blocks, a summary over time, a linear layer; see `tcn`."""
+    """Residual blocks, a summary over time, and a linear layer; see `tcn`.
+
+    >>> import torch
+    >>> TCN(2, 7, 30, blocks=((4,), (8,)), summary="attention", dropout=0.0)(torch.zeros(1, 2, 30)).shape
+    torch.Size([1, 7])
+    """
 
     def __init__(
         self,
@@ -92,7 +108,12 @@ def tcn(
     dropout: float = 0.05,
     blocks: Sequence[Sequence[int]] | None = None,
 ) -> nn.Module:
-    """Tsinganos 2019: any window; `reach_ms` (300 or 2500, at 100 Hz) and `summary` ("mean" or "attention")."""
+    """Tsinganos 2019: any window; `reach_ms` (300 or 2500, at 100 Hz) and `summary` ("mean" or "attention").
+
+    >>> import torch
+    >>> tcn(n_channels=10, n_classes=53, n_samples=30)(torch.zeros(2, 10, 30)).shape
+    torch.Size([2, 53])
+    """
     need_size("tcn", n_channels >= 1 and n_samples >= 1, n_channels, n_samples, "any window")
     one_of("reach_ms", reach_ms, BLOCKS)
     one_of("summary", summary, ("mean", "attention"))

@@ -1,13 +1,13 @@
-"""A transformer over patches of the window, in the manner of TEMGNet (Rahimian et al. 2021, arXiv 2109.12379).
+"""A transformer over patches of the window, after TEMGNet (Rahimian et al. 2021, arXiv 2109.12379).
 
-Input: a window as an image of electrodes by time, cut along time into patches of all electrodes. Each patch becomes a
-vector through a linear layer; a learnt class token and learnt positions are added; encoder layers of multi-head
-attention and a GELU layer of twice the size follow, each behind a layer normalisation and with its input added (Vision
-Transformer, Dosovitskiy et al. 2021); a linear layer reads the class token.
+Input: a window as an image of electrodes by time, cut along time into patches of all electrodes. A linear layer turns
+each patch into a vector; a learnt class token and learnt positions are added. Encoder layers follow: multi-head
+attention and a GELU layer of twice the size, each after a layer normalisation and with its input added (Vision
+Transformer, Dosovitskiy et al. 2021). A linear layer reads the class token.
 
-The paper's abstract states a Vision Transformer for windows of 200 and 300 ms of 12 electrodes at 2 kHz, with a seventh of
-the parameters of comparable networks. Sizes were not found and are our choice: patches of 1/10 of the window, vectors of
-64, 2 layers of 8 heads, dropout 0.2.
+The paper's abstract states a Vision Transformer for windows of 200 and 300 ms of 12 electrodes at 2 kHz, with a seventh
+of the parameters of comparable networks. We did not find the sizes, so they are our choice: patches of 1/10 of the
+window, vectors of 64, 2 layers of 8 heads, dropout 0.2.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ from myograph.models.layers import Expect, need_size
 
 
 class Encoder(nn.Module):
-    """Multi-head attention and two linear layers over (batch, token, size)."""
+    """Multi-head attention and two linear layers over (batch, token, size).
+
+    >>> Encoder(size=8, heads=2, dropout=0.0)(torch.zeros(2, 5, 8)).shape
+    torch.Size([2, 5, 8])
+    """
 
     def __init__(self, size: int, heads: int, dropout: float):
         super().__init__()
@@ -40,7 +44,12 @@ class Encoder(nn.Module):
 
 
 class PatchTransformer(Expect):
-    """Patches along time, encoder layers, a class token; see `temgnet`."""
+    """Patches along time, encoder layers and a class token; see `temgnet`.
+
+    >>> net = PatchTransformer(4, 3, 40, patch=10, size=8, layers=1, heads=2, dropout=0.0)
+    >>> net.n_patches, net(torch.zeros(2, 4, 40)).shape
+    (4, torch.Size([2, 3]))
+    """
 
     def __init__(
         self,
@@ -81,7 +90,11 @@ def temgnet(
     heads: int = 8,
     dropout: float = 0.2,
 ) -> nn.Module:
-    """A TEMGNet-like transformer: any window of at least `patch` samples (by default a tenth of the window)."""
+    """A TEMGNet-like transformer: any window of at least `patch` samples (by default a tenth of the window).
+
+    >>> temgnet(n_channels=12, n_classes=17, n_samples=600)(torch.zeros(2, 12, 600)).shape
+    torch.Size([2, 17])
+    """
     patch = max(1, n_samples // 10) if patch is None else patch
     if size < 1 or heads < 1 or size % heads or layers < 1 or patch < 1:
         raise ConfigError(

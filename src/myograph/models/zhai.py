@@ -1,8 +1,8 @@
 """The network of Zhai, Jelfs, Chan and Tin (2017, Front. Neurosci. 11:379) on 25 principal components per channel.
 
 Input: (batch, channel, 25): for each electrode the first 25 principal-component scores of its spectrogram, in order of
-rank. The network itself lays them out as one 5 x 5 plane an electrode, rank 1 in the middle and the rest in a spiral,
-as in the paper's figure 1B:
+rank. The network arranges them as one 5 x 5 plane per electrode, with rank 1 in the middle and the rest in a spiral, as
+in the paper's figure 1B:
 
     22 10 11 12 23
     21  9  2  3 13
@@ -15,9 +15,9 @@ as in the paper's figure 1B:
     linear to 800, ReLU, dropout 0.5
     linear to the classes
 
-The paper says "the same number of neurons in each layer", 800, without naming the convolution's planes: we read 800
-there too (3,396,050 parameters for 12 electrodes and 50 classes); `planes=32` gives 790,226. Our choice: the ReLU after
-the convolution, which the paper states for the linear layers alone.
+The paper says "the same number of neurons in each layer", 800, without naming the convolution's planes. We use 800
+there too (3,396,050 parameters for 12 electrodes and 50 classes); `planes=32` gives 790,226. The ReLU after the
+convolution is our choice, since the paper states it only for the linear layers.
 """
 
 from __future__ import annotations
@@ -38,7 +38,11 @@ RANKS = (
 
 
 class Spiral(Expect):
-    """Scores by rank (batch, channel, 25) to planes (batch, channel, 5, 5)."""
+    """Arrange scores by rank (batch, channel, 25) as planes (batch, channel, 5, 5).
+
+    >>> Spiral(n_channels=1)(torch.arange(1, 26)[None, None])[0, 0, 2].tolist()
+    [20, 8, 1, 4, 14]
+    """
 
     order: Tensor
 
@@ -57,7 +61,12 @@ class Spiral(Expect):
 def zhai(
     n_channels: int, n_classes: int, n_samples: int, *, planes: int = 800, units: int = 800, dropout: float = 0.5
 ) -> nn.Module:
-    """Zhai 2017: any number of channels; a "window" is 25 scores, not samples."""
+    """Zhai 2017: any number of channels; a "window" is 25 scores, not samples.
+
+    >>> net = zhai(n_channels=12, n_classes=50, n_samples=25, planes=32)
+    >>> sum(p.numel() for p in net.parameters()), net(torch.zeros(2, 12, 25)).shape
+    (790226, torch.Size([2, 50]))
+    """
     expected = "25 principal-component scores per channel; put Spectrogram and ChannelPCA before it"
     need_size("zhai", n_channels >= 1 and n_samples == 25, n_channels, n_samples, expected)
     return stack(

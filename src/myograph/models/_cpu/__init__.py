@@ -1,1 +1,1 @@
-"""Compiled layers for a CPU; each answers as PyTorch's own layer does, within rounding."""
+"""Compiled layers for a CPU; each returns the same results as PyTorch's layer, up to rounding."""

@@ -1,9 +1,9 @@
 """Max pooling by pairs, LeakyReLU and dropout in one pass, for training on a CPU.
 
-One by one they took half of the time of `muscle_cnn_lstm`: each goes through the memory, and torch draws dropout's random
-numbers one after another. Here position i of a step is kept where a hash of i and of one number drawn from torch's
-generator says so (the finaliser of MurmurHash3, Appleby 2011, public domain). The way back needs one byte of each
-result, not the input, which is eight times as much memory to read.
+As separate layers they took half of the training time of `muscle_cnn_lstm`: each reads and writes all values, and torch
+draws the random numbers of the dropout sequentially. Here, a hash of position i and of one number from torch's generator
+decides whether position i is kept (the finaliser of MurmurHash3, Appleby 2011, public domain). The backward pass reads
+one byte per result instead of the input, which would be eight times as much memory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from myograph.models.layers import compilable
 
 
 class Dropped(nn.Module):
-    """(batch, plane, 1, time) to (batch, plane, 1, time // pool): dropout(leaky(max over `pool` samples)); pool 1 or 2."""
+    """dropout(leaky(max over `pool` samples)), pool 1 or 2: (batch, plane, 1, time) to (batch, plane, 1, time // pool)."""
 
     def __init__(self, slope: float, dropout: float, pool: int = 2):
         super().__init__()
@@ -49,7 +49,7 @@ class Dropped(nn.Module):
 class _Dropped(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, slope: float, p: float, pool: int) -> Tensor:
-        x = x.squeeze(2).transpose(1, 2).contiguous()  # as it lies in memory where convolutions are channels-last
+        x = x.squeeze(2).transpose(1, 2).contiguous()  # its memory layout after channels-last convolutions
         rows, length, planes = x.shape
         out = x.new_empty(rows, length // pool, planes)
         route = torch.empty(out.shape, dtype=torch.uint8)
@@ -82,7 +82,7 @@ def _kept(i, key, least):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _forward(x, key, least, scale, low, pool, out, route):
-    """route: 0 where dropped, else 1; 2 more where the result is not positive; 4 more where it is the second sample's."""
+    """Fill out and route: 0 if dropped, else 1, plus 2 for a result of at most 0, plus 4 for the second sample."""
     rows, length, planes = out.shape
     for b in range(rows):
         for t in range(length):
@@ -106,7 +106,7 @@ def _backward(slopes, route, scale, low, pool, dx):
             for second in range(pool):
                 to = dx[b, pool * t + second]
                 positive, negative = np.uint8(1 + 4 * second), np.uint8(3 + 4 * second)
-                for c in range(planes):  # two selects, not one inside the other: only so is the loop vectorised
+                for c in range(planes):  # two separate selects: the loop is not vectorised if they are nested
                     factor = scale if way[c] == positive else none
                     factor = low if way[c] == negative else factor
                     to[c] = from_[c] * factor

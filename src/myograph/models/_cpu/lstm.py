@@ -1,7 +1,7 @@
-"""An LSTM that is compiled for a CPU; its parameters, results and uses are those of `torch.nn.LSTM`.
+"""An LSTM that is compiled for a CPU; its parameters and results are those of `torch.nn.LSTM`.
 
-`_lstm_kernel` goes through all steps, forward and backward, and makes every gradient on the way. Everywhere else (on a
-GPU, in an export, in another precision, for a few windows without gradients) torch's own code runs.
+`lstm_kernel` runs all steps, forward and backward, and computes all gradients. In all other cases (on a GPU, in an
+export, in another precision, for a few windows without gradients) torch's own code runs.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from myograph.models.layers import compilable, in_threads
 
-LANES, TILE = 16, 8  # units and rows are padded to the kernel's registers and tiles
+LANES, TILE = 16, 8  # units and rows are padded to multiples of these
 _KINDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-MANY = 64  # windows without gradients that are worth the kernel: 1.5 times as fast there, half as fast for one
-WORTH = 1 << 27  # products that are worth a thread: starting one takes as long as a tenth of them
-HELD = 1 << 15  # rows times steps at once without gradients: what the kernel keeps for the way back stays small
+MANY = 64  # least number of windows without gradients for the kernel: 1.5 times as fast there, half as fast for one
+WORTH = 1 << 27  # products per thread: starting one takes as long as a tenth of them
+HELD = 1 << 15  # rows times steps per call without gradients, so that the kernel's working memory stays small
 
 
 class LSTM(nn.LSTM):
@@ -29,16 +29,16 @@ class LSTM(nn.LSTM):
         super().__init__(input_size, hidden_size, num_layers, batch_first=True, bidirectional=bidirectional)
 
     def states(self, x: Tensor) -> Tensor:
-        """(batch, step, input) to the top layer's outputs (batch, step, direction * hidden)."""
+        """Return the top layer's outputs, (batch, step, direction * hidden), for (batch, step, input)."""
         if not self._compiled(x):
             return self(x)[0]
         return self._run(x, self._directions)
 
     def last(self, x: Tensor) -> Tensor:
-        """(batch, step, input) to (batch, hidden): the state of the top layer's last direction after its last step.
+        """Return the state (batch, hidden) of the top layer's last direction after its last step.
 
-        With both directions that is the backward one, and the top layer's forward half, which feeds nothing, does not
-        run: it gets no gradient.
+        If bidirectional, this is the backward direction. The top layer's forward half is then not used and does not
+        run, so it gets no gradient.
         """
         if self._compiled(x):
             return self._run(x, self._directions[-1:])[:, 0 if self.bidirectional else -1]
@@ -63,7 +63,7 @@ class LSTM(nn.LSTM):
             and self.weight_ih_l0.dtype == torch.float32
             and x.numel() > 0
             and x.ndim == 3
-            and x.shape[2] == self.input_size  # else torch's own code says what is wrong
+            and x.shape[2] == self.input_size  # otherwise torch's own code raises the error
         )
 
     def _run(self, x: Tensor, top: tuple[int, ...]) -> Tensor:
@@ -83,7 +83,7 @@ class _Layer(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, reverse: tuple[int, ...], *parameters: Tensor) -> Tensor:
-        """To (step, row, direction * hidden); the parameters are each direction's `_KINDS`."""
+        """Return (step, row, direction * hidden); the parameters are the `_KINDS` of each direction."""
         from myograph.models._cpu import lstm_kernel as _lstm_kernel
 
         w_in, w_h, b_in, b_h = (torch.stack(parameters[k :: len(_KINDS)]) for k in range(len(_KINDS)))
@@ -135,7 +135,7 @@ class _Layer(torch.autograd.Function):
         dw = torch.from_numpy(sum(parts[1:], parts[0])).transpose(1, 2).unflatten(1, (-1, 4, LANES))
         dw = dw.transpose(1, 2).flatten(2, 3)[:, :, :n_h].flatten(1, 2)  # (direction, 4 hidden, bias and columns)
         dx = dx[..., :n_in] if ctx.needs_input_grad[0] else None
-        # Both biases have the same gradient, each in memory of its own: clipping changes gradients in place.
+        # Both biases have the same gradient, in separate memory because clipping changes gradients in place.
         each = [(d[:, 1 : 1 + n_in], d[:, 1 + n_in : 1 + n_in + n_h], d[:, 0], d[:, 0].clone()) for d in dw]
         return dx, None, *itertools.chain.from_iterable(each)
 

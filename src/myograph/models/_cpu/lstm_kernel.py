@@ -1,9 +1,9 @@
-"""The loop through time of an LSTM layer, forward and backward, compiled; `models/_lstm.py` is what calls it.
+"""The compiled loop over time of an LSTM layer, forward and backward; `lstm.py` calls it.
 
-Eight rows of a batch go through all steps together, so the weights and the rows' states stay in the caches nearest to
-the processor, and the four gates of sixteen units by four rows stay in its registers from the first product to the new
-state. `_cell` and `_back` say what is computed for such a tile; they are written in the compiler's own terms (LLVM
-vectors of sixteen float32, split where a processor's are shorter) since no loop over arrays would be kept in registers.
+Eight rows of a batch run through all steps together, so the weights and the rows' states stay in the first-level caches.
+The four gates of sixteen units by four rows stay in registers from the first product to the new state. `_cell` and
+`_back` define the computation for such a tile. They are written in the compiler's intermediate language (LLVM vectors of
+sixteen float32, split on processors with shorter ones), since a loop over arrays would not be kept in registers.
 
 Arrays are flat float32 in C order: x (step, row, n_in), out (step, row, direction, unit), cell (direction, step, row,
 unit), gates (direction, step, row, block, 4, 16) with the gates in the order input, forget, cell, output. Units are
@@ -25,12 +25,12 @@ from myograph._common.jit import njit
 from myograph._common.simd import prefetch
 
 LANES = 16
-ROWS = 8  # rows of a tile; forward the products take half of them at a time
+ROWS = 8  # rows of a tile; the forward products use half of them at a time
 _HALF = ROWS // 2
-CHUNK = 8  # steps back whose gates' gradients are kept, in the cache, until the weights' take them up
+CHUNK = 8  # steps whose gate gradients are collected, in the cache, before they are added to the weight gradients
 _FLOAT, _INT, _INDEX = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 _REALS, _WHOLES = ir.VectorType(_FLOAT, LANES), ir.VectorType(_INT, LANES)
-_SHIFT = 1.5 * 2.0**23  # added, it rounds to a whole number and leaves it in the low bits of the float
+_SHIFT = 1.5 * 2.0**23  # adding it rounds to a whole number, which is then in the low bits of the float
 
 
 class _Vector:
@@ -237,7 +237,7 @@ def _multiply(typing, rows, r_at, r_row, n, weights, w_at, out, o_at, o_row, mor
 def _outer(count: int):
     @intrinsic
     def add(typing, x, x_at, x_step, x_row, slopes, s_at, s_row, steps, out, o_at, o_row):
-        """out[k, :64] += sum over steps and the rows of a tile of x[step, row, k] * slopes[step, row, :64], k < count."""
+        """Add to out[k, :64], k < count, the sum over steps and rows of a tile of x[step, row, k] * slopes[step, row, :64]."""
 
         def build(context, builder, sig, args):
             x, x_step, x_row, slopes, s_row, steps, out, o_row = _arguments(context, builder, sig, args)
@@ -271,8 +271,10 @@ _outer_1, _outer_4 = _outer(1), _outer(4)
 
 @njit(nogil=True, error_model="numpy", inline="always")
 def _ask(array, at, n):
-    """Ask for array[at : at + n], which may lie outside, to come into the cache: each step's rows begin elsewhere, where
-    the processor does not look ahead by itself."""
+    """Prefetch array[at : at + n], which may lie outside the array.
+
+    The rows of each step begin at a new place, which the processor does not prefetch by itself.
+    """
     for i in range(at, at + n, LANES):
         prefetch(array, i)
 
