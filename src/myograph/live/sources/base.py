@@ -38,12 +38,14 @@ class Chunk(NamedTuple):
     """Samples as they came.
 
     samples : (channel, time). first : number of the first sample, counted by the device from 0. stamps : (time,) seconds of
-    the source's own clock, for the record; nothing is decided by them.
+    the source's own clock, for the record; nothing is decided by them. breaks : whether these samples do not follow on the
+    ones before, although the numbers do, as at a break of a recording.
     """
 
     samples: np.ndarray
     first: int
     stamps: np.ndarray
+    breaks: bool = False
 
 
 class Source:
@@ -157,6 +159,8 @@ class GapKeeper:
         first, restart = int(chunk.first) + self._shift, None
         if self._next is None:
             self._next = restart = first
+        elif chunk.breaks:
+            restart = max(first, self._next)
         elif first < self._next - (0 if self._new_connection else self._back):
             restart = self._start_again(self._next - first)
             first = self._next
@@ -166,7 +170,7 @@ class GapKeeper:
         if not samples.shape[1]:
             return samples, restart
         missing = first - self._next
-        if missing > 0:
+        if missing > 0 and restart is None:
             samples, restart = self._bridge(samples, first, missing)
         self._new_connection = False
         self.counts["samples"] += chunk.samples.shape[1] - repeated

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,11 +20,15 @@ from myograph.recording import Recording
 class Replay(Source):
     """Samples of a recording, delivered when they are due.
 
+    A recording's breaks remain breaks, and so does the point at which a loop begins again: no window spans them.
+
     Parameters
     ----------
     recording : what to play.
     speed : 1 for its own pace, 4 for four times as fast, `inf` for as fast as it is read.
     chunk_ms : duration of the chunks, in the recording's time; with a finite speed a late reader gets longer ones.
+    loop : whether it begins again at its end. The numbers of the samples go on.
+    clock : seconds that increase; tests replace it.
 
     >>> recording = Recording(np.arange(20.0)[None], 1000.0, None, "1")
     >>> source = Replay(recording, speed=float("inf"), chunk_ms=8)
@@ -35,33 +41,51 @@ class Replay(Source):
     recording: Recording
     speed: float = 1.0
     chunk_ms: float = 10.0
+    loop: bool = False
+    clock: Callable[[], float] = field(default=time.perf_counter, repr=False, compare=False)
     _at: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.speed > 0 or not self.chunk_ms > 0:
             raise ConfigError(f"replay: speed and chunk_ms are positive, got {self.speed!r} and {self.chunk_ms!r}")
+        if not self.recording.n_samples:
+            raise ConfigError(f"replay: {self.recording.name} has no samples")
 
     def open(self) -> StreamInfo:
         r = self.recording
-        self._at.update(begun=time.perf_counter(), sample=0)
+        starts = np.array([start for start, _ in r.stretches()])
+        self._at.update(begun=self.clock(), sample=0, starts=starts)
         return StreamInfo(r.n_channels, r.rate_hz, r.unit, (), r.layout, r.name)
 
     def read(self) -> Chunk | None:
         if "sample" not in self._at:
             raise ConfigError("replay: open() comes before read()")
         r, first = self.recording, self._at["sample"]
-        if first >= r.n_samples:
+        if first >= r.n_samples and not self.loop:
             raise SourceEnded(f"{r.name} has been played to its end")
         step = max(round(self.chunk_ms * r.rate_hz / 1000), 1)
-        due = r.n_samples
-        if np.isfinite(self.speed):
-            due = int((time.perf_counter() - self._at["begun"]) * self.speed * r.rate_hz)
-        whole = first + step if not np.isfinite(self.speed) else first + (due - first) // step * step
-        stop = min(whole if due < r.n_samples or not np.isfinite(self.speed) else r.n_samples, r.n_samples)
+        stop = first + step
+        if math.isfinite(self.speed):
+            due = int((self.clock() - self._at["begun"]) * self.speed * r.rate_hz)
+            stop = first + (due - first) // step * step  # whole chunks, but for the last one of the recording
+            if not self.loop and due >= r.n_samples:
+                stop = r.n_samples
+        stop = min(stop, self._end_of_stretch(first))
         if stop <= first:
             return None
         self._at["sample"] = stop
-        return Chunk(r.signal[:, first:stop], first, np.arange(first, stop) / r.rate_hz)
+        at = first % r.n_samples
+        samples = r.signal[:, at : at + stop - first]
+        breaks = bool(first > 0 and at in self._at["starts"])
+        return Chunk(samples, first, np.arange(first, stop) / r.rate_hz, breaks)
 
     def close(self) -> None:
         self._at.clear()
+
+    def _end_of_stretch(self, first: int) -> int:
+        """Number of the sample at which the stretch that holds sample `first` ends."""
+        n = self.recording.n_samples
+        starts = self._at["starts"]
+        at = first % n
+        later = starts[starts > at]
+        return first - at + (int(later[0]) if len(later) else n)

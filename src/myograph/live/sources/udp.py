@@ -7,7 +7,7 @@ Binary protocol, little-endian: the four bytes `MYO1`; u32 number of the first s
 `channels * samples` float32 values, sample by sample. A packet of 8 channels x 20 samples has 652 bytes.
 
 Packets that arrive in another order are sorted as far as they wait together; a packet that comes after its place was given
-out counts as repeated, and one that never comes as a gap.
+out counts as repeated, and one that never comes as a gap. A device that counts from 0 again is noticed (see `Gaps`).
 """
 
 from __future__ import annotations
@@ -35,10 +35,13 @@ class Udp(Source):
 
     Parameters
     ----------
-    n_channels, rate_hz, unit : of the samples; a packet with another number of channels is an error.
+    n_channels, rate_hz, unit : of the samples.
     host, port : to listen on; by default only this machine is heard. Port 0 takes a free one, see `address`.
     protocol : "binary" or "lines".
     timeout_s : `read` raises SourceError after this long without a packet.
+
+    A first packet that does not follow the protocol is an error; later ones are left out and counted in `ignored`, so that a
+    stray packet does not end a session.
     """
 
     n_channels: int
@@ -67,7 +70,7 @@ class Udp(Source):
                 f"udp: cannot listen on {self.host}:{self.port} ({error.strerror}); is another program listening?"
             ) from error
         listener.setblocking(False)
-        self._at.update(socket=listener, heard=time.monotonic())
+        self._at.update(socket=listener, heard=time.monotonic(), waiting=[], understood=False, ignored=0)
         return StreamInfo(self.n_channels, self.rate_hz, self.unit, name=f"udp {self.host}:{self.port}")
 
     @property
@@ -75,10 +78,15 @@ class Udp(Source):
         """(host, port) that is listened on, while open."""
         return self._at["socket"].getsockname()
 
+    @property
+    def ignored(self) -> int:
+        """Packets that were left out because they do not follow the protocol."""
+        return self._at.get("ignored", 0)
+
     def read(self) -> Chunk | None:
         if "socket" not in self._at:
             raise ConfigError("udp: open() comes before read()")
-        waiting = self._at.setdefault("waiting", [])
+        waiting = self._at["waiting"]
         while len(waiting) < 1000:
             try:
                 packet = self._at["socket"].recv(LARGEST)
@@ -86,15 +94,21 @@ class Udp(Source):
                 break
             except OSError as error:
                 raise SourceError(f"udp: {error.strerror or error}") from error
-            self._at["heard"] = time.monotonic()
-            waiting += parse(packet, self.n_channels, self.protocol)
+            try:
+                for found in parse(packet, self.n_channels, self.protocol):
+                    _insert(waiting, found, reach=self.rate_hz)
+            except SourceError:
+                if not self._at["understood"]:
+                    raise
+                self._at["ignored"] += 1
+                continue
+            self._at.update(heard=time.monotonic(), understood=True)
         if not waiting:
             if time.monotonic() - self._at["heard"] > self.timeout_s:
                 raise SourceError(
                     f"udp: no packet on {self.host}:{self.port} for {self.timeout_s:g} s; is the device on?"
                 )
             return None
-        waiting.sort(key=lambda found: found[0])
         first, samples = waiting.pop(0)
         return Chunk(samples, first, (first + np.arange(samples.shape[1])) / self.rate_hz)
 
@@ -102,6 +116,14 @@ class Udp(Source):
         if listener := self._at.pop("socket", None):
             listener.close()
         self._at.clear()
+
+
+def _insert(waiting: list[tuple[int, np.ndarray]], found: tuple[int, np.ndarray], reach: float) -> None:
+    """Put samples in their place; far lower numbers are those of a device that started again, and stay last."""
+    at = len(waiting)
+    while at and 0 < waiting[at - 1][0] - found[0] < reach:
+        at -= 1
+    waiting.insert(at, found)
 
 
 def parse(packet: bytes, n_channels: int, protocol: str) -> list[tuple[int, np.ndarray]]:
