@@ -11,6 +11,7 @@ import pytest
 
 from myograph.datasets.bids import Bids
 from myograph.errors import DataError
+from myograph.recording import Layout
 
 
 @pytest.fixture
@@ -53,12 +54,28 @@ def test_what_is_wrong_is_said(folder: Path) -> None:
     with pytest.raises(DataError, match="line 3: another number of cells"):
         list(Bids().read(folder))
     events.write_text(whole.replace("1\t1\tfist", "soon\t1\tfist"))
-    with pytest.raises(DataError, match="could not convert string to float: 'soon'"):
+    with pytest.raises(DataError, match=r"events\.tsv: 'soon' in column onset is not a number"):
         list(Bids().read(folder))
     events.unlink()
     assert (next(Bids().read(folder, ["01"])).label == -1).all()
     with pytest.raises(DataError, match="holds no files such as sub-01"):
         list(Bids(task="walk").read(folder))
+
+
+def test_electrodes_on_a_grid_give_the_layout(folder: Path) -> None:
+    table = folder / "sub-01/emg/sub-01_electrodes.tsv"
+    table.write_text("name\tx\ty\tcoordinate_system\nA\t0\t0\tg\nB\t8\t0\tg\nC\t8\t16\tg\nD\t0\t8\tg\n")
+    (folder / "space-g_coordsystem.json").write_text('{"EMGCoordinateSystem": "Other", "EMGCoordinateUnits": "mm"}')
+    rows = "".join(f"EMG{i}\tEMG\tmV\t{e}\n" for i, e in zip(range(1, 5), "CABD"))
+    (folder / "sub-01/emg/sub-01_task-grasp_channels.tsv").write_text("name\ttype\tunits\tsignal_electrode\n" + rows)
+    recording = next(Bids().read(folder, ["01"]))
+    assert recording.layout == Layout((2, 0, 0, 1), (1, 0, 1, 0), spacing_mm=8.0)
+    assert next(Bids().read(folder, ["02"])).layout is None
+    table.write_text(table.read_text().replace("C\t8\t16", "C\t8\t19"))  # not evenly spaced
+    assert next(Bids().read(folder, ["01"])).layout is None
+    table.write_text(table.read_text().replace("C\t8\t19", "C\t8\tfar"))
+    with pytest.raises(DataError, match=r"electrodes\.tsv: 'far' in column y is not a number"):
+        next(Bids().read(folder, ["01"]))
 
 
 @pytest.mark.real_data
@@ -72,4 +89,23 @@ def test_official_examples(tmp_path: Path) -> None:
         listed = [r for r in next(root.rglob("*channels.tsv")).read_text().splitlines() if "\tEMG\t" in r]
         assert recording.n_channels == len(listed)
         assert n in (None, recording.n_channels)
+        # Positions as the text files have them, counted by hand.
+        electrodes, systems = Bids().electrodes(next(root.rglob("*_emg.edf")))
+        if name == "TwoHDsEMG":
+            assert recording.layout is None  # two grids are not one pattern
+            assert len(electrodes) == 130  # two grids of 64 and two references
+            assert (electrodes[4].position, electrodes[4].space, electrodes[4].group) == (
+                (0.0, 32.0, 0.0),
+                "grid1",
+                "Grid1",
+            )
+            assert set(systems) == {"forearm", "grid1", "grid2"}
+            assert (systems["grid2"].parent, systems["grid2"].anchor) == ("forearm", "E65")
+            assert (systems["grid2"].units, systems["grid2"].anchor_position) == ("mm", (10.0, 0.0, 80.0))
+            assert systems["forearm"].units == "percent"
+        elif name == "TwoWristbands":
+            assert electrodes[1].position == (5.0, 30.0, 10.0)
+            assert set(systems) == {"rightForearm", "leftForearm"}
+        else:
+            assert (electrodes, systems) == ([], {})
         assert recording.label_names == ()

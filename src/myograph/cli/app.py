@@ -7,7 +7,20 @@ from typing import Any
 
 import typer
 
-from myograph.cli import compare, datasets, decoder, features, hd, inspect, listings, models, report, reproduce, run
+from myograph.cli import (
+    bids,
+    compare,
+    datasets,
+    decoder,
+    features,
+    hd,
+    inspect,
+    listings,
+    models,
+    report,
+    reproduce,
+    run,
+)
 from myograph.cli.terminal import err
 from myograph.errors import MyographError, unknown_name
 
@@ -30,6 +43,7 @@ app.command("hd-train")(hd.train_network)
 app.command("hd-test")(hd.try_label)
 app.command("methods")(listings.methods)
 app.command("recipes")(listings.recipes)
+app.add_typer(bids.app, name="bids")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(decoder.app, name="decoder")
 app.add_typer(features.app, name="features")

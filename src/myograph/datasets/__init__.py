@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from myograph.datasets._bids.export import export_bids
 from myograph.datasets._places import cache_folder, data_folder
 from myograph.datasets.base import DATASETS, Dataset, RemoteFile, get
 from myograph.datasets.load import fetch, is_here, load, locate
@@ -15,6 +16,7 @@ __all__ = [
     "RemoteFile",
     "cache_folder",
     "data_folder",
+    "export_bids",
     "fetch",
     "get",
     "is_here",

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +9,23 @@ from typing import Any
 
 import numpy as np
 
+from myograph.datasets._bids.electrodes import CoordinateSystem, Electrode, layout_of, read_electrodes
+from myograph.datasets._bids.events import labels_of, read_events
+from myograph.datasets._bids.side_files import (
+    AGAIN,
+    beside,
+    cell,
+    entities,
+    number,
+    read_facts,
+    read_table,
+    write_facts,
+)
+from myograph.datasets._bids.signal import signal_of, without_padding
 from myograph.datasets._files import File, OneFileARecording
-from myograph.datasets._formats.description import Description, word
-from myograph.datasets._formats.edf import read_edf, spans
+from myograph.datasets._formats.description import Description
+from myograph.datasets._formats.edf import read_edf
 from myograph.datasets._formats.guard import reading
-from myograph.datasets._formats.table import ANNOTATIONS, channels
-from myograph.datasets._formats.tables import Table
-from myograph.datasets._labels import codes, counted, numbered
 from myograph.datasets._names import natural
 from myograph.datasets.base import DATASETS, of_subject
 from myograph.datasets.quality import Finding
@@ -26,13 +33,16 @@ from myograph.errors import ConfigError, DataError
 from myograph.protocols import KFoldRepetitions
 from myograph.recording import Recording
 
-AGAIN = "correct it as the BIDS specification says, or leave the file out"
+SIDES = ("channels.tsv", "events.tsv", "_emg.json", "electrodes.tsv", "coordsystem.json", "sessions.tsv")
+RATE_TOLERANCE = 1e-3
+HEADER_TOLERANCE = 1e-4
 
 
 @DATASETS.register
 @dataclass(frozen=True)
 class Bids(OneFileARecording):
-    """One Recording per `_emg.edf` or `_emg.bdf` file: the channels of type EMG, in µV.
+    """One Recording per `_emg.edf` or `_emg.bdf` file: the channels of type EMG, in µV, or in the unit "adc" or
+    "normalised" where the file says so.
 
     path : your folder; None looks for `bids` in the data folder.
     task : only recordings of this task; None takes all.
@@ -40,7 +50,8 @@ class Bids(OneFileARecording):
     Labels are the `trial_type` of `_events.tsv`, from an event's onset for its duration (until the next event if it has
     none); "n/a" and blank are unlabelled. A column `repetition` gives the repetition, otherwise the n-th event of a label
     in a file is its repetition n. Without events a recording is unlabelled. Channels whose status is "bad" are read and
-    reported by `check`. Side files may stand in a folder above (the inheritance principle).
+    reported by `check`. Side files may stand in a folder above (the inheritance principle). An event `boundary` is a break.
+    Electrodes that lie on one evenly spaced pattern give the layout; `electrodes` gives all positions.
 
     Source: BIDS 1.11, electromyography.
     """
@@ -68,16 +79,22 @@ class Bids(OneFileARecording):
     def listed(self, folder: Path) -> Iterator[File]:
         found: dict[tuple[str, str], int] = {}
         for path in sorted(folder.rglob("sub-*_emg.*"), key=lambda p: natural(str(p))):
-            entities = _entities(path)
-            if path.suffix not in (".edf", ".bdf") or self.task not in (None, entities.get("task")):
+            parts = entities(path)
+            if path.suffix not in (".edf", ".bdf") or "sub" not in parts or self.task not in (None, parts.get("task")):
                 continue
-            who = entities["sub"], entities.get("ses", "1")
+            who = parts["sub"], parts.get("ses", "1")
             found[who] = found.get(who, 0) + 1
-            beside = [_beside(path, folder, end) for end in ("channels.tsv", "events.tsv")]
-            yield File(path, *who, found[who], tuple(p for p in beside if p is not None))
+            sides = [p for end in SIDES for p in beside(path, folder, end)]
+            yield File(path, *who, found[who], tuple(sides))
 
     def expected(self) -> str:
         return "files such as sub-01/emg/sub-01_task-grasp_emg.edf; give the folder that holds dataset_description.json"
+
+    def order(self, file: File) -> Any:
+        """Sessions as sessions.tsv lists them, else in natural order."""
+        listed = [cell(r, "session_id").removeprefix("ses-") for r in _rows(file, "sessions.tsv")]
+        place = listed.index(file.session) if file.session in listed else len(listed)
+        return place, natural(file.session), file.part
 
     def read(self, folder: Path, subjects: Any = None) -> Iterator[Recording]:
         known = self._labels(Path(folder))
@@ -87,40 +104,76 @@ class Bids(OneFileARecording):
                 yield self._record(file, known)
 
     def record(self, file: File) -> Recording:
-        root = next((p for p in file.path.parents if (p / "dataset_description.json").is_file()), file.path.parent)
-        return self._record(file, self._labels(root))
+        return self._record(file, self._labels(_root(file.path)))
 
     def remarks(self, file: File, recordings: list[Recording]) -> Iterator[Finding]:
-        rows = _rows(file.beside, "channels.tsv")
-        bad = [r.get("name", "") for r in rows if r.get("status", "").lower() == "bad"]
+        where = str(file.path)
+        rows = [r for r in _rows(file, "channels.tsv") if cell(r, "type").upper() == "EMG"]
+        bad = [
+            f"{cell(r, 'name')} ({cell(r, 'status_description')})".replace(" ()", "")
+            for r in rows
+            if cell(r, "status").lower() == "bad"
+        ]
         if bad:
-            yield Finding("warning", str(file.path), f"channels marked as bad: {', '.join(bad)}", "leave them out")
+            yield Finding("warning", where, f"channels marked as bad: {', '.join(bad)}", "leave them out")
+        rate_hz = recordings[0].rate_hz
+        stated = {number(r, "sampling_frequency", _side(file, "channels.tsv")) for r in rows} | {
+            _number(_facts(file).get("SamplingFrequency"))
+        }
+        other = sorted(r for r in stated - {None} if r is not None and abs(r / rate_hz - 1) > RATE_TOLERANCE)
+        if other:
+            yield Finding(
+                "warning",
+                where,
+                f"its side files state {other[0]:g} Hz, the signals have {rate_hz:g} Hz",
+                "correct the side files",
+            )
+
+    def electrodes(self, path: Path) -> tuple[list[Electrode], dict[str, CoordinateSystem]]:
+        """The electrodes of one recording and the coordinate systems, by name; empty where the data set has none.
+
+        path : the recording's `_emg.edf` or `_emg.bdf` file.
+
+        Raises
+        ------
+        DataError : a side file is damaged.
+        """
+        return read_electrodes(Path(path), _root(Path(path)))
 
     def _labels(self, folder: Path) -> list[str]:
         """Every trial_type below the folder, so that labels have the same numbers in all files."""
-        found = {_label(row) for p in folder.rglob("*events.tsv") for row in _table(p)}
-        return sorted(found - {""}, key=natural)
+        return sorted(labels_of([read_table(p) for p in sorted(folder.rglob("*events.tsv"))]), key=natural)
 
     def _record(self, file: File, known: list[str]) -> Recording:
-        rows = _rows(file.beside, "channels.tsv")
-        emg = [r.get("name", "") for r in rows if r.get("type", "").upper() == "EMG"]
+        rows = _rows(file, "channels.tsv")
+        emg = [r for r in rows if cell(r, "type").upper() == "EMG"]
         if rows and not emg:
             raise DataError(f"{file.path}: its channels.tsv lists no channel of type EMG; {AGAIN}")
-        description = Description(files="", channels=tuple(emg) or None)
+        description = Description(files="", channels=tuple(cell(r, "name") for r in emg) or None)
         with reading(file.path):
             table = read_edf(file.path, description)
-        signal = channels(table, description, file.path)
-        label, repetition = _events(file, table, signal.shape[1], known)
+        signal, unit = signal_of(table, description, emg, file.path)
+        facts = _facts(file)
+        rate_hz = float(table.rate_hz or 0)
+        exact = _number(facts.get("SamplingFrequency"))
+        if exact and abs(exact / rate_hz - 1) < HEADER_TOLERANCE:
+            rate_hz = exact  # the header of the file holds about seven digits
+        signal = without_padding(signal, _number(facts.get("RecordingDuration")), rate_hz)
+        label, repetition, breaks = read_events(
+            _rows(file, "events.tsv"), signal.shape[1], rate_hz, known, _side(file, "events.tsv")
+        )
         return Recording(
             signal,
-            float(table.rate_hz or 0),
+            rate_hz,
             label,
             subject=file.subject,
             repetition=repetition,
             session=file.session,
-            unit="uV",
+            unit=unit,
             label_names=tuple(known),
+            layout=layout_of(emg, *self.electrodes(file.path)) if emg else None,
             name=f"bids, {file.path.stem.removesuffix('_emg')}",
+            breaks=breaks,
         )
 
     def write_miniature(self, folder: Path, rng: np.random.Generator) -> None:
@@ -128,7 +181,7 @@ class Bids(OneFileARecording):
 
         folder.mkdir(parents=True, exist_ok=True)
         facts = {"Name": "miniature", "BIDSVersion": "1.11.0", "DatasetType": "raw"}
-        (folder / "dataset_description.json").write_text(json.dumps(facts))
+        write_facts(folder / "dataset_description.json", facts)
         names = [f"EMG{i}" for i in range(1, 5)]
         common = {"dimension": "mV", "sample_frequency": 200, "physical_min": -2, "physical_max": 2}
         for subject in ("01", "02"):
@@ -155,59 +208,22 @@ class Bids(OneFileARecording):
             )
 
 
-def _entities(path: Path) -> dict[str, str]:
-    """The parts of a BIDS name.
-
-    >>> _entities(Path("sub-01_ses-2_task-grasp_emg.edf"))
-    {'sub': '01', 'ses': '2', 'task': 'grasp'}
-    """
-    return dict(re.findall(r"(?:^|_)([a-z]+)-([^_.]+)", path.name))
+def _root(path: Path) -> Path:
+    return next((p for p in path.parents if (p / "dataset_description.json").is_file()), path.parent)
 
 
-def _beside(path: Path, folder: Path, ending: str) -> Path | None:
-    """The side file of a recording: in its own folder, else in the nearest above whose name fits."""
-    own = _entities(path).items()
-    for place in (path.parent, *path.parents):
-        fitting = [p for p in place.glob(f"*{ending}") if _entities(p).items() <= own]
-        if fitting:
-            return max(fitting, key=lambda p: len(_entities(p)))
-        if place == folder:
-            break
-    return None
+def _side(file: File, ending: str) -> Path:
+    return next((p for p in file.beside if p.name.endswith(ending)), file.path)
 
 
-def _rows(beside: tuple[Path, ...], ending: str) -> list[dict[str, str]]:
-    return next((_table(p) for p in beside if p.name.endswith(ending)), [])
+def _rows(file: File, ending: str) -> list[dict[str, str]]:
+    """The rows of the nearest table of a kind."""
+    return next((read_table(p) for p in file.beside if p.name.endswith(ending)), [])
 
 
-def _table(path: Path) -> list[dict[str, str]]:
-    with reading(path), open(path, encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t", strict=True))
-        for number, row in enumerate(rows, 2):
-            if None in row or None in row.values():
-                raise DataError(f"{path}, line {number}: another number of cells than the header; {AGAIN}")
-        return rows
+def _facts(file: File) -> dict[str, Any]:
+    return read_facts(p for p in file.beside if p.name.endswith("_emg.json"))
 
 
-def _label(row: dict[str, str]) -> str:
-    text = word(row.get("trial_type", ""))
-    return "" if text.lower() == "n/a" else text
-
-
-def _events(file: File, table: Table, n: int, known: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """(time,) label and repetition of a recording."""
-    rows = _rows(file.beside, "events.tsv")
-    if not rows or table.columns[ANNOTATIONS].shape != (n,):
-        return np.full(n, -1, np.int32), np.ones(n, np.int32)
-    with reading(file.path):
-        onsets = np.array([float(r["onset"]) for r in rows])
-        durations = np.array([float(r["duration"]) if r["duration"].lower() != "n/a" else 0.0 for r in rows])
-    rate_hz = float(table.rate_hz or 0)
-    labels = spans(n, rate_hz, onsets, durations, [_label(r) for r in rows]).astype(str)
-    label = codes(labels, known, file.path)
-    if "repetition" not in rows[0]:
-        return label, counted(label, {})
-    numbers = [word(r["repetition"]) if r["repetition"].lower() != "n/a" else "" for r in rows]
-    track = spans(n, rate_hz, onsets, durations, numbers).astype(str)
-    rest = known.index("rest") if "rest" in known else None
-    return label, numbered(track, label, rest, file.path)
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0 else None

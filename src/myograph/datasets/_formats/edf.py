@@ -28,7 +28,7 @@ def signals(path: Path) -> list[Signal]:
     with pyedflib.EdfReader(str(path)) as file:
         names = distinct(file.getSignalLabels())
         rates = file.getSampleFrequencies()
-        return [Signal(n, float(rates[i]), file.getPhysicalDimension(i).strip()) for i, n in enumerate(names)]
+        return [Signal(n, float(f"{rates[i]:.12g}"), file.getPhysicalDimension(i).strip()) for i, n in enumerate(names)]
 
 
 def read_edf(path: Path, description: Description) -> Table:
@@ -41,7 +41,7 @@ def read_edf(path: Path, description: Description) -> Table:
     pyedflib = need("pyedflib", "formats")
     with pyedflib.EdfReader(str(path)) as file:
         names = distinct(file.getSignalLabels())
-        rates = [float(r) for r in file.getSampleFrequencies()]
+        rates = [float(f"{r:.12g}") for r in file.getSampleFrequencies()]  # without the error of a division
         stated = {n: file.getPhysicalDimension(i).strip() for i, n in enumerate(names)}
         voltages = {n for n, u in stated.items() if microvolts_per(u) is not None}
         rate_hz = chosen_rate(path, names, rates, voltages, description)
