@@ -5,12 +5,15 @@ per epoch and the share of them during which the device is busy. Beside them sta
 operations of forward and backward pass at the rate of large matrix products measured in the same run (TensorFloat-32,
 which convolutions may use). The memory floor is the traffic of the input, the weights and the optimiser's state, once per
 step, at the copy rate measured in the same run. Results: benchmarks/results/gpu.json and gpu.md. Without a GPU the
-script says so and ends.
+script says so and ends. With MYOGRAPH_COMPILED=0 steps do not run as CUDA graphs; results then go to gpu_eager. Names of networks as arguments
+measure these alone.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ from myograph.models import MODELS
 from myograph.training.estimator import NeuralClassifier
 
 RESULTS = Path(__file__).parent / "results"
+PROFILED = 32  # batches of the profiled epochs; a profile of all would take minutes
 # model: options, (channels, samples, classes), windows, batch
 CASES: dict[str, tuple[dict[str, Any], tuple[int, int, int], int, int]] = {
     "atzori": ({}, (10, 15, 53), 65536, 256),
@@ -80,12 +84,13 @@ def measure(name: str, limits: dict[str, float]) -> dict[str, Any]:
     X = np.random.default_rng(0).normal(size=(n, channels, samples)).astype(np.float32)
     row: dict[str, Any] = {"model": name, "windows": n, "batch": batch}
     for precision in ("float32", "bf16"):
-        clf = NeuralClassifier(name, options, epochs=6, batch_size=batch, precision=precision, device="cuda").fit(X, y)
-        row[f"{precision}_epoch_s"] = float(clf.history_["seconds"].iloc[2:].median())
+        clf = NeuralClassifier(name, options, epochs=4, batch_size=batch, precision=precision, device="cuda").fit(X, y)
+        row[f"{precision}_epoch_s"] = float(clf.history_["seconds"].iloc[1:].min())
+        some = slice(0, min(n, PROFILED * batch))
         with profile(activities=[ProfilerActivity.CUDA]) as seen:
-            busy_fit = clf.set_params(epochs=2).fit(X, y)
-        busy = sum(e.self_device_time_total for e in seen.key_averages()) / 1e6
-        row[f"{precision}_busy"] = min(1.0, busy / float(busy_fit.history_["seconds"].sum()))
+            clf.set_params(epochs=2).fit(X[some], y[some])
+        per_step = sum(e.self_device_time_total for e in seen.key_averages()) / 1e6 / (2 * -(-len(y[some]) // batch))
+        row[f"{precision}_busy"] = min(1.0, per_step * -(-n // batch) / row[f"{precision}_epoch_s"])
     steps = -(-n // batch)
     try:
         row["arithmetic_floor_s"] = steps * flops_of_step(name, options, shape, batch) / limits["tf32_flops"]
@@ -105,24 +110,22 @@ def main() -> None:
         print("no GPU here: nothing measured")
         return
     limits = rates()
-    rows = [measure(name, limits) for name in CASES]
+    name = "gpu_eager" if os.environ.get("MYOGRAPH_COMPILED") == "0" else "gpu"
+    rows: list[dict[str, Any]] = []
+    for case in sys.argv[1:] or CASES:
+        rows.append(measure(case, limits))
+        write(name, {"device": torch.cuda.get_device_name(), "torch": torch.__version__, **limits}, rows)
+
+
+def write(name: str, machine: dict[str, Any], rows: list[dict[str, Any]]) -> None:
     RESULTS.mkdir(exist_ok=True)
-    machine = {"device": torch.cuda.get_device_name(), "torch": torch.__version__, **limits}
-    (RESULTS / "gpu.json").write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
-    keys = list(rows[0])
-    about = ", ".join(f"{k} {v:.3g}" for k, v in limits.items())
-    lines = [
-        f"# {machine['device']}",
-        "",
-        f"torch {torch.__version__}; {about}",
-        "",
-        "| " + " | ".join(keys) + " |",
-        "|" + "---|" * len(keys),
-    ]
+    (RESULTS / f"{name}.json").write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
+    about = ", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in machine.items())
+    lines = [f"# {machine['device']}", "", about, "", "| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
     for row in rows:
         cells = [f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()]
         lines.append("| " + " | ".join(cells) + " |")
-    (RESULTS / "gpu.md").write_text("\n".join(lines) + "\n")
+    (RESULTS / f"{name}.md").write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

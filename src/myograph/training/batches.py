@@ -161,9 +161,8 @@ class Batches:
     def take(self, parts: list[torch.Tensor]) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
         """(x, targets) for each tensor of positions in turn; where not gathered, one batch is read ahead."""
         if self.data is not None:
-            # One copy for the whole epoch: on a GPU, one copy per batch would make the host wait at each step.
-            together = torch.cat(parts).to(self.device) if parts else torch.empty(0, dtype=torch.long)
-            for positions in together.split([len(p) for p in parts]):
+            for positions in parts:
+                positions = positions.to(self.device, non_blocking=True)
                 yield self.data.index_select(0, positions), self._target(positions)
             return
         with ThreadPoolExecutor(1) as reader:

@@ -20,6 +20,7 @@ from torch import nn
 
 from myograph.errors import ConfigError
 from myograph.training.batches import Batches
+from myograph.training.graphed import Graphed, graphable
 from myograph.training.objectives import Objective
 from myograph.training.plan import Plan, lr_factor, make_optimizer
 
@@ -118,7 +119,8 @@ class Trainer:
         self.module = module.to(device)
         self.optimizer = make_optimizer(module, plan)
         self.averaged = copy.deepcopy(module) if plan.ema else None
-        self.accelerator, self.wrapped = accelerator, module
+        self.accelerator: Any = accelerator
+        self.wrapped = Graphed(module) if accelerator is None and graphable(module, device) else module
         if accelerator is not None:
             self.wrapped, self.optimizer = accelerator.prepare(module, self.optimizer)
         self.shuffling = torch.Generator().manual_seed(plan.seed)

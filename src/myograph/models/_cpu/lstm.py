@@ -42,7 +42,8 @@ class LSTM(nn.LSTM):
         """
         if self._compiled(x):
             return self._run(x, self._directions[-1:])[:, 0 if self.bidirectional else -1]
-        if not self.bidirectional or x.is_meta or torch.compiler.is_compiling():  # torch.export traces the module alone
+        # torch.export traces the module alone; cuDNN wants the weights of all layers and directions in one piece.
+        if not self.bidirectional or x.is_meta or x.is_cuda or torch.compiler.is_compiling():
             return self(x)[1][0][-1]
         self.check_input(x, None)
         below, weights = self.num_layers - 1, [cast(Tensor, weight) for part in self.all_weights for weight in part]
