@@ -72,7 +72,7 @@ class NeuralEstimator(BaseEstimator):
     distributed: bool = False
     verbose: int = 0
 
-    # Subclasses define the targets as a tensor, the loss, and how many outputs the model has.
+    # Subclasses define the targets as a tensor, the loss, and the number of outputs.
     def _learn_targets(self, y: np.ndarray, train: np.ndarray) -> tuple[torch.Tensor, int]:
         raise TypeError(f"{type(self).__name__} cannot be used on its own; take NeuralClassifier or NeuralRegressor")
 
@@ -83,18 +83,18 @@ class NeuralEstimator(BaseEstimator):
         return None
 
     def fit(self, X: Any, y: Any = None, groups: Any = None) -> Any:
-        """Train from scratch (or from `pretrained`).
+        """Train from scratch, or from `pretrained`.
 
         Parameters
         ----------
         X : a Windows, or a (window, channel, time) array in the same unit as the windows to predict.
-        y : (window,) targets; None takes the Windows' own labels.
-        groups : (window,) repetition of each row of an array, where `validation` needs one.
+        y : (window,) targets; None takes the labels of the Windows.
+        groups : (window,) repetition of each row of an array, which `validation` needs.
 
         Raises
         ------
         ShapeError, SignalError : windows that no network can take, or that this one cannot.
-        ConfigError : parameters that do not fit, or a checkpoint that another run wrote.
+        ConfigError : parameters that do not fit, or a checkpoint of another run.
         """
         source, y = as_source(X), self._check_targets(X, y)
         if self.patience is not None and self.validation is None:
@@ -126,9 +126,12 @@ class NeuralEstimator(BaseEstimator):
         return self
 
     def partial_fit(self, X: Any, y: Any = None, classes: Any = None) -> Any:
-        """One more epoch over these windows at the constant `lr`; the first call sets model and normalisation.
+        """Train one more epoch on these windows at the constant `lr`; the first call sets model and normalisation.
 
-        classes : every label that later calls may bring (classifier, first call only); by default those in `y`.
+        Parameters
+        ----------
+        X, y : as for `fit`.
+        classes : all labels that may occur in later calls (classifier, first call only); by default those in `y`.
         """
         source, y = as_source(X), self._check_targets(X, y)
         device, _ = self._place()
@@ -165,7 +168,7 @@ class NeuralEstimator(BaseEstimator):
     def _begin(
         self, source: Windows | np.ndarray, y: np.ndarray, train: np.ndarray, device: torch.device, known: bool = False
     ) -> torch.Tensor:
-        """Normalisation learnt from train rows alone, and the module; returns the targets of all rows."""
+        """Learn the normalisation from train rows alone and build the module; return the targets of all rows."""
         targets, _ = (self._encode_targets(y), len(self.classes_)) if known else self._learn_targets(y, train)
         _, channels, samples = source.shape
         self.n_channels_, self.n_samples_ = int(channels), int(samples)
@@ -218,7 +221,7 @@ class NeuralEstimator(BaseEstimator):
         train: np.ndarray,
         path: str | os.PathLike[str],
     ) -> str:
-        """The identity of this run; if its checkpoint exists, the trainer continues from there."""
+        """Return the identity of this run; if its checkpoint exists, the trainer continues from there."""
         left_out = ("verbose", "checkpoint", "device")
         params = {k: v for k, v in self.get_params(deep=False).items() if k not in left_out}
         if isinstance(params.get("pretrained"), Mapping):
@@ -315,7 +318,7 @@ class NeuralEstimator(BaseEstimator):
 
     @property
     def history_(self) -> pd.DataFrame:
-        """One row per epoch: epoch, train_loss, train_accuracy, valid_loss, valid_accuracy (as they apply), lr, seconds."""
+        """One row per epoch: epoch, train_loss, train_accuracy, valid_loss, valid_accuracy (if any), lr, seconds."""
         import pandas as pd
 
         if not hasattr(self, "_rows"):
@@ -323,7 +326,7 @@ class NeuralEstimator(BaseEstimator):
         return pd.DataFrame(self._rows)
 
     def plot_history(self, path: str | os.PathLike[str] | None = None) -> str:
-        """Loss and accuracy by epoch; with `path`, also written as one self-contained HTML file."""
+        """Return loss and accuracy by epoch as an HTML page; with `path`, also write it to that file."""
         return plot_history(self.history_, self.best_epoch_, path)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -342,31 +345,34 @@ class NeuralEstimator(BaseEstimator):
         return saved.save(self, path)
 
     def _fitted(self) -> tuple[str, ...]:
-        """Names of the fitted attributes that a file keeps in addition to the weights."""
+        """Return the names of the fitted attributes that a file keeps in addition to the weights."""
         return ("n_channels_", "n_samples_", "rate_hz_", "units_", "layout_", "best_epoch_", "_rows")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], device: str = "auto", **yours: Any) -> Self:
-        """The fitted estimator that `save` wrote.
+        """Return the fitted estimator that `save` wrote.
 
-        Opening a file runs no code that it names: registered networks, layouts, optimisers and the pretraining steps of
-        myograph are made again by name, and classes or functions of your own are passed here.
+        Opening a file runs no code that it names. Registered networks, layouts, optimisers and the pretraining steps of
+        myograph are created by name; classes or functions of your own are passed here.
 
         Parameters
         ----------
         path : the file.
         device : where the network runs, as in the constructor.
-        yours : parameters of your own, such as `model=MyNet`; they replace what the file says.
+        yours : parameters of your own, such as `model=MyNet`; they replace those in the file.
 
         Raises
         ------
-        DataError : the file does not exist, is damaged, was not written by `save`, or needs a class that was not passed.
-        ConfigError : the file holds the other estimator, or `yours` names an unknown parameter.
+        DataError : the file does not exist, is damaged, was not written by `save`, or needs a class that was not
+            passed.
+        ConfigError : the file holds another kind of estimator, or `yours` names an unknown parameter.
         """
         return saved.load(cls, path, device, yours)
 
     def _make_network(self, make: Callable[..., nn.Module]) -> nn.Sequential:
-        """Normalisation and model as `network_`, neither of them fitted; `make` is `build_model` or `make_module`."""
+        """Return normalisation and model as `network_`, neither of them fitted; `make` is `build_model` or
+        `make_module`.
+        """
         shape = (self.n_channels_, self._n_outputs(), self.n_samples_)
         model = make(self.model, self.model_options, *shape, self.rate_hz_, self.layout_)
         return nn.Sequential(Normalise(self.normalise, self.n_channels_), model)
@@ -389,13 +395,15 @@ class NeuralEstimator(BaseEstimator):
 
 
 def _plain(value: Any) -> Any:
-    """NumPy's scalars, such as a grid search over `numpy.logspace` sets, as Python's: torch takes no others."""
+    """Convert NumPy scalars, such as those of a grid search over `numpy.logspace`, to Python's, since torch accepts no
+    others.
+    """
     if isinstance(value, Mapping):
         return {k: _plain(v) for k, v in value.items()}
     return value.item() if isinstance(value, np.generic) else value
 
 
 def _common_layout(source: Windows | np.ndarray) -> Any:
-    """The electrode layout that all recordings share, or None."""
+    """Return the electrode layout that all recordings share, or None."""
     layouts = {r.layout for r in source.recordings} if isinstance(source, Windows) else set()
     return layouts.pop() if len(layouts) == 1 else None

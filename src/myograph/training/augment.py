@@ -1,6 +1,6 @@
-"""Augmentations: functions of (x, strength, rng) on whole batches, each window drawing its own changes.
+"""Augmentations: functions of (x, strength, rng) on whole batches, with independent random changes for each window.
 
-`x` is (window, channel, time), a torch tensor on any device or a NumPy array, and comes back as a new one of its kind;
+`x` is (window, channel, time), a torch tensor on any device or a NumPy array; the result is a new one of the same kind.
 `rng` is a `torch.Generator` on the tensor's device, or a `numpy.random.Generator`. In training they see windows after
 normalisation: `NeuralClassifier(augment=["noise", ("scale", 0.3)])`.
 """
@@ -23,7 +23,7 @@ AUGMENTATIONS: dict[str, tuple[Callable[..., Any], float]] = {}
 
 
 def _augmentation(name: str, strength: float) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register under a name with a default strength; NumPy arrays go in and out as tensors."""
+    """Register a function under a name with a default strength; NumPy arrays are converted to tensors and back."""
 
     def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
@@ -43,11 +43,17 @@ def _augmentation(name: str, strength: float) -> Callable[[Callable[..., Any]], 
 
 @_augmentation("noise", 25.0)
 def gaussian_noise(x: Any, strength: float, rng: Any) -> Any:
-    """White Gaussian noise at a signal-to-noise ratio of `strength` dB.
+    """Add white Gaussian noise at a signal-to-noise ratio of `strength` dB.
 
     The signal's power is the mean square of each channel of each window.
+
     Source: Atzori et al. 2016, doi:10.3389/fnbot.2016.00009 (train set doubled by a noisy copy); 25 dB as in
     Tsinganos et al. 2018, doi:10.5220/0006960201070114.
+
+    >>> x = np.ones((1, 1, 10_000))
+    >>> noise = gaussian_noise(x, 20.0, np.random.default_rng(0)) - x
+    >>> round(10 * np.log10(1 / np.square(noise).mean()))
+    20
     """
     level = x.square().mean(2, keepdim=True).sqrt() * 10 ** (-strength / 20)
     return x + level * _normal(rng, x.shape, x)
@@ -55,16 +61,28 @@ def gaussian_noise(x: Any, strength: float, rng: Any) -> Any:
 
 @_augmentation("scale", 0.2)
 def scale_amplitude(x: Any, strength: float, rng: Any) -> Any:
-    """Each channel of each window times a gain drawn evenly from [1 - strength, 1 + strength]: contact and effort."""
+    """Multiply each channel of each window by a gain drawn uniformly from [1 - strength, 1 + strength].
+
+    It imitates changes of contact and effort.
+
+    >>> scale_amplitude(np.ones((1, 2, 3)), 0.2, np.random.default_rng(0)).round(3)
+    array([[[1.055, 1.055, 1.055],
+            [0.908, 0.908, 0.908]]])
+    """
     return x * (1 + strength * (2 * _uniform(rng, (*x.shape[:2], 1), x) - 1))
 
 
 @_augmentation("shift_electrodes", 1)
 def shift_electrodes(x: Any, strength: float, rng: Any, layout: Layout | None = None) -> Any:
-    """Electrodes displaced by up to `strength` whole positions, as when an armband is put on turned.
+    """Shift the electrodes by up to `strength` whole positions, as when an armband is put on in another rotation.
 
-    Where the layout wraps, every ring rolls by the same number of columns; on a grid rows and columns move and the
-    border repeats. Electrodes off the pattern stay. Without a layout the channels are one ring in order.
+    If the layout wraps, every ring is rotated by the same number of columns. On a grid, rows and columns are shifted
+    and the border is repeated. Electrodes outside the pattern do not move. Without a layout the channels are one ring,
+    in order.
+
+    >>> x = np.arange(4.0)[None, :, None]
+    >>> shift_electrodes(x, 1, np.random.default_rng(0))[0, :, 0]
+    array([1., 2., 3., 0.])
     """
     layout = Layout.ring(x.shape[1]) if layout is None else layout
     if len(layout) != x.shape[1]:
@@ -76,7 +94,7 @@ def shift_electrodes(x: Any, strength: float, rng: Any, layout: Layout | None = 
 
 @functools.lru_cache(maxsize=32)
 def _displaced(layout: Layout, most: int) -> np.ndarray:
-    """(displacement, channel) the channel that each one reads from, over all displacements of at most `most`."""
+    """Return (displacement, channel): the channel that each one reads, for all displacements of at most `most`."""
     image = layout.index()
     rows, columns = image.shape
     steps = range(-most, most + 1)
@@ -95,7 +113,11 @@ def _displaced(layout: Layout, most: int) -> np.ndarray:
 
 @_augmentation("channel_dropout", 0.1)
 def channel_dropout(x: Any, strength: float, rng: Any) -> Any:
-    """Each channel of each window is silent (0) with probability `strength`; a window never loses all of them."""
+    """Set each channel of each window to 0 with probability `strength`; at least one channel of a window stays.
+
+    >>> channel_dropout(np.ones((1, 8, 1)), 0.5, np.random.default_rng(0))[0, :, 0]
+    array([1., 0., 0., 0., 1., 1., 1., 1.])
+    """
     keep = _uniform(rng, (*x.shape[:2], 1), x) >= strength
     keep = keep | ~keep.any(1, keepdim=True)
     return x * keep
@@ -103,7 +125,12 @@ def channel_dropout(x: Any, strength: float, rng: Any) -> Any:
 
 @_augmentation("time_shift", 0.1)
 def time_shift(x: Any, strength: float, rng: Any) -> Any:
-    """Each window shifted by up to `strength` of its length either way; what is missing is mirrored at the edge."""
+    """Shift each window by up to `strength` of its length in either direction; missing samples are mirrored at the
+    edge.
+
+    >>> time_shift(np.arange(5.0)[None, None], 0.4, np.random.default_rng(0))
+    array([[[2., 1., 0., 1., 2.]]])
+    """
     samples = x.shape[2]
     most = round(strength * samples)
     shift = _integers(rng, 2 * most + 1, (len(x), 1), x) - most
@@ -116,9 +143,13 @@ def time_shift(x: Any, strength: float, rng: Any) -> Any:
 
 @_augmentation("time_mask", 0.2)
 def time_mask(x: Any, strength: float, rng: Any) -> Any:
-    """One stretch of each window is silent (0) in all channels, its length drawn evenly up to `strength` of the window.
+    """Set one stretch of each window to 0 in all channels; its length is drawn uniformly up to `strength` of the
+    window.
 
     Source: SpecAugment, Park et al. 2019, doi:10.21437/Interspeech.2019-2680, on samples instead of frames.
+
+    >>> time_mask(np.ones((1, 1, 10)), 0.5, np.random.default_rng(1))
+    array([[[1., 1., 1., 1., 1., 1., 1., 0., 0., 0.]]])
     """
     samples = x.shape[2]
     length = (_uniform(rng, (len(x), 1, 1), x) * (strength * samples + 1)).floor()
@@ -129,9 +160,13 @@ def time_mask(x: Any, strength: float, rng: Any) -> Any:
 
 @_augmentation("mains", 0.2)
 def mains(x: Any, strength: float, rng: Any, rate_hz: float | None = None, mains_hz: float = 50.0) -> Any:
-    """Mains interference: a sine of random phase, in every channel of a window at once.
+    """Add mains interference: a sine of random phase, the same phase in every channel of a window.
 
-    Its effective value in each channel is drawn evenly up to `strength` times the channel's own.
+    Its RMS in each channel is drawn uniformly up to `strength` times the RMS of the channel. ConfigError without
+    `rate_hz`.
+
+    >>> mains(np.ones((1, 2, 20)), 0.2, np.random.default_rng(0), rate_hz=1000.0).shape
+    (1, 2, 20)
     """
     rate_hz = _known_rate(rate_hz, "mains")
     phase = 2 * math.pi * _uniform(rng, (len(x), 1, 1), x)
@@ -142,9 +177,12 @@ def mains(x: Any, strength: float, rng: Any, rate_hz: float | None = None, mains
 
 @_augmentation("baseline", 0.3)
 def baseline_wander(x: Any, strength: float, rng: Any, rate_hz: float | None = None, highest_hz: float = 2.0) -> Any:
-    """Slow drift: in each channel a sine of its own frequency (up to `highest_hz`, our choice) and phase.
+    """Add slow drift: in each channel a sine of random frequency (up to `highest_hz`, our choice) and phase.
 
-    Its amplitude is drawn evenly up to `strength` times the effective value of the channel.
+    Its amplitude is drawn uniformly up to `strength` times the RMS of the channel. ConfigError without `rate_hz`.
+
+    >>> baseline_wander(np.ones((1, 2, 20)), 0.3, np.random.default_rng(0), rate_hz=1000.0).shape
+    (1, 2, 20)
     """
     rate_hz = _known_rate(rate_hz, "baseline")
     shape = (*x.shape[:2], 1)
@@ -156,12 +194,24 @@ def baseline_wander(x: Any, strength: float, rng: Any, rate_hz: float | None = N
 
 @_augmentation("mixup", 0.2)
 def mixup(x: Any, strength: float, rng: Any, y: Any = None, n_classes: int | None = None) -> Any:
-    """(x, soft labels): each window mixed with another of the batch, the share drawn from Beta(strength, strength).
+    """Mix each window with another of the batch, with a share drawn from Beta(strength, strength).
 
-    Where strength is 0 nothing is mixed, as Beta's limit says.
+    At strength 0 nothing is mixed, as in the limit of the Beta distribution.
 
-    y : (window,) class indices, or (window, class) soft labels. Returns labels of shape (window, class).
     Source: Zhang et al. 2018, arXiv:1710.09412.
+
+    Parameters
+    ----------
+    y : (window,) class indices, or (window, class) soft labels.
+    n_classes : number of classes, for indices.
+
+    Returns
+    -------
+    (x, soft labels of shape (window, class)).
+
+    >>> x, y = mixup(np.ones((2, 1, 3)), 0.2, np.random.default_rng(0), y=np.array([0, 1]), n_classes=2)
+    >>> y.sum(1)
+    array([1., 1.])
     """
     y = torch.as_tensor(y, device=x.device)
     if y.ndim == 1:
@@ -169,7 +219,7 @@ def mixup(x: Any, strength: float, rng: Any, y: Any = None, n_classes: int | Non
     y = y.to(x.dtype)
     if strength == 0:
         return x.clone(), y
-    # Torch draws no Beta from a generator of one's own; NumPy does, seeded by it.
+    # Torch cannot draw Beta numbers from a given generator, so NumPy does, seeded by it.
     draw = rng if isinstance(rng, np.random.Generator) else np.random.default_rng(int(_integers(rng, 2**31, (1,), x)))
     share = torch.from_numpy(draw.beta(strength, strength, (len(x), 1))).to(x)
     partner = torch.argsort(_uniform(rng, (len(x),), x))
@@ -183,17 +233,25 @@ def compose(
     n_classes: int | None = None,
     copies: int = 0,
 ) -> Callable[[torch.Tensor, Any, torch.Generator], tuple[torch.Tensor, Any]]:
-    """f(x, target, generator) -> (x, target) that applies each in turn, in float32.
+    """Return f(x, target, generator) -> (x, target) that applies all augmentations in order, in float32.
 
     Parameters
     ----------
     augmentations : names, (name, strength), (name, strength, options) or functions f(x, rng) -> x.
-    layout, rate_hz, n_classes : given to those that ask for them.
-    copies : how many augmented copies join the originals; mixup has no place there.
+    layout, rate_hz, n_classes : passed to the augmentations that take them.
+    copies : number of augmented copies that join the originals; mixup requires 0.
 
     Raises
     ------
-    UnknownNameError : a name that is none. ConfigError : an entry of another form, or mixup where it cannot work.
+    UnknownNameError : an unknown name or option.
+    ConfigError : an entry of another form, or mixup without classes or with copies.
+
+    Examples
+    --------
+    >>> augment = compose(["noise", ("scale", 0.3)])
+    >>> x, target = augment(torch.ones(2, 4, 10), torch.tensor([0, 1]), torch.Generator().manual_seed(0))
+    >>> x.shape, target.tolist()
+    (torch.Size([2, 4, 10]), [0, 1])
     """
     if isinstance(augmentations, str):
         augmentations = (augmentations,)

@@ -1,4 +1,6 @@
-"""Windows as batches picked by index: gathered once where they fit, else from memory-mapped views batch by batch."""
+"""Windows as batches picked by index: gathered once if they fit in memory, otherwise batch by batch from the
+recordings.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +20,16 @@ GATHER_BYTES = 1 << 30  # a float32 set up to this size is gathered once on a CP
 
 
 def as_source(X: Any) -> Windows | np.ndarray:
-    """`X` as a Windows or a (window, channel, time) array; (window, channel) frames become windows of one sample.
+    """Return `X` as a Windows or a (window, channel, time) array; (window, channel) frames become windows of one
+    sample.
 
     Raises
     ------
-    ShapeError : other axes, or no window.
+    ShapeError : other axes, or no windows.
     SignalError : not numbers, or NaN or infinite samples in an array (a Recording checks its own).
+
+    >>> as_source(np.zeros((5, 8))).shape
+    (5, 8, 1)
     """
     if isinstance(X, Windows):
         if not len(X):
@@ -46,14 +52,24 @@ def as_source(X: Any) -> Windows | np.ndarray:
 
 
 def gather(source: Windows | np.ndarray, rows: Any = None) -> np.ndarray:
-    """(window, channel, time) float32 array of the given rows (all if None)."""
+    """Return the (window, channel, time) float32 array of the given rows (all if None).
+
+    >>> gather(np.zeros((5, 8, 20)), [0, 2]).shape
+    (2, 8, 20)
+    """
     if isinstance(source, Windows):
         return source.batch(rows).astype(np.float32, copy=False)
     return np.ascontiguousarray(source if rows is None else source[rows], dtype=np.float32)
 
 
 def pick_device(device: str | torch.device) -> torch.device:
-    """ "auto" is the GPU where there is one, else the CPU; any other name is torch's own."""
+    """Return a torch device: "auto" is the GPU if there is one, otherwise the CPU; other names are torch's own.
+
+    ConfigError for an unknown name, or for a GPU if torch finds none.
+
+    >>> pick_device("cpu")
+    device(type='cpu')
+    """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -66,12 +82,20 @@ def pick_device(device: str | torch.device) -> torch.device:
 
 
 class Normalise(nn.Module):
-    """The network's first step: raw windows (window, channel, time) to the scale that it was trained on.
+    """The network's first step: scale raw windows (window, channel, time) as in training.
 
-    "channel" and "global" subtract a mean and divide by a standard deviation learnt on train windows (one per channel,
-    or one for all, which keeps the channels' relative size); "window" z-scores each window over all of its channels
-    and samples, "window_channel" each channel of each window, "window_minmax" maps each window to [0, 1] (Tsinganos
-    et al. 2018); "none" leaves samples alone. A constant channel stays at 0.
+    Parameters
+    ----------
+    kind : "channel" and "global" subtract a mean and divide by a standard deviation learnt on train windows, per
+        channel or over all channels (which keeps their relative size). "window" z-scores each window over all of its
+        channels and samples, "window_channel" each channel of each window, and "window_minmax" maps each window to [0,
+        1] (Tsinganos et al. 2018). "none" leaves the samples unchanged. A constant channel becomes 0.
+    n_channels : number of channels.
+
+    >>> x = np.array([[[1.0, 3.0], [10.0, 30.0]]], np.float32)
+    >>> normalise = Normalise("channel", n_channels=2).learn(x, rows=np.array([0]))
+    >>> normalise(torch.from_numpy(x)).tolist()
+    [[[-1.0, 1.0], [-1.0, 1.0]]]
     """
 
     mean: torch.Tensor
@@ -87,7 +111,7 @@ class Normalise(nn.Module):
 
     @torch.no_grad()
     def learn(self, source: Windows | np.ndarray, rows: np.ndarray, size: int = 64) -> Normalise:
-        """Take mean and standard deviation from the given rows, `size` at a time (few enough for the cache)."""
+        """Learn mean and standard deviation from the given rows, `size` at a time (few enough for the cache)."""
         if self.kind not in ("channel", "global"):
             return self
         axes = (0, 2) if self.kind == "channel" else (0, 1, 2)
@@ -128,7 +152,15 @@ class Batches:
     source : a Windows or a (window, channel, time) array.
     rows : positions in `source` that take part; batches are picked by position in `rows`.
     targets : (len(rows), ...) tensor, or None.
-    normalise : applied once where the set is gathered, else to each batch.
+    normalise : applied once if the set is gathered, otherwise to each batch.
+    device : where the batches are.
+    gather_bytes : largest size of a set that is gathered; None takes 1 GiB on a CPU, and half of the free memory of a
+        GPU.
+
+    >>> x = np.arange(6, dtype=np.float32).reshape(3, 1, 2)
+    >>> batches = Batches(x, np.arange(3), torch.tensor([0, 1, 0]), nn.Identity(), torch.device("cpu"))
+    >>> [(part.shape[0], target.tolist()) for part, target in batches.take([torch.tensor([2]), torch.tensor([0, 1])])]
+    [(1, [0]), (2, [0, 1])]
     """
 
     def __init__(
@@ -159,7 +191,7 @@ class Batches:
         return torch.from_numpy(gather(self.source, self.rows[positions.numpy()]))
 
     def take(self, parts: list[torch.Tensor]) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
-        """(x, targets) for each tensor of positions in turn; where not gathered, one batch is read ahead."""
+        """Yield (x, targets) for each tensor of positions in turn; if not gathered, the next batch is read ahead."""
         if self.data is not None:
             for positions in parts:
                 positions = positions.to(self.device, non_blocking=True)
@@ -192,17 +224,25 @@ def split_by_repetition(
     groups: Any,
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(train, validation) rows: whole repetitions of each subject and session, never single windows.
+    """Return (train, validation) rows: whole repetitions of each subject and session, never single windows.
 
     Parameters
     ----------
-    y : (window,) labels; of each class some repetition stays in train. The same number throughout where there are none.
+    source : a Windows or a (window, channel, time) array.
+    y : (window,) labels; some repetition of each class stays in train. Without classes, the same number throughout.
     validation : fraction of the repetitions of each (subject, session), at least one; or the repetitions' numbers.
-    groups : (window,) repetition of each row where `source` is an array; None takes the Windows' own table.
+    groups : (window,) repetition of each row if `source` is an array; None takes that of the Windows.
+    seed : seed of the random choice.
 
     Raises
     ------
-    ConfigError : nothing says which windows form a repetition, or there are too few repetitions to spare one.
+    ConfigError : nothing says which windows form a repetition, or there are too few repetitions to hold one out.
+
+    >>> from myograph.testing import make_windows
+    >>> windows = make_windows(n_repetitions=4)
+    >>> train, valid = split_by_repetition(windows, windows.y, validation=0.25, groups=None, seed=0)
+    >>> len(train), len(valid)
+    (42, 14)
     """
     from myograph.audit import overlapping, widened
 

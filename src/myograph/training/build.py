@@ -24,18 +24,20 @@ def build_model(
     rate_hz: float | None = None,
     layout: Any = None,
 ) -> nn.Module:
-    """A new module from (batch, channel, time) to (batch, n_outputs), tried on two windows of zeros.
+    """Build a module from (batch, channel, time) to (batch, n_outputs), and run it on two windows of zeros.
 
     Parameters
     ----------
     model : a name in `myograph.models.MODELS`, or a class or function that is called with `n_channels`, `n_classes`,
-        `n_samples` and, where its signature names them, `rate_hz` and `layout`.
+        `n_samples` and, if its signature names them, `rate_hz` and `layout`.
     options : further arguments of the model.
+    n_channels, n_outputs, n_samples : size of a window, and number of outputs.
+    rate_hz, layout : sampling rate and electrode layout, if known.
 
     Raises
     ------
     UnknownNameError : an unknown name or option.
-    ConfigError : the model cannot be called with these arguments, or does not make a module.
+    ConfigError : the model cannot be called with these arguments, or does not return a module.
     ShapeError : the model cannot take such windows, or its output has another shape.
 
     Examples
@@ -66,7 +68,11 @@ def make_module(
     rate_hz: float | None = None,
     layout: Any = None,
 ) -> nn.Module:
-    """The module of `build_model`, not tried; parameters and errors as there."""
+    """Build the module of `build_model` without running it; parameters and errors as there.
+
+    >>> make_module("m5", None, n_channels=8, n_outputs=7, n_samples=50).head.out_features
+    7
+    """
     if not isinstance(model, str) and (isinstance(model, nn.Module) or not callable(model)):
         raise ConfigError(
             f"model is a name, a class or a function that makes the network, got {type(model).__name__}; pass the class "
@@ -96,12 +102,13 @@ def _name(model: Any) -> str:
 
 
 def load_matching(module: nn.Module, pretrained: Any) -> list[str]:
-    """Copy every entry that `module` has under the same name and shape; the rest, such as a new head, stays as it is.
+    """Copy every entry that `module` has under the same name and shape; the rest, such as a new head, stays unchanged.
 
     Parameters
     ----------
-    pretrained : the path of a saved estimator, or a state dictionary (name to tensor or array). Of a file only the
-        weights are used.
+    module : the module to fill.
+    pretrained : the path of a saved estimator, or a state dictionary (name to tensor or array). Only the weights of a
+        file are used.
 
     Returns
     -------
@@ -110,7 +117,7 @@ def load_matching(module: nn.Module, pretrained: Any) -> list[str]:
     Raises
     ------
     DataError : the file does not exist or is damaged.
-    ConfigError : no weight of two or more axes fits (a bias alone fits by coincidence).
+    ConfigError : no weight with two or more axes fits (a bias alone can fit by coincidence).
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The file format of networks and checkpoints: safetensors, with everything else as JSON in its header; never a pickle."""
+"""The file format of networks and checkpoints: safetensors, with all other values as JSON in its header; no pickle."""
 
 from __future__ import annotations
 
@@ -21,13 +21,21 @@ def write(path: str | os.PathLike[str], kind: str, tensors: Mapping[str, torch.T
 
     Parameters
     ----------
-    kind : what the file holds, such as "network" or "checkpoint"; `read` asks for the same kind.
+    path : the file.
+    kind : kind of the file, such as "network" or "checkpoint"; `read` requires the same kind.
     tensors : name to tensor of any shape and dtype.
     values : nested plain values; `values.encode` makes them from parameters.
 
     Raises
     ------
     ResultsError : the file cannot be written there.
+
+    Examples
+    --------
+    >>> path = write("weights.safetensors", "network", {"bias": torch.zeros(2)}, {"epoch": 3})
+    >>> tensors, values = read(path, "network")
+    >>> tensors["bias"].tolist(), values
+    ([0.0, 0.0], {'epoch': 3})
     """
     from safetensors.torch import save
 
@@ -49,13 +57,17 @@ def write(path: str | os.PathLike[str], kind: str, tensors: Mapping[str, torch.T
 
 
 def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """The tensors and values of a file that `write` made.
+    """Return the tensors and values of a file that `write` wrote.
 
-    Tensors take no more memory than the file is long, and nothing that the values name is imported or called.
+    Tensors take no more memory than the size of the file, and nothing that the values name is imported or called.
 
     Raises
     ------
-    DataError : the file does not exist, is damaged, holds another kind, or was not written by `write`.
+    DataError : the file does not exist, is damaged, is of another kind, or was not written by `write`.
+
+    >>> read("missing.safetensors", "network")
+    Traceback (most recent call last):
+    myograph.errors.DataError: there is no file missing.safetensors; save one with save(path), or correct the path
     """
     from safetensors import SafetensorError, safe_open
 
@@ -87,7 +99,11 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, torch.Tenso
 
 
 def digest(tensors: Mapping[str, torch.Tensor], kind: str, text: str) -> str:
-    """SHA-256 over the kind, the text, and each tensor's name, dtype, shape and bytes."""
+    """Return the SHA-256 of the kind, the text, and each tensor's name, dtype, shape and bytes.
+
+    >>> len(digest({"bias": torch.zeros(2)}, "network", "{}"))
+    64
+    """
     found = hashlib.sha256(f"{kind}\n{text}\n".encode())
     for name in sorted(tensors):
         found.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}\n".encode())

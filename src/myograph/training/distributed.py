@@ -1,9 +1,9 @@
-"""One training spread over several processes, by Hugging Face's Accelerate (`pip install 'myograph[cluster]'`).
+"""Training over several processes with Hugging Face's Accelerate (`pip install 'myograph[cluster]'`).
 
-Write a script with `NeuralClassifier(distributed=True).fit(windows)` and start it with `accelerate launch script.py`, or
-`torchrun --nproc-per-node 2 script.py`: every process reads the same windows, each batch is shared out among them, and
-all end with the same weights. Batch norm normalises each process's share separately, dropout differs between them; with
-neither, the weights are those of one process but for rounding.
+Write a script with `NeuralClassifier(distributed=True).fit(windows)` and start it with `accelerate launch script.py`,
+or `torchrun --nproc-per-node 2 script.py`. Every process reads the same windows, each batch is divided among the
+processes, and all end with the same weights. Batch norm normalises each process's share separately, and dropout differs
+between processes. Without both, the weights are those of a single process up to rounding.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from myograph.errors import need
 
 
 def accelerator(device: str = "auto") -> Any:
-    """The `accelerate.Accelerator` of this process; device "cpu" (or no GPU at hand) uses gloo on the CPU.
+    """Return the `accelerate.Accelerator` of this process; device "cpu" (or a machine without a GPU) uses gloo on the
+    CPU.
 
     Raises
     ------

@@ -42,13 +42,13 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
     label_smoothing, class_weight, sampling : `class_weight` is None, "balanced" or {label: weight}; sampling="balanced"
         draws every class equally often.
     clip_norm : the largest norm of the gradient; larger gradients are scaled down to it. None does not clip.
-    precision : "float32", "bf16" (autocast), or "auto": bf16 on a GPU, float32 on a CPU. There bf16 is faster (1.3 to 1.6
-        times measured) where the processor multiplies it natively, such as with AVX512-BF16, and slower elsewhere.
+    precision : "float32", "bf16" (autocast), or "auto": bf16 on a GPU, float32 on a CPU. There bf16 is faster (1.3 to
+        1.6 times measured) where the processor multiplies it natively, such as with AVX512-BF16, and slower elsewhere.
     ema : decay of the averaged weights, which are then used to validate and predict; None does not average.
-    validation : fraction of the repetitions of each subject and session, or their numbers, to hold out of training; None
-        holds out none. Arrays need `fit(..., groups=)`. Windows are never held out at random.
-    patience, monitor, restore_best : stop after `patience` epochs without a better validation "loss" or "accuracy"; keep
-        the best epoch's weights.
+    validation : fraction of the repetitions of each subject and session, or their numbers, to hold out of training;
+        None holds out none. Arrays need `fit(..., groups=)`. Windows are never held out at random.
+    patience, monitor, restore_best : stop after `patience` epochs without a better validation "loss" or "accuracy";
+        keep the best epoch's weights.
     normalise : "channel", "global", "window", "window_channel", "window_minmax" or "none"; statistics are learnt on
         train rows alone and are part of the fitted network.
     augment : sequence of augmentations for train batches, after normalisation: a name, (name, strength), or f(x, rng);
@@ -68,6 +68,18 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
     ----------
     classes_, module_, network_ (normalisation and module), history_, best_epoch_, n_channels_, n_samples_, rate_hz_,
     units_ (of the samples, empty where unknown).
+
+    Examples
+    --------
+    >>> from myograph.testing import make_windows
+    >>> windows = make_windows(n_classes=3)
+    >>> network = NeuralClassifier("m5", epochs=8, batch_size=32, lr=0.02, device="cpu").fit(windows)
+    >>> network.predict_proba(windows[:5]).shape
+    (5, 3)
+    >>> network.score(windows) > 0.9
+    True
+    >>> network.predict(windows[:2]).tolist()
+    ['rest', 'rest']
     """
 
     _counts = True
@@ -127,16 +139,16 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
         return balanced_order(targets) if self.sampling == "balanced" else None
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """(window, class) probabilities, columns in the order of `classes_`."""
+        """Return (window, class) probabilities, with columns in the order of `classes_`."""
         return torch.softmax(self._outputs(X), 1).numpy()
 
     def predict(self, X: Any) -> np.ndarray:
-        """(window,) labels."""
+        """Return (window,) labels."""
         codes = self._outputs(X).argmax(1).numpy()
         return self.classes_[codes]
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Share of windows whose label is right; `y` None takes the Windows' own labels."""
+        """Return the accuracy, the fraction of correct windows; `y` None takes the labels of the Windows."""
         return super().score(X, self._check_targets(X, y), sample_weight)
 
     def _fitted(self) -> tuple[str, ...]:
@@ -148,12 +160,20 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
 
 @dataclass(eq=False, repr=False)
 class NeuralRegressor(RegressorMixin, NeuralEstimator):
-    """A network that predicts numbers: the parameters of `NeuralClassifier`, less those about classes.
+    """A network that predicts numbers, with the parameters of `NeuralClassifier` except those about classes.
 
     Parameters
     ----------
-    loss : "mse" or "huber", over targets standardised by train's mean and standard deviation where `scale_targets`.
+    loss : "mse" or "huber".
+    scale_targets : whether to standardise targets by the mean and standard deviation of the train rows.
     model : as in `NeuralClassifier`; its `n_classes` is the number of target columns.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(64, 4, 64)).astype(np.float32)
+    >>> network = NeuralRegressor("m5", epochs=1, device="cpu").fit(x, x[:, 0, 0])
+    >>> network.predict(x).shape
+    (64,)
     """
 
     loss: str = "mse"
@@ -186,7 +206,7 @@ class NeuralRegressor(RegressorMixin, NeuralEstimator):
         return Objective() if self.loss == "mse" else Huber()
 
     def predict(self, X: Any) -> np.ndarray:
-        """(window,) or (window, target) numbers in the targets' own unit."""
+        """Return (window,) or (window, target) numbers in the unit of the targets."""
         numbers = self._outputs(X).double().numpy()
         numbers = numbers * self.target_scale_ + self.target_mean_
         return numbers[:, 0] if self.flat_targets_ else numbers

@@ -1,4 +1,4 @@
-"""Watching a training run: the progress bar, and the plot of its history."""
+"""The progress bar of a training run, and the plot of its history."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """A bar over epochs with the last row's losses and accuracies; nothing at all where not enabled."""
+    """A progress bar over epochs with the losses and accuracies of the last row; it shows nothing if not enabled.
+
+    >>> with Progress(epochs=2, enabled=False) as bar:
+    ...     bar.show({"epoch": 1, "train_loss": 0.5})
+    """
 
     def __init__(self, epochs: int, done: int = 0, enabled: bool = True):
         self.bar: Any = None
@@ -41,6 +45,7 @@ class Progress:
             self.bar.stop()
 
     def show(self, row: dict[str, Any]) -> None:
+        """Show one row of the history."""
         if self.bar is None:
             return
         text = f"loss {row['train_loss']:.4f}"
@@ -51,7 +56,7 @@ class Progress:
 
 
 def plot_history(history: pd.DataFrame, best_epoch: int, path: str | os.PathLike[str] | None = None) -> str:
-    """Draw losses and, where there are any, accuracies by epoch; a dotted line marks the epoch that is kept.
+    """Draw losses and, if there are any, accuracies by epoch; a dotted line marks the epoch that is kept.
 
     Parameters
     ----------
@@ -66,6 +71,13 @@ def plot_history(history: pd.DataFrame, best_epoch: int, path: str | os.PathLike
     Raises
     ------
     ConfigError : the path does not end in .html.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> page = plot_history(pd.DataFrame({"epoch": [1, 2], "train_loss": [0.9, 0.5]}), best_epoch=2)
+    >>> page.count("<svg")
+    1
     """
     epochs = history["epoch"].tolist()
     charts = [

@@ -1,19 +1,20 @@
 """Feature-imitating networks: recurrent networks learn known features, then a classifier on them is trained jointly.
 
 Source: Wu, Atashzar, Ghassemi and Alhanai, arXiv:2405.19356 (ICASSP 2025). The steps are theirs: (1) each imitator is
-regressed on one standardised feature of single channels, (2) the classifier is trained on the true features in the
-imitators' place, (3) both are trained jointly at two learning rates. Done here otherwise, on purpose:
+regressed on one standardised feature of single channels, (2) the classifier is trained on the true features instead of
+the imitators' outputs, (3) both are trained jointly with two learning rates. The following differs on purpose:
 
-- dropout is off and batch norm uses its running statistics at test; the published code evaluates in training mode;
-- nothing is chosen on test windows: each step runs its epochs, or stops on train (or held-out train repetitions);
-- `ahead_ms` shifts the feature targets too, within one repetition; the published shift moves labels alone, across
-  movement and repetition boundaries;
-- windows keep one normalisation through all steps;
-- imitators share their weights among the channels in the joint step too (4 recurrent networks over channels as a batch,
-  where the published loop runs 48 one by one); `share_channels=False` gives every channel its own.
+- Dropout is off and batch norm uses its running statistics at test; the published code evaluates in training mode.
+- Nothing is chosen on test windows: each step runs all its epochs, or stops on train (or held-out train repetitions).
+- `ahead_ms` shifts the feature targets too, within one repetition. The published shift moves only the labels, across
+  movement and repetition boundaries.
+- Windows keep one normalisation through all steps.
+- Imitators share their weights among the channels in the joint step too: 4 recurrent networks with the channels as a
+  batch, where the published loop runs 48 in sequence. `share_channels=False` gives every channel its own.
 
-Of the four published features VAR and SSI are one: for windows of T samples SSI = T (VAR + mean²), the same number after
-standardising where the mean is near zero. They are kept for the reproduction; `features=("rms", "ent")` loses little.
+Of the four published features, VAR and SSI are equivalent: for windows of T samples SSI = T (VAR + mean²), which is the
+same number after standardising if the mean is near zero. Both are kept for the reproduction; `features=("rms", "ent")`
+loses little.
 """
 
 from __future__ import annotations
@@ -42,10 +43,24 @@ _SMALLEST = 12  # channels that the classifier's three convolutions need
 
 
 def true_features(x: torch.Tensor, names: Sequence[str] = FEATURES) -> torch.Tensor:
-    """(window, channel, feature) values of (window, channel, time) samples.
+    """Compute the true features of (window, channel, time) samples.
 
-    "rms" root mean square, "var" variance about the mean, "ssi" sum of squares, "ent" entropy in nats of the softmax
-    over the window's samples. Raises UnknownNameError for other names.
+    Parameters
+    ----------
+    x : (window, channel, time) tensor.
+    names : any of "rms" (root mean square), "var" (variance about the mean), "ssi" (sum of squares) and "ent" (entropy,
+        in nats, of the softmax over the window's samples).
+
+    Returns
+    -------
+    (window, channel, feature) tensor.
+
+    Raises
+    ------
+    UnknownNameError : another name.
+
+    >>> true_features(torch.tensor([[[3.0, -3.0]]]), ["rms", "var", "ssi"]).tolist()
+    [[[3.0, 9.0, 18.0]]]
     """
     columns = []
     for name in names:
@@ -63,10 +78,24 @@ def true_features(x: torch.Tensor, names: Sequence[str] = FEATURES) -> torch.Ten
 
 
 class FeatureImitatingNet(nn.Module):
-    """Imitators (one for each feature, `fin_lstm`) whose outputs are the image that a classifier (`fin_cnn`) sees.
+    """Imitators (one per feature, `fin_lstm`) whose outputs are the image that a classifier (`fin_cnn`) reads.
 
-    Takes (batch, channel, time), gives logits. `imitate` gives the features: (batch, feature, channel, copy), each
-    channel's as often as the imitator has outputs, standardised by `feature_mean` and `feature_scale` of its training. Fewer than 12 channels repeat in turn to fill the classifier's image.
+    The network turns (batch, channel, time) into logits. If there are fewer than 12 channels, they are repeated in
+    order to fill the classifier's image.
+
+    Parameters
+    ----------
+    n_channels, n_classes, n_samples : size of a window, and number of classes.
+    n_features : number of imitators.
+    copies : number of outputs of each imitator.
+    share_channels : whether all channels share the weights of an imitator.
+
+    Examples
+    --------
+    >>> net = FeatureImitatingNet(n_channels=2, n_classes=7, n_samples=20, n_features=1)
+    >>> features = net.imitate(torch.zeros(3, 2, 20))
+    >>> features.shape, net.classify(features).shape
+    (torch.Size([3, 1, 2, 12]), torch.Size([3, 7]))
     """
 
     def __init__(
@@ -102,6 +131,7 @@ class FeatureImitatingNet(nn.Module):
     feature_scale: torch.Tensor
 
     def imitate(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the imitated features, (batch, feature, channel, copy), standardised as in training."""
         imitators: Any = self.imitators  # ModuleList hides that each item is a list of imitators
         if len(imitators[0]) == 1:
             return torch.stack([same[0].imitate(x) for same in imitators], 1)
@@ -111,7 +141,7 @@ class FeatureImitatingNet(nn.Module):
         )
 
     def classify(self, features: torch.Tensor) -> torch.Tensor:
-        """Logits of (batch, feature, channel, copy) features."""
+        """Return the logits of (batch, feature, channel, copy) features."""
         image = features.transpose(1, 2).flatten(2)  # (batch, channel, feature * copy), as the classifier takes it
         return self.classifier(image[:, self.rows])
 
@@ -129,13 +159,27 @@ class FeatureImitation:
     targets : f(array of (row, 1, time) normalised samples) -> (row, feature) numbers, such as the `fit_transform` of a
         `Features`; None computes `features`.
     ahead_ms : imitate the features of the window this much later. Windows whose later window leaves their repetition
-        are left out. Cut labels with `Windowing(future_ms=...)` to have the class shifted alike.
-    epochs, batch_size, lr, weight_decay : of the imitators (Adam); batch_size counts single channels. With 0 epochs the
-        imitators stay as they came, such as from `pretrained`, and only step 2 runs.
-    schedule, clip_norm : of the imitators, as in `NeuralClassifier`; the published training has neither.
-    settle : step 1 ends after so many epochs that change the train loss by at most 0.005.
-    target_noise : each copy of a target carries Gaussian noise of this share of its value.
-    shadow_epochs, shadow_batch_size, shadow_lr, shadow_weight_decay : of the classifier on true features (AdamW).
+        are left out. Cut labels with `Windowing(future_ms=...)` to shift the class in the same way.
+    epochs, batch_size, lr, weight_decay : for the imitators (Adam); batch_size counts single channels. With 0 epochs
+        the imitators are not trained (they may come from `pretrained`), and only step 2 runs.
+    schedule, clip_norm : for the imitators, as in `NeuralClassifier`; the published training has neither.
+    settle : step 1 ends after this number of epochs that change the train loss by at most 0.005.
+    target_noise : standard deviation of the Gaussian noise on each copy of a target, as a fraction of its value.
+    shadow_epochs, shadow_batch_size, shadow_lr, shadow_weight_decay : for the classifier on true features (AdamW).
+
+    Examples
+    --------
+    >>> from myograph.training.batches import Normalise
+    >>> x = np.random.default_rng(0).normal(size=(8, 1, 20)).astype(np.float32)
+    >>> net = FeatureImitatingNet(n_channels=1, n_classes=2, n_samples=20, n_features=1, copies=12)
+    >>> batches = Batches(x, np.arange(8), torch.arange(8) % 2, Normalise("none", 1), torch.device("cpu"))
+    >>> imitation = FeatureImitation(features=("rms",), epochs=1, shadow_epochs=1)
+    >>> histories = imitation(net, batches, seed=0)
+    >>> len(histories["imitators"]), len(histories["classifier"])
+    (1, 1)
+    >>> true, imitated, kept = imitation.compare(net, batches)
+    >>> true.shape, imitated.shape, len(kept)
+    ((8, 1, 1), (8, 1, 1), 8)
     """
 
     features: tuple[str, ...] = FEATURES
@@ -155,7 +199,7 @@ class FeatureImitation:
     shadow_weight_decay: float = 3e-5
 
     def __call__(self, module: Any, batches: Batches, seed: int) -> dict[str, list[dict[str, Any]]]:
-        """Train a FeatureImitatingNet's parts on train windows; returns both histories, "imitators" with its R²."""
+        """Train the parts of a FeatureImitatingNet on train windows; return both histories, "imitators" with its R²."""
         if not isinstance(module, FeatureImitatingNet):
             raise ConfigError(f"FeatureImitation pretrains a FeatureImitatingNet, got {type(module).__name__}")
         kept, later = self._later(batches)
@@ -220,7 +264,7 @@ class FeatureImitation:
 
     @torch.no_grad()
     def compare(self, module: FeatureImitatingNet, batches: Batches) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The features of windows and what the imitators say, both standardised as the imitators were trained.
+        """Return the features of windows and the imitated features, both standardised as in training.
 
         Returns
         -------
@@ -235,7 +279,9 @@ class FeatureImitation:
         return true.cpu().numpy(), torch.cat(imitated).cpu().numpy(), kept.numpy()
 
     def _later(self, batches: Batches) -> tuple[torch.Tensor, Windows | None]:
-        """Positions that have a window `ahead_ms` later in their repetition, and those later windows (None: the same)."""
+        """Return the positions that have a window `ahead_ms` later in their repetition, and these later windows (None:
+        the same).
+        """
         everything = torch.arange(len(batches))
         if not self.ahead_ms:
             return everything, None
@@ -262,7 +308,7 @@ class FeatureImitation:
 
     @torch.no_grad()
     def _targets(self, batches: Batches, later: Windows | None, size: int = 4096) -> torch.Tensor:
-        """(window, channel, feature) of the windows to imitate, normalised as the network's input is."""
+        """Return (window, channel, feature) of the windows to imitate, normalised like the network's input."""
         if later is None:
             chunks: Iterator[torch.Tensor] = (x for x, _ in batches.take(list(torch.arange(len(batches)).split(size))))
         else:
@@ -285,7 +331,7 @@ class FeatureImitation:
 
 
 class _Imitation(nn.Module):
-    """Only the imitators: what step 1 trains."""
+    """Only the imitators, which step 1 trains."""
 
     def __init__(self, net: FeatureImitatingNet):
         super().__init__()
@@ -296,7 +342,7 @@ class _Imitation(nn.Module):
 
 
 class _Shadow(nn.Module):
-    """Only the classifier, on true features (batch, channel, feature) repeated as often as an imitator has outputs."""
+    """Only the classifier, on true features (batch, channel, feature), each repeated once per output of an imitator."""
 
     def __init__(self, net: FeatureImitatingNet):
         super().__init__()
@@ -308,14 +354,14 @@ class _Shadow(nn.Module):
 
 
 class _SumOverFeatures(Objective):
-    """Each imitator's own mean squared error, summed: their gradients are those of separate trainings."""
+    """Sum of the mean squared errors of the imitators, whose gradients are those of separate trainings."""
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return (output - target).square().mean((0, 2, 3)).sum()
 
 
 class _Chosen(Batches):
-    """Rows of other batches (or of a tensor of inputs) with targets of their own."""
+    """Rows of other batches (or of a tensor of inputs) with separate targets."""
 
     def __init__(
         self, batches: Batches | None, kept: torch.Tensor, targets: torch.Tensor, inputs: torch.Tensor | None = None
@@ -346,13 +392,19 @@ def feature_imitating_classifier(
     classifier_lr: float = 1e-2,
     **options: Any,
 ) -> NeuralClassifier:
-    """The whole system as one estimator: imitators, classifier, and the joint step at two learning rates (Adam).
+    """Return the whole system as one estimator: imitators, classifier, and the joint step with two learning rates
+    (Adam).
 
     Parameters
     ----------
     imitation : steps 1 and 2; None takes the published settings.
-    epochs, batch_size, imitator_lr, classifier_lr : of the joint step.
+    share_channels : as in `FeatureImitatingNet`.
+    epochs, batch_size, imitator_lr, classifier_lr : for the joint step.
     options : further parameters of `NeuralClassifier`, such as `validation`, `seed` or `checkpoint`.
+
+    >>> network = feature_imitating_classifier(FeatureImitation(features=("rms", "ent")), epochs=5)
+    >>> network.model_options["n_features"], network.epochs
+    (2, 5)
     """
     imitation = FeatureImitation() if imitation is None else imitation
     model_options = {"n_features": len(imitation.features), "share_channels": share_channels}

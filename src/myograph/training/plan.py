@@ -26,7 +26,11 @@ def _number(value: Any) -> TypeGuard[float]:
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train; `NeuralClassifier` documents each field."""
+    """How to train; `NeuralClassifier` documents each field. ConfigError for a value that does not fit.
+
+    >>> Plan(epochs=10, schedule="onecycle").schedule
+    'onecycle'
+    """
 
     epochs: int = 50
     batch_size: int = 256
@@ -89,15 +93,21 @@ _SCHEDULE_LEAST = {"period": (0, True), "every": (1, False), "wait": (1, False),
 
 
 def lr_factor(plan: Plan, epoch: int, progress: float) -> float:
-    """The factor of `lr` at a step; a pure function, so a resumed run does not need a scheduler's state.
+    """Return the factor of `lr` at a step. It is a pure function, so a resumed run does not need a scheduler's state.
 
-    epoch : the epoch of this step, counted from 0. progress : steps done divided by all steps of the run, in [0, 1).
-    "plateau" gives 1 here: it depends on the losses so far, which `Trainer` tracks.
+    Parameters
+    ----------
+    plan : the schedule and its options. "plateau" gives 1 here, since it depends on losses, which `Trainer` tracks.
+    epoch : the epoch of this step, counted from 0.
+    progress : steps done divided by all steps of the run, in [0, 1).
+
+    >>> lr_factor(Plan(schedule="cosine"), epoch=25, progress=0.5)
+    0.5
     """
     o = dict(plan.schedule_options or {})
     now = progress * plan.epochs
     if plan.schedule == "cosine":
-        # Without a period: one half cosine over the run. With one: the periodic cosine of CosineAnnealingLR(T_max).
+        # Without a period: half a cosine over the run. With one: the periodic cosine of CosineAnnealingLR(T_max).
         period, final = o.get("period", plan.epochs), o.get("final", 0.0)
         at = epoch if "period" in o else now
         factor = final + (1 - final) * 0.5 * (1 + math.cos(math.pi * at / period))
@@ -118,13 +128,17 @@ def lr_factor(plan: Plan, epoch: int, progress: float) -> float:
 
 
 def make_optimizer(module: nn.Module, plan: Plan) -> torch.optim.Optimizer:
-    """Make the optimiser, with one parameter group per (lr, weight decay).
+    """Return the optimiser, with one parameter group per (lr, weight decay).
 
     Norm layers and biases have no weight decay. Layers set to 0 in `plan.layers` are frozen.
 
     Raises
     ------
-    ConfigError : an unknown optimiser or option, a pattern of `layers` that matches nothing, or all frozen.
+    ConfigError : an unknown optimiser or option, a pattern of `layers` that matches nothing, or all layers frozen.
+
+    >>> optimizer = make_optimizer(nn.Linear(4, 2), Plan(lr=0.1, weight_decay=0.01))
+    >>> [(group["lr"], group["weight_decay"]) for group in optimizer.param_groups]
+    [(0.1, 0.01), (0.1, 0.0)]
     """
     if not isinstance(plan.layers, (Mapping, type(None))):
         raise ConfigError(f"layers maps patterns of parameter names to how they learn, got {plan.layers!r}")
@@ -183,7 +197,7 @@ def make_optimizer(module: nn.Module, plan: Plan) -> torch.optim.Optimizer:
 
 
 def _rates(pattern: str, how: Any, plan: Plan) -> Mapping[str, float]:
-    """The "lr" and "weight_decay" that one entry of `layers` sets; a number is a factor of `lr`."""
+    """Return the "lr" and "weight_decay" that one entry of `layers` sets; a number is a factor of `lr`."""
     found = how if isinstance(how, Mapping) else {"lr": how * plan.lr if _number(how) else how}
     for name, value in found.items():
         if name not in ("lr", "weight_decay") or not _number(value) or not value >= 0:

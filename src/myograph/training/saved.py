@@ -1,4 +1,4 @@
-"""Fitted networks as files: what is written, and how an estimator is made again from it."""
+"""Writing fitted networks to files and reading them."""
 
 from __future__ import annotations
 
@@ -40,9 +40,17 @@ _FITTED: dict[str, tuple[type, ...]] = {
 
 
 def save(estimator: NeuralEstimator, path: str | os.PathLike[str]) -> Path:
-    """Write a fitted estimator; see `NeuralClassifier.save`."""
+    """Write a fitted estimator; see `NeuralClassifier.save`.
+
+    >>> from myograph.training import NeuralClassifier
+    >>> x = np.zeros((4, 4, 64), np.float32)
+    >>> network = NeuralClassifier("m5", epochs=1, device="cpu").fit(x, np.array([0, 1, 0, 1]))
+    >>> path = network.save("network.safetensors")
+    >>> load(NeuralClassifier, path, "cpu", {}).classes_.tolist()
+    [0, 1]
+    """
     tensors = {f"network.{k}": v for k, v in estimator.network_.state_dict().items()}
-    params = estimator.get_params(deep=False) | {"checkpoint": None}  # the file of one run, not of its result
+    params = estimator.get_params(deep=False) | {"checkpoint": None}  # it belongs to one run, not to its result
     if isinstance(params.get("pretrained"), Mapping):
         params["pretrained"] = None  # its weights have become this network's
     values = {
@@ -54,7 +62,7 @@ def save(estimator: NeuralEstimator, path: str | os.PathLike[str]) -> Path:
 
 
 def load(cls: type[E], path: str | os.PathLike[str], device: str, yours: Mapping[str, Any]) -> E:
-    """Make a fitted estimator again; see `NeuralClassifier.load`."""
+    """Return the estimator of a file; see `NeuralClassifier.load` and the example of `save`."""
     tensors, values = checkpoint.read(path, "network")
     if values.get("class") != cls.__name__:
         raise ConfigError(f"{path} holds a {values.get('class')}, not a {cls.__name__}; use {values.get('class')}.load")
@@ -111,8 +119,8 @@ def _fitted(name: str, stored: Any) -> Any:
 def _fill(new: NeuralEstimator, weights: Mapping[str, torch.Tensor], place: torch.device) -> None:
     """Give the estimator its network.
 
-    A first network is made on torch's "meta" device, which takes no memory: sizes that do not fit the file's weights are
-    refused there. A model of yours whose constructor needs real numbers is compared when it is made.
+    A first network is built on torch's "meta" device, which takes no memory, so sizes that do not fit the file's weights
+    are refused early. Your own model whose constructor needs real numbers is compared after it is built.
     """
     expected = None
     computes = () if isinstance(new.model, str) else (NotImplementedError, RuntimeError, TypeError)

@@ -35,21 +35,32 @@ _MAX_POOL = {nn.Conv1d: nn.functional.max_pool1d, nn.Conv2d: nn.functional.max_p
 
 @dataclass(frozen=True)
 class LayerwiseAutoencoder:
-    """Pretraining of convolutions, one after another, each as the encoder of an autoencoder of its own input.
+    """Pretrain convolutions one after another, each as the encoder of an autoencoder of its own input.
 
-    Encoder: the convolution, leaky ReLU, max pooling. Decoder: a transposed convolution of the same kernel whose stride
-    undoes the pooling, leaky ReLU. The input of each is what the network itself feeds that layer, the layers before
-    being frozen and dropout off. Weights stay in the network: `NeuralClassifier(pretrain=LayerwiseAutoencoder(),
-    layers={"conv1": 0})` would then freeze the first, without `layers` they are an initialisation.
+    Encoder: the convolution, leaky ReLU, max pooling. Decoder: a transposed convolution with the same kernel, whose
+    stride undoes the pooling, and leaky ReLU. The input of each is the input of that layer in the network, with the
+    earlier layers frozen and dropout off. The weights stay in the network.
+    `NeuralClassifier(pretrain=LayerwiseAutoencoder(), layers={"conv1": 0})` then freezes the first; without `layers`
+    they are an initialisation.
+
+    Source: Velasquez Rendon et al. 2023 (hybrid CNN-LSTM for muscle classification), which has two such autoencoders.
+    The loss (mean squared error), Adam at 1e-3 and the number of epochs are our choice.
 
     Parameters
     ----------
-    layers : names of the convolutions in the module, in order; None takes all in the order in which they run.
-    pool : samples that pooling joins (on every axis longer than that); 1 for none.
-    negative_slope : of the leaky ReLUs.
+    layers : names of the convolutions in the module, in order; None takes all, in the order in which they run.
+    epochs, lr, batch_size : for each autoencoder.
+    pool : size of the max pooling, on every axis longer than that; 1 for none.
+    negative_slope : slope of the leaky ReLUs.
 
-    Source: Velasquez Rendon et al. 2023 (hybrid CNN-LSTM for muscle classification), whose two autoencoders these are.
-    The loss (mean squared error), Adam at 1e-3 and the number of epochs are our choice.
+    Examples
+    --------
+    >>> net = nn.Sequential(nn.Conv1d(2, 3, 3), nn.Flatten(), nn.Linear(3 * 8, 2))
+    >>> x = np.random.default_rng(0).normal(size=(8, 2, 10)).astype(np.float32)
+    >>> batches = Batches(x, np.arange(8), None, nn.Identity(), torch.device("cpu"))
+    >>> histories = LayerwiseAutoencoder(epochs=2)(net, batches, seed=0)
+    >>> {name: len(rows) for name, rows in histories.items()}
+    {'0': 2}
     """
 
     layers: Sequence[str] | None = None
@@ -60,7 +71,7 @@ class LayerwiseAutoencoder:
     negative_slope: float = 0.3
 
     def __call__(self, module: nn.Module, batches: Batches, seed: int) -> dict[str, list[dict[str, Any]]]:
-        """Train the module's convolutions in place on the batches' windows; returns the history of each layer."""
+        """Train the module's convolutions in place on the batches' windows; return the history of each layer."""
         names = list(self.layers) if self.layers is not None else convolutions(module, batches)
         found = dict(module.named_modules())
         if wrong := [n for n in names if not isinstance(found.get(n), _CONV)]:
@@ -98,7 +109,13 @@ class LayerwiseAutoencoder:
 
 
 def convolutions(module: nn.Module, batches: Batches) -> list[str]:
-    """Names of a module's convolutions, in the order in which one batch runs through them."""
+    """Return the names of a module's convolutions, in the order in which they run on one batch.
+
+    >>> net = nn.Sequential(nn.Conv1d(2, 3, 3), nn.ReLU(), nn.Conv1d(3, 4, 3))
+    >>> batches = Batches(np.zeros((2, 2, 10)), np.arange(2), None, nn.Identity(), torch.device("cpu"))
+    >>> convolutions(net, batches)
+    ['0', '2']
+    """
     order: list[str] = []
     hooks = [
         m.register_forward_hook(lambda *_, name=name: order.append(name))
@@ -188,7 +205,7 @@ class _Autoencoder(nn.Module):
 
 
 class _Reconstruction(Objective):
-    """Mean squared error over the part that the decoder reaches: pooling drops samples that fill no pool."""
+    """Mean squared error over the part that the decoder reaches; pooling drops samples that do not fill a pool."""
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return nn.functional.mse_loss(output, target[tuple(slice(n) for n in output.shape)])
@@ -198,9 +215,17 @@ class _Reconstruction(Objective):
 
 
 def layerwise_lr(module: nn.Module, decay: float = 0.5, freeze: int = 0) -> dict[str, float]:
-    """`layers` for fine-tuning: the last layer at the full rate, each one before at `decay` times the next one's.
+    """Return `layers` for fine-tuning: the last layer at the full rate, each earlier one at `decay` times the next
+    one's.
 
-    freeze : how many of the first layers are frozen. A layer is a module with its own parameters.
+    Parameters
+    ----------
+    module : the network. A layer is a module with its own parameters.
+    decay : factor from one layer to the one before.
+    freeze : number of first layers to freeze.
+
+    >>> layerwise_lr(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2)), decay=0.5, freeze=1)
+    {'0': 0.0, '1': 0.5, '2': 1.0}
     """
     names = [n for n, m in module.named_modules() if n and any(True for _ in m.parameters(recurse=False))]
     if not 0 <= freeze < len(names):
@@ -211,13 +236,26 @@ def layerwise_lr(module: nn.Module, decay: float = 0.5, freeze: int = 0) -> dict
 
 
 def fine_tune(fitted: Any, X: Any, y: Any = None, groups: Any = None, **changes: Any) -> Any:
-    """A new estimator that starts from a fitted one's weights and is trained on other windows.
+    """Return a new estimator that starts from a fitted one's weights and is trained on other windows.
 
     Parameters
     ----------
-    fitted : a fitted NeuralClassifier or NeuralRegressor; it stays as it is.
-    X, y, groups : as for `fit`. Other labels than before give a new head on the old body. Normalisation is learnt again.
+    fitted : a fitted NeuralClassifier or NeuralRegressor; it is not changed.
+    X, y, groups : as for `fit`. If the labels differ from before, the old body gets a new head. Normalisation is learnt
+        again.
     changes : parameters that differ, such as `epochs=10, lr=1e-4, layers={"conv1": 0}` or `layers=layerwise_lr(...)`.
+
+    Raises
+    ------
+    ConfigError : `fitted` is not a fitted network.
+
+    Examples
+    --------
+    >>> from myograph.training import NeuralClassifier
+    >>> x = np.random.default_rng(0).normal(size=(8, 4, 64)).astype(np.float32)
+    >>> network = NeuralClassifier("m5", epochs=1, device="cpu").fit(x, np.arange(8) % 2)
+    >>> fine_tune(network, x, np.arange(8) % 3, epochs=1).classes_.tolist()
+    [0, 1, 2]
     """
     _need_network(fitted, "fine_tune")
     state = {k: v.detach().cpu().clone() for k, v in fitted.module_.state_dict().items()}
@@ -237,9 +275,14 @@ def _need_network(fitted: Any, asker: str) -> None:
 
 
 def progressive(windows: Windows, counts: Sequence[int] | None = None) -> Iterator[tuple[int, np.ndarray]]:
-    """(k, rows) of the first k repetitions of each subject and session, for k in `counts` (by default 1, 2, … all).
+    """Yield (k, rows) of the first k repetitions of each subject and session, for k in `counts` (by default 1, 2, ...
+    all).
 
     For learning curves on a target: `for k, rows in progressive(target): fine_tune(source, target[rows])`.
+
+    >>> from myograph.testing import make_windows
+    >>> [(k, len(rows)) for k, rows in progressive(make_windows(n_repetitions=3))]
+    [(1, 14), (2, 28), (3, 42)]
     """
     table = windows.table
     groups = table.groupby(["subject", "session"], sort=False, observed=True)["repetition"]
@@ -255,14 +298,24 @@ def progressive(windows: Windows, counts: Sequence[int] | None = None) -> Iterat
 
 
 def adapt_batch_norm(fitted: Any, X: Any, batch_size: int = 4096) -> Any:
-    """A copy of a fitted estimator whose batch norm statistics are those of the given unlabelled windows.
+    """Return a copy of a fitted estimator with the batch norm statistics of the given unlabelled windows.
 
-    Every window given is used at once, so this is transductive where those windows are then scored; give the
-    target's calibration windows to stay causal. Source: Li et al. 2016, arXiv:1603.04779.
+    All given windows are used at once. This is transductive if the same windows are then scored; give the target's
+    calibration windows to stay causal. Source: Li et al. 2016, arXiv:1603.04779.
 
     Raises
     ------
     ConfigError : the network has no batch norm, or is not fitted.
+
+    Examples
+    --------
+    >>> from myograph.training import NeuralClassifier
+    >>> x = np.random.default_rng(0).normal(size=(8, 4, 50)).astype(np.float32)
+    >>> options = {"bands": 1, "combinations": 2, "hidden": 4}
+    >>> network = NeuralClassifier("myonet", options, epochs=1, device="cpu").fit(x, np.arange(8) % 2)
+    >>> adapted = adapt_batch_norm(network, 3 * x)
+    >>> bool(torch.equal(adapted.module_.mlp[0].running_mean, network.module_.mlp[0].running_mean))
+    False
     """
     _need_network(fitted, "adapt_batch_norm")
     adapted = copy.deepcopy(fitted)

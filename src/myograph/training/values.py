@@ -1,8 +1,8 @@
 """Parameters as JSON and back, from a closed table of types: reading a file imports and calls nothing that it names.
 
-Plain values, tuples, dictionaries, arrays, and the classes in `_classes()` are written so that `decode` makes them
-again. Any other class or function is yours: the file keeps its name as a reminder, and whoever reads the file passes
-the class itself, as in `NeuralClassifier.load(path, model=MyNet)`.
+`encode` writes plain values, tuples, dictionaries, arrays, and the classes in `_classes()`, and `decode` restores them.
+Of any other class or function, the file keeps only the name, and the reader of the file passes the class itself, as in
+`NeuralClassifier.load(path, model=MyNet)`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _OPTIMIZERS = {
     for name, value in vars(torch.optim).items()
     if isinstance(value, type) and issubclass(value, torch.optim.Optimizer) and value is not torch.optim.Optimizer
 }
-# Version 0.1.0 wrote where a class lay instead of a name. These texts are looked up and never imported.
+# Version 0.1.0 wrote the path of a class instead of a name. These texts are looked up and never imported.
 _OLD_NAMES = {
     "myograph.recording:Layout": "Layout",
     **{f"myograph.{module}:{name}": name for name, module in _IN_TRAINING.items()},
@@ -45,20 +45,22 @@ class Yours(DataError):
 
 @functools.cache
 def _classes() -> dict[str, type]:
-    """Every class that a file may name. The modules of `training` that hold some of them are imported on first use."""
+    """Return every class that a file may name. The modules of `training` that hold some of them are imported on first
+    use.
+    """
     from myograph import training
 
     return {"Layout": Layout, **{name: getattr(training, name) for name in _IN_TRAINING}, **_OPTIMIZERS}
 
 
 def encode(value: Any, name: str = "value") -> Any:
-    """One parameter as JSON.
+    """Return one parameter as JSON.
 
     Parameters
     ----------
     value : plain values, NumPy scalars and arrays, tuples, lists, dictionaries with any keys, dataclasses, classes and
         functions, in any nesting.
-    name : what the error calls it.
+    name : its name in the error message.
 
     Raises
     ------
@@ -111,7 +113,7 @@ def _full_name(thing: Any, name: str) -> str:
 
 
 def decode(value: Any, depth: int = 0) -> Any:
-    """The parameter that `encode` wrote.
+    """Return the parameter that `encode` wrote.
 
     Raises
     ------
@@ -162,7 +164,9 @@ def _known(name: Any) -> type:
 
 
 def _array(values: Any, dtype: Any) -> np.ndarray:
-    """Labels or numbers. Text takes the length that its values need: a type that names a longer one claims memory."""
+    """Return an array of labels or numbers. The length of texts follows from the values, since a file could name a huge
+    one.
+    """
     wanted = np.dtype(dtype if isinstance(dtype, str) else "V")
     if wanted.kind not in "biufUO":
         raise DataError(f"an array of dtype {dtype!r} holds neither labels nor numbers")
