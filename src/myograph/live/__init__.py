@@ -10,12 +10,16 @@ _HOME_OF = {
     "Decisions": "decisions",
     "ChangeRejection": "postprocess",
     "ConfidenceRejection": "postprocess",
+    "FittsTest": "fitts",
+    "LiveLog": "log",
     "MajorityVote": "postprocess",
     "OnsetLock": "postprocess",
     "Piece": "session",
+    "Prompts": "prompts",
     "ProportionalVelocity": "postprocess",
     "Session": "session",
     "VelocityRamp": "postprocess",
+    "read_log": "log",
 }
 __all__ = [*_HOME_OF]  # pyright: ignore[reportUnsupportedDunderAll]
 __getattr__, __dir__ = attach(__name__, _HOME_OF)

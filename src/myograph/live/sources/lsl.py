@@ -63,7 +63,7 @@ class Lsl(Source):
         MissingExtraError : `pylsl` or its library is not installed.
         SourceError : no such stream; it has no constant rate, or text instead of numbers; a label is not in it.
         """
-        pylsl = _pylsl()
+        pylsl = load_pylsl()
         prop, value = ("name", self.name) if self.name else ("type", self.type)
         found = pylsl.resolve_byprop(prop, value, 1, self.timeout_s)
         if not found:
@@ -159,7 +159,13 @@ class Lsl(Source):
         self._at.clear()
 
 
-def _pylsl() -> ModuleType:
+def load_pylsl() -> ModuleType:
+    """The module `pylsl`.
+
+    Raises
+    ------
+    MissingExtraError : it is not installed, or does not find the library liblsl.
+    """
     try:
         return cast(ModuleType, need("pylsl", "live"))
     except (RuntimeError, OSError) as error:  # pylsl is there, the library is not
