@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test nightly lint docs bench reproduce constraints clean
+.PHONY: demo test nightly mutants lint docs bench reproduce constraints clean
 
 demo: .venv/.core
 	$(BIN)/myograph run demo
@@ -14,6 +14,10 @@ test: .venv/.dev
 # The published systems: all six in their quick size, then the tests of their findings; three quarters of an hour.
 nightly: .venv/.dev reproduce
 	$(BIN)/python -m pytest -m nightly --timeout 1800
+
+# Small changes of the spine that its tests must notice: a seeded sample, one process, half an hour; docs/mutants.md.
+mutants: .venv/.dev
+	$(BIN)/python tests/mutants.py
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

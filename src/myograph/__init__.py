@@ -10,11 +10,13 @@ __version__ = "0.1.0"
 
 # What a user meets first; each is imported when it is first asked for, so that `import myograph` stays light.
 _HOME_OF = {
+    "AuditedSplit": "audit",
     "CrossSession": "protocols",
     "Features": "features.transformer",
     "KFoldRepetitions": "protocols",
     "Layout": "recording",
     "LeakageError": "errors",
+    "LeakageWarning": "errors",
     "LeakyShuffledWindows": "protocols",
     "LeaveOneSubjectOut": "protocols",
     "MyographError": "errors",
@@ -26,6 +28,7 @@ _HOME_OF = {
     "Windowing": "windows",
     "Windows": "windows",
     "WithinSubject": "protocols",
+    "audited": "audit",
     "evaluate": "evaluation.run",
 }
 __all__ = ["__version__", *_HOME_OF]  # pyright: ignore[reportUnsupportedDunderAll]

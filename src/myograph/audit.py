@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from myograph._common.audited import AuditedEstimator
+from myograph._common.seen import reaching
 from myograph.errors import LeakageError, ProtocolError
 from myograph.recording import Recording
 from myograph.windows import Windows
@@ -168,6 +170,41 @@ class AuditedSplit:
         return self.cv.get_n_splits(X, y, groups)
 
 
+def audited(estimator: Any) -> AuditedEstimator:
+    """Any scikit-learn estimator or pipeline over `Windows`, with a `LeakageWarning` when it is asked about windows that
+    share samples or a repetition with those that it was fitted on.
+
+    myograph's own estimators give this warning themselves. Windows are compared by the recordings that they point into,
+    found again by a fingerprint of their samples; `evaluate` and `AuditedSplit` compare the content.
+
+    Parameters
+    ----------
+    estimator : it is cloned and not changed. Parameters are set as `estimator__name`.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.model_selection import cross_validate
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import FunctionTransformer
+    >>> from myograph import KFoldRepetitions
+    >>> label = np.tile(np.repeat([0, 1], 500), 3)
+    >>> signal = np.random.default_rng(0).normal(size=(2, 3000)) * (1 + 9 * label)
+    >>> windows = Windows.cut(Recording(signal, 1000, label, subject="1"))
+    >>> power = FunctionTransformer(lambda X: np.log(np.asarray(X).var(axis=2)))
+    >>> method = audited(make_pipeline(power, LogisticRegression()))
+    >>> with warnings.catch_warnings(record=True) as said:
+    ...     warnings.simplefilter("always")
+    ...     honest = cross_validate(method, windows, windows.y, cv=KFoldRepetitions())
+    ...     count = len(said)
+    ...     dealt = cross_validate(method, windows, windows.y, cv=5)
+    >>> count, said[0].category.__name__
+    (0, 'LeakageWarning')
+    """
+    return AuditedEstimator(estimator)
+
+
 def _positions(rows: Any) -> np.ndarray:
     rows = np.asarray(rows)
     return np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.intp)
@@ -224,15 +261,8 @@ def widened(windows: Windows) -> pd.DataFrame:
     >>> widened(Windows.cut(recording)).loc[1, ["start", "stop"]].tolist()
     [40, 260]
     """
-    table = windows.table
-    start, stop = table["start"].to_numpy(copy=True), table["stop"].to_numpy(copy=True)
-    for recording, where, begin in windows.by_recording():
-        if recording.reach_samples:
-            borders = np.array([0, *recording.breaks, recording.n_samples])
-            stretch = np.searchsorted(borders, begin, side="right") - 1
-            start[where] = np.maximum(begin - recording.reach_samples, borders[stretch])
-            stop[where] = np.minimum(stop[where] + recording.reach_samples, borders[stretch + 1])
-    return table.assign(start=start, stop=stop)
+    start, stop = reaching(windows)
+    return windows.table.assign(start=start, stop=stop)
 
 
 def _places(

@@ -1,4 +1,4 @@
-"""Every error that myograph raises on purpose: each says what was given, what was expected and what to do."""
+"""Every error and warning of myograph: each says what was given, what was expected and what to do."""
 
 from __future__ import annotations
 
@@ -30,6 +30,10 @@ class ProtocolError(MyographError, ValueError):
 
 class LeakageError(MyographError, ValueError):
     """Train and test share samples, a repetition, or what the protocol says they do not share."""
+
+
+class LeakageWarning(UserWarning):
+    """A method is asked about windows that share samples or a repetition with those that it was fitted on."""
 
 
 class DataError(MyographError, ValueError):

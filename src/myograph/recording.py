@@ -17,6 +17,7 @@ from myograph.errors import ShapeError, SignalError
 
 Unit = Literal["uV", "adc", "normalised"]
 UNITS = ("uV", "adc", "normalised")
+NOT_PICKLED = ("content_hash", "samples_hash", "_marks", "_fingerprint")  # what is computed from the samples
 
 
 @dataclass(frozen=True)
@@ -280,7 +281,7 @@ class Recording:
         return replace(self, signal=signal, **changes)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("content_hash", "samples_hash", "_marks")}
+        return {k: v for k, v in self.__dict__.items() if k not in NOT_PICKLED}
 
     def __repr__(self) -> str:
         return (

@@ -151,7 +151,7 @@ def test_tangent_space_errors():
     bad[0, 0, 0] = np.nan
     with pytest.raises(SignalError, match="NaN or infinite"):
         TangentSpace().fit(bad)
-    with pytest.raises(ShapeError, match="X has 3 channels, TangentSpace was fitted on 4"):
+    with pytest.raises(ShapeError, match="TangentSpace was fitted on windows of 4 channels, got 3"):
         TangentSpace().fit(R).transform(R[:, :3])
     some_dead = R.copy()
     some_dead[:5] = 0

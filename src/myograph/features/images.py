@@ -13,9 +13,10 @@ import numpy as np
 import scipy.fft
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy import signal as sps
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from myograph._common.fitted import WindowsTransformer
 from myograph.errors import ConfigError, ShapeError
 from myograph.recording import check_finite
 from myograph.windows import Windows
@@ -169,7 +170,7 @@ def _gather(X: Any, rows: Any) -> np.ndarray:
     return batch
 
 
-class _Images(TransformerMixin, BaseEstimator):
+class _Images(WindowsTransformer, BaseEstimator):
     """Images of windows, clipped at percentiles learnt per channel and scaled to [0, 1].
 
     Percentiles are computed over at most `sample` windows, evenly spaced over those given; up to that number they are
@@ -190,7 +191,7 @@ class _Images(TransformerMixin, BaseEstimator):
         Raises
         ------
         ShapeError : other axes, no windows, or windows that are too short.
-        ConfigError : an array without `rate_hz`, or settings that do not fit the rate.
+        ConfigError : an array without `rate_hz`, settings that do not fit the rate, or `y` holds one class.
         """
         X = _check(X)
         rate = X.rate_hz if self.rate_hz is None and isinstance(X, Windows) else self.rate_hz
@@ -205,6 +206,7 @@ class _Images(TransformerMixin, BaseEstimator):
             raise ConfigError(f"percentiles are two rising numbers from 0 to 100, got {self.percentiles}")
         if len(X) == 0:
             raise ShapeError("there are no windows to learn percentiles from")
+        self._learn_kind(X, y, rate)
         rows = np.unique(np.linspace(0, len(X) - 1, min(len(X), self.sample)).round().astype(int))
         parts = [self._image(_gather(X, rows[i : i + BATCH]), rate) for i in range(0, len(rows), BATCH)]
         values = [np.concatenate([p[:, c].ravel() for p in parts]) for c in range(X.shape[1])]
@@ -220,17 +222,12 @@ class _Images(TransformerMixin, BaseEstimator):
         ------
         NotFittedError : `fit` was not called.
         ShapeError : windows with other channels or another length than in `fit`.
-        ConfigError : windows of another rate than in `fit`.
+        SignalError : windows of another rate or unit than in `fit`.
         """
         check_is_fitted(self)
         X = _check(X)
-        if len(X) and X.shape[1:] != (self.n_channels_, self.n_samples_):
-            raise ShapeError(
-                f"{type(self).__name__} learnt from windows of (channel, time) {(self.n_channels_, self.n_samples_)}, "
-                f"got {X.shape[1:]}; cut them alike"
-            )
-        if isinstance(X, Windows) and len(X) and self.rate_hz is None and X.rate_hz != self.rate_hz_:
-            raise ConfigError(f"learnt at {self.rate_hz_:g} Hz, got windows of {X.rate_hz:g} Hz; resample them")
+        if len(X):
+            self._refuse_other(X)
         out = np.empty((len(X), self.n_channels_, *self.image_shape_), X.dtype)
         low = self.low_[:, None, None].astype(X.dtype)
         span = self.high_ - self.low_
@@ -378,7 +375,7 @@ class WaveletImages(_Images):
         return image.reshape(*x.shape[:2], -1, self.n_frames)
 
 
-class ChannelPCA(TransformerMixin, BaseEstimator):
+class ChannelPCA(WindowsTransformer, BaseEstimator):
     """Principal component scores of each channel on its own.
 
     The sign of each component is such that its largest loading is positive.
@@ -414,7 +411,8 @@ class ChannelPCA(TransformerMixin, BaseEstimator):
 
         Raises
         ------
-        ConfigError : an unknown placement, or a number of components that it or the data do not have.
+        ConfigError : an unknown placement, a number of components that it or the data do not have, or `y` holds one
+            class.
         ShapeError : fewer than two windows, or no channel axis.
         """
         if self.placement not in ("spiral", "ranks", "flat"):
@@ -426,6 +424,7 @@ class ChannelPCA(TransformerMixin, BaseEstimator):
         shape = X.shape
         if len(shape) < 3 or shape[0] < 2:
             raise ShapeError(f"ChannelPCA learns from at least two (window, channel, ...) images, got shape {shape}")
+        self._learn_kind(X, y)
         n, n_channels, d = shape[0], shape[1], int(np.prod(shape[2:]))
         if not 1 <= self.n_components <= min(n, d):
             raise ConfigError(
@@ -456,6 +455,7 @@ class ChannelPCA(TransformerMixin, BaseEstimator):
         ------
         NotFittedError : `fit` was not called.
         ShapeError : images of another shape than in `fit`.
+        SignalError : `Windows` of another rate or unit than in `fit`.
         """
         check_is_fitted(self)
         if tuple(X.shape[1:]) != (self.n_channels_, *self.image_shape_):
@@ -463,6 +463,8 @@ class ChannelPCA(TransformerMixin, BaseEstimator):
                 f"ChannelPCA learnt from images (channel, ...) of shape {(self.n_channels_, *self.image_shape_)}, got "
                 f"{tuple(X.shape[1:])}"
             )
+        if len(X):
+            self._refuse_other(X)
         scores = np.empty((len(X), self.n_channels_, self.n_components), X.dtype)
         weights = self.components_.swapaxes(1, 2)
         at = 0

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from myograph._common.fitted import WindowsTransformer
 from myograph.errors import ConfigError, ShapeError, SignalError
 from myograph.features.channels import shrunk_covariance, symmetric_function, symmetric_log, symmetric_vector
 from myograph.windows import Windows
 
 
-class TangentSpace(TransformerMixin, BaseEstimator):
+class TangentSpace(WindowsTransformer, BaseEstimator):
     """Map windows to tangent vectors of their channels' covariance.
 
     S is the covariance of a window, shrunk as in the feature LOGCOV, and M the mean of S over the training windows. The
@@ -34,13 +35,13 @@ class TangentSpace(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     mean_ : (channel, channel), M.
-    n_features_in_ : number of channels.
+    n_features_in_, n_samples_, rates_hz_, units_ : the kind of the training windows, as in `Features`.
 
     Raises
     ------
-    ShapeError : X is not (window, channel, time), is empty, or has other channels than in `fit`.
-    SignalError : NaN or infinite samples, or training windows without any variance.
-    ConfigError : an option's value does not fit.
+    ShapeError : X is not (window, channel, time), is empty, or has other channels or another length than in `fit`.
+    SignalError : NaN or infinite samples, training windows without any variance, or another rate or unit than in `fit`.
+    ConfigError : an option's value does not fit, or `y` in `fit` holds one class.
 
     Source: Barachant, Bonnet, Congedo & Jutten 2012, IEEE Trans. Biomed. Eng. 59(4); the mean by the fixed-point
     iteration of Moakher 2005, SIAM J. Matrix Anal. Appl. 26(3).
@@ -69,18 +70,18 @@ class TangentSpace(TransformerMixin, BaseEstimator):
         power = np.trace(matrices, axis1=1, axis2=2)
         if not power.any():
             raise SignalError("all training windows are constant; is the signal recorded, and in the right unit?")
+        self._learn_kind(X if isinstance(X, Windows) else np.asarray(X), y)
         matrices = matrices[power > 0]  # a window without variance would pull the mean to zero
         start = symmetric_function(symmetric_log(matrices).mean(0), np.exp, floor=-np.inf)
         self.mean_ = riemannian_mean(matrices, start) if self.mean == "riemann" else start
-        self.n_features_in_ = matrices.shape[1]
         return self
 
     def transform(self, X: Windows | np.ndarray) -> np.ndarray:
         """Return the (window, channels (channels + 1) / 2) float64 vectors."""
         check_is_fitted(self, "mean_")
         matrices = self._matrices(X)
-        if matrices.shape[1] != self.n_features_in_:
-            raise ShapeError(f"X has {matrices.shape[1]} channels, TangentSpace was fitted on {self.n_features_in_}")
+        if len(X):
+            self._refuse_other(X if isinstance(X, Windows) else np.asarray(X))
         whiten = symmetric_function(self.mean_, lambda v: v**-0.5)
         return symmetric_vector(symmetric_log(whiten @ matrices @ whiten))
 

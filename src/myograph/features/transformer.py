@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from myograph._common.fitted import Kind, need_two_classes
+from myograph._common.fitted import WindowsTransformer
 from myograph.errors import ConfigError, ShapeError
 from myograph.features._fast.extract import check_input, extract, sources
 from myograph.features._fast.plan import requests
@@ -17,7 +17,7 @@ from myograph.features.stream import FeatureStream
 from myograph.windows import Windowing, Windows
 
 
-class Features(TransformerMixin, BaseEstimator):
+class Features(WindowsTransformer, BaseEstimator):
     """Turn windows into a table of features with one row per window.
 
     Nothing is learnt, and a row depends on its window alone. Overlapping windows of a recording share computations
@@ -40,7 +40,8 @@ class Features(TransformerMixin, BaseEstimator):
     rate_hz_ : their rate, used for arrays if `rate_hz` is None; None if it was not one known rate.
 
     After `fit`, `transform` refuses windows of another kind. Windows of any length are allowed if those in `fit`
-    differed in length.
+    differed in length. In a method (fitted with `y`), windows that share samples or a repetition with those of `fit`
+    give a LeakageWarning.
 
     Raises
     ------
@@ -80,11 +81,8 @@ class Features(TransformerMixin, BaseEstimator):
     def fit(self, X: Windows | np.ndarray, y: Any = None) -> Features:
         """Check the parameters and remember the kind of the windows: channels, length, rates and units."""
         X = check_input(X)
-        need_two_classes(y)
         wanted = self._requests()
-        kind = Kind.of(X, self.rate_hz)
-        self.n_features_in_, self.n_samples_ = kind.n_channels, kind.n_samples
-        self.rates_hz_, self.units_ = kind.rates_hz, kind.units
+        kind = self._learn_kind(X, y, self.rate_hz)
         one_rate = kind.rates_hz[0] if len(kind.rates_hz) == 1 else None
         self.rate_hz_ = self.rate_hz if self.rate_hz is not None else one_rate
         # With several rates the first names the columns; `transform` refuses rates whose columns differ in number.
@@ -96,24 +94,8 @@ class Features(TransformerMixin, BaseEstimator):
         """Return (window, column) float64: features in the order of `names`, then their outputs, then channels."""
         X = check_input(X)
         parts = sources(X, self.rate_hz if self.rate_hz is not None else getattr(self, "rate_hz_", None))
-        self.refuse_other(Kind.of(X))
+        self._refuse_other(X)
         return extract(parts, self._requests(), len(X), self.n_jobs)
-
-    def refuse_other(self, kind: Kind) -> None:
-        """Raise ShapeError or SignalError if windows of this kind differ from those in `fit`; before `fit` do nothing.
-
-        >>> features = Features("MAV").fit(np.zeros((1, 2, 100)))
-        >>> features.refuse_other(Kind.of(np.zeros((1, 2, 100))))
-        >>> features.refuse_other(Kind.of(np.zeros((1, 8, 100))))  # doctest: +IGNORE_EXCEPTION_DETAIL
-        Traceback (most recent call last):
-        myograph.errors.ShapeError: ...
-        """
-        if hasattr(self, "n_features_in_"):
-            # Files of earlier versions store only the channels.
-            n_samples: int | None = getattr(self, "n_samples_", None)
-            rates_hz: tuple[float, ...] = getattr(self, "rates_hz_", ())
-            units: tuple[str, ...] = getattr(self, "units_", ())
-            Kind(self.n_features_in_, n_samples, rates_hz, units).refuse_other(kind, type(self).__name__)
 
     def stream(self, rate_hz: float, n_channels: int, windowing: Windowing | None = None) -> FeatureStream:
         """Return a stream that computes the same features of a live signal: `push(chunk)` gives rows as windows

@@ -24,7 +24,9 @@ from myograph.recording import Layout
 from myograph.windows import Windowing
 
 MOST_NESTED = 60
-NEIGHBOUR_TREES = ("_tree",)  # of scikit-learn's neighbours: made again from their points
+# The trees of scikit-learn's neighbours are made again from their points; which windows a method was fitted on matters to
+# a score, not to a decoder.
+NOT_WRITTEN = ("_tree", "_seen")
 
 ESTIMATORS_IN = ("myograph.features", "myograph.methods")
 
@@ -95,7 +97,7 @@ class Encoder:
             if name == "NeuralClassifier":
                 return {"$": "network", "file": self._array(_network_bytes(value), where)}
             if id(value) not in self._seen:  # an estimator may stand in several places
-                state = {k: v for k, v in vars(value).items() if k not in NEIGHBOUR_TREES}
+                state = {k: v for k, v in vars(value).items() if k not in NOT_WRITTEN}
                 self._seen[id(value)] = value, {"$": "estimator", "class": name, "state": self.encode(state, where)}
             return self._seen[id(value)][1]
         raise ConfigError(

@@ -19,6 +19,7 @@ from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from myograph._common.fitted import Kind
+from myograph._common.seen import remember, warn_of_leakage
 from myograph.errors import ConfigError, DataError, ShapeError
 from myograph.training import checkpoint as _files
 from myograph.training import saved
@@ -123,6 +124,7 @@ class NeuralEstimator(BaseEstimator):
             identity = self._resume(trainer, source, y, train, self.checkpoint) if self.checkpoint is not None else None
             self._drive(trainer, batches, held, identity)
         self._finish(trainer)
+        remember(self, source)
         return self
 
     def partial_fit(self, X: Any, y: Any = None, classes: Any = None) -> Any:
@@ -135,9 +137,10 @@ class NeuralEstimator(BaseEstimator):
         """
         source, y = as_source(X), self._check_targets(X, y)
         device, _ = self._place()
+        begun = hasattr(self, "module_")
         with training_settings():
             plan = dataclasses.replace(self._plan(), schedule="constant", schedule_options=None)
-            if not hasattr(self, "module_"):
+            if not begun:
                 with seeded(plan.seed, device):
                     if classes is not None:
                         self.classes_ = np.unique(np.asarray(classes))
@@ -162,6 +165,7 @@ class NeuralEstimator(BaseEstimator):
                 for _ in trainer.run(batches):
                     pass
         self._finish(trainer)
+        remember(self, source, more=begun)
         self._trainer = trainer
         return self
 
@@ -302,6 +306,7 @@ class NeuralEstimator(BaseEstimator):
             raise NotFittedError(f"this {type(self).__name__} is not fitted yet; call fit(X, y) or load(path)")
         source = as_source(X)
         self._check_windows(source)
+        warn_of_leakage(self, source)
         device, parts = self.normalise_.mean.device, []
         for first in range(0, len(source), size):
             rows = slice(first, first + size)

@@ -1,0 +1,213 @@
+"""Which samples and repetitions a method was fitted on, and the warning when windows that it is asked about share them.
+
+An estimator keeps merged sample ranges and names, no samples. Recordings are compared by a fingerprint of a few of their
+samples, so that a copy under another name is found, but not one that was cropped or scaled: `audit` compares content.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import sys
+import warnings
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from myograph._common.columns import distinct
+from myograph.errors import LeakageWarning
+
+N_TAKEN = 64  # samples per channel in a fingerprint, evenly spaced, besides the first and the last ENDS
+ENDS = 16
+FAR = 1 << 40  # more samples than a recording has
+_quiet: ContextVar[bool] = ContextVar("quiet", default=False)
+OURS = ("myograph", "sklearn", "joblib")  # packages whose lines a warning does not point at
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The windows that a method was fitted on, as far as a later comparison needs them.
+
+    Parameters
+    ----------
+    prints : (recording,) sorted fingerprints of all recordings that the windows point into, with rows or without.
+    start, stop : (stretch,) the samples that windows cover, with the reach of the filters, as ranges that do not meet:
+        sample i of the recording of the k-th fingerprint is number k * FAR + i.
+    repetitions : (subject, session, repetition) of the windows.
+
+    Examples
+    --------
+    >>> from myograph import Recording, Windowing, Windows
+    >>> signal = np.random.default_rng(0).normal(size=(2, 2000))
+    >>> windows = Windows.cut(Recording(signal, 1000, np.repeat([0, 1], 1000), "anna"), Windowing(200, 100))
+    >>> samples, repetition = Seen.of(windows[:6]).shared_by(windows)
+    >>> samples[:9].tolist()
+    [True, True, True, True, True, True, True, False, False]
+    >>> int(repetition.sum())  # both labels have one repetition, number 1
+    18
+    """
+
+    prints: np.ndarray
+    start: np.ndarray
+    stop: np.ndarray
+    repetitions: frozenset[tuple[str, str, int]]
+
+    @classmethod
+    def of(cls, windows: Any) -> Seen:
+        """What these `Windows` cover."""
+        prints = np.array([fingerprint(r) for r in windows.recordings], np.uint64)
+        seen = frozenset(repetitions_of(windows)[1].values())
+        return cls._merged(prints, prints[windows.column("recording")], *reaching(windows), seen)
+
+    @classmethod
+    def _merged(
+        cls, prints: np.ndarray, of: np.ndarray, start: np.ndarray, stop: np.ndarray, repetitions: frozenset
+    ) -> Seen:
+        """prints : of all recordings. of : the fingerprint of the recording of each range start to stop."""
+        prints = np.unique(prints)
+        begin = FAR * np.searchsorted(prints, of)
+        order = np.argsort(begin + start, kind="stable")
+        start, last = (begin + start)[order], np.maximum.accumulate((begin + stop)[order])
+        opens = np.flatnonzero(np.append(True, start[1:] > last[:-1]))
+        closes = np.append(opens[1:], len(start)) - 1
+        return cls(prints, start[opens], last[closes], repetitions)
+
+    def joined(self, other: Seen) -> Seen:
+        """Both, for a method that was fitted on one and then on the other."""
+        both = (self, other)
+        of = np.concatenate([s.prints[s.start // FAR] for s in both])
+        start = np.concatenate([s.start % FAR for s in both])
+        stop = np.concatenate([s.stop - s.start + s.start % FAR for s in both])
+        prints = np.concatenate([s.prints for s in both])
+        return self._merged(prints, of, start, stop, self.repetitions | other.repetitions)
+
+    def shared_by(self, windows: Any) -> tuple[np.ndarray, np.ndarray]:
+        """(window,) whether each window shares samples with these, and whether it shares a repetition.
+
+        Repetitions are compared only where the windows come from the same recordings: other recordings may use the same
+        names for other people.
+        """
+        of, recordings = windows.column("recording"), windows.recordings
+        present = distinct(of)
+        place = np.full(len(recordings), -1, np.int64)
+        place[present] = self._begin([recordings[i] for i in present])
+        begin = place[of]
+        start, stop = begin + windows.column("start"), begin + windows.column("stop")
+        before = np.searchsorted(self.start, stop, side="left")  # ranges that start before the window ends
+        samples = (begin >= 0) & (before > 0) & (self.stop[np.maximum(before - 1, 0)] > start)
+        repetition = np.zeros(len(of), bool)
+        if (begin >= 0).any() or (self._begin(recordings) >= 0).any():
+            codes, names = repetitions_of(windows)
+            known = np.zeros(max(names) + 1, bool)
+            known[[code for code, name in names.items() if name in self.repetitions]] = True
+            repetition = known[codes]
+        return samples, repetition
+
+    def _begin(self, recordings: Any) -> np.ndarray:
+        """(recording,) the number of each one's first sample; -1 where the recording is not known."""
+        prints = np.array([fingerprint(r) for r in recordings], np.uint64)
+        at = np.minimum(np.searchsorted(self.prints, prints), len(self.prints) - 1)
+        return np.where(self.prints[at] == prints, FAR * at, -1)
+
+
+def fingerprint(recording: Any) -> int:
+    """A number for a recording's samples, from a few of them; kept with the recording.
+
+    >>> from myograph import Recording
+    >>> one, other = (Recording(np.full((1, 9), i, float), 100, None, "anna") for i in (1, 2))
+    >>> fingerprint(one) == fingerprint(one.with_signal(one.signal.copy())), fingerprint(one) == fingerprint(other)
+    (True, False)
+    """
+    kept = recording.__dict__.get("_fingerprint")
+    if kept is None:
+        signal = recording.signal
+        n = signal.shape[1]
+        digest = hashlib.blake2b(f"{signal.shape}{signal.dtype}".encode(), digest_size=8)
+        for part in (signal[:, :ENDS], signal[:, :: max(n // N_TAKEN, 1)], signal[:, -ENDS:]):
+            digest.update(part.tobytes())
+        kept = recording.__dict__["_fingerprint"] = int.from_bytes(digest.digest(), "big")
+    return kept
+
+
+def reaching(windows: Any) -> tuple[np.ndarray, np.ndarray]:
+    """(window,) start and stop, moved outwards by the reach of the filters that each recording went through, but not
+    over a break: filters carry no sample over one."""
+    of, start, stop = (windows.column(name) for name in ("recording", "start", "stop"))
+    reach = np.array([r.reach_samples for r in windows.recordings], np.int64)
+    if not reach.any():
+        return start, stop
+    begin, end = np.zeros(len(of), np.int64), np.array([r.n_samples for r in windows.recordings], np.int64)[of]
+    for i, recording in enumerate(windows.recordings):
+        if recording.breaks and reach[i]:
+            here = np.flatnonzero(of == i)
+            borders = np.array([0, *recording.breaks, recording.n_samples])
+            stretch = np.searchsorted(borders, start[here], side="right") - 1
+            begin[here], end[here] = borders[stretch], borders[stretch + 1]
+    return np.maximum(start - reach[of], begin), np.minimum(stop + reach[of], end)
+
+
+def repetitions_of(windows: Any) -> tuple[np.ndarray, dict[int, tuple[str, str, int]]]:
+    """(window,) a code of each window's (subject, session, repetition), and what each code that occurs stands for."""
+    subjects, sessions = windows._names["subject"], windows._names["session"]
+    repetition = windows._columns["repetition"].astype(np.int64)
+    low = int(repetition.min(initial=0))
+    several = int(repetition.max(initial=0)) - low + 1
+    codes = (windows._columns["subject"] * len(sessions) + windows._columns["session"]) * several + repetition - low
+    names = {}
+    for code in distinct(codes).tolist():
+        rest, number = divmod(code, several)
+        subject, session = divmod(rest, len(sessions))
+        names[code] = subjects[subject], sessions[session], number + low
+    return codes, names
+
+
+def remember(estimator: Any, X: Any, more: bool = False) -> None:
+    """Keep with an estimator which windows it is fitted on; nothing of an array, which does not say where it is from.
+
+    more : it was fitted before and learns from these too.
+    """
+    seen = Seen.of(X) if hasattr(X, "recordings") and len(X) else None
+    before = getattr(estimator, "_seen", None) if more else None
+    estimator._seen = before if seen is None else seen if before is None else before.joined(seen)
+
+
+def warn_of_leakage(estimator: Any, X: Any) -> None:
+    """A LeakageWarning where X is Windows that share samples or a repetition with those that the estimator remembers."""
+    seen: Seen | None = getattr(estimator, "_seen", None)
+    if seen is None or _quiet.get() or not hasattr(X, "recordings") or not len(X):
+        return
+    samples, repetition = seen.shared_by(X)
+    either = samples | repetition
+    if not either.any():
+        return
+    codes, names = repetitions_of(X)
+    subject, session, number = names[int(codes[np.argmax(either)])]
+    warnings.warn(
+        f"{int(samples.sum())} of {len(X)} windows share samples with the windows that this method was fitted on, and "
+        f"{int(repetition.sum())} share a repetition with them (the first: subject {subject}, session {session}, repetition "
+        f"{number}), so a score over them is too high. Split with a protocol such as KFoldRepetitions, CrossSession or "
+        "LeaveOneSubjectOut, or call evaluate, which audits every fold; AuditedSplit(cv) raises an error instead",
+        LeakageWarning,
+        stacklevel=_outside(),
+    )
+
+
+@contextlib.contextmanager
+def no_leakage_warning() -> Iterator[None]:
+    """Inside, `warn_of_leakage` says nothing: for steps of `fit`, and for folds that were audited."""
+    token = _quiet.set(True)
+    try:
+        yield
+    finally:
+        _quiet.reset(token)
+
+
+def _outside() -> int:
+    """The stacklevel at which `warnings.warn` in the caller points at the first line outside the packages in `OURS`."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in OURS:
+        frame, level = frame.f_back, level + 1
+    return level
