@@ -85,6 +85,27 @@ def test_streams_are_chosen_by_name_or_type(tmp_path: Path, extra: str, n: int) 
     assert len(recordings) == n
 
 
+def test_two_devices_of_one_name_and_trigger_codes(tmp_path: Path) -> None:
+    """Two armbands are told apart by source_id; a stream of single numbers without a rate gives annotations."""
+    parts = [b"XDF:", chunk(1, b"<?xml version='1.0'?><info><version>1.0</version></info>")]
+    x = np.arange(400, dtype=np.float32).reshape(200, 2)
+    times = 50 + np.arange(200) / 100
+    for number, source in ((1, "left"), (2, "right")):
+        made = stream(number, "Myo", "EMG", 2, 100, "float32", "uV")
+        made = made[made.index(b"<?xml") :].replace(b"</type>", f"</type><source_id>{source}</source_id>".encode())
+        parts += [chunk(2, struct.pack("<I", number) + made), samples(number, times, x * number)]
+    codes = np.array([[3.0], [4.0]], np.float32)
+    parts += [stream(3, "Trigger", "Stim", 1, 0, "float32"), samples(3, np.array([50.5, 51.0]), codes)]
+    (tmp_path / "a.xdf").write_bytes(b"".join(parts))
+    (recording,), _ = read(tmp_path, 'stream = "right"\n')
+    np.testing.assert_allclose(recording.signal, 2 * x.T)
+    names = [*recording.label_names, ""]
+    assert [names[i] for i in recording.label] == [""] * 50 + ["3"] * 50 + ["4"] * 100
+    (tmp_path / "dataset.toml").write_text('files = "{subject}.xdf"\nlabel = "annotations"\n')
+    with pytest.raises(ConfigError, match=r"holds 2 streams .* 'Myo' \(EMG, source_id 'left'\)"):
+        list(Folder(path=str(tmp_path)).read(tmp_path))
+
+
 def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     write(tmp_path / "a.xdf", units="counts")
     for extra, message in (

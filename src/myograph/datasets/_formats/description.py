@@ -17,10 +17,12 @@ from myograph.errors import ConfigError, DataError
 
 UNITS = {"uV": 1.0, "mV": 1e3, "V": 1e6, "adc": 1.0, "normalised": 1.0}
 FACTS = ("subject", "session", "label", "repetition")
+PRESET_NAMES = ("trigno_discover", "opensignals", "openbci", "myo")
 ORIENTATIONS = ("time, channel", "channel, time")
 # What each key may hold, and how an error says it. A bool is an int to Python, hence the exact types.
 KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "files": ((str,), 'text such as "{subject}/{session}/g{label}_r{repetition}.csv"'),
+    "preset": ((str,), f"one of {', '.join(PRESET_NAMES)}"),
     "rate_hz": ((int, float), "a number of samples per second"),
     "unit": ((str,), f"one of {', '.join(UNITS)}"),
     "scale": ((int, float), "a number"),
@@ -43,6 +45,7 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
 }
 # What a value of the right type must fulfil besides.
 LIMITS: dict[str, Callable[[Any], bool]] = {
+    "preset": lambda preset: preset in PRESET_NAMES,
     "rate_hz": lambda rate: rate > 0,
     "unit": lambda unit: unit in UNITS,
     "scale": lambda scale: scale != 0,
@@ -61,6 +64,7 @@ class Description:
     """What `dataset.toml` says. A fact (subject, session, label, repetition) is None where file names give it."""
 
     files: str
+    preset: str | None = None
     rate_hz: float | None = None
     unit: str | None = None
     scale: float = 1.0
@@ -158,6 +162,8 @@ def parsed(text: str, path: Path) -> Description:
     values["ignore"] = tuple(given.get("ignore", ()))
     values["labels"] = {word(k): v for k, v in given.get("labels", {}).items()}
     values["rest"] = word(given["rest"]) if "rest" in given else None
+    if values.get("preset") == "myo":
+        values.setdefault("unit", "adc")  # the armband sends counts of an unstated scale
     description = Description(**values)
     _agree(path, description)
     return description

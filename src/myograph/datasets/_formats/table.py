@@ -111,7 +111,8 @@ def channels(table: Table, description: Description, path: Path) -> np.ndarray:
                     f"description, one of {', '.join(UNITS)}, or leave {name!r} out of channels"
                 )
             own = table.to_uv[name]
-        rows.append(np.asarray(table.numbers(name, path) * (factor * own), np.float32))
+        with np.errstate(over="ignore"):  # what does not fit becomes infinite, which is refused below
+            rows.append(np.asarray(table.numbers(name, path) * (factor * own), np.float32))
     signal = np.stack(rows)
     bad = ~np.isfinite(signal)
     if bad.any():

@@ -9,7 +9,9 @@ from myograph.datasets._formats.arrays import read_npy, read_variables
 from myograph.datasets._formats.description import Description
 from myograph.datasets._formats.edf import read_edf
 from myograph.datasets._formats.guard import OWN_AGAIN, reading
+from myograph.datasets._formats.otb import read_otb
 from myograph.datasets._formats.physionet import read_wfdb
+from myograph.datasets._formats.presets import PRESETS
 from myograph.datasets._formats.table import Table, channels
 from myograph.datasets._formats.text import DELIMITERS, read_text
 from myograph.datasets._formats.xdf import read_xdf
@@ -24,6 +26,7 @@ _READERS: dict[str, Callable[[Path, Description], Table]] = {
     **dict.fromkeys((".edf", ".bdf"), read_edf),
     ".hea": read_wfdb,
     ".xdf": read_xdf,
+    **dict.fromkeys((".otb+", ".otb4"), read_otb),
 }
 ENDINGS = tuple(_READERS)
 
@@ -40,5 +43,9 @@ def read_table(path: Path, description: Description) -> Table:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise ConfigError(f"{path}: files of this kind are not read; convert them to one of {', '.join(ENDINGS)}")
+    if description.preset is not None:
+        if path.suffix.lower() not in DELIMITERS:
+            raise ConfigError(f"{path}: a preset describes text files ({', '.join(DELIMITERS)}); remove preset")
+        reader = PRESETS[description.preset]
     with reading(path, OWN_AGAIN):
         return reader(path, description)

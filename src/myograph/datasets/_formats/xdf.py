@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from myograph.datasets._formats import clock
-from myograph.datasets._formats.description import Description
+from myograph.datasets._formats.description import Description, word
 from myograph.datasets._formats.edf import chosen_rate, with_annotations
 from myograph.datasets._formats.table import Table, distinct
 from myograph.datasets._formats.units import microvolts_per
@@ -21,7 +21,7 @@ DEFAULT_TYPE = "EMG"
 
 
 def read_xdf(path: Path, description: Description) -> Table:
-    """The stream that `stream` in the description names, by its name or type; by default that of type EMG.
+    """The stream that `stream` in the description names, by its name, source_id or type; by default that of type EMG.
 
     Times of all streams are brought to the recording computer's clock by the clock offsets in the file, so that markers
     lie at the right samples. A gap becomes a break.
@@ -33,11 +33,11 @@ def read_xdf(path: Path, description: Description) -> Table:
     streams = _streams(path)
     stream = _chosen(streams, description, path)
     samples = np.asarray(stream["time_series"])
-    rate_hz = float(_text(stream, "nominal_srate") or 0)
+    rate_hz = float(_text(stream, "nominal_srate") or 0) or description.rate_hz or 0.0
     if samples.ndim != 2 or samples.dtype.kind not in "iuf" or not len(samples) or rate_hz <= 0:
         raise ConfigError(
             f"{path}: the stream {_text(stream, 'name')!r} holds no samples at a fixed rate; set stream to another of "
-            f"{_listed(streams)}"
+            f"{_listed(streams)}, or give rate_hz if it was sent without a rate"
         )
     labels, stated = _channel_facts(stream, samples.shape[1])
     chosen_rate(path, labels, [rate_hz] * len(labels), {n for n in labels if microvolts_per(stated[n])}, description)
@@ -47,10 +47,12 @@ def read_xdf(path: Path, description: Description) -> Table:
     onsets, texts = [], []
     steady = np.maximum.accumulate(times)
     for other in streams:
-        if other is not stream and _text(other, "channel_format") == "string":
+        if other is not stream and _is_marker(other):
             at = np.searchsorted(steady, corrected(other) - 0.5 / rate_hz)
             onsets += (at / rate_hz).tolist()
-            texts += [" ".join(map(str, row)).strip() for row in other["time_series"]]
+            texts += [
+                " ".join(word(v) for v in np.ravel(np.asarray(row, object))).strip() for row in other["time_series"]
+            ]
     columns = {name: samples[:, i] for i, name in enumerate(labels)}
     table = with_annotations(columns, rate_hz, stated, np.array(onsets), np.zeros(len(onsets)), texts)
     breaks = tuple(sorted({*gaps, *resets}))
@@ -104,9 +106,16 @@ def corrected(stream: dict[str, Any]) -> np.ndarray:
     return np.concatenate(found)
 
 
+def _is_marker(stream: dict[str, Any]) -> bool:
+    """Does a stream hold texts, or single numbers at no fixed rate (trigger codes)?"""
+    single = _text(stream, "channel_count") == "1" and not float(_text(stream, "nominal_srate") or 0)
+    return _text(stream, "channel_format") == "string" or (single and len(stream["time_series"]) > 0)
+
+
 def _chosen(streams: list[dict[str, Any]], description: Description, path: Path) -> dict[str, Any]:
     wanted = description.stream or DEFAULT_TYPE
     found = [s for s in streams if _text(s, "name") == wanted]
+    found = found or [s for s in streams if _text(s, "source_id") == wanted]
     found = found or [s for s in streams if _text(s, "type").lower() == wanted.lower()]
     if len(found) != 1:
         raise ConfigError(
@@ -116,7 +125,10 @@ def _chosen(streams: list[dict[str, Any]], description: Description, path: Path)
 
 
 def _listed(streams: list[dict[str, Any]]) -> str:
-    return ", ".join(f"{_text(s, 'name')!r} ({_text(s, 'type')})" for s in streams) or "none"
+    names = [_text(s, "name") for s in streams]
+    twice = {n for n in names if names.count(n) > 1}  # two devices of one kind: their source_id tells them apart
+    source = lambda s: f", source_id {_text(s, 'source_id')!r}" if _text(s, "name") in twice else ""  # noqa: E731
+    return ", ".join(f"{_text(s, 'name')!r} ({_text(s, 'type')}{source(s)})" for s in streams) or "none"
 
 
 def _text(stream: dict[str, Any], key: str) -> str:

@@ -12,6 +12,7 @@ from myograph.datasets._formats import clock
 from myograph.datasets._formats.description import FACTS, Description, parsed, word
 from myograph.datasets._formats.emgworks import is_export
 from myograph.datasets._formats.guard import OWN_AGAIN, reading
+from myograph.datasets._formats.presets import detect
 from myograph.datasets._formats.table import Table
 from myograph.datasets._formats.tables import ENDINGS, channels, read_table
 from myograph.datasets._formats.text import DELIMITERS
@@ -158,7 +159,10 @@ def _content(path: Path, ending: str, notes: Notes) -> None:
         notes.unsure.append(
             f"{path.name} is an EMGworks export: --dataset delsys_csv --set dataset.path=… reads it without a description"
         )
-    if ending in DELIMITERS:
+    preset = detect(path) if ending in DELIMITERS else None
+    if preset is not None:
+        signals.guess_preset(path, preset, notes)
+    elif ending in DELIMITERS:
         table = text.guess_text(path, notes)
         columns.assign(table.columns, table.named, notes)
     elif ending == ".npy":
@@ -183,7 +187,8 @@ def _finish(below: list[str], folder: Path, notes: Notes) -> None:
         notes.unsure.append("nothing gives labels, so the recordings count as unlabelled: where are the labels?")
     if in_path:
         columns.note_rest(in_path, notes)
-    if "rate_hz" not in notes.values and Path(notes.values["files"]).suffix.lower() in (
+    states_none = "rate_hz" not in notes.values and "preset" not in notes.values
+    if states_none and Path(notes.values["files"]).suffix.lower() in (
         *DELIMITERS,
         ".npy",
         ".npz",
@@ -193,7 +198,19 @@ def _finish(below: list[str], folder: Path, notes: Notes) -> None:
     ):
         notes.hints["rate_hz"] = "…  # samples per second"
         notes.unsure.append("the files do not state the sampling rate: add rate_hz = …")
-    order = ("files", "rate_hz", "unit", "channels", "signal", "stream", "orientation", *FACTS, "rest", "time")
+    order = (
+        "files",
+        "preset",
+        "rate_hz",
+        "unit",
+        "channels",
+        "signal",
+        "stream",
+        "orientation",
+        *FACTS,
+        "rest",
+        "time",
+    )
     notes.values = {k: notes.values[k] for k in (*order, *notes.values) if k in notes.values}
 
 

@@ -11,7 +11,7 @@ from myograph.datasets._formats.table import ANNOTATIONS, Table
 from myograph.datasets._formats.tables import read_table
 from myograph.datasets._guess import columns
 from myograph.datasets._guess.notes import Notes
-from myograph.datasets._guess.words import EMG, OTHER
+from myograph.datasets._guess.words import COLUMNS, EMG, OTHER, plain
 from myograph.errors import ConfigError, DataError
 
 
@@ -41,6 +41,22 @@ def guess_signals(path: Path, notes: Notes) -> None:
     if words:
         notes.values["label"] = ANNOTATIONS
         notes.unsure.append(f"the annotations ({', '.join(words[:8])}) are taken for labels: is that right?")
+
+
+def guess_preset(path: Path, preset: str, notes: Notes) -> None:
+    """Channels and labels of a text file that a known program wrote."""
+    notes.values["preset"] = preset
+    table = read_table(path, Description("*", label=False, preset=preset, unit="adc" if preset == "myo" else None))
+    notes.found.append(
+        f"{path.name} is as {preset} writes it: {len(table.to_uv or {})} channels of {len(table)} samples at {table.rate_hz:g} Hz"
+    )
+    if not table.to_uv:
+        notes.unsure.append(f"no column is known to be EMG in a known unit; which of {', '.join(table.columns)} are?")
+    words = [t for t in table.columns.get(ANNOTATIONS, np.zeros(0, object)).tolist() if t]
+    named = [n for n in table.columns if table.named and COLUMNS["label"].fullmatch(plain(n))]
+    if words or named:
+        notes.values["label"] = ANNOTATIONS if words else named[0]
+        notes.unsure.append(f"{notes.values['label']!r} is taken for the label: is that right?")
 
 
 def _table(path: Path, notes: Notes) -> Table:
