@@ -40,13 +40,14 @@ def sha256(path: Path) -> str:
 
 
 def unpack_once(archives: Sequence[Path], home: Path) -> Path:
-    """Unpack archives into `<home>/<key>/<archive's name>-<its hash>/` unless that was done; returns `<home>/<key>`.
+    """Unpack archives into `<home>/<key>/<archive's name>-<its hash>/` unless that was done before; return
+    `<home>/<key>`.
 
     An archive is hashed again only when its size or modification time has changed.
 
     Raises
     ------
-    DataError : an archive is damaged or hostile, or cannot be unpacked for lack of space.
+    DataError : an archive is damaged or hostile, or there is not enough space to unpack it.
     """
     key = hashlib.sha256(str(archives[0].parent.resolve()).encode()).hexdigest()[:12]
     root = home / key
@@ -105,7 +106,7 @@ def _unpack_whole(archive: Path, place: Path) -> None:
 
 @dataclass
 class Budget:
-    """How many bytes may still be unpacked from one archive, the archives inside it included."""
+    """Number of bytes that may still be unpacked from one archive, including the archives inside it."""
 
     archive: Path
     left: int
@@ -126,12 +127,12 @@ class Budget:
 
 
 def unpack(archive: Path, folder: Path, budget: Budget | None = None) -> list[Path]:
-    """Unpack the regular files of a zip or tar archive into `folder`; returns their paths. Links are left out.
+    """Unpack the regular files of a zip or tar archive into `folder` and return their paths. Links are left out.
 
     Raises
     ------
     DataError : the archive is cut short or damaged, is larger than `budget` allows, holds two files of one name, or
-        names a file that would land outside `folder`. What was written until then stays in `folder`.
+        names a file that would land outside `folder`. Files written until then stay in `folder`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     budget = Budget.of(archive, folder) if budget is None else budget
@@ -178,7 +179,9 @@ def _free(folder: Path) -> Path:
 
 
 class _Watched:
-    """A file that is read forwards, and remembers what it gave last: the tar module does not check an archive's end."""
+    """A file that is read forwards and remembers its last bytes, because the tar module does not check an archive's
+    end.
+    """
 
     def __init__(self, file: IO[bytes]):
         self.file, self.last = file, b""

@@ -1,4 +1,6 @@
-"""Downloads of a data set's files: resumed after an interruption, checked by size and hash, moved into place whole."""
+"""Downloads of a data set's files: resumed after an interruption, checked by size and hash, moved into place when
+complete.
+"""
 
 from __future__ import annotations
 
@@ -29,20 +31,22 @@ def fetch(
     confirm: Callable[[str], Any] | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Download a data set's files, resuming what an earlier run left unfinished.
+    """Download a data set's files, resuming unfinished downloads.
 
     Parameters
     ----------
     dataset : a name or a Dataset.
-    folder : where to put them; by default its name in the data folder.
+    folder : target folder; by default the data set's name in the data folder.
     confirm : called once with the licence and the citation before anything is downloaded; returning False stops.
-    progress : called as progress(file name, bytes done, bytes in all, or 0 if unknown).
+    progress : called as progress(file name, bytes done, total bytes, or 0 if unknown).
 
-    Returns the folder. Archives stay packed there; `load` unpacks them into the cache.
+    Returns
+    -------
+    The folder. Archives stay packed there; `load` unpacks them into the cache.
 
     Raises
     ------
-    DownloadError : the data set offers no direct download, was declined, or no source gave the expected file.
+    DownloadError : the data set offers no direct download, `confirm` declined, or no source gave the expected file.
     """
     from myograph.datasets._places import data_folder
     from myograph.datasets.base import get
@@ -66,11 +70,13 @@ def fetch(
 
 
 def retrieve(file: RemoteFile, folder: Path | str, progress: Progress | None = None) -> Path:
-    """Download one file into `folder`, from the first of its sources that gives what is expected.
+    """Download one file into `folder`, from the first of its sources that returns the expected content.
 
-    Bytes that arrived before an interruption stay in `<name>.part` and are not asked for again.
+    Bytes that arrived before an interruption stay in `<name>.part` and are not downloaded again.
 
-    Raises DownloadError, with what each source answered.
+    Raises
+    ------
+    DownloadError : no source returned it; the message gives the answer of each.
     """
     import pooch
 
@@ -137,7 +143,7 @@ class _Resuming:
         self.note.unlink(missing_ok=True)
 
     def _append(self, url: str) -> int | None:
-        """Ask once for what is missing; returns the whole length as the server states it."""
+        """Request the missing bytes once; return the total length as the server states it."""
         import requests
 
         have = self.part.stat().st_size if self.part.exists() else 0
@@ -180,7 +186,7 @@ class _Resuming:
         return total
 
     def _refuse_page(self, content_type: str) -> None:
-        """Refuse a web page in place of a file, as sites answer that want a login or an agreement first."""
+        """Refuse a web page instead of a file: the answer of sites that require a login or an agreement first."""
         if content_type.split(";")[0].strip().lower() == "text/html" and not self.file.name.endswith((".html", ".htm")):
             raise DownloadError("the server sent a web page (a login or an agreement?); get the file with a browser")
 

@@ -1,4 +1,4 @@
-"""Base of data sets of which each file is a Recording of its own."""
+"""Base class of data sets in which each file is a separate Recording."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from myograph.recording import Recording
 
 @dataclass(frozen=True)
 class File:
-    """One file, and what its place and name say of it.
+    """One file, and the facts that its path gives.
 
-    part : exercise, gesture, trial or muscle: tells the files of a session apart and puts them in order.
+    part : exercise, gesture, trial or muscle; it distinguishes and orders the files of a session.
     beside : other files that are needed to read it.
     """
 
@@ -30,38 +30,38 @@ class File:
 
 
 class OneFileARecording(Dataset):
-    """Subjects in natural order; of each its sessions, and of each session its parts.
+    """Subjects in natural order, then each subject's sessions, then each session's parts.
 
-    A subclass gives `listed`, `expected` and `record`, and where there is more to say `lacking` and `remarks`. One whose
-    files were not recorded without a break overrides `records`.
+    A subclass defines `listed`, `expected` and `record`, and optionally `lacking` and `remarks`. If its files contain
+    breaks, it overrides `records`.
     """
 
     def listed(self, folder: Path) -> Iterable[File]:
-        """The data set's files in a folder, in any order; none is opened. Others are passed over."""
+        """Yield the data set's files in a folder, in any order, without opening them. Other files are ignored."""
         raise NotImplementedError(f"{type(self).__name__} defines no listed(folder)")
 
     def expected(self) -> str:
-        """The end of the error "... holds no": which files are expected, and what to do."""
+        """Return the end of the error "... holds no": the expected files, and what to do."""
         raise NotImplementedError(f"{type(self).__name__} defines no expected()")
 
     def record(self, file: File) -> Recording:
-        """Read one file. Raises DataError where it is damaged or not in the expected layout."""
+        """Read one file; DataError if it is damaged or not in the expected layout."""
         raise NotImplementedError(f"{type(self).__name__} defines no record(file)")
 
     def records(self, file: File) -> Iterable[Recording]:
-        """The recordings of one file, each without a break in time."""
+        """Return the recordings of one file, each without a break in time."""
         return [self.record(file)]
 
     def lacking(self, subject: str, files: list[File]) -> Iterator[Finding]:
-        """What a subject's files lack as a set."""
+        """Yield what is missing from a subject's files."""
         return iter(())
 
     def remarks(self, file: File, recordings: list[Recording]) -> Iterator[Finding]:
-        """What is odd about a file that could be read."""
+        """Yield what is unusual about a file that could be read."""
         return iter(())
 
     def order(self, file: File) -> Any:
-        """Sort key among one subject's files."""
+        """Return the sort key of one of a subject's files."""
         return natural(file.session), file.part
 
     def subjects(self, folder: Path) -> list[str]:

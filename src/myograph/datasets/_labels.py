@@ -1,4 +1,4 @@
-"""Labels and repetition numbers of samples, out of what files say."""
+"""Labels and repetition numbers of samples, from the contents of files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from myograph.recording import run_starts
 
 
 def spread_to_rest(resting: np.ndarray, moving: np.ndarray, repetition: np.ndarray) -> np.ndarray:
-    """(time,) repetitions in which rest has the number of the movement before it, and rest at the very start that of
-    the movement after it.
+    """Return (time,) repetitions in which rest has the number of the movement before it.
+
+    Rest at the very start has the number of the movement after it.
 
     resting, moving : (time,) masks.
 
@@ -45,7 +46,7 @@ def codes(track: np.ndarray, known: list[str], path: Path) -> np.ndarray:
 
 
 def numbered(track: np.ndarray, label: np.ndarray, rest: int | None, path: Path) -> np.ndarray:
-    """(time,) repetitions out of text. Rest without numbers, or with 0 throughout, takes those of the movements.
+    """Return (time,) repetitions from text. Rest without numbers, or with 0 throughout, takes those of the movements.
 
     rest : index of the label that means rest.
 
@@ -77,9 +78,9 @@ def numbered(track: np.ndarray, label: np.ndarray, rest: int | None, path: Path)
 
 
 def counted(label: np.ndarray, seen: dict[int, int]) -> np.ndarray:
-    """(time,) repetitions where nothing gives them: the n-th contiguous run of a label is its repetition n.
+    """Return (time,) repetitions if nothing gives them: the n-th contiguous run of a label is its repetition n.
 
-    seen : how many runs of each label came before, updated here.
+    seen : how many runs of each label came before; it is updated here.
 
     >>> seen = {}
     >>> counted(np.array([0, 0, 1, 0]), seen), counted(np.array([0, 1]), seen)

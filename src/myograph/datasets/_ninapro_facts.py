@@ -1,4 +1,4 @@
-"""What is known of each NinaPro database: one table, one row a database.
+"""Facts about each NinaPro database: one table with one row per database.
 
 Sources: Atzori et al. 2014, doi:10.1038/sdata.2014.53 (DB1-3); Pizzolato et al. 2017,
 doi:10.1371/journal.pone.0186132 (DB4, 5); Palermo et al. 2017, doi:10.1109/ICORR.2017.8009405 (DB6); Krasoulis et al.
@@ -87,8 +87,8 @@ class Exercise:
     """The movements of one exercise.
 
     names : of movement 1, 2, …, without rest.
-    codes : how the file's label track numbers them when it restarts with the exercise.
-    first_code : the number of the first movement when the track counts on from exercise to exercise.
+    codes : their numbers in the file's label track, if the track restarts with the exercise.
+    first_code : the number of the first movement, if the track counts on from exercise to exercise.
     """
 
     names: tuple[str, ...]
@@ -112,18 +112,18 @@ def _other(codes: Iterable[int], what: str) -> dict[int, Exercise]:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of one database.
+    """Facts about one database.
 
     columns : accepted counts of columns in `emg`.
-    empty : columns, from 0, that carry no electrode and are left out where they are all zero.
+    empty : columns, from 0, without an electrode, which are left out if they are all zero.
     exercises : by their number in the file name.
-    counts_on : in the published files labels count on from exercise to exercise (the reader sees which it is; this
-        settles a file that leaves both open).
-    pattern : of file names, with the groups subject and, where there are such, exercise and session.
+    counts_on : in the published files labels count on from exercise to exercise (the reader detects this; the field
+        decides for a file that leaves both open).
+    pattern : of file names, with the groups subject and, if any, exercise and session.
     n_repetitions : of each movement in a session. fewer_repetitions : in the sessions that have fewer.
     labels, repetitions : key of the label and repetition tracks; "re" before it is the relabelled one.
-    clock : key of each sample's time in s, where a file has pauses: each part without one is a Recording of its own.
-    to_uv : factor to µV where the scale is known, else 0 and the unit is "adc".
+    clock : key of each sample's time in s, if a file has pauses: each part without one is a separate Recording.
+    to_uv : factor to µV if the scale is known, otherwise 0 and the unit is "adc".
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""Where data sets' own files and decoded copies lie."""
+"""Folders of data sets' original files and of decoded copies."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from myograph.errors import MissingExtraError
 
 
 def cache_folder() -> Path:
-    """Where decoded and unpacked copies live: $MYOGRAPH_CACHE, else the platform's cache folder."""
+    """Return the folder of decoded and unpacked copies: $MYOGRAPH_CACHE, else the platform's cache folder."""
     given = os.environ.get("MYOGRAPH_CACHE")
     return Path(given).expanduser() if given else _user_cache()
 
 
 def data_folder() -> Path:
-    """Where data sets' own files live: $MYOGRAPH_DATA, else `data` in the platform's cache folder."""
+    """Return the folder of data sets' original files: $MYOGRAPH_DATA, else `data` in the platform's cache folder."""
     given = os.environ.get("MYOGRAPH_DATA")
     return Path(given).expanduser() if given else _user_cache() / "data"
 

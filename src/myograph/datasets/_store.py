@@ -1,4 +1,4 @@
-"""Where a data set's files are, and the decoded copy of them: one .npy file per signal, read memory-mapped."""
+"""The place of a data set's files, and the decoded copy of them: one .npy file per signal, read memory-mapped."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ATTEMPTS = 3
 
 
 def source(dataset: Dataset, data: Path) -> Path | list[Path] | None:
-    """What holds a data set's files: the folder <data>/<name>, or its archives, in there or as <data>/<name>.zip."""
+    """Return what holds a data set's files: the folder <data>/<name>, or archives, in it or as <data>/<name>.zip."""
     folder = data / dataset.name
     if folder.is_dir():
         entries = [
@@ -41,7 +41,7 @@ def source(dataset: Dataset, data: Path) -> Path | list[Path] | None:
 
 
 def find(dataset: Dataset, data: Path, cache: Path) -> Path:
-    """The folder to read: the data set's own, or its archives unpacked into the cache."""
+    """Return the folder to read: the data set's own, or its archives unpacked into the cache."""
     found = source(dataset, data)
     if isinstance(found, list):
         return unpack_once(found, cache / "unpacked" / dataset.name)
@@ -55,7 +55,7 @@ def find(dataset: Dataset, data: Path, cache: Path) -> Path:
 
 
 def decoded(dataset: Dataset, folder: Path, subjects: list[str], cache: Path, progress: Progress) -> list[Recording]:
-    """The subjects' recordings out of the decoded copy, after decoding those that are not in it yet."""
+    """Return the subjects' recordings from the decoded copy, after decoding those that are not in it yet."""
     home = cache / "decoded" / dataset.name / _digest([_options(dataset), str(folder)])[:16]
     recordings: list[Recording] = []
     for done, subject in enumerate(subjects):
@@ -85,7 +85,9 @@ def _options(dataset: Dataset) -> dict[str, str]:
 
 
 def _fingerprint(dataset: Dataset, folder: Path, subject: str) -> list[Any]:
-    """Relative path, size and modification time of each source: unpacked archives carry their hash in the path."""
+    """Return relative path, size and modification time of each source; the path of unpacked archives contains their
+    hash.
+    """
     if not dataset.needs_files:
         return []
     stats = [(p, p.stat()) for p in dataset.sources(folder, subject)]
@@ -97,7 +99,7 @@ def _digest(value: Any) -> str:
 
 
 def _write(place: Path, recordings: list[Recording], what: str) -> None:
-    """Write a subject beside its place and move it there whole; another process that was first wins."""
+    """Write a subject to a temporary folder and move it into place; if another process was first, its copy is kept."""
     if not recordings:
         raise DataError(f"{what}: its files hold no recording; run `myograph datasets check` on the data set")
     try:
@@ -133,8 +135,10 @@ def _fill(folder: Path, recordings: list[Recording]) -> None:
 
 
 def _open(place: Path) -> list[Recording] | None:
-    """The recordings kept in `place`; None where there are none, or where they are damaged (with a warning). Nothing but
-    numbers, text and arrays of numbers is read."""
+    """Return the recordings kept in `place`; None if there are none, or if they are damaged (with a warning).
+
+    Only numbers, text and arrays of numbers are read.
+    """
     if not place.is_dir():
         return None
     try:

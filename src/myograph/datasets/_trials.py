@@ -1,4 +1,4 @@
-"""Base of data sets that keep each trial, one gesture held once, in a file of its own."""
+"""Base class of data sets that keep each trial, one gesture held once, in a separate file."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Trial:
 
 
 class OneFileATrial(Dataset):
-    """One Recording per session: its trials one after another, with a break between two files.
+    """One Recording per session: its trials in sequence, with a break between two files.
 
-    A subclass gives the class attributes below, `people`, `trials` and `parse`.
+    A subclass defines the class attributes below, `people`, `trials` and `parse`.
     """
 
     rate_hz: ClassVar[float]
@@ -41,15 +41,15 @@ class OneFileATrial(Dataset):
     layout: ClassVar[Layout | None] = None
 
     def people(self, folder: Path) -> dict[str, Path]:
-        """Each subject's name and folder."""
+        """Return each subject's name and folder."""
         raise NotImplementedError(f"{type(self).__name__} defines no people(folder)")
 
     def trials(self, home: Path) -> dict[str, list[Trial]]:
-        """For each session that a subject should have: every trial that it should have, in order."""
+        """Return, for each session that a subject should have, every trial that it should have, in order."""
         raise NotImplementedError(f"{type(self).__name__} defines no trials(home)")
 
     def parse(self, path: Path) -> np.ndarray:
-        """(channel, time) float32 samples of one file; raises ValueError where they are not what is expected."""
+        """Return the (channel, time) float32 samples of one file; ValueError if they are not as expected."""
         raise NotImplementedError(f"{type(self).__name__} defines no parse(path)")
 
     def subjects(self, folder: Path) -> list[str]:
@@ -139,9 +139,11 @@ class OneFileATrial(Dataset):
 
 
 def find_folders(root: Path, pattern: str) -> dict[str, Path]:
-    """Folders below `root` whose whole name matches, by name; nothing below one of them is looked at.
+    """Return the folders below `root` whose whole name matches, by name, without searching inside them.
 
-    Raises DataError where two have one name.
+    Raises
+    ------
+    DataError : two have the same name.
     """
     found: dict[str, Path] = {}
     for place, folders, _ in os.walk(root):
@@ -156,16 +158,22 @@ def find_folders(root: Path, pattern: str) -> dict[str, Path]:
 
 
 def read_rows(path: Path) -> np.ndarray:
-    """(column, row) float32 numbers of a text file: commas between them, no header. A row cut short ends in NaN."""
+    """Return (column, row) float32 numbers of a text file with commas and no header. A row that is cut short ends in
+    NaN.
+    """
     import pandas as pd
 
     return np.ascontiguousarray(pd.read_csv(path, header=None, dtype=np.float32).to_numpy().T)
 
 
 def numbered(paths: Iterable[Path]) -> dict[int, dict[tuple[int, int], Path]]:
-    """Paths by the numbers in names such as 001-002-003.mat: for each subject, those of (gesture, repetition).
+    """Return paths by the numbers in names such as 001-002-003.mat: for each subject, those of (gesture, repetition).
 
-    Other names are passed over. Raises DataError where two files have the same numbers.
+    Other names are ignored.
+
+    Raises
+    ------
+    DataError : two files have the same numbers.
     """
     found: dict[int, dict[tuple[int, int], Path]] = {}
     for path in sorted(paths):

@@ -1,4 +1,4 @@
-"""`Dataset`: the base of every data set, and the registry that names them all."""
+"""`Dataset`, the base class of every data set, and `DATASETS`, their registry."""
 
 from __future__ import annotations
 
@@ -26,12 +26,17 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file of a data set's own distribution.
+    """One file of a data set's distribution.
 
-    name : file name to keep it under.
-    urls : where it is, mirrors after the first.
-    sha256 : 64 hexadecimal digits, None where the publisher's hash is not known.
-    size_bytes : length, where it is known.
+    Parameters
+    ----------
+    name : file name on disk.
+    urls : its addresses; mirrors after the first.
+    sha256 : 64 hexadecimal digits; None if the publisher states no hash.
+    size_bytes : length, if known.
+
+    >>> RemoteFile("part1.zip", ("https://example.org/part1.zip",), size_bytes=1000).name
+    'part1.zip'
     """
 
     name: str
@@ -41,30 +46,62 @@ class RemoteFile:
 
 
 def stop_at_errors(finding: Finding) -> None:
-    """Raise a finding that keeps data from being read; others pass. What `read` does where `examine` collects."""
+    """Raise DataError for a finding that prevents reading; ignore others. `read` calls it where `examine` collects
+    findings.
+
+    >>> stop_at_errors(Finding("warning", "subject 1", "clipped", "lower the gain"))
+    >>> stop_at_errors(Finding("error", "a.mat", "no samples", "copy it again"))
+    Traceback (most recent call last):
+    myograph.errors.DataError: a.mat: no samples; copy it again
+    """
     if finding.level == "error":
         raise DataError(f"{finding.where}: {finding.what}; {finding.advice}")
 
 
 def as_finding(error: MyographError, where: str | Path) -> Finding:
-    """An error as a Finding: what `examine` collects where `read` raises. Its advice is what follows the first "; "."""
+    """Return an error as a Finding: `examine` collects what `read` raises. The advice is the text after the first "; ".
+
+    >>> print(as_finding(DataError("no samples; copy it again"), "a.mat"))
+    error: a.mat: no samples; copy it again
+    """
     what, _, advice = str(error).partition("; ")
     return Finding("error", str(where), what, advice or "put this right, then check again")
 
 
 class Dataset:
-    """Base of all data sets. A data set is a frozen dataclass; its fields are its options.
+    """Base class of all data sets. A data set is a frozen dataclass whose fields are its options.
 
-    Class attributes
-    ----------------
-    name, title, licence, citation, doi, homepage : shown to the user; `name` is what `load` takes.
-    files : what `fetch` downloads; empty where the publisher offers no direct links.
-    rest : the label name of rest, None where there is none, or where it counts as a gesture like the others.
-    sessions : of every subject as published, so that `check` can name missing ones; empty where people differ in them.
-    known_defects : what is wrong with the published files, one sentence each; `load` warns of it.
-    version : raise it when the reader changes, so that decoded copies are made again.
+    Attributes
+    ----------
+    name, title, licence, citation, doi, homepage : shown to the user; `load` takes `name`.
+    files : what `fetch` downloads; empty if the publisher offers no direct links.
+    rest : name of the rest label; None if there is none, or if it counts as a gesture like the others.
+    sessions : sessions of every subject as published, so that `check` can name missing ones; empty if people differ.
+    known_defects : defects of the published files, one sentence each; `load` warns of them.
+    version : increase it when the reader changes, so that decoded copies are made again.
     needs_files : False for a generator.
-    protocol, windowing : what a baseline on it uses when the user says nothing else.
+    protocol, windowing : defaults for this data set.
+
+    Examples
+    --------
+    >>> @dataclass(frozen=True)
+    ... class Noise(Dataset):
+    ...     name = "noise"
+    ...     needs_files = False
+    ...
+    ...     def subjects(self, folder):
+    ...         return ["1", "2"]
+    ...
+    ...     def read(self, folder, subjects=None):
+    ...         for subject in subjects or self.subjects(folder):
+    ...             yield Recording(np.random.default_rng(0).normal(size=(2, 1000)), 1000, None, subject)
+    >>> data = Noise()
+    >>> [recording.subject for recording in data.read(Path("."), subjects=["2"])]
+    ['2']
+    >>> [type(found).__name__ for found in data.examine(Path("."), "1")]
+    ['Recording']
+    >>> data.own_folder() is None
+    True
     """
 
     name: ClassVar[str]
@@ -83,60 +120,86 @@ class Dataset:
     windowing: ClassVar[Windowing] = Windowing(length_ms=250.0, step_ms=50.0)
 
     def subjects(self, folder: Path) -> list[str]:
-        """Names of the subjects whose files are in `folder`, in natural order, without parsing them.
+        """Return the names of the subjects whose files are in `folder`, in natural order, without parsing the files.
 
-        Raises DataError where there are none.
+        DataError if there are none.
         """
         raise NotImplementedError(f"{type(self).__name__} defines no subjects(folder)")
 
     def read(self, folder: Path, subjects: Iterable[str] | None = None) -> Iterator[Recording]:
-        """Recordings of the given subjects (all if None), subject by subject; no other subject is parsed.
+        """Yield the recordings of the given subjects (all if None), subject by subject; no other subject is parsed.
 
-        Raises DataError where a file is missing, damaged or not in the expected layout, UnknownNameError for a subject
-        that is not there.
+        Raises
+        ------
+        DataError : a file is missing, damaged or not in the expected layout.
+        UnknownNameError : a subject that is not there.
         """
         raise NotImplementedError(f"{type(self).__name__} defines no read(folder, subjects)")
 
     def write_miniature(self, folder: Path, rng: np.random.Generator) -> None:
-        """Write a tiny set (two subjects or more) in the original's own layout and format."""
+        """Write a tiny set (two subjects or more) in the original layout and format."""
         raise NotImplementedError(f"{type(self).__name__} defines no write_miniature(folder, rng)")
 
     def own_folder(self) -> Path | None:
-        """The folder to read, for a data set that says so itself; None looks for its name in the data folder."""
+        """Return the folder to read if the data set states it; None looks for its name in the data folder."""
         return None
 
     def sources(self, folder: Path, subject: str) -> list[Path]:
-        """Files that the subject's recordings come from: when one changes, the subject is decoded again.
+        """Return the files of a subject's recordings: when one changes, the subject is decoded again.
 
-        By default every file in the folder; override it if a subject has files of its own.
+        By default these are all files in the folder; override it if each subject has separate files.
+
+        >>> from myograph.datasets.longterm_myo import LongtermMyo
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> LongtermMyo().write_miniature(folder, np.random.default_rng(0))
+        >>> sorted({path.parent.parent.name for path in LongtermMyo().sources(folder, "1")})
+        ['sub1']
         """
         return sorted(p for p in Path(folder).rglob("*") if p.is_file())
 
     def examine(self, folder: Path, subject: str) -> Iterator[Recording | Finding]:
-        """What can be read of a subject, and a Finding for what cannot or is odd. Override it to continue after a file with an error."""
+        """Yield what can be read of a subject, and a Finding for what cannot be read or is unusual.
+
+        Override it to continue after a file with an error.
+        """
         try:
             yield from self.read(folder, [subject])
         except MyographError as error:
             yield as_finding(error, f"subject {subject}")
 
     def check(self, folder: Path, progress: Progress | None = None) -> list[Finding]:
-        """Everything missing, damaged or odd in the folder; an error in one file does not end the check."""
+        """Return everything that is missing, damaged or unusual in the folder; an error in one file does not end the
+        check.
+
+        >>> from myograph.datasets.three_dc import ThreeDC
+        >>> [str(finding) for finding in ThreeDC().check(Path("no such folder"))]  # doctest: +ELLIPSIS
+        ['error: no such folder: ...']
+        """
         from myograph.datasets.checks import check
 
         return check(self, Path(folder), progress)
 
 
 def of_subject(found: Mapping[str, Found], subject: str, name: str) -> Found:
-    """What was found of one subject; UnknownNameError, with the nearest names, where the data set `name` lacks it."""
+    """Return the entry of one subject; UnknownNameError, with the nearest names, if the data set `name` lacks it.
+
+    >>> of_subject({"1": "files of subject 1"}, "1", "3dc")
+    'files of subject 1'
+    """
     if subject not in found:
         raise unknown_name(f"subject of {name}", subject, found)
     return found[subject]
 
 
 def get(dataset: str | Dataset, **options: Any) -> Dataset:
-    """A data set by name with options, or a data set itself with options changed.
+    """Return a data set by name, or a data set itself, with options changed.
 
-    Raises UnknownNameError, with the nearest names, for a name or an option that is not known.
+    A name that ends in .toml is the description of your own folder. UnknownNameError, with the nearest names, for an
+    unknown name or option.
+
+    >>> get("simulated", n_subjects=2).n_subjects
+    2
     """
     if isinstance(dataset, str):
         if dataset.endswith(".toml"):  # a description of the user's own folder

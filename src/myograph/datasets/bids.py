@@ -48,12 +48,21 @@ class Bids(OneFileARecording):
     task : only recordings of this task; None takes all.
 
     Labels are the `trial_type` of `_events.tsv`, from an event's onset for its duration (until the next event if it has
-    none); "n/a" and blank are unlabelled. A column `repetition` gives the repetition, otherwise the n-th event of a label
-    in a file is its repetition n. Without events a recording is unlabelled. Channels whose status is "bad" are read and
-    reported by `check`. Side files may stand in a folder above (the inheritance principle). An event `boundary` is a break.
-    Electrodes that lie on one evenly spaced pattern give the layout; `electrodes` gives all positions.
+    none); "n/a" and blank are unlabelled. A column `repetition` gives the repetition, otherwise the n-th event of a
+    label in a file is its repetition n. Without events a recording is unlabelled. Channels whose status is "bad" are
+    read and reported by `check`. Side files may stand in a folder above (the inheritance principle). An event
+    `boundary` is a break. Electrodes that lie on one evenly spaced pattern give the layout; `electrodes` gives all
+    positions.
 
     Source: BIDS 1.11, electromyography.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())  # a small made-up set in the original format
+    >>> Bids().write_miniature(folder, np.random.default_rng(0))
+    >>> Bids().subjects(folder)
+    ['01', '02']
+    >>> next(iter(Bids().read(folder)))
+    <Recording bids, sub-01_task-grasp: 4 channels x 12.0 s @ 200 Hz, uV, 3 labels>
     """
 
     path: str | None = None

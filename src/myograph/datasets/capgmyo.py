@@ -33,20 +33,32 @@ GESTURES = {"a": HAND, "b": HAND, "c": tuple(f"finger movement {i}" for i in ran
 @DATASETS.register
 @dataclass(frozen=True)
 class CapgMyo(OneFileATrial):
-    """Ten trials of each gesture, each the middle second of a held gesture; the preprocessed files.
+    """Ten trials per gesture, each the middle second of a held gesture; the preprocessed files.
 
-    database : "a" (18 people, 8 gestures), "b" (10 people on two days) or "c" (10 people, 12 finger movements).
+    Signal (128, time): channels run along the arm first, in 16 columns of 8. Geng et al. 2016, doi:10.1038/srep36571,
+    use 16 x 8 images; which edge comes first is our reading. Values lie in [-1, 1] and are kept ("normalised").
+    According to descriptions by others, 1 is 2.5 mV, which we could not verify in the paper.
 
-    Signal (128, time): channels run along the arm first, 16 columns of 8 (Geng et al. 2016, doi:10.1038/srep36571, use
-    16 x 8 images; which edge comes first is our reading). Values lie in [-1, 1] and are given as they are,
-    "normalised": descriptions by others say that 1 is 2.5 mV, which we could not check against the paper.
-
-    Layout: `{subject:03d}-{gesture:03d}-{trial:03d}.mat` with `data` (1000, 128), in folders whose names begin with
-    dba, dbb or dbc (as published: `dba-preprocessed-001`) where more than one database is there. In DB-b the numbers
-    2n-1 and 2n are the sessions 1 and 2 of person n, as in the authors' program. Gestures 100 and 101, maximal
-    contractions, are left out. The names of DB-c's finger movements are not in the files: they go by number.
+    Layout: `{subject:03d}-{gesture:03d}-{trial:03d}.mat` with `data` (1000, 128). If more than one database is present,
+    the files are in folders whose names begin with dba, dbb or dbc (as published: `dba-preprocessed-001`). In DB-b the
+    numbers 2n-1 and 2n are the sessions 1 and 2 of person n, as in the authors' program. Gestures 100 and 101, maximal
+    contractions, are left out. The files do not name the finger movements of DB-c, so these are numbered.
 
     Source: Du et al. 2017, doi:10.3390/s17030458. Licence: not known.
+
+    Parameters
+    ----------
+    database : "a" (18 people, 8 gestures), "b" (10 people on two days) or "c" (10 people, 12 finger movements).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())  # a small made-up set in the original format
+    >>> CapgMyo().write_miniature(folder, np.random.default_rng(0))
+    >>> CapgMyo().subjects(folder)
+    ['1', '2']
+    >>> next(iter(CapgMyo().read(folder)))
+    <Recording capgmyo, subject 1, session 1: 128 channels x 5.8 s @ 1000 Hz, normalised, 8 labels>
     """
 
     database: Literal["a", "b", "c"] = "a"
@@ -71,10 +83,11 @@ class CapgMyo(OneFileATrial):
 
     @property
     def label_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Names of the gestures of the database."""
         return GESTURES[self.database]
 
     def _numbers(self, folder: Path) -> dict[int, dict[tuple[int, int], Path]]:
-        """For each subject number of the files: path of (gesture, trial)."""
+        """Return, for each subject number of the files, the path of each (gesture, trial)."""
         paths = [p for p in Path(folder).rglob("*.mat") if not aside(p, Path(folder))]
         parts = {p: [q.lower() for q in p.relative_to(folder).parts[:-1]] for p in paths}
         if any(q.startswith(("dba", "dbb", "dbc")) for names in parts.values() for q in names):

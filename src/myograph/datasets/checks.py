@@ -1,4 +1,4 @@
-"""`check`: everything missing, damaged or odd in a data set's files; an error in one file does not end it."""
+"""`check`: what is missing, damaged or unusual in a data set's files; an error in one file does not end the check."""
 
 from __future__ import annotations
 
@@ -17,12 +17,19 @@ if TYPE_CHECKING:
     from myograph.datasets.base import Dataset, Progress
 
 
-ONE_OF = 128  # one stretch in so many samples stands for a recording
+ONE_OF = 128  # one stretch per this number of samples represents a recording
 LEAST_SHARED, LEAST_PART = 3, 0.05
 
 
 def check(dataset: Dataset, folder: Path, progress: Progress | None = None) -> list[Finding]:
-    """Findings of a whole data set: errors in files, missing repetitions, odd signals, and recordings that are copies."""
+    """Return the findings on a whole data set: errors in files, missing repetitions, unusual signals, and copied
+    recordings.
+
+    >>> from myograph.datasets.simulated import Simulated
+    >>> small = Simulated(n_subjects=1, n_sessions=1, n_gestures=1, n_repetitions=2, hold_s=0.5, rest_s=0.5)
+    >>> check(small, Path("."))
+    []
+    """
     try:
         subjects = dataset.subjects(folder)
     except MyographError as error:
@@ -41,7 +48,7 @@ def check(dataset: Dataset, folder: Path, progress: Progress | None = None) -> l
                 prints.append((item.name, fingerprint(item)))
                 sessions.setdefault(item.session, set()).update(repeated(item))
         missing = [s for s in dataset.sessions if s not in sessions]
-        if missing and sessions:  # where nothing can be read, the errors say so
+        if missing and sessions:  # if nothing can be read, there are errors already
             findings.append(
                 Finding(
                     "warning",
@@ -56,8 +63,10 @@ def check(dataset: Dataset, folder: Path, progress: Progress | None = None) -> l
 
 
 def fingerprint(recording: Recording) -> np.ndarray:
-    """Sorted numbers that stand for short stretches of the samples. Which stretches is decided by the samples themselves,
-    so two recordings that share a part share these numbers, wherever the part lies in each.
+    """Return sorted numbers that represent short stretches of the samples.
+
+    The samples themselves determine the stretches, so two recordings that share a part share these numbers, wherever
+    the part lies in each.
 
     >>> x = np.random.default_rng(0).normal(size=(2, 20_000)).astype(np.float32)
     >>> whole, part = (fingerprint(Recording(s, 1000.0, None, "1")) for s in (x, x[:, 5000:9000]))
@@ -81,7 +90,17 @@ def fingerprint(recording: Recording) -> np.ndarray:
 
 
 def copies(prints: list[tuple[str, np.ndarray]]) -> list[Finding]:
-    """Recordings that hold the same samples, whole or in part, under whatever name they come."""
+    """Return findings on recordings that hold the same samples, in whole or in part, under any name.
+
+    Parameters
+    ----------
+    prints : the name and the `fingerprint` of each recording.
+
+    >>> x = np.random.default_rng(0).normal(size=(2, 20_000)).astype(np.float32)
+    >>> prints = [(name, fingerprint(Recording(x, 1000.0, None, "1"))) for name in ("a", "b")]
+    >>> copies(prints)[0].where
+    'a and b'
+    """
     holders: dict[int, list[int]] = {}
     for i, (_, numbers) in enumerate(prints):
         for number in numbers.tolist():
@@ -107,7 +126,7 @@ def copies(prints: list[tuple[str, np.ndarray]]) -> list[Finding]:
 
 
 def merged(findings: list[Finding]) -> list[Finding]:
-    """Findings that differ only in where they are and in their numbers, as one, with all places; the rest unchanged.
+    """Join findings that differ only in their places and numbers into one with all places; leave the others unchanged.
 
     >>> a = Finding("warning", "subject 1", "clipped by 3 %", "lower the gain")
     >>> b = Finding("warning", "subject 2", "clipped by 5 %", "lower the gain")
@@ -130,14 +149,24 @@ def merged(findings: list[Finding]) -> list[Finding]:
 
 
 def repeated(recording: Recording) -> set[tuple[str, int]]:
-    """Each label of a recording with each number of its repetitions."""
+    """Return each label of a recording with each number of its repetitions.
+
+    >>> sorted(repeated(Recording(np.zeros((1, 4)), 100.0, np.array([0, 1, 0, 1]), "1", label_names=("rest", "fist"))))
+    [('fist', 1), ('fist', 2), ('rest', 1), ('rest', 2)]
+    """
     known = (recording.label >= 0) & (recording.repetition >= 0)
     pairs = np.unique(np.stack([recording.label[known], recording.repetition[known]]), axis=1)
     return {(recording.label_names[label], number) for label, number in pairs.T.tolist()}
 
 
 def repetitions(pairs: set[tuple[str, int]], where: str) -> list[Finding]:
-    """Labels that lack a repetition which at least half of the session's labels have, and those fewer have."""
+    """Return findings on labels that lack a repetition that at least half of the session's labels have, or have an
+    extra one.
+
+    >>> pairs = {("rest", 1), ("fist", 1), ("rest", 2), ("fist", 2), ("rest", 3), ("open", 1)}
+    >>> [finding.what for finding in repetitions(pairs, "session 1")]
+    ["only 'rest' of 3 labels has a repetition 3", "'open' has no repetition 2, other labels have"]
+    """
     labels = {label for label, _ in pairs}
     few: dict[tuple[str, ...], list[int]] = {}
     lacking: dict[str, list[int]] = {}

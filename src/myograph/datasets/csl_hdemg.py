@@ -28,20 +28,29 @@ N_GESTURES = 27
 @DATASETS.register
 @dataclass(frozen=True)
 class CslHdemg(OneFileARecording):
-    """One Recording per gesture and session (five days): its trials of about 3 s one after another, 10 of each, 30 idle.
+    """One Recording per gesture and session (five days): its trials of about 3 s in sequence, 10 per gesture and 30 for
+    idle.
 
-    Signal (168, time): 24 columns of 8 electrodes, neighbours of a column subtracted from one another by the amplifier.
-    Channel 7 c + r is electrode r + 1 less electrode r + 2 of column c, r = 0 at the proximal end. Every eighth row of
-    the files (8, 16, …, 192) spans two columns, means nothing and is left out, as the data set's own description asks.
+    Signal (168, time): 24 columns of 8 electrodes; the amplifier subtracts neighbours within a column. Channel 7 c + r
+    is electrode r + 1 minus electrode r + 2 of column c, with r = 0 at the proximal end. Every eighth row of the files
+    (8, 16, …, 192) spans two columns, has no meaning and is left out, as the data set's own description asks.
 
     Layout: `subject{s}/session{k}/gest{g}.mat`, g from 0 to 26, with a cell array `gestures`, (trial, 1), of (192,
-    time) trials at 2048 Hz. gest0 is the idle gesture: programs of others read it so, and it is the one with 30 trials;
-    the description itself does not give its number. It names no other gesture either, so these are "gesture 1" to
-    "gesture 26". Not stated: the unit (the authors' example draws RMS values up to 0.0035), hence "adc"; the spacing
-    and whether the last column meets the first.
+    time) trials at 2048 Hz. gest0 is the idle gesture: programs of others read it in this way, and it is the only one
+    with 30 trials; the description does not give its number. The description names no other gesture, so these are
+    "gesture 1" to "gesture 26". Not stated are the unit (the authors' example shows RMS values up to 0.0035), hence
+    "adc"; the spacing; and whether the last column is next to the first.
 
     Source: Amma et al. 2015, doi:10.1145/2702123.2702501, and the description in the archive. Licence: none stated; the
     authors ask to cite the paper.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())  # a small made-up set in the original format
+    >>> CslHdemg().write_miniature(folder, np.random.default_rng(0))
+    >>> CslHdemg().subjects(folder)
+    ['1', '2']
+    >>> next(iter(CslHdemg().read(folder)))
+    <Recording csl_hdemg, subject 1, session 1, idle: 168 channels x 4.7 s @ 2048 Hz, adc, 27 labels>
     """
 
     name = "csl_hdemg"

@@ -22,10 +22,23 @@ from myograph.recording import Recording
 class DelsysCsv(OneFileARecording):
     """One Recording per file. The subject is the file's name without its ending; all samples are unlabelled (-1).
 
+    Signal (sensor, time): only the EMG signals, in the file's order, at their own rate and in µV, cut to the length of
+    the shortest. Accelerometers and gyroscopes, which are slower, are left out. To add labels, describe the folder for
+    the data set `folder` instead.
+
+    Parameters
+    ----------
     path : your folder; None looks for `delsys_csv` in the data folder.
 
-    Signal (sensor, time): the EMG signals alone, in the file's order, at their own rate and in µV, cut to the length of
-    the shortest; accelerometers and gyroscopes, which are slower, are left out. To give labels, describe the folder to the data set `folder` instead.
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())  # a small made-up set in the original format
+    >>> DelsysCsv().write_miniature(folder, np.random.default_rng(0))
+    >>> DelsysCsv().subjects(folder)
+    ['recording 1', 'recording 2']
+    >>> next(iter(DelsysCsv().read(folder)))
+    <Recording delsys_csv, recording 1: 2 channels x 4.0 s @ 1259.26 Hz, uV, 0 labels>
     """
 
     path: str | None = None

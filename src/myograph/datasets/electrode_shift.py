@@ -23,13 +23,21 @@ SESSIONS = ("training", "trial_1", "trial_2", "trial_3", "trial_4")
 class ElectrodeShift(OneFileATrial):
     """Session `training` before the shift (5 repetitions), `trial_1` … `trial_4` after it (2 repetitions each).
 
-    Layout: `subject{s}/{session}/R_{repetition}_C_{class}.csv`, whole numbers, one row per sample, no header; which class a
-    number is stands in the session's `metadata.json` and nowhere else (other software swaps wrist flexion and
-    extension). Repetitions are 0… in the files and 1… here. No motion is one of the five published classes, so `rest`
-    is None.
+    Layout: `subject{s}/{session}/R_{repetition}_C_{class}.csv`, whole numbers, one row per sample, no header. Only the
+    session's `metadata.json` says which class a number is (other software swaps wrist flexion and extension).
+    Repetitions are counted from 0 in the files and from 1 here. No motion is one of the five published classes, so
+    `rest` is None.
 
-    Signal (8, time): a Myo armband's counts ("adc") at 200 Hz, electrodes in its own order. How far it was shifted is
-    not stated in the files. Licence: none stated; cite the paper, doi:10.1186/s12984-024-01355-4.
+    Signal (8, time): a Myo armband's counts ("adc") at 200 Hz, electrodes in the armband's order. The files do not
+    state how far the armband was shifted. Licence: none stated; cite the paper, doi:10.1186/s12984-024-01355-4.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())  # a small made-up set in the original format
+    >>> ElectrodeShift().write_miniature(folder, np.random.default_rng(0))
+    >>> ElectrodeShift().subjects(folder)
+    ['0', '1']
+    >>> next(iter(ElectrodeShift().read(folder)))
+    <Recording electrode_shift, subject 0, session training: 8 channels x 18.8 s @ 200 Hz, adc, 5 labels>
     """
 
     name = "electrode_shift"

@@ -1,4 +1,6 @@
-"""flexemg: four gestures under a flexible 16 x 4 grid around the forearm, put on again for each session, 64 channels at 1 kHz."""
+"""flexemg: four gestures under a flexible 16 x 4 grid around the forearm, placed again for each session, 64 channels at
+1 kHz.
+"""
 
 from __future__ import annotations
 
@@ -27,18 +29,31 @@ NAMES = ("Rest", "Fist", "Raise", "Lower", "Open")
 @DATASETS.register
 @dataclass(frozen=True)
 class FlexEmg(OneFileARecording):
-    """One Recording per file: 5 s of rest, then each gesture for 5 s in the order that the file states; a file is a repetition.
-
-    trim : share of each rest or gesture that is unlabelled at either end, where the hand still moves or moves already.
+    """One Recording per file: 5 s of rest, then each gesture for 5 s in the order that the file states. A file is a
+    repetition.
 
     Layout: `data/{subject}-{session}/{subject}-{trial}.mat`, sessions named as in the folder ("Session1Train"), with
-    `raw` (time, 96), of which columns 0-63 are electrodes, and `p` (names, order and durations in ms, and `lsbmV`);
-    `arraymap.mat` places the channels on the grid. µV = (raw - mean of the channel over the file) x lsbmV x 1000: the
-    mean is an offset of the converter, and taking it looks ahead within the file. What follows the last gesture is
-    unlabelled. Signal (64, time) in µV; the spacing of the grid, and whether its last column meets the first, are not
-    stated in the files.
+    `raw` (time, 96), of which columns 0-63 are electrodes, and `p` (names, order and durations in ms, and `lsbmV`).
+    `arraymap.mat` places the channels on the grid. µV = (raw - mean of the channel over the file) x lsbmV x 1000. The
+    mean is an offset of the converter; subtracting it uses later samples of the same file. Samples after the last
+    gesture are unlabelled. Signal (64, time) in µV. The files do not state the spacing of the grid, or whether its last
+    column is next to the first.
 
     Source: the data set's repository and Moin et al. 2018, its paper.
+
+    Parameters
+    ----------
+    trim : fraction of each rest or gesture that is unlabelled at each end, where the hand moves from one to the other.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())  # a small made-up set in the original format
+    >>> FlexEmg().write_miniature(folder, np.random.default_rng(0))
+    >>> FlexEmg().subjects(folder)
+    ['1', '2']
+    >>> next(iter(FlexEmg().read(folder)))
+    <Recording flexemg, subject 1, Session1Train, trial 1: 64 channels x 2.7 s @ 1000 Hz, uV, 5 labels>
     """
 
     trim: float = 0.2

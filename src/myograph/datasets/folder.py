@@ -1,4 +1,4 @@
-"""Your own recordings: a folder of files and a `dataset.toml` of a few lines that says what they hold."""
+"""Your own recordings: a folder of files, and a short `dataset.toml` that describes them."""
 
 from __future__ import annotations
 
@@ -48,15 +48,27 @@ class _Read:
 @DATASETS.register
 @dataclass(frozen=True)
 class Folder(Dataset):
-    """Reads CSV, TSV, text, NumPy, MATLAB, HDF5, EDF, BDF and WFDB files as a description says.
+    """Read CSV, TSV, text, NumPy, MATLAB, HDF5, EDF, BDF, WFDB and XDF files according to a description.
 
+    docs/your-own-data.md lists the keys of the description. If the file names give the label, the files are trials: the
+    trials of one session become one Recording, with a break between two files. A file that contains its labels is a
+    separate Recording. Labels have the same numbers in all files. If nothing gives the repetition, the n-th contiguous
+    run of a label in a session is its repetition n (the end of a file ends a run). A sample with a blank label is
+    unlabelled. The label that means rest is called "rest".
+
+    Parameters
+    ----------
     path : your folder with its `dataset.toml`, or the path of such a file; None looks for `folder` in the data folder.
 
-    The keys of the description are in docs/your-own-data.md. Files whose names give the label are trials: the trials of
-    one session stand one after another in one Recording, with a break between two files. A file with labels inside is
-    a Recording of its own. Labels have the same numbers in all files. If nothing gives the repetition, the n-th
-    contiguous run of a label in a session is its repetition n (a file ends a run). A sample with a blank label is
-    unlabelled. The label that means rest is called "rest".
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())  # a small made-up set in the original format
+    >>> Folder().write_miniature(folder, np.random.default_rng(0))
+    >>> Folder().subjects(folder)
+    ['anna', 'ben']
+    >>> next(iter(Folder().read(folder)))
+    <Recording subject anna, session day1: 4 channels x 10.8 s @ 200 Hz, uV, 3 labels>
     """
 
     path: str | None = None

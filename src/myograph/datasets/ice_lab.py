@@ -22,19 +22,27 @@ N_CHANNELS = 192
 @DATASETS.register
 @dataclass(frozen=True)
 class IceLab(OneFileATrial):
-    """Gestures held for about 5 s, each repetition in a file of its own.
+    """Gestures held for about 5 s, with a separate file for each repetition.
 
     Signal (192, time): three grids of 8 x 8 electrodes on the forearm, 10 mm apart within a grid. The layout fills 8
-    rows x 24 columns row by row, as the authors' images do; where a channel sits on the skin is not stated, so
-    neighbours in the layout need not be neighbours on the arm, and its spacing is left open. The unit is not stated:
+    rows x 24 columns row by row, as the authors' images do. The position of each channel on the skin is not stated, so
+    neighbours in the layout need not be neighbours on the arm, and the layout has no spacing. The unit is not stated:
     "adc".
 
-    Layout: `{subject:03d}-{gesture:03d}-{repetition:03d}.mat` with `Data` (or `data`), (time, 192); some files have a
-    193rd column, which is left out. The description lists 7 gestures (one of them is "no movement") and the authors' programs
-    read 8, in an order that is stated differently in different places, so labels are called by the file's number and
-    none is `rest`.
+    Layout: `{subject:03d}-{gesture:03d}-{repetition:03d}.mat` with `Data` (or `data`), (time, 192). Some files have a
+    193rd column, which is left out. The description lists 7 gestures (one of them is "no movement"), and the authors'
+    programs read 8, in orders that differ between the sources. Labels are therefore the file's number, and none is
+    `rest`.
 
-    Source: the repository of the MIC Laboratory; the data themselves were not published with it. Licence: not known.
+    Source: the repository of the MIC Laboratory, which does not contain the data. Licence: not known.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())  # a small made-up set in the original format
+    >>> IceLab().write_miniature(folder, np.random.default_rng(0))
+    >>> IceLab().subjects(folder)
+    ['1', '2']
+    >>> next(iter(IceLab().read(folder)))
+    <Recording ice_lab, subject 1, session 1: 192 channels x 6.6 s @ 2560 Hz, adc, 8 labels>
     """
 
     name = "ice_lab"

@@ -1,4 +1,4 @@
-"""Find a data set's files, decode them once, and give memory-mapped Recordings."""
+"""Find a data set's files, decode them once, and return memory-mapped Recordings."""
 
 from __future__ import annotations
 
@@ -17,9 +17,17 @@ from myograph.recording import Recording
 
 
 def locate(dataset: str | Dataset) -> Path:
-    """The folder that holds a data set's files, unpacked into the cache first where only an archive is there.
+    """Return the folder of a data set's files; if only an archive is there, it is first unpacked into the cache.
 
-    Raises DataError, saying where it looked and what to do, if neither is there or the archive is damaged.
+    Raises
+    ------
+    DataError : neither is there, or the archive is damaged; the message names the places searched and what to do.
+
+    >>> from myograph.datasets.folder import Folder
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> locate(Folder(path=str(folder))) == folder
+    True
     """
     from myograph.datasets._store import find
 
@@ -35,7 +43,11 @@ def locate(dataset: str | Dataset) -> Path:
 
 
 def is_here(dataset: str | Dataset) -> bool:
-    """Are a data set's files (or their archive) where `load` looks for them? Nothing is unpacked."""
+    """Whether a data set's files (or their archive) are where `load` looks for them. Nothing is unpacked.
+
+    >>> is_here("simulated")
+    True
+    """
     from myograph.datasets._store import source
 
     dataset = get(dataset)
@@ -48,7 +60,13 @@ def is_here(dataset: str | Dataset) -> bool:
 def fetch(
     dataset: str | Dataset, confirm: Callable[[str], Any] | None = None, progress: Progress | None = None
 ) -> Path:
-    """Download a data set's files into the data folder; see `myograph.datasets._download.fetch`. Returns their folder."""
+    """Download a data set's files into the data folder and return their folder; see
+    `myograph.datasets._download.fetch`.
+
+    >>> fetch("trigno_maize")  # doctest: +IGNORE_EXCEPTION_DETAIL
+    Traceback (most recent call last):
+    myograph.errors.DownloadError: ...
+    """
     from myograph.datasets import _download
 
     return _download.fetch(get(dataset), confirm=confirm, progress=progress)
@@ -60,24 +78,29 @@ def load(
     progress: Progress | None = None,
     **options: Any,
 ) -> list[Recording]:
-    """Recordings of a data set, their signals memory-mapped.
+    """Return the recordings of a data set, with memory-mapped signals.
 
-    The first time each subject's files are decoded into the cache; later only that copy is read. It is made again
-    when the files, the options or the reader's version change, or when its hash does not fit.
+    On the first call, each subject's files are decoded into the cache; later calls read only that copy. It is made
+    again when the files, the options or the reader's version change, or when its hash does not match. A UserWarning
+    names each known defect of the published set.
 
     Parameters
     ----------
-    dataset : a name that `DATASETS` knows, or a Dataset.
+    dataset : a name in `DATASETS`, or a Dataset.
     subjects : names, or text such as "1-6,9"; all if None.
     progress : called as progress(message, done, total).
     options : fields of the data set.
 
     Raises
     ------
-    UnknownNameError : a data set, an option or a subject that is not there; the nearest names are given.
+    UnknownNameError : an unknown data set, option or subject; the message gives the nearest names.
     DataError : files are missing, damaged or not in the expected layout.
 
-    A UserWarning names each known defect of the set as published.
+    Examples
+    --------
+    >>> small = {"n_sessions": 1, "n_gestures": 1, "n_repetitions": 1, "hold_s": 0.5, "rest_s": 0.5}
+    >>> load("simulated", subjects="1", **small)
+    [<Recording simulated, subject 1, session 1: 12 channels x 2.0 s @ 1000 Hz, uV, 2 labels>]
     """
     from myograph.datasets._store import decoded
 
@@ -90,7 +113,13 @@ def load(
 
 
 def choose_subjects(known: list[str], wanted: str | Iterable[str | int] | None, name: str = "") -> list[str]:
-    """The known subjects that are wanted: names, or text with commas and ranges ("1-6,9"); all if None."""
+    """Return the known subjects that are wanted: names, or text with commas and ranges ("1-6,9"); all if None.
+
+    UnknownNameError for another subject; ConfigError if none is chosen.
+
+    >>> choose_subjects(["1", "2", "3", "9"], "1-2,9")
+    ['1', '2', '9']
+    """
     if wanted is None:
         return list(known)
     if isinstance(wanted, (int, np.integer)):

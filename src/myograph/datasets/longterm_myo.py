@@ -1,4 +1,4 @@
-"""Long-term Myo: 22 forearm motions on 30 days, the armband put on at three places, 8 channels at 200 Hz."""
+"""Long-term Myo: 22 forearm motions on 30 days, with the armband at three positions, 8 channels at 200 Hz."""
 
 from __future__ import annotations
 
@@ -27,17 +27,24 @@ POSITIONS = tuple({"N": "neutral", "I": "inner", "O": "outer"}[p] for p in "NION
 class LongtermMyo(OneFileATrial):
     """One session per day, `day01` … `day30`; 4 trials of 22 motions, each 1.5 s of a held motion without its onset.
 
-    Where the armband sat is the same for all subjects and stands in each recording's name: neutral, or turned inwards or
-    outwards (by how much is not stated in the files). Neutral on days 1, 4, 9, 10, 12, 13, 19, 26, 27, 29; inner on 2,
-    5, 6, 16-18, 22, 24, 25, 28; outer on 3, 7, 8, 11, 14, 15, 20, 21, 23, 30 (the authors' `set_config.m`).
+    The position of the armband is the same for all subjects and part of each recording's name: neutral, or rotated
+    inwards or outwards (the files do not state by how much). Neutral on days 1, 4, 9, 10, 12, 13, 19, 26, 27, 29; inner
+    on 2, 5, 6, 16-18, 22, 24, 25, 28; outer on 3, 7, 8, 11, 14, 15, 20, 21, 23, 30 (the authors' `set_config.m`).
 
     Signal (8, time): a Myo armband's electrodes in its own order, 200 Hz, counts divided by the full scale
-    ("normalised"). Layout: `sub{s}/day{d}/D{d}M{motion}T{trial}.csv`, 300 rows of 8 numbers, no header. Days whose
-    folder is not there are left out. Rest (motion 1) is one of the 22 motions of the published scores, so `rest` is
-    None.
+    ("normalised"). Layout: `sub{s}/day{d}/D{d}M{motion}T{trial}.csv`, 300 rows of 8 numbers, no header. Missing days
+    are left out. Rest (motion 1) is one of the 22 motions of the published scores, so `rest` is None.
 
-    Source: the paper (five men, 30 sessions in 40-42 days, three placements; 1.5 s cut out of each motion by multiscale
+    Source: the paper (five men, 30 sessions in 40-42 days, three positions; 1.5 s cut out of each motion by multiscale
     sample entropy) and its repository.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())  # a small made-up set in the original format
+    >>> LongtermMyo().write_miniature(folder, np.random.default_rng(0))
+    >>> LongtermMyo().subjects(folder)
+    ['1', '2']
+    >>> next(iter(LongtermMyo().read(folder))).name
+    'longterm_myo, subject 1, session day01 (neutral position)'
     """
 
     name = "longterm_myo"

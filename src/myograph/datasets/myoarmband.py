@@ -1,4 +1,6 @@
-"""The MyoArmband data set: 7 held gestures, 8 channels at 200 Hz; people to pre-train on and people to evaluate on."""
+"""The MyoArmband data set: 7 held gestures, 8 channels at 200 Hz, with one group of people for pre-training and one for
+evaluation.
+"""
 
 from __future__ import annotations
 
@@ -26,16 +28,28 @@ REPOSITORY = "https://github.com/UlysseCoteAllard/MyoArmbandDataset"
 class MyoArmband(OneFileATrial):
     """Sessions `training0`, `Test0` and `Test1` of the evaluation people, `training0` of the pre-training people.
 
+    Layout: `{PreTraining,Evaluation}Dataset/{person}/{session}/classe_{i}.dat`, little-endian int16, 8 interleaved
+    channels, 5 s; gesture i % 7, repetition i // 7 + 1. "neutral" is a gesture like the others in the published scores,
+    so `rest` is None.
+
+    Signal (8, time): a Myo armband's counts from -128 to 127 ("adc") at 200 Hz, electrodes in the armband's order, the
+    last next to the first. Source: Côté-Allard et al. 2019, doi:10.1109/TNSRE.2019.2896269, and its repository, which
+    also gives the licence.
+
+    Parameters
+    ----------
     part : "evaluation" people (named `Female0`, `Male0`, …), "pretraining" people (named `pretraining Female0`, …,
         since both groups count from 0), or "all".
 
-    Layout: `{PreTraining,Evaluation}Dataset/{person}/{session}/classe_{i}.dat`, little-endian int16, 8 channels
-    interleaved, 5 s; gesture i % 7, repetition i // 7 + 1. "neutral" is a gesture like the others in the published
-    scores, so `rest` is None.
-
-    Signal (8, time): a Myo armband's counts from -128 to 127 ("adc") at 200 Hz, electrodes in its own order, the last
-    next to the first. Source: Côté-Allard et al. 2019, doi:10.1109/TNSRE.2019.2896269, and its repository, which also
-    gives the licence.
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())  # a small made-up set in the original format
+    >>> MyoArmband().write_miniature(folder, np.random.default_rng(0))
+    >>> MyoArmband().subjects(folder)
+    ['Female0', 'Male0']
+    >>> next(iter(MyoArmband().read(folder)))
+    <Recording myoarmband, subject Female0, session training0: 8 channels x 28.0 s @ 200 Hz, adc, 7 labels>
     """
 
     part: Literal["evaluation", "pretraining", "all"] = "evaluation"

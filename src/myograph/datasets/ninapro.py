@@ -1,4 +1,4 @@
-"""The NinaPro databases 1-8 and 10, read by one reader from one table of facts, `_ninapro_facts`."""
+"""The NinaPro databases 1-8 and 10, read by one reader from the table of facts in `_ninapro_facts`."""
 
 from __future__ import annotations
 
@@ -27,19 +27,35 @@ MOST_OFF = 0.01
 
 @dataclass(frozen=True)
 class Ninapro(OneFileARecording):
-    """One Recording an exercise and session: exercises of one donning are one session, and rest is one class in all.
+    """One Recording per exercise and session. Exercises recorded without removing the electrodes are one session, and
+    rest is one class in all exercises.
 
-    exercises : numbers as in the file names; None reads every exercise whose file is there.
-    label_track : "restimulus", whose borders were moved to where the muscles were active (Gijsberts et al. 2014,
+    Movements are named after the exercises A to D of the paper ("A1 index flexion"), so that a movement has the same
+    name in every database. If the files only number them, they are "grasp 3" or "movement 3".
+
+    Signal (electrode, time): µV for DB2, DB3 and DB6, whose files are read as volts; for the others, whose scale we
+    could not verify, the values of the files ("adc"). Rest takes the number of the repetition before it (before the
+    first repetition: the one after), because the databases leave it 0 or let it run on. Unlabelled are a movement's
+    samples without a repetition, those that DB10 marks as unreliable, and those at the end that the label track does
+    not reach. The field `exercise` in the files is not used, because it is wrong in DB5.
+
+    Parameters
+    ----------
+    exercises : numbers as in the file names; None reads every exercise whose file is present.
+    label_track : "restimulus", whose borders were moved to the activity of the muscles (Gijsberts et al. 2014,
         doi:10.1109/TNSRE.2014.2303394), or "stimulus", the cue.
-    repetition_track : "rerepetition" or "repetition"; None takes the one that goes with `label_track`.
+    repetition_track : "rerepetition" or "repetition"; None takes the one that belongs to `label_track`.
 
-    Movements are named after the exercises A to D of the paper ("A1 index flexion"), so that the same movement has the
-    same name in every database; where the files only number them, they are "grasp 3" or "movement 3". Signal (electrode,
-    time): in µV for DB2, DB3 and DB6, whose files are read as volts, and as in the files, "adc", for the others, whose
-    scale we could not verify. Rest takes the number of the repetition before it (before the first: the one after),
-    because the databases leave it 0 or let it run on. A movement's samples without a repetition are unlabelled, as
-    are those that DB10 marks as unreliable, and those at the end that a label track does not reach. The `exercise` stored in a file is not used: DB5's is wrong.
+    Examples
+    --------
+    >>> import tempfile
+    >>> from myograph.datasets.base import get
+    >>> folder, data = Path(tempfile.mkdtemp()), get("ninapro_db5")
+    >>> data.write_miniature(folder, np.random.default_rng(0))
+    >>> data.subjects(folder)
+    ['1', '2']
+    >>> next(iter(data.read(folder)))
+    <Recording ninapro_db5, subject 1, session 1, exercise 1: 16 channels x 14.7 s @ 200 Hz, adc, 13 labels>
     """
 
     exercises: tuple[int, ...] | None = None
@@ -194,7 +210,7 @@ class Ninapro(OneFileARecording):
         return np.delete(emg, empty, axis=1)
 
     def _labels(self, code: np.ndarray, exercise: int, path: Path) -> np.ndarray:
-        """(time,) 0 for rest, then 1, 2, … in the order of the exercise's names."""
+        """Return (time,) labels: 0 for rest, then 1, 2, … in the order of the exercise's names."""
         known = self.facts.exercises[exercise]
         restarted, counted_on = known.codes, tuple(known.first_code + i for i in range(len(known.codes)))
         used = set(np.unique(code[code != 0]).tolist())
@@ -227,7 +243,7 @@ class Ninapro(OneFileARecording):
 def _miniature(
     facts: Facts, codes: list[int], n_repetitions: int, number: int, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Variables of one file: of each movement every repetition, each followed by as much rest."""
+    """Return the variables of one file: every repetition of each movement, each followed by rest of the same length."""
     n = max(round(0.3 * facts.rate_hz), 30)
     move = np.repeat(np.array(codes), n_repetitions)
     turn = np.tile(np.arange(1, n_repetitions + 1), len(codes))

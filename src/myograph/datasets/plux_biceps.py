@@ -21,12 +21,20 @@ GAIN = 1000.0
 @DATASETS.register
 @dataclass(frozen=True)
 class PluxBiceps(OneFileARecording):
-    """Each file is a subject of its own (who was recorded is not stated); every sample is unlabelled (-1).
+    """Each file is a separate subject (the files do not state who was recorded); every sample is unlabelled (-1).
 
-    Meant for detectors of bursts: `emg_bursts` holds 9 contractions in 28.5 s, `emg_fatigue` 30 in 127 s.
-    Layout: OpenSignals HDF5, `{device}/raw/channel_{k}` with (time, 1) counts; resolution in bits and rate are
+    The data set is meant for detectors of bursts: `emg_bursts` holds 9 contractions in 28.5 s, `emg_fatigue` 30 in 127
+    s. Layout: OpenSignals HDF5, `{device}/raw/channel_{k}` with (time, 1) counts; resolution in bits and rate are
     attributes of the device. Signal (1, time): µV = (counts / 2^bits - 1/2) x 3 V / 1000 x 10^6, the sensor's transfer
     function. Source and licence: the biosignalsnotebooks repository.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())  # a small made-up set in the original format
+    >>> PluxBiceps().write_miniature(folder, np.random.default_rng(0))
+    >>> PluxBiceps().subjects(folder)
+    ['emg_bursts', 'emg_fatigue']
+    >>> next(iter(PluxBiceps().read(folder)))
+    <Recording plux_biceps, emg_bursts: 1 channels x 12.0 s @ 1000 Hz, uV, 0 labels>
     """
 
     name = "plux_biceps"
@@ -74,9 +82,17 @@ class PluxBiceps(OneFileARecording):
 
 
 def read_opensignals(path: Path, subject: str) -> Recording:
-    """The EMG channels of an OpenSignals HDF5 file of one device in µV, all unlabelled.
+    """Read the EMG channels of an OpenSignals HDF5 file of one device, in µV and unlabelled.
 
-    Raises DataError for a file that is damaged, not of this format, or without an EMG channel.
+    Raises
+    ------
+    DataError : the file is damaged, not of this format, or without an EMG channel.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> PluxBiceps().write_miniature(folder, np.random.default_rng(0))
+    >>> read_opensignals(min(folder.rglob("*.h5")), "emg_bursts")
+    <Recording plux_biceps, emg_bursts: 1 channels x 12.0 s @ 1000 Hz, uV, 0 labels>
     """
     import h5py
 

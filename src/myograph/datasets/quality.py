@@ -1,4 +1,4 @@
-"""Is this recording fit to use? `inspect` looks for what goes wrong with electrodes, amplifiers and file readers."""
+"""Is a recording fit to use? `inspect` looks for faults of electrodes, amplifiers and file readers."""
 
 from __future__ import annotations
 
@@ -12,21 +12,33 @@ from myograph.recording import Recording, run_starts
 
 Level = Literal["error", "warning", "note"]
 
-# Our choices, set so that the raw sEMG sets that we know stay silent unless something is wrong.
-MAINS_SHARE = 0.05  # of a channel's power in mains lines
-CLIPPED_SHARE = 1e-4  # of a channel's samples at a rail
-MANY_VALUES = 32  # more than a signal of a few counts has
-MOST_SEGMENTS = 100  # of two seconds, in which mains hum is looked for
+# Our choices, set so that intact raw sEMG data sets that we know give no findings.
+MAINS_SHARE = 0.05  # fraction of a channel's power in mains lines
+CLIPPED_SHARE = 1e-4  # fraction of a channel's samples at a limit
+MANY_VALUES = 32  # more distinct values than a signal of a few counts has
+MOST_SEGMENTS = 100  # segments of two seconds in which mains interference is searched
 FLAT_S = 1.0  # a stretch without any change
-WEAK_RATIO = 0.02  # of the other channels' spread
-HELD_SHARE, HELD_SINGLE = 0.3, 0.3  # of samples that repeat the one before; of runs that are one sample long
+WEAK_RATIO = 0.02  # of the other channels' standard deviation
+HELD_SHARE, HELD_SINGLE = (
+    0.3,
+    0.3,
+)  # fraction of samples that repeat the one before; fraction of runs that are one sample long
 COPY_CORRELATION = 0.98
 PLAUSIBLE_PEAK_UV = (3.0, 20_000.0)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong or odd: how bad, where, what, and what to do about it."""
+    """One fault or unusual property: how bad, where, what, and what to do about it.
+
+    Parameters
+    ----------
+    level : "error", "warning" or "note".
+    where, what, advice : texts.
+
+    >>> print(Finding("warning", "subject 1", "clipped by 3 %", "lower the gain"))
+    warning: subject 1: clipped by 3 %; lower the gain
+    """
 
     level: Level
     where: str
@@ -38,11 +50,11 @@ class Finding:
 
 
 def inspect(recording: Recording) -> list[Finding]:
-    """What is wrong with a recording's samples, errors first; an empty list if nothing was found.
+    """Return what is wrong with a recording's samples, errors first; an empty list if nothing was found.
 
-    Looks for flat and nearly dead channels, samples held several times, clipping, copied or bridged channels, channels
-    in the wrong place of a grid, mains hum (50 and 60 Hz with harmonics), offsets, rectified signals, and amplitudes
-    that no muscle has in the declared unit. All thresholds are our choice.
+    The checks look for flat and nearly dead channels, samples held several times, clipping, copied or bridged channels,
+    channels at the wrong place of a grid, mains interference (50 and 60 Hz with harmonics), offsets, rectified signals,
+    and amplitudes that no muscle has in the declared unit. All thresholds are our choice.
 
     >>> noise = np.random.default_rng(0).normal(size=(2, 4000)) * 30
     >>> inspect(Recording(noise, 1000.0, None, "anna"))
@@ -107,7 +119,7 @@ def _flat(recording: Recording, spread: np.ndarray, live: np.ndarray) -> Iterato
 
 
 def _held(recording: Recording, live: np.ndarray) -> Iterator[Finding]:
-    """Rows repeated by a logger that polls faster than the sensor measures."""
+    """Rows repeated by a logger that reads faster than the sensor measures."""
     x = recording.signal[live]
     same = (x[:, 1:] == x[:, :-1]).all(axis=0)
     share = float(same.mean())
@@ -190,7 +202,9 @@ def _copies(recording: Recording, live: np.ndarray) -> Iterator[Finding]:
 
 
 def _misplaced(recording: Recording, live: np.ndarray) -> Iterator[Finding]:
-    """On a grid an electrode resembles its neighbours; one that resembles another place's is plugged in there."""
+    """Electrodes that resemble those of another place of the grid more than their neighbours: the channels may be
+    swapped.
+    """
     layout = recording.layout
     if layout is None or min(layout.shape) < 3:
         return
@@ -230,7 +244,7 @@ def _misplaced(recording: Recording, live: np.ndarray) -> Iterator[Finding]:
 
 
 def _mains_share(recording: Recording, live: np.ndarray) -> tuple[float, np.ndarray]:
-    """The mains' frequency, 50 or 60 Hz, and the share of each channel's power in its lines; (channel,)."""
+    """Return the mains frequency, 50 or 60 Hz, and the fraction of each channel's power in its lines, (channel,)."""
     rate = recording.rate_hz
     per = round(2 * rate)  # lines half a hertz wide
     share = {hz: np.zeros(recording.n_channels) for hz in (50.0, 60.0) if hz + 8 <= rate / 2}
@@ -247,8 +261,11 @@ def _mains_share(recording: Recording, live: np.ndarray) -> tuple[float, np.ndar
 
 
 def _median_spectrum(x: np.ndarray, per: int) -> np.ndarray:
-    """(frequency,) median power over segments of `per` samples, half overlapping: Welch's method with a Hann window and
-    the line through each segment removed. At most MOST_SEGMENTS of them, spread evenly."""
+    """Return the (frequency,) median power over half-overlapping segments of `per` samples.
+
+    This is Welch's method with a Hann window, after removal of the line through each segment; at most MOST_SEGMENTS of
+    them, evenly spread.
+    """
     starts = np.arange(0, len(x) - per + 1, per // 2)
     if len(starts) > MOST_SEGMENTS:
         starts = starts[np.linspace(0, len(starts) - 1, MOST_SEGMENTS).astype(int)]
@@ -273,7 +290,9 @@ def _mains(recording: Recording, mains_hz: float, share: np.ndarray) -> Iterator
 
 
 def _lines(frequency: np.ndarray, density: np.ndarray, mains_hz: float, rate_hz: float) -> float:
-    """Power of the mains and its harmonics above the density beside them; 0 where there is no line at the mains."""
+    """Return the power of the mains and its harmonics above the density beside them; 0 if there is no line at the
+    mains.
+    """
     lines = 0.0
     for k in range(1, int((rate_hz / 2 - 8) // mains_hz) + 1):
         away = np.abs(frequency - k * mains_hz)

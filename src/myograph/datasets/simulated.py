@@ -1,10 +1,10 @@
-"""`simulated`: surface EMG of people who never lived, shaped as the published data sets; needs no files.
+"""`simulated`: simulated surface EMG in the shape of published data sets; needs no files.
 
-`myograph.datasets.simulation` holds the physiology (`physics`), how people, sessions and repetitions differ (`cohort`), and
-muscles and gestures (`anatomy`).
+`myograph.datasets.simulation` holds the physiology (`physics`), the differences between people, sessions and repetitions
+(`cohort`), and muscles and gestures (`anatomy`).
 
-`simulated` alone is a 12-electrode forearm ring at 1 kHz: 6 subjects, 2 sessions, 8 gestures and rest, 6 repetitions
-of 3 s with 2 s of rest. Presets give the shape of published recordings; every option can be changed:
+The default is a 12-electrode forearm ring at 1 kHz: 6 subjects, 2 sessions, 8 gestures and rest, 6 repetitions of 3 s
+with 2 s of rest. Presets have the shape of published recordings; every option can be changed:
 `load("simulated", preset="ninapro_db1", n_subjects=3, n_gestures=12, hold_s=3)`.
 """
 
@@ -62,7 +62,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     | {"kind": "muscles", "n_subjects": 9, "n_sessions": 1, "n_repetitions": 120, "n_gestures": 4, "n_electrodes": 16}
     | {"pole_distance_mm": 5.0, "hold_s": 1.0, "rest_s": 4.0},
 }
-"""Preset name to the options that it stands for; kind is ring, grid or muscles."""
+"""The options of each preset; kind is ring, grid or muscles."""
 PRESETS["hd_forearm"] = PRESETS["csl"]
 
 RING_SIZES = (8, 10, 12, 16)
@@ -71,24 +71,40 @@ RING_SIZES = (8, 10, 12, 16)
 @DATASETS.register
 @dataclass(frozen=True)
 class Simulated(Dataset):
-    """Options; those left at None are the preset's.
+    """Simulated surface EMG. Options that are None take the value of the preset.
 
-    preset : one of `PRESETS`. n_subjects, n_sessions, n_repetitions, n_gestures : how many; gestures are the first of
-        the preset's catalogue. n_electrodes : of a ring, 8, 10, 12 or 16. rate_hz : 100 Hz or more.
-    hold_s, rest_s : length of one movement's cue and of the rest after it.
-    label_track : "relabelled" marks where the muscles are active, "cue" where the screen said so (0.15 to 0.55 s
+    Parameters
+    ----------
+    preset : one of `PRESETS`.
+    n_subjects, n_sessions, n_repetitions, n_gestures : numbers; the gestures are the first of the preset's catalogue.
+    n_electrodes : 8, 10, 12 or 16 for a ring; other presets have a fixed number.
+    rate_hz : sampling rate, 100 Hz or more.
+    hold_s, rest_s : duration of the cue of one movement, and of the rest after it.
+    label_track : "relabelled" marks where the muscles are active, "cue" where the cue was shown (0.15 to 0.55 s
         earlier).
     label_rest : False labels rest -1 instead of "rest".
-    noise_uv, mains_uv : RMS of the baseline noise and amplitude of the 50 Hz hum.
-    artefacts_per_min : motion artefacts, each on some channels.
-    variability : factor on everything that differs between repetitions; 0 repeats the same movement.
-    drift : further factor on the part of that which goes on from one repetition to the next: habits that ease in,
-        random walks of effort and electrodes, fatigue.
-    session_variability : factor on what differs between sessions.
-    asymmetry : factor on how far a person's two sides differ in fat, strength and conduction velocity, where muscles of
-        both are recorded (preset "muscles").
+    noise_uv, mains_uv : RMS of the baseline noise, and amplitude of the 50 Hz interference.
+    artefacts_per_min : expected motion artefacts per minute, each on some channels.
+    variability : factor on all differences between repetitions; 0 repeats the same movement.
+    drift : further factor on differences that accumulate from one repetition to the next: trends of effort, random
+        walks of effort and electrodes, fatigue.
+    session_variability : factor on the differences between sessions.
+    asymmetry : factor on the differences between a person's two sides in fat, strength and conduction velocity, if
+        muscles of both are recorded (preset "muscles").
     interval_cv : coefficient of variation of the motor units' inter-spike intervals.
-    seed : of everything.
+    seed : seed of all random choices.
+
+    Raises
+    ------
+    UnknownNameError, ConfigError : an unknown preset, or an option out of range.
+
+    Examples
+    --------
+    >>> data = Simulated(n_subjects=2, n_sessions=1, n_gestures=1, n_repetitions=1, hold_s=0.5, rest_s=0.5)
+    >>> data.subjects(), data.settings["rate_hz"]
+    (['1', '2'], 1000.0)
+    >>> next(data.read(subjects=["1"]))
+    <Recording simulated, subject 1, session 1: 12 channels x 2.0 s @ 1000 Hz, uV, 2 labels>
     """
 
     preset: str = "default"
@@ -164,7 +180,7 @@ class Simulated(Dataset):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The preset's options under those that were given."""
+        """The options of the preset, with those that were given."""
         given = {f.name: getattr(self, f.name) for f in fields(self)}
         return {**PRESETS[self.preset], **{k: v for k, v in given.items() if v is not None}}
 
@@ -183,4 +199,4 @@ class Simulated(Dataset):
                 yield from record(self.settings, known.index(subject), session)
 
     def write_miniature(self, folder: Path, rng: np.random.Generator) -> None:
-        """Nothing to write: a miniature is `Simulated(n_subjects=2, ...)`."""
+        """Write nothing: a miniature is `Simulated(n_subjects=2, ...)`."""

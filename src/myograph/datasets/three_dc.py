@@ -21,15 +21,24 @@ N_REPETITIONS = 4
 @DATASETS.register
 @dataclass(frozen=True)
 class ThreeDC(OneFileATrial):
-    """Sessions `train` and `test`, five minutes apart on one donning; 11 gestures held for 5 s, 4 repetitions of each.
+    """Sessions `train` and `test`, five minutes apart without removing the armband; 11 held gestures of 5 s, 4
+    repetitions each.
 
     Layout: `Participant{p}/{train,test}/EMG/3dc_EMG_gesture_{repetition}_{gesture}.txt`, integers separated by commas,
-    one row per sample. Repetitions are 0..3 in the file names and 1..4 here. "no motion" is a gesture like the others in
-    the published scores, so `rest` is None.
+    one row per sample. Repetitions are 0..3 in the file names and 1..4 here. "no motion" is a gesture like the others
+    in the published scores, so `rest` is None.
 
-    Signal (10, time): the converter's counts at 1000 Hz, whose size in µV the files do not state ("adc"); electrodes in
-    the armband's own order, the last next to the first. Source: Côté-Allard et al. 2019, doi:10.3390/s19122811, and its
-    repository.
+    Signal (10, time): the converter's counts at 1000 Hz; the files do not state their size in µV ("adc"). Electrodes
+    are in the armband's order, the last next to the first. Source: Côté-Allard et al. 2019, doi:10.3390/s19122811, and
+    its repository.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())  # a small made-up set in the original format
+    >>> ThreeDC().write_miniature(folder, np.random.default_rng(0))
+    >>> ThreeDC().subjects(folder)
+    ['1', '2']
+    >>> next(iter(ThreeDC().read(folder)))
+    <Recording 3dc, subject 1, session train: 10 channels x 17.6 s @ 1000 Hz, adc, 11 labels>
     """
 
     name = "3dc"

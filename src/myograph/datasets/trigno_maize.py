@@ -26,15 +26,24 @@ RATE_HZ = 1000.0
 @DATASETS.register
 @dataclass(frozen=True)
 class TrignoMaize(OneFileARecording):
-    """One Recording per muscle: about 10 minutes with a contraction of about 1 s every 5 s; its label is the muscle.
+    """One Recording per muscle: about 10 minutes with a contraction of about 1 s every 5 s. The label is the muscle.
 
-    The recordings (9 people) were never published, so the layout is our choice: `subject{s}/{muscle}.csv`, an
-    EMGworks export, or `subject{s}/{muscle}.mat` with `emg` (time, 16) in volts and optionally `rate_hz`; muscles are
-    left_biceps, right_biceps, left_tibialis and right_tibialis. Every sample carries the muscle's label, also between
-    contractions: cut the contractions out with a burst detector. All of a file is one repetition until then.
+    The recordings (9 people) were never published, so the layout is our choice: `subject{s}/{muscle}.csv`, an EMGworks
+    export, or `subject{s}/{muscle}.mat` with `emg` (time, 16) in volts and optionally `rate_hz`. Muscles are
+    left_biceps, right_biceps, left_tibialis and right_tibialis. Every sample has the muscle's label, also between
+    contractions; use a burst detector to cut out the contractions. Until then the whole file is one repetition.
 
-    Signal (16, time) in µV, at the rate of the export or of `rate_hz`, 1000 Hz where a .mat file has none. Channels run
-    row by row over the 4 x 4 grid, 5 mm apart (the order is our choice: none is stated). Source: Velasquez Rendon et al., DSP 2023. Licence: none known.
+    Signal (16, time) in µV, at the rate of the export or of `rate_hz`; 1000 Hz if a .mat file has none. Channels run
+    row by row over the 4 x 4 grid, 5 mm apart (the order is our choice, since none is stated). Source: Velasquez Rendon
+    et al., DSP 2023. Licence: none known.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())  # a small made-up set in the original format
+    >>> TrignoMaize().write_miniature(folder, np.random.default_rng(0))
+    >>> TrignoMaize().subjects(folder)
+    ['1', '2']
+    >>> next(iter(TrignoMaize().read(folder)))
+    <Recording trigno_maize, subject 1, left_biceps: 16 channels x 5.0 s @ 1000 Hz, uV, 4 labels>
     """
 
     name = "trigno_maize"
@@ -105,7 +114,7 @@ class TrignoMaize(OneFileARecording):
 
 
 def _read_volts(path: Path) -> tuple[np.ndarray, float]:
-    """(channel, time) float32 µV of a .mat file, and its rate."""
+    """Return the (channel, time) float32 samples of a .mat file in µV, and its rate."""
     found = find_matlab(path, ("emg", "rate_hz"))
     if "emg" not in found:
         raise lacks(path, ["emg"])

@@ -26,22 +26,36 @@ TRIM = 50  # samples that `relabel` takes off either side of a gesture
 @DATASETS.register
 @dataclass(frozen=True)
 class UniboInail(OneFileARecording):
-    """One session per day and posture, `day1 posture1` …; 9 to 16 repetitions of five gestures, one gesture after the other.
-
-    label_track : "relabel", whose gestures lack the first and last 50 samples (they are rest there), or "label".
-    postures : the arm postures to read, of four; None reads all that have files.
+    """One session per day and posture, `day1 posture1` …; 9 to 16 repetitions of five gestures, one gesture after the
+    other.
 
     Signal (4, time): Otto Bock 13E200 electrodes over the extensor carpi ulnaris, extensor digitorum communis, flexor
-    carpi radialis and flexor carpi ulnaris; that the channels come in this order is not stated. The envelope's scale
-    is not stated either: "adc", and crossings of zero mean nothing in it. The postures are proximal, distal, distal
-    with the palm down, and distal with the arm 45° up; that 1 to 4 come in this order is not stated.
+    carpi radialis and flexor carpi ulnaris; the files do not state that the channels are in this order. The scale of
+    the envelope is not stated either ("adc"), and zero crossings have no meaning for an envelope. The postures are
+    proximal, distal, distal with the palm down, and distal with the arm 45° up; the files do not state that 1 to 4 are
+    in this order.
 
     Layout: `data/user_{u}_day_{d}_posture_{p}.mat` with `emg` (time, 4) at 500 Hz, `label`, `relabel` and
-    `gestureCounter`, all (time, 1). The repetition is `gestureCounter`: it runs on during the rest after a gesture and restarts with the next gesture,
-    so that splitting on it keeps every class on both sides; the rest before the first gesture (0 there) is given to
-    repetition 1.
+    `gestureCounter`, all (time, 1). The repetition is `gestureCounter`. It continues during the rest after a gesture
+    and restarts with the next gesture, so a split on it keeps every class on both sides. The rest before the first
+    gesture (0 in the files) belongs to repetition 1.
 
     Source: the data set's repository and Zanghieri et al. 2023, doi:10.1109/BioCAS58349.2023.10388902.
+
+    Parameters
+    ----------
+    label_track : "relabel", in which the first and last 50 samples of a gesture are rest, or "label".
+    postures : the arm postures to read, of four; None reads all that have files.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())  # a small made-up set in the original format
+    >>> UniboInail().write_miniature(folder, np.random.default_rng(0))
+    >>> UniboInail().subjects(folder)
+    ['1', '2']
+    >>> next(iter(UniboInail().read(folder)))
+    <Recording unibo_inail, user 1, day1 posture1: 4 channels x 30.2 s @ 500 Hz, adc, 6 labels>
     """
 
     label_track: Literal["relabel", "label"] = "relabel"

@@ -32,7 +32,9 @@ def write(path: str | os.PathLike[str], kind: str, tensors: Mapping[str, torch.T
 
     Examples
     --------
-    >>> path = write("weights.safetensors", "network", {"bias": torch.zeros(2)}, {"epoch": 3})
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "weights.safetensors"
+    >>> path = write(path, "network", {"bias": torch.zeros(2)}, {"epoch": 3})
     >>> tensors, values = read(path, "network")
     >>> tensors["bias"].tolist(), values
     ([0.0, 0.0], {'epoch': 3})

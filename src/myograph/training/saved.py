@@ -45,7 +45,8 @@ def save(estimator: NeuralEstimator, path: str | os.PathLike[str]) -> Path:
     >>> from myograph.training import NeuralClassifier
     >>> x = np.zeros((4, 4, 64), np.float32)
     >>> network = NeuralClassifier("m5", epochs=1, device="cpu").fit(x, np.array([0, 1, 0, 1]))
-    >>> path = network.save("network.safetensors")
+    >>> import tempfile
+    >>> path = network.save(Path(tempfile.mkdtemp()) / "network.safetensors")
     >>> load(NeuralClassifier, path, "cpu", {}).classes_.tolist()
     [0, 1]
     """

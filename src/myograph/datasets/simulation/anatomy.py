@@ -1,11 +1,11 @@
-"""Tables behind the simulator: muscles of the forearm, arm and leg, and which muscles each gesture uses.
+"""Tables of the simulator: muscles of the forearm, arm and leg, and the muscles that each gesture uses.
 
-Positions of the forearm muscles are our reading of cross-sections at the proximal third of a right forearm in
-anatomy atlases, rounded; they stand for the mean of a cohort. Angles are in degrees around the limb: 0 is the middle
-of the palmar side, 90 the radial side, 180 dorsal, -90 ulnar. The digits' muscles are split into compartments that
-can be driven one by one (Keen & Fuglevand 2004 for the finger extensor). Gestures are those of Atzori et al. 2014
-(Sci Data 1:140053: exercises A, B, C and the force patterns D), put together from joint actions; the weights are our
-choice and follow the muscles' textbook function.
+Positions of the forearm muscles are our reading of cross-sections at the proximal third of a right forearm in anatomy
+atlases, rounded. They represent the mean of a cohort. Angles are in degrees around the limb: 0 is the middle of the
+palmar side, 90 the radial side, 180 dorsal, -90 ulnar. The digits' muscles are split into compartments that can be
+driven separately (Keen & Fuglevand 2004 for the finger extensor). Gestures are those of Atzori et al. 2014 (Sci Data
+1:140053: exercises A, B, C and the force patterns D), composed of joint actions. The weights are our choice and follow
+the muscles' textbook function.
 """
 
 from __future__ import annotations
@@ -14,14 +14,20 @@ from typing import NamedTuple
 
 
 class Muscle(NamedTuple):
-    """One muscle, or one compartment that is driven on its own.
+    """One muscle, or one compartment that is driven separately.
 
-    angle_deg, depth_mm : centre, around the limb and below the surface of the muscle layer (the fat is on top of it).
-    radius_mm : half the thickness of the area in which its motor units lie.
-    end_plate_mm : where its innervation zone is along the limb, from the electrodes' centre, distal positive.
-    up_mm, down_mm : from the innervation zone to the tendons, distal and proximal.
-    n_units : motor units that are simulated.
-    fibres : fibres of its largest unit.
+    Parameters
+    ----------
+    name : short name.
+    angle_deg, depth_mm : centre, around the limb and below the surface of the muscle layer (the fat lies on top of it).
+    radius_mm : half the thickness of the area that contains its motor units.
+    end_plate_mm : position of its innervation zone along the limb, from the electrodes' centre, distal positive.
+    up_mm, down_mm : distance from the innervation zone to the distal and the proximal tendon.
+    n_units : number of motor units that are simulated.
+    fibres : number of fibres of its largest unit.
+
+    >>> BICEPS.name, BICEPS.depth_mm, BICEPS.n_units
+    ('biceps', 12, 60)
     """
 
     name: str
@@ -191,7 +197,7 @@ def _unique(*parts: dict[str, str]) -> dict[str, str]:
 
 
 GESTURES: dict[str, str] = _unique(_A, _B, _C, _D, _COMMON)
-"""Name to joint actions with weights."""
+"""Joint actions and their weights, by name of the gesture."""
 
 CATALOGUES: dict[str, tuple[str, ...]] = {
     "common": tuple(_COMMON),
@@ -200,11 +206,15 @@ CATALOGUES: dict[str, tuple[str, ...]] = {
     "ABC": (*_A, *_B, *_C),
     "BCD": (*_B, *_C, *_D),
 }
-"""Which gestures a preset takes, in this order: the first `n_gestures` of one of these."""
+"""Lists of gestures; a preset takes the first `n_gestures` of one of them."""
 
 
 def activation(gesture: str) -> dict[str, float]:
-    """Muscle name to excitation, 0 to 1, of a gesture at full effort."""
+    """Return the excitation of each muscle, 0 to 1, for a gesture at full effort.
+
+    >>> activation("wrist_flexion")
+    {'FCR': 0.9, 'FCU': 0.8, 'PL': 0.8, 'FDS3': 0.2}
+    """
     total: dict[str, float] = {}
     for part in GESTURES[gesture].split(","):
         action, weight = part.split()

@@ -1,7 +1,7 @@
-"""How people, days and attempts differ: what the simulator draws for each subject, session and repetition.
+"""Differences between people, days and attempts: the random draws for each subject, session and repetition.
 
-Every draw comes from a generator keyed by what it is for (subject, session, gesture, repetition), so a part of a
-cohort is the same as that part of the whole, in whatever order it is made. Spreads are our choice, tuned so that a
+Every draw comes from a generator whose key is its purpose (subject, session, gesture, repetition). So a part of a
+cohort is the same as that part of the whole, in whatever order it is computed. Spreads are our choice, tuned so that a
 linear classifier meets the difficulty of published recordings; each is a named constant.
 """
 
@@ -21,9 +21,9 @@ LIMB_RADIUS_MM, LIMB_RADIUS_SD = 40.0, 3.5
 FAT_MM, FAT_SPREAD = 3.0, 0.3  # median, and sd of the logarithm
 VELOCITY_M_S, VELOCITY_SD = 4.0, 0.25
 MUSCLE_ANGLE_SD_DEG, MUSCLE_DEPTH_SD_MM, MUSCLE_SIZE_SPREAD, END_PLATE_SD_MM = 3.0, 1.0, 0.15, 4.0
-STYLE_SPREAD = 0.15  # of how strongly a person uses each muscle in each gesture
+STYLE_SPREAD = 0.15  # of the strength with which a person uses each muscle in each gesture
 STYLE_LEAK = 0.02  # excitation of muscles that the gesture does not need
-HABIT, HABIT_SPREAD = 0.15, 0.25  # excitation that goes with every movement, stabilising wrist and elbow
+HABIT, HABIT_SPREAD = 0.15, 0.25  # excitation in every movement, which stabilises wrist and elbow
 EFFORT, EFFORT_SPREAD = 0.36, 0.25
 RING_ANGLE_SD_DEG = 3.0
 # days
@@ -34,11 +34,11 @@ NOISE_SPREAD = 0.1  # baseline noise, each channel
 # attempts
 ATTEMPT_SPREAD, ATTEMPT_EFFORT_SPREAD = 0.3, 0.2
 DRIFT_SPREAD = 0.07  # step of the random walk from one repetition to the next
-TREND_SPREAD = 0.1  # a person's own way of easing into a movement, each repetition, the same in every session
-POSTURE_ROTATION_SD_DEG, POSTURE_SHIFT_SD_MM = 1.5, 2.0  # skin over muscle, each gesture
+TREND_SPREAD = 0.1  # a person's own change over repetitions, the same in every session
+POSTURE_ROTATION_SD_DEG, POSTURE_SHIFT_SD_MM = 1.5, 2.0  # displacement of skin over muscle, each gesture
 ATTEMPT_ROTATION_SD_DEG, ATTEMPT_SHIFT_SD_MM = 0.7, 1.0
-FATIGUE_PER_REPETITION = 0.008  # slowing of conduction
-CO_CONTRACTION = 0.03  # most of it in one attempt, all muscles
+FATIGUE_PER_REPETITION = 0.008  # decrease of the conduction velocity
+CO_CONTRACTION = 0.03  # maximum in one attempt, all muscles
 
 _NAMES = tuple(m.name for m in FOREARM)
 _ORDER = tuple(GESTURES)
@@ -46,20 +46,36 @@ _ORDER = tuple(GESTURES)
 
 @dataclass(frozen=True)
 class Keys:
-    """Generators by key: the same key gives the same draws, whatever was drawn before."""
+    """Random generators by key: the same key gives the same draws, whatever was drawn before.
+
+    >>> keys = Keys(seed=0)
+    >>> keys.rng(PERSON, 1).random() == keys.rng(PERSON, 1).random() != keys.rng(PERSON, 2).random()
+    True
+    """
 
     seed: int
 
     def rng(self, *key: int) -> np.random.Generator:
+        """Return the generator of a key."""
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
 
 
 @dataclass(frozen=True)
 class Person:
-    """One subject's forearm: limb, motor units, habits and where the electrodes go.
+    """One subject's forearm: limb, motor units, habits and placement of the electrodes.
 
-    style : (gesture, muscle) logarithm of the factor on the textbook activation. leak : (gesture, muscle)
-    excitation beyond it. habit : (muscle,) co-contraction in whatever the person does.
+    Parameters
+    ----------
+    limb, units : the anatomy.
+    effort : usual effort, 0 to 1.
+    style : (gesture, muscle) logarithm of the factor on the textbook activation.
+    leak : (gesture, muscle) excitation in addition to it.
+    habit : (muscle,) co-contraction in every gesture.
+    rotation_rad : rotation of the electrodes around the limb.
+
+    >>> person = Person.draw(Keys(seed=0), subject=0)
+    >>> len(person.units), person.style.shape == (len(GESTURES), len(FOREARM))
+    (549, True)
     """
 
     limb: Limb
@@ -72,6 +88,7 @@ class Person:
 
     @classmethod
     def draw(cls, keys: Keys, subject: int) -> Person:
+        """Draw the person with this number."""
         rng = keys.rng(PERSON, subject)
         limb = draw_limb(rng, LIMB_RADIUS_MM, FAT_MM)
         velocity = VELOCITY_M_S + VELOCITY_SD * rng.standard_normal()
@@ -92,7 +109,18 @@ class Person:
 
 @dataclass(frozen=True)
 class Day:
-    """One session: electrodes put on again, other contact, another way of moving."""
+    """One session: electrodes placed again, with other contact, and small changes in the use of the muscles.
+
+    Parameters
+    ----------
+    rotation_rad, shift_mm : displacement of the electrodes.
+    gain : (channel,) factor on the signal.
+    noise : (channel,) factor on the baseline noise.
+    style : (gesture, muscle) logarithm of a factor on the activation.
+
+    >>> Day.draw(Keys(seed=0), subject=0, session=0, n_channels=8, scale=0.0).gain
+    array([1., 1., 1., 1., 1., 1., 1., 1.])
+    """
 
     rotation_rad: float
     shift_mm: float
@@ -102,6 +130,7 @@ class Day:
 
     @classmethod
     def draw(cls, keys: Keys, subject: int, session: int, n_channels: int, scale: float) -> Day:
+        """Draw a session; `scale` multiplies the differences between sessions."""
         rng = keys.rng(DAY, subject, session)
         style = scale * STYLE_DAY_SPREAD * rng.standard_normal((len(_ORDER), len(FOREARM)))
         return cls(
@@ -115,7 +144,20 @@ class Day:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One repetition of one gesture: excitation of each muscle at the plateau, and the electrodes' place."""
+    """One repetition of one gesture: excitation of each muscle at the plateau, and position of the electrodes.
+
+    Parameters
+    ----------
+    plateau : (muscle,) excitation, 0 to 1.
+    rotation_rad, shift_mm : displacement of the electrodes relative to the muscles.
+    velocity_factor : factor on the conduction velocity.
+
+    >>> keys = Keys(seed=0)
+    >>> person, day = Person.draw(keys, 0), Day.draw(keys, 0, 0, n_channels=8, scale=1.0)
+    >>> attempt = Attempt.draw(keys, person, day, where=(0, 0), gesture="hand_close", n=1, scale=1.0)
+    >>> attempt.plateau.shape == (len(FOREARM),), attempt.velocity_factor
+    (True, 1.0)
+    """
 
     plateau: np.ndarray  # (muscle,), 0 to 1
     rotation_rad: float
@@ -134,8 +176,14 @@ class Attempt:
         scale: float,
         drift: float = 1.0,
     ) -> Attempt:
-        """Repetition `n`, from 1; `where` is (subject, session). `scale` multiplies the spread of repetitions, `drift`
-        what of it goes on from one to the next."""
+        """Draw repetition `n`, counted from 1.
+
+        Parameters
+        ----------
+        where : (subject, session).
+        scale : factor on the spread of repetitions.
+        drift : factor on the part of that spread that accumulates from one repetition to the next.
+        """
         subject, session = where
         g = _ORDER.index(gesture)
         textbook = activation(gesture)
@@ -167,14 +215,22 @@ class Attempt:
 
 
 def draw_limb(rng: np.random.Generator, radius_mm: float, fat_mm: float, fat_spread: float = FAT_SPREAD) -> Limb:
-    """A limb of about this size and fat."""
+    """Draw a limb of about this radius and fat thickness.
+
+    >>> draw_limb(np.random.default_rng(0), radius_mm=40.0, fat_mm=3.0, fat_spread=0.0).fat_mm
+    3.0
+    """
     radius = max(radius_mm + LIMB_RADIUS_SD * rng.standard_normal(), 0.7 * radius_mm)
     fat = min(fat_mm * np.exp(fat_spread * rng.standard_normal()), 12.0)
     return Limb(float(radius), float(fat))
 
 
 def vary(muscle: Muscle, rng: np.random.Generator) -> Muscle:
-    """The muscle as one person has it."""
+    """Draw one person's version of a muscle.
+
+    >>> vary(FOREARM[0], np.random.default_rng(0)).n_units == FOREARM[0].n_units
+    True
+    """
     angle, depth, size, along = rng.standard_normal(4)
     return muscle._replace(
         angle_deg=muscle.angle_deg + MUSCLE_ANGLE_SD_DEG * angle,
@@ -187,7 +243,17 @@ def vary(muscle: Muscle, rng: np.random.Generator) -> Muscle:
 def effort_profile(
     n_steps: int, step_s: float, on_s: float, off_s: float, ramp_s: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """(step,) effort from 0 to 1: ramp, a hold that wanders slowly by a few percent, release."""
+    """Return (step,) effort from 0 to 1: a ramp, a hold that varies slowly by a few percent, and a release.
+
+    Parameters
+    ----------
+    n_steps, step_s : number and duration of the steps.
+    on_s, off_s : start of the ramp and of the release, in seconds.
+    ramp_s : duration of the ramp and of the release.
+
+    >>> effort_profile(100, 0.01, on_s=0.2, off_s=0.7, ramp_s=0.1, rng=np.random.default_rng(0))[[0, 99]].round(3)
+    array([0., 0.])
+    """
     t = np.arange(n_steps) * step_s
     rise = np.clip((t - on_s) / ramp_s, 0, 1)
     fall = np.clip((off_s + ramp_s - t) / ramp_s, 0, 1)
@@ -196,7 +262,11 @@ def effort_profile(
 
 
 def slow_noise(n: int, n_steps: int, step_s: float, time_constant_s: float, rng: np.random.Generator) -> np.ndarray:
-    """(n, step) of unit-variance noise with about this time constant: what motor units of a muscle have in common."""
+    """Return (n, step) unit-variance noise with about this time constant, the common drive of a muscle's motor units.
+
+    >>> slow_noise(2, n_steps=50, step_s=0.01, time_constant_s=0.3, rng=np.random.default_rng(0)).shape
+    (2, 50)
+    """
     knots = int(np.ceil(n_steps * step_s / time_constant_s)) + 3
     values = rng.standard_normal((n, knots))
     at = np.arange(n_steps) * step_s / time_constant_s

@@ -1,27 +1,29 @@
 """Surface EMG from physiology: motor-unit pools, finite fibres in a layered limb, differential electrodes.
 
-The chain, and where each part comes from:
+The parts of the model and their sources:
 
 - **Pool** (Fuglevand, Winter & Patla 1993, J Neurophysiol 70:2470): recruitment thresholds grow exponentially over a
-  30-fold range; a recruited unit starts at 8 discharges per second and gains one for each unit of excitation until it
-  saturates at a peak rate that falls from 35 to 25 with the threshold; inter-spike intervals are Gaussian with a
+  30-fold range. A recruited unit starts at 8 discharges per second; its rate grows with excitation until it saturates
+  at
+  a peak rate that falls from 35 to 25 per second with the threshold. Inter-spike intervals are Gaussian with a
   coefficient of variation of 10 to 20 %. Excitation runs from 0 to 1; 1 brings the last unit to its peak rate.
 - **Membrane** (Rosenfalck 1969, as used by Farina & Merletti 2001, IEEE Trans Biomed Eng 48:637):
-  V(u) = 96 u^3 exp(-u) - 90 mV, u in mm behind the wave's front.
+  V(u) = 96 u^3 exp(-u) - 90 mV, with u in mm behind the front of the wave.
 - **Fibres**: two waves leave the end plate in opposite directions at the conduction velocity (about 4 m/s) and end at
-  the tendons. Membrane current is the derivative of the truncated first derivative of V (Farina & Merletti 2001), so
-  it sums to zero at every instant and the potentials of generation and extinction, which do not travel, come out.
+  the tendons. Membrane current is the derivative of the truncated first derivative of V (Farina & Merletti 2001). It
+  therefore sums to zero at every instant, and the potentials of generation and extinction, which do not travel, appear.
 - **Volume conductor**: anisotropic muscle (5 times better along the fibres) under an isotropic fat layer, insulated by
   air (conductivities of Farina & Merletti 2001). A current I at depth d below a fat layer h gives at the skin
   I / (2 pi sigma) / sqrt(z^2 + a rho^2), a = (b / (d + h))^2, b = sqrt(5) d + h. Without fat this is the exact
-  solution for a half-space; with fat it is a closed form whose widths add up as the layers' do, within 7 % of the
-  exact two-layer solution (a test computes that one in the Fourier domain). Depth and fat thus attenuate and low-pass.
+  solution for a half-space. With fat it is a closed form in which the widths of the layers add up; it lies within 7 %
+  of
+  the exact two-layer solution (a test computes that one in the Fourier domain). Depth and fat attenuate and low-pass.
 - **Electrodes**: two poles along the limb, on rings or grids around it.
 
-Simplifications: bones, skin, the electrodes' own area and the limb's curvature as seen by the current are left out
-(distances to the electrode are true ones around the limb); a unit's fibres share one position, softened by the radius
-of their territory, and spread their end plates with one standard deviation; fibres run along the limb without
-pennation; a unit keeps its shape while the muscle shortens. Units: mm, s, Hz, m/s, mV for membranes, uV at the skin.
+Simplifications: bones, skin, the area of the electrodes and the effect of the limb's curvature on the current are left
+out (distances to the electrodes do follow the curvature). A unit's fibres share one position, blurred by the radius of
+their territory, and their end plates are spread with one standard deviation. Fibres run along the limb without
+pennation. A unit keeps its shape while the muscle shortens. Units: mm, s, Hz, m/s, mV for membranes, uV at the skin.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ RATE_GAIN_HZ = THRESHOLD_RANGE + PEAK_RATE_LAST_HZ - LOWEST_RATE_HZ  # from rest
 LAST_THRESHOLD = THRESHOLD_RANGE / RATE_GAIN_HZ
 # Farina & Merletti 2001
 MUSCLE_S_PER_M, MUSCLE_ANISOTROPY = 0.1, 5.0
-FAT_S_PER_M = 0.05  # of the exact solution; the closed form does not depend on it
+FAT_S_PER_M = 0.05  # for the exact solution; the closed form does not depend on it
 INTRACELLULAR_S_PER_M = 1.01  # Andreassen & Rosenfalck 1981
 # Our choice, within the range of textbooks
 FIBRE_RADIUS_MM = 0.03
@@ -53,12 +55,18 @@ FLATNESS = 3.0  # of a muscle's cross-section: width around the limb over thickn
 END_PLATE_SPREAD_MM = 2.5
 VELOCITY_SPREAD = 0.12  # from the smallest to the largest unit, as a fraction (larger units conduct faster)
 SHALLOWEST_MM = 4.0
-MAX_RATE_HZ = 60.0  # room for discharges of one unit
+MAX_RATE_HZ = 60.0  # limit for the memory of one unit's discharges
 
 
 @dataclass(frozen=True)
 class Limb:
-    """A cylinder of muscle under a layer of fat; `radius_mm` is that of the skin."""
+    """A cylinder of muscle under a layer of fat; `radius_mm` is the radius of the skin.
+
+    Raises ConfigError unless 0 <= fat_mm < radius_mm.
+
+    >>> Limb(radius_mm=40.0, fat_mm=3.0).radius_mm
+    40.0
+    """
 
     radius_mm: float = 40.0
     fat_mm: float = 3.0
@@ -70,9 +78,21 @@ class Limb:
 
 @dataclass(frozen=True)
 class Electrodes:
-    """Differential channels on a limb: midpoint of the two poles, which lie `pole_distance_mm` apart along it.
+    """Differential channels on a limb. Each is the difference of two poles `pole_distance_mm` apart along the limb.
 
-    angle_rad, z_mm : (channel,), around and along the limb.
+    Parameters
+    ----------
+    angle_rad, z_mm : (channel,) midpoint of the two poles, around and along the limb.
+    pole_distance_mm : distance between the poles.
+    layout : rows and columns of the channels.
+
+    >>> ring = Electrodes.ring(n_channels=8)
+    >>> np.rad2deg(ring.angle_rad[:3])
+    array([ 0., 45., 90.])
+    >>> Electrodes.grid(4, 2, spacing_mm=10.0, limb_radius_mm=40.0).z_mm
+    array([ 15.,  15.,   5.,   5.,  -5.,  -5., -15., -15.])
+    >>> float(ring.moved(rotation_rad=0.0, shift_mm=5.0).z_mm[0])
+    5.0
     """
 
     angle_rad: np.ndarray
@@ -82,16 +102,17 @@ class Electrodes:
 
     @classmethod
     def ring(cls, n_channels: int, pole_distance_mm: float = 10.0) -> Electrodes:
-        """Evenly spaced around the limb; the first is over the palmar midline."""
+        """Place channels evenly around the limb; the first is over the palmar midline."""
         angle = 2 * np.pi * np.arange(n_channels) / n_channels
         return cls(angle, np.zeros(n_channels), pole_distance_mm, Layout.ring(n_channels))
 
     @classmethod
     def grid(cls, rows: int, columns: int, spacing_mm: float, limb_radius_mm: float, wraps: bool = False) -> Electrodes:
-        """Rows lie along the limb, from distal to proximal, columns around it; channels run row by row.
+        """Place a grid: rows along the limb, from distal to proximal, columns around it; channels are numbered row by
+        row.
 
-        Each channel is the difference of two poles one spacing apart along the limb. `wraps` spreads the columns
-        evenly around the whole limb, whatever its radius.
+        Each channel is the difference of two poles one spacing apart along the limb. `wraps` spreads the columns evenly
+        around the whole limb, whatever its radius.
         """
         row, column = np.divmod(np.arange(rows * columns), columns)
         pitch = 2 * np.pi / columns if wraps else spacing_mm / limb_radius_mm
@@ -100,7 +121,7 @@ class Electrodes:
         return cls(angle, z, spacing_mm, Layout.grid(rows, columns, wraps, spacing_mm))
 
     def moved(self, rotation_rad: float, shift_mm: float) -> Electrodes:
-        """The same electrodes after a turn around and a shift along the limb."""
+        """Return the same electrodes after a rotation around and a shift along the limb."""
         return replace(self, angle_rad=self.angle_rad + rotation_rad, z_mm=self.z_mm + shift_mm)
 
     def __len__(self) -> int:
@@ -109,12 +130,25 @@ class Electrodes:
 
 @dataclass(frozen=True)
 class MotorUnits:
-    """Motor units of one or more muscles, all arrays (unit,).
+    """Motor units of one or more muscles; all arrays have shape (unit,).
 
-    muscle : row of the excitation that drives the unit. threshold : excitation at which it is recruited.
-    peak_rate_hz : where its rate saturates. fibres : how many it has. angle_rad, radius_mm : place in the limb's
-    cross-section. end_plate_mm : along the limb; up_mm, down_mm : from there to the tendons. velocity_m_s : of
-    conduction.
+    Parameters
+    ----------
+    muscle : row of the excitation that drives the unit.
+    threshold : excitation at which it is recruited.
+    peak_rate_hz : rate at which it saturates.
+    fibres : number of its fibres.
+    angle_rad, radius_mm : position in the limb's cross-section.
+    end_plate_mm : position of the end plates along the limb.
+    up_mm, down_mm : distances from there to the tendons.
+    velocity_m_s : conduction velocity.
+
+    >>> from myograph.datasets.simulation.anatomy import BICEPS, TIBIALIS
+    >>> rng = np.random.default_rng(0)
+    >>> pools = [MotorUnits.draw(muscle, Limb(), rng, row=row) for row, muscle in enumerate((BICEPS, TIBIALIS))]
+    >>> units = MotorUnits.concatenate(pools)
+    >>> len(units), float(units.peak_rate_hz.min())
+    (120, 25.0)
     """
 
     muscle: np.ndarray
@@ -132,10 +166,10 @@ class MotorUnits:
     def draw(
         cls, muscle: Muscle, limb: Limb, rng: np.random.Generator, velocity_m_s: float = 4.0, row: int = 0
     ) -> MotorUnits:
-        """A pool for one muscle: thresholds are fixed by its size, places and velocities are drawn."""
+        """Draw a pool for one muscle: its size fixes the thresholds; positions and velocities are random."""
         n = muscle.n_units
         rank = np.arange(1, n + 1) / n
-        # Evenly over an ellipse: muscles lie flat around the limb.
+        # Uniform over an ellipse, since muscles lie flat around the limb.
         out = np.sqrt(rng.random(n))
         around = 2 * np.pi * rng.random(n)
         centre = limb.radius_mm - limb.fat_mm - muscle.depth_mm
@@ -157,6 +191,7 @@ class MotorUnits:
 
     @classmethod
     def concatenate(cls, pools: Sequence[MotorUnits]) -> MotorUnits:
+        """Join the units of several pools."""
         return cls(**{f.name: np.concatenate([getattr(p, f.name) for p in pools]) for f in fields(cls)})
 
     def __getitem__(self, rows: np.ndarray) -> MotorUnits:
@@ -167,7 +202,11 @@ class MotorUnits:
 
 
 def membrane_mv(u_mm: np.ndarray) -> np.ndarray:
-    """Rosenfalck's intracellular potential above rest, mV, at u_mm behind the front of the wave."""
+    """Return Rosenfalck's intracellular potential above rest, in mV, at u_mm behind the front of the wave.
+
+    >>> membrane_mv(np.array([-1.0, 3.0])).round(1)
+    array([  0., 129.])
+    """
     u = np.maximum(u_mm, 0.0)
     return 96.0 * u**3 * np.exp(-u)
 
@@ -175,9 +214,26 @@ def membrane_mv(u_mm: np.ndarray) -> np.ndarray:
 def potentials(
     units: MotorUnits, electrodes: Electrodes, limb: Limb, rate_hz: float, velocity_factor: float = 1.0
 ) -> np.ndarray:
-    """Surface potential of each unit's single discharge: (unit, channel, time) float32, uV.
+    """Return the surface potential of a single discharge of each unit.
 
-    `velocity_factor` slows all fibres, as fatigue and cold do.
+    Parameters
+    ----------
+    units, electrodes, limb : the anatomy.
+    rate_hz : samples per second, at least 1000.
+    velocity_factor : factor on all conduction velocities; fatigue and cold lower it.
+
+    Returns
+    -------
+    (unit, channel, time) float32, in uV.
+
+    Raises
+    ------
+    ConfigError : `rate_hz` is below 1000.
+
+    >>> from myograph.datasets.simulation.anatomy import BICEPS
+    >>> units = MotorUnits.draw(BICEPS, Limb(), np.random.default_rng(0))
+    >>> potentials(units[[0, -1]], Electrodes.ring(4), Limb(), rate_hz=2000).shape[:2]
+    (2, 4)
     """
     from myograph.datasets.simulation._fibres import unit_potentials
 
@@ -213,7 +269,7 @@ def potentials(
 
 
 def _smoothed_membrane() -> tuple[np.ndarray, np.ndarray]:
-    """Table of the membrane potential averaged over a unit's end plates: (mm, mV)."""
+    """Return a table (mm, mV) of the membrane potential averaged over a unit's end plates."""
     fine = 0.1
     reach = 3 * END_PLATE_SPREAD_MM
     u = np.arange(-2 * reach, 20 + 2 * reach, fine)
@@ -225,7 +281,7 @@ _MEMBRANE = _smoothed_membrane()
 
 
 def _wave(step_mm: np.ndarray) -> np.ndarray:
-    """(unit, tap) increments of the membrane potential, mV, over each unit's step."""
+    """Return the (unit, tap) increments of the membrane potential, in mV, over each unit's step."""
     start, stop = -3 * END_PLATE_SPREAD_MM, 16 + 3 * END_PLATE_SPREAD_MM
     taps = int(np.ceil((stop - start) / step_mm.min()))
     edges = start + step_mm[:, None] * np.arange(taps + 1)
@@ -240,10 +296,30 @@ def discharges(
     rng: np.random.Generator,
     interval_cv: float = 0.15,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Discharge samples (unit, k) int64 and how many of them count (unit,).
+    """Draw the discharges of each unit.
 
-    excitation : (muscle, step), 0 to 1, in steps of `step_s`. interval_cv : coefficient of variation of the
-    inter-spike intervals.
+    Parameters
+    ----------
+    units : the motor units.
+    excitation : (muscle, step), 0 to 1, in steps of `step_s`.
+    step_s, rate_hz : duration of a step in seconds, and samples per second of the result.
+    rng : random generator.
+    interval_cv : coefficient of variation of the inter-spike intervals.
+
+    Returns
+    -------
+    times : (unit, k) int64 samples of the discharges.
+    counts : (unit,) number of valid entries in each row.
+
+    Raises
+    ------
+    ShapeError : the excitation has fewer rows than there are muscles.
+
+    >>> from myograph.datasets.simulation.anatomy import BICEPS
+    >>> units = MotorUnits.draw(BICEPS, Limb(), np.random.default_rng(0))
+    >>> times, counts = discharges(units, np.ones((1, 200)), 0.005, 2000.0, np.random.default_rng(0))
+    >>> int(counts[0]), int(counts[-1])  # in one second, at their peak rates of 35 and 25 per second
+    (36, 24)
     """
     from myograph.datasets.simulation._fibres import discharge_times
 
@@ -283,9 +359,17 @@ def contract(
     interval_cv: float = 0.15,
     velocity_factor: float = 1.0,
 ) -> None:
-    """Add the EMG of one contraction, uV, to `out` (channel, time) float32 from sample `start`.
+    """Add the EMG of one contraction, in uV, to `out` (channel, time) float32, from sample `start` on.
 
-    excitation : (muscle, step), see `discharges`. Potentials are computed for the units that discharge only.
+    The other parameters are those of `potentials` and `discharges`. Potentials are computed only for units that
+    discharge. ShapeError if `out` does not fit the electrodes.
+
+    >>> from myograph.datasets.simulation.anatomy import BICEPS
+    >>> units, out = MotorUnits.draw(BICEPS, Limb(), np.random.default_rng(0)), np.zeros((4, 2000), np.float32)
+    >>> effort = np.full((1, 100), 0.3)
+    >>> contract(out, 0, units, Electrodes.ring(4), Limb(), effort, 0.005, 2000.0, np.random.default_rng(0))
+    >>> bool(out.std(axis=1).argmax() == 0)  # the biceps lies below the first channel
+    True
     """
     from myograph.datasets.simulation._fibres import add_trains
 

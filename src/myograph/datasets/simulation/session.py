@@ -1,4 +1,4 @@
-"""One simulated recording: contractions one after another, then amplifier, noise, hum and artefacts."""
+"""One simulated recording: contractions in sequence, then amplifier, noise, mains interference and artefacts."""
 
 from __future__ import annotations
 
@@ -25,22 +25,33 @@ from myograph.datasets.simulation.cohort import (
 from myograph.datasets.simulation.physics import Electrodes, MotorUnits, contract
 from myograph.recording import Recording
 
-STEP_S = 0.005  # of the excitation
-INNER_RATE_HZ = 2000.0  # physics runs at the first multiple of the recording's rate from here on
+STEP_S = 0.005  # duration of a step of the excitation
+INNER_RATE_HZ = 2000.0  # the physics runs at the lowest multiple of the recording's rate that is at least this
 BAND_HZ = (20.0, 450.0)  # amplifier, as of wearable sEMG systems
 MAINS_HZ = 50.0
 REACTION_S = (0.15, 0.55)  # from cue to activity
 RELEASE_S = (0.15, 0.4)
 RAMP_S = (0.2, 0.6)
-ACTIVE = 0.15  # share of the plateau from which on a sample is active
+ACTIVE = 0.15  # a sample is active above this fraction of the plateau
 COMMON_DRIVE = 0.12  # slow fluctuation shared by a muscle's motor units, as a fraction of excitation
-REST_TONE = 0.004  # excitation at rest: a few first units now and then
+REST_TONE = 0.004  # excitation at rest: occasional discharges of the first units
 ENVELOPE_S = 0.1
 FIRST_REST_S = 1.0
 
 
 def forearm(settings: dict[str, Any], subject: int, session: int) -> Iterator[Recording]:
-    """The recording of one session: each gesture with all its repetitions, rest after each."""
+    """Yield the recording of one session: each gesture with all its repetitions, and rest after each repetition.
+
+    Parameters
+    ----------
+    settings : `Simulated(...).settings`.
+    subject, session : numbers, from 0.
+
+    >>> from myograph.datasets.simulated import Simulated
+    >>> settings = Simulated(n_gestures=1, n_repetitions=1, n_electrodes=8, hold_s=0.5, rest_s=0.5).settings
+    >>> next(forearm(settings, subject=0, session=0))
+    <Recording simulated, subject 1, session 1: 8 channels x 2.0 s @ 1000 Hz, uV, 2 labels>
+    """
     keys = Keys(settings["seed"])
     person = Person.draw(keys, subject)
     scale, drift = settings["variability"], settings["drift"]
@@ -88,16 +99,22 @@ MUSCLES: tuple[tuple[str, Muscle, float, float], ...] = (
 )
 """Name, muscle, limb radius and median fat, mm."""
 OFF_CENTRE_SD_MM, ALONG_SD_MM = 5.0, 5.0  # of the grid over the muscle's belly
-# Between the two sides of a person, at an asymmetry of 1: sd of the logarithm, but for velocity's.
+# Difference between the two sides of a person at an asymmetry of 1: sd of the logarithm; for velocity, sd in m/s.
 SIDE_FAT_SPREAD, SIDE_EFFORT_SPREAD, SIDE_VELOCITY_SD = 0.05, 0.1, 0.1
 BURST_EFFORT, BURST_EFFORT_SPREAD = {"biceps": 0.4, "tibialis": 0.5}, 0.2
 
 
 def muscles(settings: dict[str, Any], subject: int, session: int) -> Iterator[Recording]:
-    """One recording a muscle: a burst of about `hold_s` every `hold_s + rest_s` seconds, the repetition its number.
+    """Yield one recording per muscle: a burst of about `hold_s` every `hold_s + rest_s` seconds, one repetition per
+    burst.
 
-    The two sides of a subject are drawn one by one from the same distribution and mirrored, so nothing but the
-    person's own asymmetry tells left from right.
+    The two sides of a subject are drawn independently from the same distribution and mirrored, so that only the
+    person's own asymmetry distinguishes left from right.
+
+    >>> from myograph.datasets.simulated import Simulated
+    >>> settings = Simulated("muscles", n_gestures=1, n_repetitions=1, hold_s=0.5, rest_s=0.5).settings
+    >>> next(muscles(settings, subject=0, session=0))
+    <Recording simulated, subject 1, session 1, left_biceps: 16 channels x 2.0 s @ 1000 Hz, uV, 2 labels>
     """
     keys = Keys(settings["seed"])
     asymmetry = settings["asymmetry"]
@@ -105,7 +122,7 @@ def muscles(settings: dict[str, Any], subject: int, session: int) -> Iterator[Re
     for row, (_, muscle, radius, fat) in enumerate(MUSCLES[: settings["n_gestures"]]):
         mirror = -1.0 if row % 2 else 1.0
         rng = keys.rng(PERSON, subject)
-        velocity = 4.0 + 0.25 * rng.standard_normal()  # a person's own, the same for all four muscles
+        velocity = 4.0 + 0.25 * rng.standard_normal()  # of the person, the same for all four muscles
         habit = BURST_EFFORT_SPREAD * rng.standard_normal()
         fatness = rng.standard_normal()
         own = keys.rng(PERSON, subject, 5000 + row)
@@ -136,7 +153,21 @@ def muscles(settings: dict[str, Any], subject: int, session: int) -> Iterator[Re
 
 
 class Tape:
-    """The signal and tracks that one recording is written on, at the rate of the physics until `finish`."""
+    """The signal and the tracks of one recording, at the rate of the physics until `finish`.
+
+    Parameters
+    ----------
+    settings : `Simulated(...).settings`.
+    n_channels, n_trials : numbers of channels and of trials.
+
+    >>> from myograph.datasets.simulated import Simulated
+    >>> tape = Tape(Simulated(hold_s=1.0, rest_s=1.0).settings, n_channels=8, n_trials=1)
+    >>> profile = tape.trial(label=1, repetition=1, rng=np.random.default_rng(0))
+    >>> day = Day.draw(Keys(0), 0, 0, n_channels=8, scale=1.0)
+    >>> recording = tape.finish(("rest", "fist"), day, Electrodes.ring(8), np.random.default_rng(0), "1", "1")
+    >>> recording.duration_s, recording.label_names
+    (3.0, ('rest', 'fist'))
+    """
 
     def __init__(self, settings: dict[str, Any], n_channels: int, n_trials: int):
         self.settings = settings
@@ -152,10 +183,10 @@ class Tape:
         self.repetition = np.ones(n, np.int32)
 
     def trial(self, label: int, repetition: int, rng: np.random.Generator) -> np.ndarray:
-        """Mark the tracks of the trial that begins now; its effort profile, (step,) from 0 to 1."""
+        """Mark the tracks of the trial that begins now, and return its effort profile, (step,) from 0 to 1."""
         hold_s = self.settings["hold_s"]
         on_s, off_s, ramp_s = (rng.uniform(*span) for span in (REACTION_S, RELEASE_S, RAMP_S))
-        # short bursts have less of everything, or nothing would be left of them
+        # shorter delays and ramps for short bursts, which would otherwise vanish
         brief = min(hold_s / 2.0, 1.0)
         on_s, off_s, ramp_s = brief * on_s, hold_s + brief * off_s, brief * ramp_s
         off_s = min(off_s, self.trial_s - ramp_s - 0.05)
@@ -168,7 +199,7 @@ class Tape:
             begin, end = active[0] * STEP_S, (active[-1] + 1) * STEP_S
         at = lambda seconds: self.start + round(seconds * self.rate_hz)  # noqa: E731
         self.label[at(begin) : at(end)] = label
-        # rest carries the repetition of the movement before it
+        # rest has the repetition number of the movement before it
         self.repetition[at(begin) :] = repetition
         return profile
 
@@ -182,7 +213,7 @@ class Tape:
         session: str,
         part: str = "",
     ) -> Recording:
-        """Amplify, disturb, bring to the recording's rate, and wrap up."""
+        """Add the amplifier and the disturbances, reduce to the recording's rate, and return the Recording."""
         s = self.settings
         signal = self.signal
         signal *= day.gain[:, None].astype(np.float32)
@@ -220,10 +251,25 @@ def disturb(
     artefacts_per_min: float,
     rng: np.random.Generator,
 ) -> None:
-    """Add noise of the electrodes, hum with its odd harmonics and motion artefacts to signal (channel, time), uV."""
+    """Add electrode noise, mains interference with its odd harmonics, and motion artefacts to a signal in place.
+
+    Parameters
+    ----------
+    signal : (channel, time) float32, in uV.
+    rate_hz : samples per second.
+    noise_uv : (channel,) RMS of the noise that remains after the amplifier.
+    mains_uv : amplitude of the 50 Hz interference.
+    artefacts_per_min : expected number of motion artefacts per minute, each on some channels.
+    rng : random generator.
+
+    >>> signal = np.zeros((2, 1000), np.float32)
+    >>> disturb(signal, 2000.0, np.array([1.0, 10.0]), 0.0, 0.0, np.random.default_rng(0))
+    >>> (signal.std(axis=1) / signal.std(axis=1)[0]).round()
+    array([ 1., 10.], dtype=float32)
+    """
     n_channels, n = signal.shape
     t = np.arange(n, dtype=np.float32) / np.float32(rate_hz)
-    # White noise inside the band carries less than all of it: noise_uv is what is left after the amplifier.
+    # Only part of the white noise lies inside the band: noise_uv is the RMS that remains after the amplifier.
     noise_sd = noise_uv * np.sqrt(rate_hz / 2 / (BAND_HZ[1] - BAND_HZ[0]))
     phase = rng.uniform(0, 2 * np.pi, 3)
     hum = sum(np.sin(2 * np.pi * k * MAINS_HZ * t + p, dtype=np.float32) / k**1.5 for k, p in zip((1, 3, 5), phase))
@@ -244,7 +290,11 @@ def disturb(
 
 
 def envelope(signal: np.ndarray, rate_hz: float) -> np.ndarray:
-    """RMS over the last `ENVELOPE_S`, as electrodes with a built-in rectifier give it; (channel, time), never negative."""
+    """Return the RMS over the last `ENVELOPE_S` seconds, as from electrodes with a built-in rectifier; (channel, time).
+
+    >>> envelope(np.full((1, 300), -2.0), rate_hz=1000.0)[0, [0, 299]].round(1)
+    array([0.2, 2. ])
+    """
     width = round(ENVELOPE_S * rate_hz)
     out = np.empty_like(signal)
     for c, channel in enumerate(signal):
