@@ -153,13 +153,6 @@ def test_openbci(tmp_path: Path) -> None:
     found = guess(tmp_path / "a.txt")
     assert 'preset = "openbci"' in found.toml
     assert "rate_hz" not in found.toml
-    # The example of docs/your-own-data.md.
-    (tmp_path / "doc").mkdir()
-    (tmp_path / "doc" / "anna_fist.txt").write_text(text)
-    page = (Path(__file__).parent.parent / "docs" / "your-own-data.md").read_text()
-    (tmp_path / "doc" / "dataset.toml").write_text(page.split("<!-- example: preset -->\n```toml\n")[1].split("```")[0])
-    (own,) = Folder(path=str(tmp_path / "doc")).read(tmp_path / "doc")
-    assert (own.label_names, own.subject, own.n_channels) == (("fist",), "anna", 8)
     # Logs of earlier versions have no line of names.
     lines = text.split("\n")
     (tmp_path / "a.txt").write_text("\n".join(lines[:4] + lines[5:]))
@@ -167,6 +160,14 @@ def test_openbci(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("\n".join(lines[4:]))
     with pytest.raises(DataError, match="it lacks the line %Sample Rate"):
         read(tmp_path, "openbci", ".txt")
+
+
+def test_the_example_of_the_documentation(tmp_path: Path) -> None:
+    (tmp_path / "anna_fist.txt").write_text(openbci()[0])
+    page = (Path(__file__).parent.parent / "docs" / "your-own-data.md").read_text()
+    (tmp_path / "dataset.toml").write_text(page.split("<!-- example: preset -->\n```toml\n")[1].split("```")[0])
+    (own,) = Folder(path=str(tmp_path)).read(tmp_path)
+    assert (own.label_names, own.subject, own.n_channels) == (("fist",), "anna", 8)
 
 
 def test_myo(tmp_path: Path) -> None:
