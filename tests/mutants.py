@@ -35,9 +35,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # Each module with the test files that must notice a change of it, the quickest first.
 TESTS = {
-    "recording": ["spine_mutants", "recording", "breaks", "known_defects"],
-    "windows": ["spine_mutants", "windows"],
-    "protocols": ["spine_mutants", "protocols", "question"],
+    "recording": ["spine_recording", "recording", "breaks", "known_defects"],
+    "windows": ["spine_windows", "spine_mutants", "windows"],
+    "protocols": ["spine_protocols", "spine_mutants", "protocols"],
     "audit": ["spine_mutants", "audit", "protocols", "leakage_warning"],
     "_common/content": ["audit"],
     "_common/seen": ["leakage_warning"],

@@ -294,7 +294,7 @@ class LastRepetitions(Protocol):
     def _folds(self, table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         numbers = table.groupby("subject", sort=False, observed=True)["repetition"]
         n = numbers.transform("nunique").to_numpy()
-        test = numbers.rank("dense").to_numpy() > np.minimum(np.round(n * (1 - self.test_fraction)), n - 1)
+        test = numbers.rank("dense").to_numpy() > np.clip(np.round(n * (1 - self.test_fraction)), 1, n - 1)
         yield "last repetitions", ~test, test
 
 
