@@ -1,12 +1,12 @@
-"""What all filters share: applied to whole recordings or run on live samples, with the same result.
+"""The base of all filters: applied to whole recordings or run on live samples, with the same result.
 
 A filter is a frozen dataclass of settings. `apply(recording)` filters a whole recording; `stream(rate_hz, n_channels)`
-makes a state for live samples. Every filter is causal and keeps its state between chunks, so that chunks of any size
-give exactly what one pass gives, bit for bit; `ZeroPhase` is the one exception. Recursions and sums are computed in
+returns a state for live samples. Every filter is causal and keeps its state between chunks, so chunks of any size give
+exactly the result of one pass, bit for bit; `ZeroPhase` is the one exception. Recursions and sums are computed in
 float64. The output has the input's dtype.
 
-Every filter also states its reach: how far back in time its output still depends on the input. A training window within
-that reach of a test window would carry test samples into training.
+Every filter also states its reach: how far back in time its output depends on the input. A training window within that
+reach of a test window would contain information about test samples.
 """
 
 from __future__ import annotations
@@ -32,11 +32,16 @@ BLOCK = 1 << 18  # samples of all channels together; limits the memory that one 
 
 
 class FilterStream:
-    """A filter's state on live samples; `Filter.stream` makes one.
+    """A filter's state on live samples; `Filter.stream` returns one.
 
     Attributes
     ----------
     rate_hz, n_channels, layout : of the output; the next filter of a chain is set up for them.
+
+    >>> from myograph.preprocessing import Rectify
+    >>> stream = Rectify().stream(rate_hz=1000.0, n_channels=1)
+    >>> stream.push(np.array([[-1.0, 2.0]]))
+    array([[1., 2.]])
     """
 
     def __init__(self, push: Push, n_channels_in: int, rate_hz: float, n_channels: int, layout: Layout | None):
@@ -73,17 +78,25 @@ class Filter:
     """Base class of all filters.
 
     A new filter defines `_start` and `reach_samples`. It also defines `output_rate_hz` if it changes the rate, and
-    `_output` if it changes the channels.
+    `_output` if it changes the channels. A filter whose output depends only on the current sample derives from
+    `SampleFilter`.
+
+    >>> from myograph.preprocessing import MovingRMS
+    >>> recording = Recording(np.full((1, 4), -3.0), 1000.0, None, "anna")
+    >>> MovingRMS(2.0).apply(recording).signal
+    array([[3., 3., 3., 3.]])
+    >>> MovingRMS(2.0).reach_samples(rate_hz=1000.0), MovingRMS(2.0).output_rate_hz(rate_hz=1000.0)
+    (1, 1000.0)
     """
 
     causal: ClassVar[bool] = True
     """Whether the output never depends on later samples; False for `ZeroPhase` only."""
 
     def apply(self, recording: Recording) -> Recording:
-        """The recording with filtered samples.
+        """Return the recording with filtered samples.
 
-        Each stretch between two breaks is filtered by itself: the samples before a break (of another file, or before a
-        gap) have no effect on those after it.
+        Each stretch between two breaks is filtered separately: the samples before a break (of another file, or before a
+        gap) do not affect those after it.
 
         Raises
         ------
@@ -99,12 +112,12 @@ class Filter:
         return recording.with_signal(stream.push(recording.signal), layout=stream.layout)
 
     def stream(self, rate_hz: float, n_channels: int, layout: Layout | None = None) -> FilterStream:
-        """A new state for live samples.
+        """Return a new state for live samples.
 
         Parameters
         ----------
         rate_hz, n_channels : of the samples to come.
-        layout : where their electrodes are; only spatial filters need it.
+        layout : positions of their electrodes; only spatial filters need it.
 
         Raises
         ------
@@ -121,9 +134,11 @@ class Filter:
         )
 
     def reach_samples(self, rate_hz: float) -> int:
-        """How many input samples before the current one hold 99 % of the energy of the filter's impulse response.
+        """Return how many input samples before the current one hold 99 % of the energy of the filter's impulse
+        response.
 
-        0 for a filter whose output depends on the current sample only. `ZeroPhase` reaches as far into the future.
+        It is 0 for a filter whose output depends only on the current sample. `ZeroPhase` reaches as far into the
+        future.
 
         Raises
         ------
@@ -135,27 +150,36 @@ class Filter:
         )
 
     def output_rate_hz(self, rate_hz: float) -> float:
-        """Sampling rate of the output for input of the given rate."""
+        """Return the sampling rate of the output for input of the given rate."""
         return rate_hz
 
     def _start(self, rate_hz: float, n_channels: int, layout: Layout | None) -> Push:
-        """A function with its own state that filters (channel, time) samples; it is never called with none."""
+        """Return a function with its own state that filters (channel, time) samples; it is never called with no
+        samples.
+        """
         raise NotImplementedError
 
     def _output(self, rate_hz: float, n_channels: int, layout: Layout | None) -> tuple[float, int, Layout | None]:
-        """Rate, number of channels and layout of the output."""
+        """Return rate, number of channels and layout of the output."""
         return self.output_rate_hz(rate_hz), n_channels, layout
 
 
 class SampleFilter(Filter):
-    """A filter whose output at one time depends only on the channels' samples at that time."""
+    """Base class of filters whose output at one time depends only on the channels' samples at that time.
+
+    >>> class Negative(SampleFilter):
+    ...     def _start(self, rate_hz, n_channels, layout):
+    ...         return np.negative
+    >>> Negative().stream(1000.0, 1).push(np.array([[1.0, 2.0]])), Negative().reach_samples(1000.0)
+    (array([[-1., -2.]]), 0)
+    """
 
     def reach_samples(self, rate_hz: float) -> int:
         return 0
 
 
 def reach_samples(filters: Filter | Iterable[Filter], rate_hz: float) -> int:
-    """The sum of the filters' reaches, in samples at the rate that the last one gives, rounded up.
+    """Return the sum of the filters' reaches, in samples at the output rate of the last one, rounded up.
 
     Parameters
     ----------
@@ -185,7 +209,7 @@ def reach_samples(filters: Filter | Iterable[Filter], rate_hz: float) -> int:
 
 
 def apply_all(filters: Filter | Iterable[Filter], recording: Recording) -> Recording:
-    """The recording after each filter in turn.
+    """Return the recording after all filters, in order.
 
     Parameters
     ----------
@@ -209,7 +233,7 @@ def apply_all(filters: Filter | Iterable[Filter], recording: Recording) -> Recor
 def stream_all(
     filters: Filter | Iterable[Filter], rate_hz: float, n_channels: int, layout: Layout | None = None
 ) -> FilterStream:
-    """One stream that runs the filters in turn; each is set up for the output of the one before.
+    """Return one stream that runs the filters in order; each is set up for the output of the one before.
 
     Raises
     ------
@@ -235,26 +259,44 @@ def stream_all(
 
 
 def as_tuple(filters: Filter | Iterable[Filter]) -> tuple[Filter, ...]:
-    """One filter, or several, as a tuple."""
+    """Return one filter, or several, as a tuple.
+
+    >>> from myograph.preprocessing import Rectify
+    >>> as_tuple(Rectify())
+    (Rectify(),)
+    """
     return (filters,) if isinstance(filters, Filter) else tuple(filters)
 
 
 def check_positive(owner: object, **values: float) -> None:
-    """Raise ConfigError unless each value is a finite number above 0."""
+    """Raise ConfigError unless each value is a finite number above 0.
+
+    >>> check_positive(Filter(), rate_hz=-1.0)
+    Traceback (most recent call last):
+    myograph.errors.ConfigError: Filter: rate_hz is a positive number, got -1.0
+    """
     for name, value in values.items():
         if not (isinstance(value, numbers.Real) and np.isfinite(value) and value > 0):
             raise ConfigError(f"{type(owner).__name__}: {name} is a positive number, got {value!r}")
 
 
 def check_whole(owner: object, **values: int) -> None:
-    """Raise ConfigError unless each value is a whole number of at least 1."""
+    """Raise ConfigError unless each value is a whole number of at least 1.
+
+    >>> check_whole(Filter(), order=0)
+    Traceback (most recent call last):
+    myograph.errors.ConfigError: Filter: order is a whole number from 1, got 0
+    """
     for name, value in values.items():
         if not isinstance(value, (int, np.integer)) or value < 1:
             raise ConfigError(f"{type(owner).__name__}: {name} is a whole number from 1, got {value!r}")
 
 
 def check_below_nyquist(owner: object, frequency_hz: float, rate_hz: float) -> None:
-    """Raise ConfigError unless the frequency is below half the sampling rate."""
+    """Raise ConfigError unless the frequency is below half the sampling rate.
+
+    >>> check_below_nyquist("LowPass", 499.0, rate_hz=1000.0)
+    """
     if frequency_hz >= rate_hz / 2:
         raise ConfigError(
             f"{owner}: {frequency_hz:g} Hz does not exist at a rate of {rate_hz:g} Hz; choose a frequency below "

@@ -1,7 +1,7 @@
-"""Which channels, and which samples' labels, to keep: steps of a recipe that change no sample's value.
+"""Choice of channels and of labels: steps of a recipe that change no sample's value.
 
-They are filters like the others, so they stand in a recipe's `filters` and run on live samples, where there are no
-labels and those that choose labels do nothing.
+They are filters like the others, so they belong to a recipe's `filters` and run on live samples. Live samples have no
+labels, so steps that choose labels do nothing there.
 """
 
 from __future__ import annotations
@@ -55,7 +55,14 @@ class FirstChannels(SampleFilter):
 
 
 class LabelFilter(SampleFilter):
-    """A filter that changes labels and leaves the samples as they are."""
+    """Base class of filters that change labels and leave the samples unchanged.
+
+    >>> class Unlabelled(LabelFilter):
+    ...     def _apply(self, recording):
+    ...         return replace(recording, label=np.full_like(recording.label, -1))
+    >>> Unlabelled().apply(Recording(np.zeros((1, 2)), 100.0, np.array([0, 1]), "anna")).label
+    array([-1, -1], dtype=int32)
+    """
 
     def _apply(self, recording: Recording) -> Recording:
         raise NotImplementedError
@@ -114,16 +121,15 @@ class FirstRepetitions(LabelFilter):
 @FILTERS.register("merge_labels")
 @dataclass(frozen=True)
 class MergeLabels(LabelFilter):
-    """Give several labels one name, to ask an easier question of the same recordings.
+    """Give several labels one name, for an easier classification of the same recordings.
 
     Parameters
     ----------
-    groups : pairs of a new name and the labels that take it; a mapping works too. Labels that stand in no group keep
-        their names.
+    groups : pairs of a new name and the labels that take it; a mapping works too. Labels in no group keep their names.
 
     Raises
     ------
-    ConfigError : a label stands in two groups, or (from `apply`) the recording has none of the labels.
+    ConfigError : a label is in two groups, or (from `apply`) the recording has none of the labels.
 
     >>> recording = Recording(np.zeros((1, 3)), 100.0, np.array([0, 1, 2]), "anna", label_names=("fist", "pinch", "rest"))
     >>> merged = MergeLabels({"closed": ("fist", "pinch")}).apply(recording)

@@ -1,4 +1,4 @@
-"""Cutters with rules of their own, beside `myograph.Windowing`: in samples, and of chosen movements."""
+"""Further ways to cut windows, besides `myograph.Windowing`: in samples, of chosen movements, of single channels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from myograph.windows import Cutter, Windowing
 
 @dataclass(frozen=True)
 class SampleBySample:
-    """Windows of `length` samples every `step` samples, whatever the sampling rate.
+    """Windows of `length` samples every `step` samples, at any sampling rate.
 
     >>> recording = Recording(np.zeros((1, 5)), 2560.0, np.zeros(5, int), "anna")
     >>> SampleBySample(length=2, step=2).intervals(recording)["start"]
@@ -24,14 +24,14 @@ class SampleBySample:
     step: int = 1
 
     def intervals(self, recording: Recording) -> dict[str, np.ndarray]:
-        """One entry per window in each column; see `Windowing.intervals`."""
+        """Return the windows of one recording, one entry per window in each column; see `Windowing.intervals`."""
         ms = 1000 / recording.rate_hz
         return Windowing(self.length * ms, self.step * ms).intervals(recording)
 
 
 @dataclass(frozen=True)
 class Trials(Windowing):
-    """Windows inside chosen movements, and as many trials of rest as of one movement.
+    """Windows inside chosen movements, with as many trials of rest as of one movement.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Trials(Windowing):
     rest_after: str | None = None
 
     def intervals(self, recording: Recording) -> dict[str, np.ndarray]:
-        """One entry per window in each column; see `Windowing.intervals`."""
+        """Return the windows of one recording, one entry per window in each column; see `Windowing.intervals`."""
         found = super().intervals(recording)
         names = np.array([*recording.label_names, ""])
         name, is_rest = names[found["label"]], names[found["label"]] == "rest"

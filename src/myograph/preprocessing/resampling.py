@@ -56,7 +56,11 @@ class Resample(Filter):
         return ratio.numerator, ratio.denominator
 
     def taps(self, rate_hz: float) -> np.ndarray:
-        """(tap,) anti-alias filter at `up` times the given rate, with gain 1 at 0 Hz."""
+        """Return the (tap,) anti-alias filter at `up` times the given rate, with gain 1 at 0 Hz.
+
+        >>> float(Resample(200.0).taps(1000.0).sum().round(6))
+        1.0
+        """
         widest = max(self.ratio(rate_hz))
         if widest == 1:
             return np.ones(1)

@@ -17,13 +17,19 @@ LONGEST = 1 << 24  # samples of an impulse response that are computed; a longer 
 
 
 class SectionsFilter(Filter):
-    """A filter made of second-order sections; a new one defines only `sections(rate_hz)`.
+    """Base class of filters made of second-order sections; a new one defines only `sections(rate_hz)`.
 
-    Its initial state is the steady state for the first sample, so that an electrode's offset causes no step response.
+    The initial state is the steady state for the first sample, so that an electrode's offset causes no step response.
+
+    >>> class Half(SectionsFilter):
+    ...     def sections(self, rate_hz):
+    ...         return np.array([[0.5, 0, 0, 1, 0, 0]])
+    >>> Half().stream(1000.0, 1).push(np.array([[2.0, 4.0]]))
+    array([[1., 2.]])
     """
 
     def sections(self, rate_hz: float) -> np.ndarray:
-        """(section, 6) coefficients for a sampling rate, as `scipy.signal.sosfilt` takes them."""
+        """Return the (section, 6) coefficients for a sampling rate, as `scipy.signal.sosfilt` takes them."""
         raise NotImplementedError
 
     def reach_samples(self, rate_hz: float) -> int:
@@ -47,10 +53,14 @@ class SectionsFilter(Filter):
 
 
 def impulse_response(sos: np.ndarray) -> tuple[np.ndarray | None, float]:
-    """Impulse response of (section, 6) coefficients, and the magnitude of the slowest pole.
+    """Return the impulse response of (section, 6) coefficients, and the magnitude of the slowest pole.
 
     The response ends where its slowest part has decayed to a millionth. It is None if that takes more than LONGEST
     samples.
+
+    >>> response, slowest = impulse_response(np.array([[1.0, 0, 0, 1, -0.5, 0]]))
+    >>> response[:3], slowest
+    (array([1.  , 0.5 , 0.25]), 0.5)
     """
     slowest = float(np.abs(np.asarray(sps.sos2zpk(sos)[1])).max())
     n = decay(slowest, 1e-6)
@@ -62,12 +72,20 @@ def impulse_response(sos: np.ndarray) -> tuple[np.ndarray | None, float]:
 
 
 def decay(pole: float, to: float) -> int:
-    """Number of samples after which powers of a pole's magnitude have fallen to the fraction `to`."""
+    """Return the number of samples after which powers of a pole's magnitude have decayed to the fraction `to`.
+
+    >>> decay(pole=0.5, to=0.125)
+    3
+    """
     return math.ceil(math.log(to) / math.log(pole)) if pole > 0 else 0
 
 
 def holding(energy: np.ndarray) -> int:
-    """The first index up to which the values hold the fraction ENERGY of their sum."""
+    """Return the first index up to which the values hold the fraction ENERGY of their sum.
+
+    >>> holding(np.array([50.0, 49.5, 0.5]))
+    1
+    """
     total = np.cumsum(energy)
     return int(np.searchsorted(total, ENERGY * total[-1]))
 

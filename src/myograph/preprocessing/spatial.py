@@ -1,4 +1,4 @@
-"""Filters across electrodes: common average, differences of neighbours, 3 x 3 median; and who is whose neighbour."""
+"""Filters across electrodes: common average, differences of neighbours, 3 x 3 median; neighbours in a layout."""
 
 from __future__ import annotations
 
@@ -55,14 +55,15 @@ class CommonAverage(SampleFilter):
 @FILTERS.register("differential")
 @dataclass(frozen=True)
 class Differential(SampleFilter):
-    """Each electrode's signal subtracted from its neighbour's.
+    """Subtract each electrode's signal from that of its next neighbour.
 
-    An electrode without a next neighbour is left out; one outside the layout's pattern stays as it is. On a ring no
+    An electrode without a next neighbour is left out; one outside the layout's pattern is not changed. On a ring no
     electrode is left out.
 
     Parameters
     ----------
-    along : "columns" takes the neighbour in the next column (round the arm for a ring), "rows" the one in the next row.
+    along : "columns" takes the neighbour in the next column (around the arm for a ring), "rows" the one in the next
+        row.
 
     Raises
     ------
@@ -138,7 +139,11 @@ class SpatialMedian3x3(SampleFilter):
 
 
 def check_layout(layout: Layout | None, n_channels: int, asker: str) -> Layout:
-    """The layout; raises ConfigError if there is none or it does not place every channel."""
+    """Return the layout; ConfigError if there is none or it does not place every channel.
+
+    >>> len(check_layout(Layout.ring(8), n_channels=8, asker="Differential"))
+    8
+    """
     if layout is None:
         raise ConfigError(
             f"{asker} needs to know where the electrodes are, but the recording has no layout; give it "
@@ -150,7 +155,12 @@ def check_layout(layout: Layout | None, n_channels: int, asker: str) -> Layout:
 
 
 def next_channel(layout: Layout, along: str) -> np.ndarray:
-    """(channel,) channel number of the electrode in the next column ("columns") or row ("rows"); -1 if there is none."""
+    """Return the (channel,) number of the electrode in the next column ("columns") or row ("rows"); -1 if there is
+    none.
+
+    >>> next_channel(Layout.grid(1, 3), "columns"), next_channel(Layout.ring(3), "columns")
+    (array([ 1,  2, -1]), array([1, 2, 0]))
+    """
     image = layout.index()
     if along == "rows":
         image = image.T
@@ -165,10 +175,13 @@ def next_channel(layout: Layout, along: str) -> np.ndarray:
 
 
 def neighbourhoods(layout: Layout) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The 3 x 3 patch round each electrode, grouped by the number of electrodes in it.
+    """Return the 3 x 3 patch around each electrode, grouped by the number of electrodes in it.
 
     Each entry is (channels, members): (n,) channel numbers, and (n, k) channel numbers of their patches, which include
     the centre. A patch ends at the pattern's edge, or continues on the other side if the layout wraps.
+
+    >>> [(channels.tolist(), members.tolist()) for channels, members in neighbourhoods(Layout.grid(1, 3))]
+    [([0, 2], [[0, 1], [1, 2]]), ([1], [[0, 1, 2]])]
     """
     image = layout.index()
     rows, columns = image.shape
@@ -192,9 +205,12 @@ def neighbourhoods(layout: Layout) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def median_of_rows(rows: np.ndarray) -> np.ndarray:
-    """Median over axis 0 of (k, ...); for an even k, the mean of the two middle values.
+    """Return the median over axis 0 of (k, ...); for an even k, the mean of the two middle values.
 
-    An odd-even sorting network, which is several times faster than np.median for the few rows of a patch.
+    It uses an odd-even sorting network, which is several times faster than np.median for the few rows of a patch.
+
+    >>> median_of_rows(np.array([[1.0, 5.0], [9.0, 2.0], [3.0, 4.0]]))
+    array([3., 4.])
     """
     sorted_rows = list(rows)
     k = len(sorted_rows)

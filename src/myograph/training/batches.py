@@ -228,21 +228,18 @@ def split_by_repetition(
 
     Parameters
     ----------
-    source : a Windows or a (window, channel, time) array.
+    source, seed : a Windows or a (window, channel, time) array; seed of the random choice.
     y : (window,) labels; some repetition of each class stays in train. Without classes, the same number throughout.
     validation : fraction of the repetitions of each (subject, session), at least one; or the repetitions' numbers.
     groups : (window,) repetition of each row if `source` is an array; None takes that of the Windows.
-    seed : seed of the random choice.
 
     Raises
     ------
     ConfigError : nothing says which windows form a repetition, or there are too few repetitions to hold one out.
 
-    >>> from myograph.testing import make_windows
-    >>> windows = make_windows(n_repetitions=4)
-    >>> train, valid = split_by_repetition(windows, windows.y, validation=0.25, groups=None, seed=0)
-    >>> len(train), len(valid)
-    (42, 14)
+    >>> x, repetition = np.zeros((4, 1, 9)), np.array([1, 1, 2, 2])
+    >>> split_by_repetition(x, np.zeros(4), validation=(2,), groups=repetition, seed=0)
+    (array([0, 1]), array([2, 3]))
     """
     from myograph.audit import overlapping, widened
 
