@@ -74,12 +74,21 @@ def fetch(
 
 
 @app.command()
-def check(name: str, as_json: Json = False) -> None:
+def check(
+    name: str,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Change an option of the data set: path=FOLDER, for example.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Read a whole data set and report what is missing, damaged or unusual. The exit status is 1 if there are errors."""
     from myograph.datasets.base import get
     from myograph.datasets.load import locate
+    from myograph.evaluation.recipe import Recipe
+    from myograph.evaluation.settings import change
 
-    dataset = get(name)
+    chosen = change(Recipe("check", name), [f"dataset.{s.removeprefix('dataset.')}" for s in settings or ()])
+    dataset = get(name, **dict(chosen.dataset_options))
     with progress_bar() as say:
         findings = dataset.check(locate(dataset), progress=say)
     rows = [dataclasses.asdict(f) for f in findings]

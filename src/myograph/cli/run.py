@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
-from myograph.cli.terminal import Jobs, Json, command_line, print_json, print_path, progress_bar
+from myograph.cli.terminal import Jobs, Json, command_line, out, print_json, print_path, progress_bar
 from myograph.errors import ConfigError
 
 if TYPE_CHECKING:
+    from myograph.datasets.quality import Finding
     from myograph.evaluation.recipe import Recipe
+    from myograph.evaluation.run import Report
 
 
 def run(
@@ -60,12 +64,14 @@ def run(
             from myograph.evaluation.deploy import fit_decoder
 
             decoder = fit_decoder(chosen, scores=scores, progress=say).save(save)
+        checked = None if as_json else signal_checks(chosen, say)
     if as_json:
         print_json(
             {**scores.as_dict(), "report": str(report), **({} if decoder is None else {"decoder": str(decoder)})}
         )
         return
     show_scores(scores)
+    print_checks(checked)
     print_path("\nreport", report)
     if decoder is not None:
         print_path("decoder", decoder)
@@ -84,12 +90,47 @@ def run_all(recipe: Recipe, protocols: str, folder: Path | None, jobs: int, as_j
     with progress_bar() as say:
         found = evaluate_all(recipe, root=folder or "runs", jobs=jobs, progress=say, command=command_line())
         reports = {question: str(write_report(scores)) for question, scores in found.scores.items()}
+        checked = None if as_json else signal_checks(recipe, say)
     if as_json:
         print_json({**found.as_dict(), "reports": reports})
         return
     show_side_by_side(found)
+    print_checks(checked)
     for question, report in reports.items():
         print_path(f"report, {question}", report)
+
+
+def signal_checks(recipe: Recipe, say: Report) -> tuple[list[Finding], str] | None:
+    """The findings of the signal checks on a recipe's recordings, and the command that shows them; None where there are
+    no files."""
+    from myograph.datasets._checked import used
+    from myograph.datasets.base import get
+    from myograph.datasets.load import locate
+    from myograph.evaluation.run import read
+
+    dataset = get(recipe.dataset, **dict(recipe.dataset_options))
+    if not dataset.needs_files:
+        return None
+    findings = used(dataset, locate(dataset), read(recipe, say), say)
+    name = recipe.dataset if isinstance(recipe.dataset, str) else dataset.name
+    options = [w for k, v in recipe.dataset_options.items() for w in ("--set", f"dataset.{k}={v}")]
+    return findings, shlex.join(["myograph", "datasets", "check", name, *options])
+
+
+def print_checks(checked: tuple[list[Finding], str] | None) -> None:
+    """Print how many findings the signal checks gave, and how to see them."""
+    if checked is None:
+        return
+    findings, command = checked
+    if not findings:
+        out.print("signal checks: [green]no findings[/green]", highlight=False)
+        return
+    counts = ", ".join(
+        f"{n} {level}{'s' if n > 1 else ''}"
+        for level in ("error", "warning", "note")
+        if (n := sum(f.level == level for f in findings))
+    )
+    out.print(f"signal checks: {counts}; to see them: [bold]{escape(command)}[/bold]", highlight=False, soft_wrap=True)
 
 
 def choose(

@@ -56,11 +56,10 @@ def find(dataset: Dataset, data: Path, cache: Path) -> Path:
 
 def decoded(dataset: Dataset, folder: Path, subjects: list[str], cache: Path, progress: Progress) -> list[Recording]:
     """Return the subjects' recordings from the decoded copy, after decoding those that are not in it yet."""
-    home = cache / "decoded" / dataset.name / _digest([_options(dataset), str(folder)])[:16]
+    home = cache / "decoded" / dataset.name / _digest([options_of(dataset), str(folder)])[:16]
     recordings: list[Recording] = []
     for done, subject in enumerate(subjects):
-        state = [LAYOUT_VERSION, dataset.version, _fingerprint(dataset, folder, subject)]
-        place = home / f"{_digest(subject)[:16]}-{_digest(state)[:16]}"
+        place = home / f"{_digest(subject)[:16]}-{state_of(dataset, folder, subject, LAYOUT_VERSION)[:16]}"
         found = _open(place)
         for _ in range(ATTEMPTS):
             if found is not None:
@@ -79,7 +78,13 @@ def decoded(dataset: Dataset, folder: Path, subjects: list[str], cache: Path, pr
     return recordings
 
 
-def _options(dataset: Dataset) -> dict[str, str]:
+def state_of(dataset: Dataset, folder: Path, subject: str, version: int) -> str:
+    """Return a hash that changes when a subject's files, the reader or `version` change."""
+    return _digest([version, dataset.version, _fingerprint(dataset, folder, subject)])
+
+
+def options_of(dataset: Dataset) -> dict[str, str]:
+    """Return the options of a data set as text, by name."""
     named = asdict(dataset) if is_dataclass(dataset) else {}  # type: ignore[arg-type]
     return {k: repr(v) for k, v in sorted(named.items())}
 

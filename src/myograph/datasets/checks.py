@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,27 +40,42 @@ def check(dataset: Dataset, folder: Path, progress: Progress | None = None) -> l
     for done, subject in enumerate(subjects):
         if progress:
             progress(f"checking {dataset.name}, subject {subject}", done, len(subjects))
-        sessions: dict[str, set[tuple[str, int]]] = {}
-        for item in dataset.examine(folder, subject):
-            if isinstance(item, Finding):
-                findings.append(item)
-            else:
-                findings += inspect(item)
-                prints.append((item.name, fingerprint(item)))
-                sessions.setdefault(item.session, set()).update(repeated(item))
-        missing = [s for s in dataset.sessions if s not in sessions]
-        if missing and sessions:  # if nothing can be read, there are errors already
-            findings.append(
-                Finding(
-                    "warning",
-                    f"{dataset.name}, subject {subject}",
-                    f"no recording of session {', '.join(missing)}",
-                    "copy them if you need them; the others can be used without",
-                )
-            )
-        for session, pairs in sessions.items():
-            findings += repetitions(pairs, f"{dataset.name}, subject {subject}, session {session}")
+        found, marks = of_items(dataset, subject, dataset.examine(folder, subject))
+        findings += found
+        prints += marks
     return merged([*findings, *copies(prints)])
+
+
+def of_items(
+    dataset: Dataset, subject: str, items: Iterable[Recording | Finding]
+) -> tuple[list[Finding], list[tuple[str, np.ndarray]]]:
+    """Return the findings on one subject, and the name and fingerprint of each of its recordings.
+
+    items : its recordings, and what was found while they were read.
+    """
+    findings: list[Finding] = []
+    prints: list[tuple[str, np.ndarray]] = []
+    sessions: dict[str, set[tuple[str, int]]] = {}
+    for item in items:
+        if isinstance(item, Finding):
+            findings.append(item)
+        else:
+            findings += inspect(item)
+            prints.append((item.name, fingerprint(item)))
+            sessions.setdefault(item.session, set()).update(repeated(item))
+    missing = [s for s in dataset.sessions if s not in sessions]
+    if missing and sessions:  # if nothing can be read, there are errors already
+        findings.append(
+            Finding(
+                "warning",
+                f"{dataset.name}, subject {subject}",
+                f"no recording of session {', '.join(missing)}",
+                "copy them if you need them; the others can be used without",
+            )
+        )
+    for session, pairs in sessions.items():
+        findings += repetitions(pairs, f"{dataset.name}, subject {subject}, session {session}")
+    return findings, prints
 
 
 def fingerprint(recording: Recording) -> np.ndarray:
