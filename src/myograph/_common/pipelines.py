@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from sklearn.pipeline import Pipeline
-
 
 def before_last(model: Any, X: Any) -> Any:
     """Input of the last step of a fitted pipeline for these windows; `X` itself if there is no earlier step.
@@ -20,6 +18,8 @@ def before_last(model: Any, X: Any) -> Any:
     >>> before_last(make_pipeline(FunctionTransformer(np.abs), LogisticRegression()), np.array([[-1.0]]))
     array([[1.]])
     """
+    from sklearn.pipeline import Pipeline
+
     if isinstance(model, Pipeline):
         for _, step in model.steps[:-1]:
             if step is not None and step != "passthrough":

@@ -8,23 +8,22 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import joblib
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, clone
-from sklearn.pipeline import Pipeline
 
 from myograph._common.files import sha256, write_bytes, write_json
 from myograph._common.pipelines import before_last
 from myograph._common.seen import no_leakage_warning
 from myograph.errors import ConfigError
 from myograph.evaluation.tables import ONE_FOLD, from_parquet, to_parquet
-from myograph.methods._warm import warm
 from myograph.protocols import Fold
 from myograph.recording import Recording
 from myograph.windows import Windows
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 CHECKSUMS = "checksums.json"
 
@@ -94,6 +93,10 @@ def run_folds(
     sequential : neighbouring folds that share their train rows are steps of one stream, see `streams`.
     jobs : processes at work at once; -1 is one per core.
     """
+    import joblib
+
+    from myograph.methods._warm import warm
+
     parts: dict[int, pd.DataFrame] = {}
     if kept is not None:
         parts = {i: part for i, fold in enumerate(folds) if (part := kept.get(i, fold)) is not None}
@@ -144,6 +147,8 @@ def predict_stream(estimator: BaseEstimator, windows: Windows, folds: Sequence[F
 
     Returns one table per fold, with one row per test window.
     """
+    from sklearn.base import clone
+
     started = time.perf_counter()
     train = labelled_in(windows, folds[0].train)
     y = train.y
@@ -206,6 +211,8 @@ def predictions_of(model: Any, test: Any) -> tuple[np.ndarray, np.ndarray]:
     ------
     ConfigError : `predict` does not give one label per window.
     """
+    from sklearn.pipeline import Pipeline
+
     n = len(test)
     while isinstance(model, Pipeline) and len(model) > 1:  # features are made once for both
         test, model = before_last(model, test), model[-1]
@@ -247,6 +254,8 @@ def fitted_before(estimator: Any) -> list[str]:
     >>> fitted_before(FrozenEstimator(LogisticRegression().fit([[0], [1]], [0, 1])))
     ['LogisticRegression: fitted before this run, on unknown data']
     """
+    from sklearn.base import clone
+
     found: list[str] = []
     _collect_fitted(clone(estimator), found, set())
     return list(dict.fromkeys(found))

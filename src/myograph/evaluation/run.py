@@ -12,11 +12,10 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, clone
 
 from myograph._common.files import only_run_in, plain
 from myograph.audit import Audit, audit
@@ -29,6 +28,9 @@ from myograph.preprocessing.filters import apply_all
 from myograph.protocols import CrossSession, Fold, KFoldRepetitions, LeaveOneSubjectOut, Protocol
 from myograph.recording import Recording
 from myograph.windows import Windows
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 Report = Callable[[str, int, int], None]
 VERSIONED = ("myograph", "numpy", "scipy", "scikit-learn", "numba", "torch", "pandas")
@@ -354,7 +356,9 @@ def make_method(recipe: Recipe) -> BaseEstimator:
             raise ConfigError(
                 f"method is a name of `myograph methods` or a scikit-learn estimator over windows, got {recipe.method!r}"
             )
-        return cast(BaseEstimator, clone(recipe.method))
+        from sklearn.base import clone
+
+        return cast("BaseEstimator", clone(recipe.method))
     from inspect import signature
 
     from myograph.methods.registry import METHODS

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
-from scipy import stats as sps
+import scipy
 
 from myograph.errors import ConfigError, ShapeError
 
@@ -119,11 +119,11 @@ def paired(
     if not d.any():
         p = 1.0
     elif test == "wilcoxon":
-        p = float(cast(Any, sps.wilcoxon(d)).pvalue)
+        p = float(cast(Any, scipy.stats.wilcoxon(d)).pvalue)
     elif test == "permutation":
         p = _signings(whole)
     else:
-        p = float(cast(Any, sps.ttest_1samp(d, 0.0)).pvalue) if spread else 0.0
+        p = float(cast(Any, scipy.stats.ttest_1samp(d, 0.0)).pvalue) if spread else 0.0
     if not d.any():
         effect = 0.0
     elif test == "wilcoxon":
@@ -193,10 +193,10 @@ def friedman(values: Mapping[str, Sequence[float]]) -> Friedman:
     rank_of = dict(zip(values, ranks.mean(axis=1).tolist()))
     if (ranks == ranks[0]).all():  # every person ties: SciPy gives 0/0
         return Friedman(0.0, 1.0, 0.0, rank_of, n, 1.0)
-    found = cast(Any, sps.friedmanchisquare(*table))
+    found = cast(Any, scipy.stats.friedmanchisquare(*table))
     statistic = float(found.statistic)
     rest = n * (k - 1) - statistic
-    p_f = float(sps.f.sf((n - 1) * statistic / rest, k - 1, (k - 1) * (n - 1))) if rest > 1e-9 else 0.0
+    p_f = float(scipy.stats.f.sf((n - 1) * statistic / rest, k - 1, (k - 1) * (n - 1))) if rest > 1e-9 else 0.0
     return Friedman(statistic, float(found.pvalue), statistic / (n * (k - 1)), rank_of, n, p_f)
 
 
@@ -214,11 +214,13 @@ def nemenyi(values: Mapping[str, Sequence[float]], alpha: float = 0.05) -> Nemen
     mean = ranks.mean(axis=1)
     names = list(values)
     p = {
-        (names[i], names[j]): float(sps.studentized_range.sf(abs(mean[i] - mean[j]) / scale * np.sqrt(2), k, np.inf))
+        (names[i], names[j]): float(
+            scipy.stats.studentized_range.sf(abs(mean[i] - mean[j]) / scale * np.sqrt(2), k, np.inf)
+        )
         for i in range(k)
         for j in range(i + 1, k)
     }
-    critical = float(sps.studentized_range.isf(alpha, k, np.inf) / np.sqrt(2) * scale)
+    critical = float(scipy.stats.studentized_range.isf(alpha, k, np.inf) / np.sqrt(2) * scale)
     return Nemenyi(dict(zip(names, mean.tolist())), critical, p, n, alpha)
 
 
@@ -230,7 +232,7 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, flo
     (0.552, 1.048)
     """
     (x,) = _together({"values": values})
-    half = float(sps.t.ppf((1 + level) / 2, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)))
+    half = float(scipy.stats.t.ppf((1 + level) / 2, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)))
     return float(x.mean()) - half, float(x.mean()) + half
 
 
@@ -252,7 +254,7 @@ def equivalent(a: Sequence[float], b: Sequence[float], margin: float) -> float:
     error = d.std(ddof=1) / np.sqrt(len(d))
     if not error:
         return 0.0 if abs(d.mean()) < margin else 1.0
-    return float(sps.t.sf((margin - abs(d.mean())) / error, len(d) - 1))
+    return float(scipy.stats.t.sf((margin - abs(d.mean())) / error, len(d) - 1))
 
 
 def corrected_t(a: Sequence[float], b: Sequence[float], test_to_train: float) -> float:
@@ -271,7 +273,7 @@ def corrected_t(a: Sequence[float], b: Sequence[float], test_to_train: float) ->
     if not variance:
         return 1.0 if not d.any() else 0.0
     t = d.mean() / np.sqrt((1 / len(d) + test_to_train) * variance)
-    return float(2 * sps.t.sf(abs(t), len(d) - 1))
+    return float(2 * scipy.stats.t.sf(abs(t), len(d) - 1))
 
 
 def chance_threshold(n_windows: int, n_classes: int, alpha: float = 0.05) -> float:
@@ -282,7 +284,7 @@ def chance_threshold(n_windows: int, n_classes: int, alpha: float = 0.05) -> flo
     >>> chance_threshold(100, 2)
     0.58
     """
-    return float(sps.binom.ppf(1 - alpha, n_windows, 1 / n_classes) / n_windows)
+    return float(scipy.stats.binom.ppf(1 - alpha, n_windows, 1 / n_classes) / n_windows)
 
 
 def _ranks(values: Mapping[str, Sequence[float]]) -> tuple[np.ndarray, np.ndarray]:
@@ -290,7 +292,7 @@ def _ranks(values: Mapping[str, Sequence[float]]) -> tuple[np.ndarray, np.ndarra
     if len(values) < 3:
         raise ShapeError(f"Friedman's test compares 3 or more methods, got {len(values)}; use paired() for two")
     table = _together(values)
-    return table, len(values) + 1 - sps.rankdata(table, axis=0)
+    return table, len(values) + 1 - scipy.stats.rankdata(table, axis=0)
 
 
 def _together(values: Mapping[str, Sequence[float]]) -> np.ndarray:
@@ -309,5 +311,5 @@ def _together(values: Mapping[str, Sequence[float]]) -> np.ndarray:
 def _rank_biserial(d: np.ndarray) -> float:
     """(sum of the ranks of positive differences - that of negative ones) / sum of all (Kerby 2014)."""
     d = d[d != 0]
-    ranks = sps.rankdata(np.abs(d))
+    ranks = scipy.stats.rankdata(np.abs(d))
     return float((ranks * np.sign(d)).sum() / ranks.sum())

@@ -42,6 +42,11 @@ class FastRandomForest(RandomForestClassifier):
             return super().predict(X)
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
+    @classmethod
+    def compile_loops(cls) -> None:
+        """Compile the loops of `predict`, or read them from the disk."""
+        cls(1).fit([[0.0], [1.0]], [0, 1]).predict(np.zeros((1, 1)))
+
 
 NODE = np.dtype([("threshold", np.float32), ("feature", np.int32), ("left", np.int32), ("right", np.int32)])
 """A split goes left where x[feature] <= threshold, rounded down to float32: of a float32 x that says the same. A leaf

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any, ClassVar, cast
 
 import numpy as np
-from scipy import signal as sps
+import scipy
 
 from myograph.errors import ConfigError
 from myograph.preprocessing.base import FILTERS, Filter, FilterStream, Push, check_positive
@@ -65,7 +65,7 @@ class Resample(Filter):
         if widest == 1:
             return np.ones(1)
         kaiser = cast(Any, ("kaiser", 5.0))  # SciPy declares `window` as str and documents tuples too
-        return np.asarray(sps.firwin(20 * widest + 1, 1 / widest, window=kaiser))
+        return np.asarray(scipy.signal.firwin(20 * widest + 1, 1 / widest, window=kaiser))
 
     def delay_ms(self, rate_hz: float) -> float:
         """How far the output lags behind input of the given rate."""
@@ -114,7 +114,7 @@ class Resample(Filter):
             n_seen += x.shape[1]
             stop = -(-n_seen * up // down)
             offset = first // down * up
-            y = sps.upfirdn(taps, buffer, up, down, axis=-1)[:, n_given - offset : stop - offset]
+            y = scipy.signal.upfirdn(taps, buffer, up, down, axis=-1)[:, n_given - offset : stop - offset]
             n_given = stop
             again = needed_from(stop)
             kept, first = buffer[:, again - first :], again
@@ -159,13 +159,13 @@ class ZeroPhase(Filter):
         if not isinstance(self.filter, SectionsFilter):
             up, down = self.filter.ratio(rate)
             taps = self.filter.taps(rate)
-            rows = [sps.resample_poly(c.astype(np.float64), up, down, window=taps, padtype="edge") for c in x]
+            rows = [scipy.signal.resample_poly(c.astype(np.float64), up, down, window=taps, padtype="edge") for c in x]
             return self.filter._with(recording, np.array(rows).astype(x.dtype, copy=False))
         sos = self.filter.sections(rate)
         y = np.empty_like(x)
         try:
             for row, channel in zip(y, x):
-                row[:] = sps.sosfiltfilt(sos, channel.astype(np.float64))
+                row[:] = scipy.signal.sosfiltfilt(sos, channel.astype(np.float64))
         except ValueError as error:
             raise ConfigError(
                 f"{self}: {recording.name} has {recording.n_samples} samples, too few to filter forwards and backwards "
@@ -184,7 +184,7 @@ class ZeroPhase(Filter):
         if response is None:
             return decay(slowest, math.sqrt(1 - ENERGY))
         n = len(response)
-        both_ways = sps.correlate(response, response, method="fft")[n - 1 :]  # forwards, then backwards
+        both_ways = scipy.signal.correlate(response, response, method="fft")[n - 1 :]  # forwards, then backwards
         energy = np.square(both_ways)
         energy[1:] *= 2
         return holding(energy)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import signal as sps
+import scipy
 
 from myograph.errors import ConfigError
 from myograph.preprocessing.base import FILTERS, Filter, Push, check_below_nyquist, check_positive, check_whole
@@ -38,7 +38,7 @@ class SectionsFilter(Filter):
 
     def _start(self, rate_hz: float, n_channels: int, layout: Layout | None) -> Push:
         sos = self.sections(rate_hz)
-        steady = sps.sosfilt_zi(sos)[:, None, :]
+        steady = scipy.signal.sosfilt_zi(sos)[:, None, :]
         state: np.ndarray | None = None
 
         def push(x: np.ndarray) -> np.ndarray:
@@ -46,7 +46,7 @@ class SectionsFilter(Filter):
             x = x.astype(np.float64)
             if state is None:
                 state = steady * x[:, :1]
-            y, state = sps.sosfilt(sos, x, axis=-1, zi=state)
+            y, state = scipy.signal.sosfilt(sos, x, axis=-1, zi=state)
             return y
 
         return push
@@ -62,13 +62,13 @@ def impulse_response(sos: np.ndarray) -> tuple[np.ndarray | None, float]:
     >>> response[:3], slowest
     (array([1.  , 0.5 , 0.25]), 0.5)
     """
-    slowest = float(np.abs(np.asarray(sps.sos2zpk(sos)[1])).max())
+    slowest = float(np.abs(np.asarray(scipy.signal.sos2zpk(sos)[1])).max())
     n = decay(slowest, 1e-6)
     if n > LONGEST:
         return None, slowest
     unit = np.zeros(n + 1)
     unit[0] = 1
-    return np.asarray(sps.sosfilt(sos, unit)), slowest
+    return np.asarray(scipy.signal.sosfilt(sos, unit)), slowest
 
 
 def decay(pole: float, to: float) -> int:
@@ -113,7 +113,7 @@ class LowPass(SectionsFilter):
 
     def sections(self, rate_hz: float) -> np.ndarray:
         check_below_nyquist(self, self.cutoff_hz, rate_hz)
-        return np.asarray(sps.butter(self.order, self.cutoff_hz, "lowpass", fs=rate_hz, output="sos"))
+        return np.asarray(scipy.signal.butter(self.order, self.cutoff_hz, "lowpass", fs=rate_hz, output="sos"))
 
 
 @FILTERS.register("high_pass")
@@ -135,7 +135,7 @@ class HighPass(SectionsFilter):
 
     def sections(self, rate_hz: float) -> np.ndarray:
         check_below_nyquist(self, self.cutoff_hz, rate_hz)
-        return np.asarray(sps.butter(self.order, self.cutoff_hz, "highpass", fs=rate_hz, output="sos"))
+        return np.asarray(scipy.signal.butter(self.order, self.cutoff_hz, "highpass", fs=rate_hz, output="sos"))
 
 
 @FILTERS.register("band_pass")
@@ -163,7 +163,9 @@ class BandPass(SectionsFilter):
 
     def sections(self, rate_hz: float) -> np.ndarray:
         check_below_nyquist(self, self.high_hz, rate_hz)
-        return np.asarray(sps.butter(self.order, (self.low_hz, self.high_hz), "bandpass", fs=rate_hz, output="sos"))
+        return np.asarray(
+            scipy.signal.butter(self.order, (self.low_hz, self.high_hz), "bandpass", fs=rate_hz, output="sos")
+        )
 
 
 @FILTERS.register("notch")
@@ -194,7 +196,7 @@ class Notch(SectionsFilter):
                 f"{self}: a notch {width_hz:g} Hz wide leaves nothing at a rate of {rate_hz:g} Hz; choose q above "
                 f"{self.frequency_hz / (rate_hz / 2):.3g}"
             )
-        return sps.tf2sos(*sps.iirnotch(self.frequency_hz, self.q, fs=rate_hz))
+        return scipy.signal.tf2sos(*scipy.signal.iirnotch(self.frequency_hz, self.q, fs=rate_hz))
 
 
 @FILTERS.register("mains_comb")
