@@ -81,7 +81,7 @@ def row_of_model(name: str) -> dict[str, Any]:
     """The row of one network at `SIZE`, which is built for it."""
     from myograph.models.cost import table
 
-    return table([name], **SIZE)[0]
+    return table([name], SIZE["n_channels"], SIZE["n_samples"], SIZE["n_classes"])[0]
 
 
 def make(kind: str) -> Rows:
