@@ -12,15 +12,13 @@ from myograph.cli.app import app
 from myograph.datasets.simulated import Simulated
 from myograph.errors import ConfigError, DataError, ResultsError
 from myograph.evaluation.recipe import Published, Recipe
+from myograph.evaluation.report.systems import LEAKY, counted, dots_of, index, page_of, shown
 from myograph.evaluation.reproduction import (
     REPRODUCTIONS,
     Context,
     Row,
-    counted,
     load_result,
     reproduce,
-    shown,
-    write_markdown,
 )
 from myograph.protocols import LeakyShuffledWindows, WithinSubject
 
@@ -105,11 +103,11 @@ def test_an_evaluated_row_has_a_value_a_subject_averaged_over_seeds(tmp_path):
     assert np.allclose(row.values, np.mean(single, axis=0))
 
 
-def test_a_leaky_row_stands_beside_its_honest_one_on_page_and_in_markdown(system, tmp_path):
+def test_a_leaky_row_stands_beside_its_honest_one_on_every_page(system, tmp_path):
     def measure(context):
         """A title"""
         leaky = LeakyShuffledWindows(0.5, honest=WithinSubject(test_repetitions=(3,)))
-        yield context.evaluate("shuffled", recipe(protocol=leaky), PAPER, "accuracy")
+        yield context.evaluate("shuffled", recipe(protocol=leaky), PAPER, "accuracy", data="an armband")
 
     result = reproduce(system(measure), out=tmp_path)
     (row,) = result["rows"]
@@ -118,11 +116,64 @@ def test_a_leaky_row_stands_beside_its_honest_one_on_page_and_in_markdown(system
     page = (tmp_path / "report.html").read_text()
     assert "LEAKY" in page
     assert shown(row["honest_summary"], "%") in page
-    write_markdown([result], tmp_path / "page.md")
-    (line,) = [x for x in (tmp_path / "page.md").read_text().split("\n") if x.startswith("| shuffled")]
-    assert "**LEAKY** " + shown(row["ours"], "%") in line
+    (line,) = [x for x in page_of([result]).split("\n") if x.startswith("| shuffled")]
+    assert LEAKY + " (train and test windows share samples) " + shown(row["ours"], "%") in line
     assert shown(row["honest_summary"], "%") in line
     assert "66.6 ± 6.4 (verified: Somebody 1999)" in line
+
+
+def test_the_papers_figure_never_stands_beside_simulated_recordings(system, tmp_path):
+    def measure(context):
+        """A title"""
+        yield Row("on an armband", (0.5, 0.75), PAPER, data="an armband")
+        yield Row("on nobody", (0.25, 0.5), PAPER, data="simulated (preset myo)")
+
+    result = reproduce(system(measure), out=tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("Somebody 1999") == 1
+    text = page_of([result])
+    real, simulated = text.split("## Check of the code on simulated recordings")
+    assert "on an armband" in real
+    assert "Somebody 1999" in real
+    assert "published, other recordings" in real
+    assert "on nobody" in simulated
+    assert "Somebody" not in simulated
+    assert "published" not in simulated
+
+
+def test_the_front_page_counts_for_how_many_people_a_claim_holds(system, tmp_path):
+    better, worse = (0.9, 0.8, 0.7, 0.9, 0.8, 0.7), (0.5, 0.6, 0.5, 0.4, 0.5, 0.75)
+
+    def measure(context):
+        """A title"""
+        yield Row("new", better, data="an armband")
+        yield Row("old", worse, data="an armband")
+        yield Row("shuffled", better, data="an armband", leaky=True, why_leaky="shared", honest=worse)
+
+    result = reproduce(system(measure), out=tmp_path)
+    claim = {"system": "tiny_system", "finding": "New is better.", "paper": "90 %", "result": "kept", "setting": "new"}
+    page = index({"kept": result}, [claim | {"against": "old"}, claim | {"setting": "shuffled"}, claim])
+    first, leaky, alone = page.strip().split("\n")[-3:]
+    # Five of six differences are positive; the sixth is the smallest, so W = 1 and p = 2 * 2 / 2 ** 6.
+    assert "5 of 6 subjects, p = 0.062 |" in first
+    assert "old: 54.2" in first
+    assert LEAKY + " 80.0" in leaky
+    assert "honest: 54.2" in leaky
+    assert " of 6" not in leaky
+    assert "6 of 6 subjects, p = 0.031 |" in alone
+    with pytest.raises(ResultsError, match="0 rows of tiny_system are '', 'newer'; there are : new; : old"):
+        index({"kept": result}, [claim | {"setting": "newer"}])
+    with pytest.raises(ResultsError, match="names the result 'lost'; stored are kept"):
+        index({"kept": result}, [claim | {"result": "lost"}])
+
+
+def test_dots_show_every_person_and_the_honest_ones_beside_leaky():
+    row = {"setting": "a", "unit": "%", "values": [0.5, 0.7], "honest": [0.2, 0.3], "leaky": True}
+    chart = dots_of([row, row | {"setting": "b", "honest": None, "leaky": False}, row | {"unit": "R²"}])
+    assert chart.count('class="bad"') == 2
+    assert chart.count('class="good"') == 2
+    assert chart.count('class="c0"') == 2
+    assert dots_of([row | {"values": [0.5]}]) == ""
 
 
 @pytest.mark.parametrize(
@@ -145,8 +196,7 @@ def test_markdown_says_the_command_that_made_it(system, tmp_path):
         yield Row("row", (0.25, 0.75), data="somewhere", unit="mm")
 
     result = reproduce(system(measure), quick=False, dataset="ninapro_db1", out=tmp_path)
-    write_markdown([result], tmp_path / "page.md")
-    text = (tmp_path / "page.md").read_text()
+    text = page_of([result])
     assert "`myograph reproduce tiny_system --dataset ninapro_db1 --full`" in text
     assert "0.500 ± 0.354" in text  # half of 0.25 and 0.75 apart: sqrt(2 * 0.25 ** 2)
     assert "reproduce tiny_system --dataset ninapro_db1 --full" in (tmp_path / "report.html").read_text()
@@ -155,11 +205,11 @@ def test_markdown_says_the_command_that_made_it(system, tmp_path):
 def test_no_page_is_written_over_where_there_are_no_results(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "reproductions.md").write_text("a page")
+    (tmp_path / "docs" / "index.md").write_text("a page")
     found = CliRunner().invoke(app, ["reproduce", "--docs"])
     assert isinstance(found.exception, ResultsError)
     assert "holds no results" in str(found.exception)
-    assert (tmp_path / "docs" / "reproductions.md").read_text() == "a page"
+    assert (tmp_path / "docs" / "index.md").read_text() == "a page"
 
 
 def test_a_full_run_misses_its_data_before_it_starts(tmp_path, monkeypatch):

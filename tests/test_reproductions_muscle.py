@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from myograph.audit import audit
-from myograph.evaluation.reproduction import Context, write_page
+from myograph.evaluation.report.systems import write_page
+from myograph.evaluation.reproduction import Context
 from myograph.evaluation.run import evaluate, prepare, read
 from myograph.preprocessing.bursts import BurstDetector, Bursts
 from myograph.preprocessing.cutters import EachChannel

@@ -32,7 +32,7 @@ def reproduce(
         Path | None, typer.Option("--out", help="Folder for the results [default: runs/reproduce-…]")
     ] = None,
     docs: Annotated[
-        bool, typer.Option("--docs", help="Write docs/reproductions.md from the results stored in docs/results.")
+        bool, typer.Option("--docs", help="Write docs/systems/ from the results stored in docs/results.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -46,6 +46,7 @@ def reproduce(
         print_rows([{"name": system, "what": what} for system, what in REPRODUCTIONS.summaries().items()], as_json)
         return
     from myograph.evaluation import reproduction as rep
+    from myograph.evaluation.report.systems import write_page
 
     results = []
     for system in list(REPRODUCTIONS) if everything else [str(name)]:
@@ -57,7 +58,7 @@ def reproduce(
     page = results[0]["report"]
     if everything:
         page = (folder or Path("runs")) / "reproductions.html"
-        rep.write_page(results, page)
+        write_page(results, page)
     if as_json:
         print_json(results if everything else results[0])
     else:
@@ -65,25 +66,26 @@ def reproduce(
 
 
 def write_docs() -> None:
-    """Write `docs/reproductions.md` below the current folder from the results stored in `docs/results`."""
+    """Write `docs/systems/` below the current folder from the results stored in `docs/results`."""
     from myograph.evaluation import reproduction as rep
+    from myograph.evaluation.report import systems
 
-    stored = [rep.load_result(path) for path in sorted(Path("docs/results").glob("*.json"))]
+    stored = {path.stem: rep.load_result(path) for path in sorted(Path("docs/results").glob("*.json"))}
     if not stored:
         raise ResultsError(
             f"{Path('docs/results').absolute()} holds no results; run this command in the folder that contains docs/"
         )
-    rep.write_markdown(stored, Path("docs/reproductions.md"))
-    out.print("wrote docs/reproductions.md from", ", ".join(f"{r['name']} ({r['kind']})" for r in stored), markup=False)
+    for path in systems.write_docs(stored, Path("docs/claims.json"), Path("docs/systems")):
+        print_path("wrote", path)
 
 
 def show_reproduction(result: dict[str, Any]) -> None:
     """Print a reproduction's rows as a table."""
-    from myograph.evaluation.reproduction import counted, shown
+    from myograph.evaluation.report.systems import counted, is_simulated, shown
 
     table = Table("setting", "paper", "ours", "honest", "n", title=escape(result["title"]))
     for row in result["rows"]:
-        paper = row["published"] or {}
+        paper = {} if is_simulated(row) else row["published"] or {}
         ours = escape(shown(row["ours"], row["unit"]))
         table.add_row(
             escape(f"{row['section']}: {row['setting']}" if row["section"] else row["setting"]),

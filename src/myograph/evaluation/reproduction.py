@@ -11,19 +11,17 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
-from myograph._common.files import only_run_in, plain, write_atomically, write_json
-from myograph._common.svg import lines
+from myograph._common.files import only_run_in, plain, write_json
 from myograph.errors import ConfigError, DataError, ResultsError
 from myograph.evaluation.metrics import TITLES, summarise
 from myograph.evaluation.recipe import Published, Recipe
 from myograph.evaluation.registry import REPRODUCTIONS
+from myograph.evaluation.report.systems import write_page
 from myograph.evaluation.run import Report, evaluate, name_of, versions
 
 RESULT = "result.json"
@@ -276,91 +274,6 @@ def load_result(folder: str | Path) -> dict[str, Any]:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise ResultsError(f"no finished reproduction in {folder}; run `myograph reproduce NAME` first") from error
-
-
-def write_page(results: Sequence[dict[str, Any]], path: Path) -> None:
-    """One HTML page with the tables and curves of one or several reproductions."""
-    from markupsafe import Markup
-
-    from myograph.evaluation.report import charts as _charts
-
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["shown"] = shown
-    environment.filters["counted"] = counted
-    environment.filters["finished_on"] = finished_on
-    environment.filters["lines"] = lambda figure: Markup(lines(figure["x"], figure["series"], figure["y"]))
-    environment.filters["matrix"] = lambda figure: Markup(_charts.matrix(np.array(figure["matrix"]), figure["labels"]))
-    template = environment.from_string(
-        files("myograph.evaluation.report").joinpath("reproduction.html.j2").read_text(encoding="utf-8")
-    )
-    style = files("myograph.evaluation.report").joinpath("report.html.j2").read_text(encoding="utf-8")
-    style = style[style.index("<style>") : style.index("</style>") + 8]
-    page = template.render(results=results, style=Markup(style))
-    write_atomically(path, lambda to: Path(to).write_text(page, encoding="utf-8"))
-
-
-def write_markdown(results: Sequence[dict[str, Any]], path: Path) -> None:
-    """`docs/reproductions.md`, from stored results."""
-    lines = [
-        "# Published systems, reproduced",
-        "",
-        "Written by `myograph reproduce --docs` from stored results; do not edit. *Ours* is mean ± standard deviation",
-        "over subjects (or what the row says), then a bootstrap 95 % interval. What ran on simulated recordings says so:",
-        "it shows the shape of a finding and cannot confirm a paper's figure. What the published sizes cost, by network:",
-        "[full_size.md](../benchmarks/results/full_size.md).",
-    ]
-    for result in results:
-        lines += ["", f"## {result['title']}", "", "\n".join(result["about"].split("\n")[1:]).strip(), ""]
-        on = f" --dataset {result['dataset']}" if result["dataset"] else ""
-        lines += [
-            f"`myograph reproduce {result['name']}{on} --{result['kind']}`, {finished_on(result)}, "
-            f"{result['wall_s'] / 60:.1f} minutes."
-        ]
-        section = None
-        for row in result["rows"]:
-            if section is None or row["section"] != section:
-                section = row["section"]
-                lines += ["", *([f"### {section}", ""] if section else [])]
-                lines += ["| setting | paper | ours | honest | n | data |", "|---|---|---|---|---|---|"]
-            paper = _paper(row)
-            ours = ("**LEAKY** " if row["leaky"] else "") + shown(row["ours"], row["unit"])
-            honest = shown(row["honest_summary"], row["unit"]) if row["honest_summary"] else ""
-            note = f" ({row['note']})" if row["note"] else ""
-            lines.append(f"| {row['setting']}{note} | {paper} | {ours} | {honest} | {counted(row)} | {row['data']} |")
-    write_atomically(path, lambda to: Path(to).write_text("\n".join(lines) + "\n", encoding="utf-8"))
-
-
-def finished_on(result: dict[str, Any]) -> str:
-    """The day, or that rows are missing."""
-    return result["finished"] or "not finished: the rows so far"
-
-
-def shown(found: dict[str, Any], unit: str) -> str:
-    """`81.2 ± 3.0 (79.0 to 83.4)`, in percent for fractions."""
-    scale = 100 if unit == "%" else 1
-    digits = 1 if unit == "%" else 3
-    if found["mean"] is None:
-        return "no value"
-    text = f"{scale * found['mean']:.{digits}f}"
-    if found["n"] > 1:
-        text += f" ± {scale * found['std']:.{digits}f}"
-    if found["low"] is not None and np.isfinite(found["low"]):  # fewer than six people have no interval
-        text += f" ({scale * found['low']:.{digits}f} to {scale * found['high']:.{digits}f})"
-    return text + (f" {unit}" if unit not in ("%", "") else "")
-
-
-def counted(row: dict[str, Any]) -> str:
-    """`4 folds`, `1 fold`: of how many what a row's figure is the mean."""
-    n, over = row["ours"]["n"], row["over"]
-    return f"{n} {over.removesuffix('s') if n == 1 else over}"
-
-
-def _paper(row: dict[str, Any]) -> str:
-    paper = row["published"]
-    if not paper:
-        return ""
-    spread = f" ± {paper['std']}" if paper["std"] is not None else ""
-    return f"{paper['value']}{spread} ({paper['status']}: {paper['source']})"
 
 
 def slug(text: str) -> str:

@@ -160,3 +160,46 @@ def paired(values: pd.DataFrame) -> str:
         label = escape(shorten(str(name), 18))
         parts.append(f'<text x="{x(i):.1f}" y="{height - 18}" text-anchor="middle">{label}</text>')
     return "".join([*parts, "</svg>"])
+
+
+def dots(
+    names: Sequence[str],
+    values: Sequence[Sequence[float]],
+    honest: Sequence[Sequence[float] | None] | None = None,
+    leaky: Sequence[bool] | None = None,
+) -> str:
+    """One row per name with a dot per value (of a person or fold) and a bar at the mean.
+
+    Parameters
+    ----------
+    names : of the rows.
+    values : of each row, as fractions.
+    honest : the honest values beside each leaky row's, None elsewhere.
+    leaky : rows whose dots are drawn in the colour of a warning.
+
+    >>> dots(["a"], [[0.5, 0.7]]).count("<circle")
+    2
+    """
+    row, left, right, top, width = 26, 250, 60, 8, 760
+    everything = [v for each in [*values, *(h for h in honest or () if h)] for v in each if np.isfinite(v)]
+    low = np.floor((min(everything, default=0.0) - 0.02) * 10) / 10
+    high = min(1.0, np.ceil((max(everything, default=1.0) + 0.02) * 10) / 10)
+    height = top + row * len(names) + 24
+    x = lambda v: left + (width - left - right) * (v - low) / (high - low)  # noqa: E731
+    parts = [begin(width, height, "dots")]
+    for tick in np.linspace(low, high, 5):
+        parts.append(f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{top}" y2="{height - 22}"/>')
+        parts.append(f'<text class="tick" x="{x(tick):.1f}" y="{height - 6}" text-anchor="middle">{tick:.0%}</text>')
+    for i, name in enumerate(names):
+        y = top + row * (i + 0.5)
+        parts.append(f'<text x="{left - 12}" y="{y + 4:.1f}" text-anchor="end">{escape(shorten(name, 38))}</text>')
+        kind = "bad" if leaky and leaky[i] else "c0"
+        for each, colour in ((values[i], kind), ((honest[i] if honest else None) or (), "good")):
+            for v in each:
+                note = tip(f"{name}{', honest' if colour == 'good' else ''}: {v:.1%}")
+                parts.append(f'<circle class="{colour}" cx="{x(v):.1f}" cy="{y:.1f}" r="4" {note}/>')
+            if len(each):
+                mean = float(np.mean(each))
+                parts.append(f'<rect class="means" x="{x(mean) - 1.5:.1f}" y="{y - 9:.1f}" width="3" height="18"/>')
+        parts.append(f'<text class="value" x="{width - right + 8}" y="{y + 4:.1f}">{np.mean(values[i]):.1%}</text>')
+    return "".join([*parts, "</svg>"])
