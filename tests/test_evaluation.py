@@ -265,12 +265,16 @@ def test_every_field_of_a_recipe_changes_the_run_or_its_identity(recordings):
         "method_options": {"C": 3},
         "seed": 9,
         "published": None,  # what a paper says does not change what we run
+        "transfer": "weight",
+        "adapt_on": "everything",
+        "adapt_seconds": 10.0,
     }
     assert set(changed) == set(base.__dataclass_fields__)
     for name, value in changed.items():
         if name == "published":
             continue
-        assert recipe(**{name: value}).identity({}) != base.identity({}), name
+        adapts = {"transfer": "adapt"} if name.startswith("adapt_") else {}
+        assert recipe(**adapts, **{name: value}).identity({}) != recipe(**adapts).identity({}), name
     assert base.identity({"1": "a"}) != base.identity({"1": "b"})
     assert base.identity({}) == recipe().identity({})
 

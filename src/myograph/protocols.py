@@ -7,34 +7,18 @@ checks that claim. Protocols leave out train windows that share samples with a t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from myograph._common.splits import groups_of, inventory, is_whole, set_tuples
+from myograph._common.calibration import calibration_rows, check_calibration, left_out_subject
+from myograph._common.fields import ADDED, repr_of_decisive
+from myograph._common.splits import Fold, groups_of, inventory, is_whole, set_tuples, train_and_test_sessions
 from myograph.audit import overlapping, widened
 from myograph.errors import ProtocolError
 from myograph.windows import Windows
-
-
-@dataclass(frozen=True)
-class Fold:
-    """One split of the windows.
-
-    Parameters
-    ----------
-    name : the name of the fold in tables and reports.
-    train, test : (window,) integer row positions.
-
-    >>> Fold("subject 1", train=np.array([0, 1]), test=np.array([2])).name
-    'subject 1'
-    """
-
-    name: str
-    train: np.ndarray
-    test: np.ndarray
 
 
 class Protocol:
@@ -68,16 +52,12 @@ class Protocol:
     leaky: ClassVar[bool] = False
     sequential: ClassVar[bool] = False
 
-    def _folds(self, table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-        """Yield (name, train mask, test mask)."""
+    def _folds(self, table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
+        """Yield (name, train mask, test mask), and where train has some, the mask of its calibration rows."""
         raise TypeError(f"{type(self).__name__} gives no folds: a protocol defines _folds(table)")
 
     def folds(self, windows: Windows | pd.DataFrame) -> Iterator[Fold]:
-        """Yield the folds with their names.
-
-        Parameters
-        ----------
-        windows : the Windows, or their table with one row per window.
+        """Yield the folds of the Windows, or of their table with one row per window.
 
         Raises
         ------
@@ -86,13 +66,14 @@ class Protocol:
         """
         table = table_of(windows, self)
         wide = widened(windows) if isinstance(windows, Windows) else table
+        table.attrs["rates_hz"] = tuple(r.rate_hz for r in windows.recordings) if isinstance(windows, Windows) else None
         stream: dict[bytes, np.ndarray] = {}  # all rows tested by the folds with the same train rows
         if self.sequential:
-            for _, train, test in self._folds(table):
+            for _, train, test, *_ in self._folds(table):
                 key = np.packbits(train).tobytes()
                 stream[key] = stream.get(key, False) | test
         empty = True
-        for name, train, test in self._folds(table):
+        for name, train, test, *calibration in self._folds(table):
             empty = False
             # All steps of a stream are purged alike: they must keep the same train rows.
             near = np.flatnonzero(stream[np.packbits(train).tobytes()] if self.sequential else test)
@@ -107,7 +88,7 @@ class Protocol:
                         f"{self}: every train window of fold {name!r} shares samples with a test window, or lies within "
                         "the reach of the filters of one; use shorter windows or filters, or leave rest between them"
                     )
-            yield Fold(name, train, test)
+            yield Fold(name, train, test, train[np.isin(train, np.flatnonzero(calibration))])
         if empty:
             raise ProtocolError(f"{self} gives no folds; {inventory(table)}")
 
@@ -298,54 +279,62 @@ class LastRepetitions(Protocol):
         yield "last repetitions", ~test, test
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LeaveOneSubjectOut(Protocol):
     """One fold per subject: the subject is tested, all others train.
 
+    With calibration, some labelled repetitions of the left-out subject join the training set, and `evaluate` reports the
+    score of these repetitions alone ("target only") as well.
+
     Parameters
     ----------
-    calibration : fraction of the left-out subject's repetitions that join the training set (at least one if above 0):
-        the first ones of each session. The rest are tested. Train and test then share the subject, but no repetition.
+    calibration : fraction of the left-out subject's repetitions that calibrate (at least one if above 0): the first ones
+        of each session. The rest are tested.
+    calibration_repetitions : number of repetitions that calibrate, instead of a fraction.
+    calibration_seconds : use only the first so many seconds of each label in these repetitions.
+    calibration_sessions : "each" takes the repetitions from each of the subject's sessions, "first" from the first alone.
+    reserved_repetitions : never test the first so many repetitions, whether they calibrate or not, so that scores with
+        different numbers of calibration repetitions are of the same test windows.
 
     Raises
     ------
-    ProtocolError : `calibration` is out of range, or there are fewer than two subjects (from `folds`).
+    ProtocolError : a parameter is out of range; fewer than two subjects, or too few repetitions (from `folds`).
 
     >>> from myograph.testing import make_windows
-    >>> [fold.name for fold in LeaveOneSubjectOut().folds(make_windows(n_subjects=3))]
+    >>> windows = make_windows(n_subjects=3, n_repetitions=4)
+    >>> [fold.name for fold in LeaveOneSubjectOut().folds(windows)]
     ['subject 1', 'subject 2', 'subject 3']
+    >>> first = next(LeaveOneSubjectOut(calibration_repetitions=1).folds(windows))
+    >>> np.unique(windows.column("repetition")[first.calibration]), np.unique(windows.column("repetition")[first.test])
+    (array([1], dtype=int32), array([2, 3, 4], dtype=int32))
     """
 
     calibration: float = 0.0
+    calibration_repetitions: int = field(default=0, metadata=ADDED)
+    calibration_seconds: float | None = field(default=None, metadata=ADDED)
+    calibration_sessions: str = field(default="each", metadata=ADDED)
+    reserved_repetitions: int = field(default=0, metadata=ADDED)
+    __repr__ = repr_of_decisive
 
     def __post_init__(self) -> None:
         if not 0 <= self.calibration < 1:
             raise ProtocolError(f"calibration is a fraction from 0 up to, not including, 1, got {self.calibration}")
+        check_calibration(self)
 
     @property
     def disjoint(self) -> tuple[str, ...]:  # type: ignore[override]
-        return () if self.calibration else ("subject",)
+        return () if self.calibration or self.calibration_repetitions else ("subject",)
 
-    def _folds(self, table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-        repetition = table["repetition"].to_numpy()
+    def _folds(self, table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
         groups = list(groups_of(table, "subject"))
         if len(groups) < 2:
-            raise ProtocolError(
-                f"LeaveOneSubjectOut needs two or more subjects, got {groups[0][0] if groups else 'none'}"
-            )
+            found = groups[0][0] if groups else "none"
+            raise ProtocolError(f"LeaveOneSubjectOut needs two or more subjects, got {found}")
         for subject, rows in groups:
-            test = rows.copy()
-            if self.calibration:
-                for key, part in groups_of(table, "subject", "session", within=rows):
-                    numbers = np.unique(repetition[part])
-                    if len(numbers) < 2:
-                        raise ProtocolError(f"subject {key} has one repetition: none is left to test after calibration")
-                    n = min(max(round(self.calibration * len(numbers)), 1), len(numbers) - 1)
-                    test &= ~(part & np.isin(repetition, numbers[:n]))
-            yield f"subject {subject}", ~test, test
+            yield f"subject {subject}", *left_out_subject(self, table, rows)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CrossSession(Protocol):
     """One fold per subject: some sessions train, others are tested. Sessions are ordered by appearance.
 
@@ -353,6 +342,11 @@ class CrossSession(Protocol):
     ----------
     train_sessions : names of the sessions to train on; by default the first session of each subject.
     test_sessions : names of the sessions to test; by default all that do not train.
+    calibration_repetitions : number of labelled repetitions, the first ones of the tested session, that join the training
+        set. Each tested session is then a fold of its own, with a score "target only" as in `LeaveOneSubjectOut`.
+    calibration_seconds : use only the first so many seconds of each label in these repetitions.
+    reserved_repetitions : never test the first so many repetitions of a session, whether they calibrate or not, so that
+        scores with different numbers of calibration repetitions are of the same test windows.
 
     Raises
     ------
@@ -367,9 +361,17 @@ class CrossSession(Protocol):
 
     train_sessions: tuple[str, ...] | None = None
     test_sessions: tuple[str, ...] | None = None
-    disjoint: ClassVar[tuple[str, ...]] = ("session",)
+    calibration_repetitions: int = field(default=0, metadata=ADDED)
+    calibration_seconds: float | None = field(default=None, metadata=ADDED)
+    reserved_repetitions: int = field(default=0, metadata=ADDED)
+    __repr__ = repr_of_decisive
+
+    @property
+    def disjoint(self) -> tuple[str, ...]:  # type: ignore[override]
+        return () if self.calibration_repetitions else ("session",)
 
     def __post_init__(self) -> None:
+        check_calibration(self)
         set_tuples(self, str, "train_sessions", "test_sessions")
         both = set(self.train_sessions or ()) & set(self.test_sessions or ())
         if both:
@@ -377,21 +379,19 @@ class CrossSession(Protocol):
                 f"sessions {sorted(both)} both train and test; give disjoint train_sessions and test_sessions"
             )
 
-    def _folds(self, table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    def _folds(self, table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
         session = table["session"].astype(str).to_numpy()
         for subject, rows in groups_of(table, "subject"):
             names = list(dict.fromkeys(session[rows].tolist()))
-            train = self.train_sessions
-            if train is None:
-                train = tuple([n for n in names if n not in (self.test_sessions or ())][:1])
-            test = self.test_sessions or tuple(n for n in names if n not in train)
-            missing = [n for n in (*train, *test) if n not in names]
-            if missing or not train or not test:
-                raise ProtocolError(
-                    f"subject {subject} has sessions {', '.join(names)}; CrossSession needs "
-                    f"{'session ' + ', '.join(missing) if missing else 'at least one to train and one to test'}"
-                )
-            yield f"subject {subject}", rows & np.isin(session, train), rows & np.isin(session, test)
+            train, test = train_and_test_sessions(subject, names, self.train_sessions, self.test_sessions)
+            known = rows & np.isin(session, train)
+            if not (self.calibration_repetitions or self.reserved_repetitions):
+                yield f"subject {subject}", known, rows & np.isin(session, test)
+                continue
+            for name in test:
+                new = rows & (session == name)
+                calibrate, spent = calibration_rows(self, table, new, f"{subject}, session {name}")
+                yield f"subject {subject}, session {name}", known | calibrate, new & ~spent, calibrate
 
 
 @dataclass(frozen=True)

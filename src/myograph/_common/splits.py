@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from myograph.errors import ProtocolError
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One split of the windows.
+
+    Parameters
+    ----------
+    name : the name of the fold in tables and reports.
+    train, test : (window,) integer row positions.
+    calibration : those of train that are labelled windows of the tested person or session; empty where there are none.
+
+    >>> Fold("subject 1", train=np.array([0, 1]), test=np.array([2])).name
+    'subject 1'
+    """
+
+    name: str
+    train: np.ndarray
+    test: np.ndarray
+    calibration: np.ndarray = field(default_factory=lambda: np.zeros(0, np.intp))
 
 
 def groups_of(table: pd.DataFrame, *columns: str, within: np.ndarray | None = None) -> Iterator[tuple[str, np.ndarray]]:
@@ -20,17 +41,40 @@ def groups_of(table: pd.DataFrame, *columns: str, within: np.ndarray | None = No
         yield ", session ".join(str(first[c]) for c in columns), rows
 
 
+def train_and_test_sessions(
+    subject: str, names: list[str], train: tuple[str, ...] | None, test: tuple[str, ...] | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The sessions of one subject that train, by default the first, and those that are tested, by default the others.
+
+    names : of the subject's sessions, in order of appearance.
+
+    Raises
+    ------
+    ProtocolError : the subject lacks one of the sessions, or none is left to train or to test.
+    """
+    if train is None:
+        train = tuple([n for n in names if n not in (test or ())][:1])
+    test = test or tuple(n for n in names if n not in train)
+    missing = [n for n in (*train, *test) if n not in names]
+    if missing or not train or not test:
+        raise ProtocolError(
+            f"subject {subject} has sessions {', '.join(names)}; CrossSession needs "
+            f"{'session ' + ', '.join(missing) if missing else 'at least one to train and one to test'}"
+        )
+    return train, test
+
+
 def set_tuples(protocol: Any, kind: type, *fields: str) -> None:
     """Convert fields that hold one value or several to tuples of `kind`, so that sessions may be given as numbers."""
-    for field in fields:
-        value = getattr(protocol, field)
+    for name in fields:
+        value = getattr(protocol, name)
         if value is None:
             continue
         try:
             several = tuple(map(kind, [value] if isinstance(value, (str, int, np.integer)) else value))
         except (TypeError, ValueError) as error:
-            raise ProtocolError(f"{field} holds {'numbers' if kind is int else 'names'}, got {value!r}") from error
-        object.__setattr__(protocol, field, several)
+            raise ProtocolError(f"{name} holds {'numbers' if kind is int else 'names'}, got {value!r}") from error
+        object.__setattr__(protocol, name, several)
 
 
 def is_whole(value: Any, least: int) -> bool:

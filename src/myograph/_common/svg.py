@@ -76,3 +76,10 @@ def lines(x: Sequence[Any], series: Mapping[str, Sequence[float | None]], y: str
         parts.append(f'<text x="{width - right + 30}" y="{top + 16 + 20 * k}">{escape(shorten(str(name), 22))}</text>')
     parts.append(f'<text class="tick" x="{left}" y="{height - 4}">{escape(y)}</text>')
     return "".join([*parts, "</svg>"])
+
+
+def standalone(chart: str) -> str:
+    """A chart as an SVG file of its own, with its style inside."""
+    style = STYLE.replace("body {", "svg {").replace("max-width: 800px; margin: 24px auto; padding: 0 12px;", "")
+    opening, rest = chart.split(">", 1)
+    return f'{opening} xmlns="http://www.w3.org/2000/svg">{style}{rest}\n'

@@ -10,6 +10,7 @@ import typer
 from myograph.cli import (
     bids,
     compare,
+    curve,
     datasets,
     decoder,
     features,
@@ -36,6 +37,7 @@ app.command("run")(run.run)
 app.command("inspect")(inspect.inspect)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
+app.command("curve")(curve.curve)
 app.command("train")(decoder.train)
 app.command("predict")(decoder.predict)
 app.command("reproduce")(reproduce.reproduce)

@@ -33,11 +33,13 @@ def show_scores(scores: Scores) -> None:
         out.print(f"[yellow]note[/yellow]: {escape(note)}", highlight=False)
     out.print(_metrics(scores))
     out.print(escape(scores.interval), highlight=False)
-    subjects = Table("subject", "accuracy", "balanced", "windows")
+    if scores.target_only:
+        out.print("target only: the same method, fitted on the calibration repetitions of the tested person alone")
+    alone = scores.target_only.subjects.set_index("subject")["accuracy"] if scores.target_only else None
+    subjects = Table("subject", "accuracy", "balanced", "windows", *([] if alone is None else ["target only"]))
     for row in scores.subjects.to_dict("records"):
-        subjects.add_row(
-            escape(row["subject"]), f"{row['accuracy']:.3f}", f"{row['balanced_accuracy']:.3f}", f"{row['n']}"
-        )
+        cells = [escape(row["subject"]), f"{row['accuracy']:.3f}", f"{row['balanced_accuracy']:.3f}", f"{row['n']}"]
+        subjects.add_row(*cells, *([] if alone is None else [f"{alone[row['subject']]:.3f}"]))
     out.print(subjects)
     for paper in info["published"]:
         value = f"{paper['value']}" + (f" ± {paper['std']}" if paper["std"] is not None else "")
@@ -70,13 +72,15 @@ def _metrics(scores: Scores) -> Table:
     columns = ["[red]LEAKY[/red]" if honest else mean, "95 % interval"]
     if honest:
         columns.append(f"honest ({escape(honest.info['protocol'])})")
+    if scores.target_only:
+        columns.append("target only")
     table = Table("metric", *columns)
     for name, title in TITLES.items():
         found = scores.summary[name]
         if not found["n"]:
             continue
         row = [title, mean_and_spread(found), interval(found)]
-        table.add_row(*row, *([mean_and_spread(honest.summary[name])] if honest else []))
+        table.add_row(*row, *(mean_and_spread(other.summary[name]) for other in (honest, scores.target_only) if other))
     return table
 
 

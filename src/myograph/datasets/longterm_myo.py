@@ -12,7 +12,7 @@ from myograph.datasets._names import natural
 from myograph.datasets._trials import OneFileATrial, Trial, find_folders, read_rows
 from myograph.datasets.base import DATASETS
 from myograph.datasets.quality import Finding
-from myograph.errors import DataError
+from myograph.errors import ConfigError, DataError
 from myograph.protocols import CrossSession
 from myograph.recording import Layout, Recording
 from myograph.windows import Windowing
@@ -35,6 +35,8 @@ class LongtermMyo(OneFileATrial):
     ("normalised"). Layout: `sub{s}/day{d}/D{d}M{motion}T{trial}.csv`, 300 rows of 8 numbers, no header. Missing days
     are left out. Rest (motion 1) is one of the 22 motions of the published scores, so `rest` is None.
 
+    motions : read the first so many motions alone; 8 leaves out those with a turned forearm or a closed hand.
+
     Source: the paper (five men, 30 sessions in 40-42 days, three positions; 1.5 s cut out of each motion by multiscale
     sample entropy) and its repository.
 
@@ -46,6 +48,8 @@ class LongtermMyo(OneFileATrial):
     >>> next(iter(LongtermMyo().read(folder))).name
     'longterm_myo, subject 1, session day01 (neutral position)'
     """
+
+    motions: int = 22
 
     name = "longterm_myo"
     title = "Long-term Myo: 5 people x 30 days x 22 motions x 4 trials, 8 channels @ 200 Hz"
@@ -81,6 +85,10 @@ class LongtermMyo(OneFileATrial):
         "supination, hand closed",
     )
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.motions, int) or not 2 <= self.motions <= len(self.label_names):
+            raise ConfigError(f"motions is a whole number from 2 to {len(self.label_names)}, got {self.motions!r}")
+
     def people(self, folder: Path) -> dict[str, Path]:
         found = find_folders(folder, r"sub\d+")
         if not found:
@@ -97,7 +105,7 @@ class LongtermMyo(OneFileATrial):
             sessions[f"day{day:02d}"] = [
                 Trial(place / f"D{day}M{label + 1}T{trial}.csv", label, trial)
                 for trial in range(1, N_TRIALS + 1)
-                for label in range(len(self.label_names))
+                for label in range(self.motions)
             ]
         return sessions
 

@@ -18,6 +18,7 @@ from myograph._common.pipelines import before_last
 from myograph._common.seen import no_leakage_warning
 from myograph.errors import ConfigError
 from myograph.evaluation.tables import ONE_FOLD, from_parquet, to_parquet
+from myograph.evaluation.transfer import Transfer
 from myograph.protocols import Fold
 from myograph.recording import Recording
 from myograph.windows import Windows
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
 CHECKSUMS = "checksums.json"
+POOL = Transfer()
 
 
 class KeptFolds:
@@ -85,6 +87,7 @@ def run_folds(
     kept: KeptFolds | None,
     jobs: int,
     say: Callable[[str, int, int], Any],
+    transfer: Transfer = POOL,
 ) -> list[pd.DataFrame]:
     """One table of predictions per fold, in the folds' order; folds that are kept are not run again.
 
@@ -92,6 +95,7 @@ def run_folds(
     ----------
     sequential : neighbouring folds that share their train rows are steps of one stream, see `streams`.
     jobs : processes at work at once; -1 is one per core.
+    transfer : how windows of the tested person or session are used.
     """
     import joblib
 
@@ -106,7 +110,7 @@ def run_folds(
     say("folds", len(parts), len(folds))
     jobs = min(os.cpu_count() or 1 if jobs < 0 else max(jobs, 1), max(len(todo), 1))
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")
-    work = parallel(joblib.delayed(_one_stream)(g, estimator, windows, [folds[i] for i in g]) for g in todo)
+    work = parallel(joblib.delayed(_one_stream)(g, estimator, windows, [folds[i] for i in g], transfer) for g in todo)
     for group, tables in cast(Iterable[tuple[list[int], list[pd.DataFrame]]], work):
         for i, part in zip(group, tables):
             if kept is not None:
@@ -133,13 +137,15 @@ def streams(folds: Sequence[Fold], sequential: bool) -> list[list[int]]:
 
 
 def _one_stream(
-    group: list[int], estimator: BaseEstimator, windows: Windows, folds: list[Fold]
+    group: list[int], estimator: BaseEstimator, windows: Windows, folds: list[Fold], transfer: Transfer
 ) -> tuple[list[int], list[pd.DataFrame]]:
     with no_leakage_warning():  # every fold was audited
-        return group, predict_stream(estimator, windows, folds)
+        return group, predict_stream(estimator, windows, folds, transfer)
 
 
-def predict_stream(estimator: BaseEstimator, windows: Windows, folds: Sequence[Fold]) -> list[pd.DataFrame]:
+def predict_stream(
+    estimator: BaseEstimator, windows: Windows, folds: Sequence[Fold], transfer: Transfer = POOL
+) -> list[pd.DataFrame]:
     """Fit on the train rows that these folds share, then predict each fold's test rows in turn.
 
     Between folds an estimator with `adapt` learns from the windows just scored. Everything that it is given after `fit`
@@ -147,26 +153,20 @@ def predict_stream(estimator: BaseEstimator, windows: Windows, folds: Sequence[F
 
     Returns one table per fold, with one row per test window.
     """
-    from sklearn.base import clone
-
     started = time.perf_counter()
-    train = labelled_in(windows, folds[0].train)
-    y = train.y
-    if len(np.unique(y)) < 2:
-        raise ConfigError(
-            f"{folds[0].name}: the train windows have one label ({y[0]}), and a classifier needs two or more"
-        )
-    model = cast(Any, clone(estimator)).fit(train, y)
+    model = transfer.fit(estimator, folds[0], lambda rows: labelled_in(windows, rows))
     unlabelled, truth = windows.without_labels(), windows.y
     tables = []
     for i, fold in enumerate(folds):
         test = unlabelled[fold.test]
-        predicted, confidence = predictions_of(model, test)
+        predicted, confidence = np.empty(len(test), object), np.empty(len(test))
+        for adapted, rows in transfer.parts(model, test):
+            predicted[rows], confidence[rows] = predictions_of(adapted, test[rows])
         table = test.table[["recording", "start", "stop", "subject", "session", "repetition"]].copy()
         table[["subject", "session"]] = table[["subject", "session"]].astype(str)
         table.insert(0, "fold", fold.name)
         table.insert(1, "row", fold.test)
-        table["y_true"], table["y_pred"], table["confidence"] = truth[fold.test], predicted, confidence
+        table["y_true"], table["y_pred"], table["confidence"] = truth[fold.test], predicted.astype(str), confidence
         if i + 1 < len(folds) and hasattr(model, "adapt"):
             model.adapt(test)
         table["seconds"] = time.perf_counter() - started

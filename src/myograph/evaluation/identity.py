@@ -24,6 +24,8 @@ from typing import Any
 
 import numpy as np
 
+from myograph._common.fields import decisive
+
 # What a class carries besides its own code: where it stands, and what others derive from the code.
 _NOT_CODE = {
     "__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__firstlineno__", "__static_attributes__",
@@ -69,7 +71,7 @@ class Description:
 
     def _of(self, value: Any) -> Any:
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            fields = {f.name: self._parameter(f.name, getattr(value, f.name)) for f in dataclasses.fields(value)}
+            fields = {f.name: self._parameter(f.name, getattr(value, f.name)) for f in decisive(value)}
             return {"type": type(value).__name__, **fields, **self._beyond_parameters(value)}
         if hasattr(value, "get_params") and not isinstance(value, type):
             parameters = {k: self._parameter(k, v) for k, v in value.get_params(deep=False).items()}

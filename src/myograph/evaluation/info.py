@@ -42,6 +42,7 @@ SHAPE: dict[str, Any] = {
     },
     "files": {"predictions.parquet": str, "scores.parquet": str},
     "honest": (str, None),
+    "target_only": (str, None),
 }
 
 
@@ -62,6 +63,7 @@ def read_info(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{RUN} has no checksum: a version without checksums may have written it")
     if info.pop("sha256") != sha256_of(info):
         raise ValueError(f"the content of {RUN} does not match its checksum")
+    info.setdefault("target_only", None)  # earlier versions did not have it
     check_shape(info, SHAPE, RUN)
     if (there := read_identity(folder)) not in (None, info["identity"]):
         raise ValueError(f"{RUN} is another run's: identity {info['identity'][:12]}, the folder's is {str(there)[:12]}")

@@ -86,6 +86,14 @@ def notes(info: dict[str, Any]) -> list[str]:
     """What a reader must know beside the scores, one sentence each."""
     facts = info["facts"]
     found = []
+    settings = info["settings"]
+    if settings.get("transfer") == "adapt":
+        seconds = settings.get("adapt_seconds")
+        found.append(
+            f"Before the test windows were predicted, the method adapted to {'them' if seconds is None else 'some of them'} "
+            f"without labels: {settings.get('adapt_on', 'each session')}"
+            f"{'' if seconds is None else f', the first {seconds:g} s'}."
+        )
     if lacking := facts["missing_classes"]:
         first = lacking[0]
         found.append(

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
+from myograph._common.fields import ADDED, decisive
 from myograph.errors import ConfigError
 from myograph.evaluation.identity import Description, describe
 from myograph.evaluation.registry import RECIPES
+from myograph.evaluation.transfer import AdaptOn, How, Transfer
 from myograph.protocols import Protocol, WithinSubject
 from myograph.windows import Cutter, Windowing
 
@@ -58,10 +60,11 @@ class Recipe:
     protocol : which windows train and which test.
     seed : of the method and of the rest balancing; a protocol's own seed is a field of the protocol.
     published : the paper's figures for this setting, shown beside ours.
+    transfer, adapt_on, adapt_seconds : how the windows of the tested person or session are used, see `Transfer`.
 
     Raises
     ------
-    ConfigError : `rest` or `protocol` is none of the above.
+    ConfigError : `rest`, `protocol`, `transfer` or `adapt_on` is none of the above.
 
     >>> from myograph import LeaveOneSubjectOut
     >>> recipe = Recipe("first", dataset="simulated", protocol=LeaveOneSubjectOut(), method="lda")
@@ -81,12 +84,16 @@ class Recipe:
     method_options: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     published: tuple[Published, ...] = ()
+    transfer: How = field(default="pool", metadata=ADDED)
+    adapt_on: AdaptOn = field(default="each session", metadata=ADDED)
+    adapt_seconds: float | None = field(default=None, metadata=ADDED)
 
     def __post_init__(self) -> None:
         for name in ("dataset_options", "method_options"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         if self.rest not in ("drop", "keep", "balance"):
             raise ConfigError(f"rest must be 'drop', 'keep' or 'balance', got {self.rest!r}")
+        self.how_to_transfer()
         if not callable(getattr(self.protocol, "folds", None)):
             raise ConfigError(
                 f"protocol is one of myograph's protocols, got {self.protocol!r}; wrap your own split in a class "
@@ -100,9 +107,13 @@ class Recipe:
         for key, value in state.items():
             object.__setattr__(self, key, MappingProxyType(value) if isinstance(value, dict) else value)
 
+    def how_to_transfer(self) -> Transfer:
+        """`transfer`, `adapt_on` and `adapt_seconds` as one value."""
+        return Transfer(self.transfer, self.adapt_on, self.adapt_seconds)
+
     def as_dict(self) -> dict[str, Any]:
         """The recipe as plain values, as results and report show it."""
-        return {f.name: describe(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        return {f.name: describe(getattr(self, f.name)) for f in decisive(self)}
 
     def identity(self, data_hashes: Mapping[str, str]) -> str:
         """SHA-256 of everything that decides the run: every field except the published figures, and the data.

@@ -23,7 +23,7 @@ from myograph.errors import ConfigError, ProtocolError
 from myograph.evaluation.folds import KeptFolds, fitted_before, run_folds
 from myograph.evaluation.metrics import score
 from myograph.evaluation.recipe import Recipe
-from myograph.evaluation.scores import Scores
+from myograph.evaluation.scores import TARGET_ONLY, Scores
 from myograph.preprocessing.filters import apply_all
 from myograph.protocols import CrossSession, Fold, KFoldRepetitions, LeaveOneSubjectOut, Protocol
 from myograph.recording import Recording
@@ -46,6 +46,9 @@ def evaluate(
     command: str | None = None,
 ) -> Scores:
     """Run a recipe: read, filter, cut windows, split, audit, fit, predict, score.
+
+    Where the protocol gives labelled windows of the tested person or session (calibration), the score of these windows
+    alone is taken as well, and stands in `target_only`.
 
     A method never sees a test label: the windows that it predicts, transforms or adapts to are without labels, and in
     `fit` the recordings are labelled inside the train windows alone.
@@ -85,21 +88,37 @@ def evaluate(
         folder = Path(root) / f"{recipe.name}-{identity[:10]}"
     with nullcontext() if folder is None else only_run_in(folder, identity):
         kept = None if folder is None else KeptFolds(folder, identity, resume=_may_resume(ready, folder))
-        parts = run_folds(ready.estimator, ready.windows, ready.folds, recipe.protocol.sequential, kept, jobs, say)
+        sequential, transfer = recipe.protocol.sequential, recipe.how_to_transfer()
+        parts = run_folds(ready.estimator, ready.windows, ready.folds, sequential, kept, jobs, say, transfer)
         predictions = pd.concat([p.drop(columns="seconds") for p in parts], ignore_index=True)
         table = _fold_table(parts, ready.folds, ready.audits)
-        honest = None
-        if recipe.protocol.leaky:
-            say("the honest counterpart", 0, 1)
-            fair = dataclasses.replace(recipe, protocol=getattr(recipe.protocol, "honest", None) or KFoldRepetitions(2))
-            honest = evaluate(fair, recordings, None if folder is None else folder / "honest", None, jobs, progress)
+        again = lambda other, name: evaluate(  # noqa: E731
+            other, recordings, None if folder is None else folder / name, None, jobs, progress
+        )
+        honest, target_only = _beside(recipe, ready.folds, again, say)
         took = {"wall_s": time.perf_counter() - started, "peak_memory_bytes": peak_memory_bytes()}
         when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         info = {**ready.info, "command": command, **took, "finished": when}
-        scores = Scores(predictions, table, plain(info), folder, honest)
+        scores = Scores(predictions, table, plain(info), folder, honest, target_only)
         if folder is not None:
             scores.save(folder)
     return scores
+
+
+def _beside(
+    recipe: Recipe, folds: Sequence[Fold], evaluate_as: Callable[[Recipe, str], Scores], say: Report
+) -> tuple[Scores | None, Scores | None]:
+    """The honest counterpart of a LEAKY run, and the score of the calibration windows alone, where there are any."""
+    honest, target_only = None, None
+    if recipe.transfer != "target only" and all(len(f.calibration) for f in folds):
+        say("target only", 0, 1)
+        alone = dataclasses.replace(recipe, transfer="target only", adapt_on="each session", adapt_seconds=None)
+        target_only = evaluate_as(alone, TARGET_ONLY)
+    if recipe.protocol.leaky:
+        say("the honest counterpart", 0, 1)
+        fair = dataclasses.replace(recipe, protocol=getattr(recipe.protocol, "honest", None) or KFoldRepetitions(2))
+        honest = evaluate_as(fair, "honest")
+    return honest, target_only
 
 
 @dataclass(frozen=True)
@@ -199,7 +218,7 @@ class _Ready:
 
 def _make_ready(recipe: Recipe, recordings: Sequence[Recording], say: Report) -> _Ready:
     windows, rest = _prepare(recipe, recordings, say)
-    folds = list(recipe.protocol.folds(windows))
+    folds = recipe.how_to_transfer().settle(list(recipe.protocol.folds(windows)))
     if len({f.name for f in folds}) < max(len(folds), 1):
         what = "two folds of one name; give each its own" if folds else "no folds for these windows"
         raise ProtocolError(f"{recipe.protocol} gives {what}")

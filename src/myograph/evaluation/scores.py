@@ -17,6 +17,8 @@ from myograph.evaluation.info import RUN, read_info, write_info
 from myograph.evaluation.metrics import TITLES, confusion, per_class_recall, score, summarise
 
 PREDICTIONS, FOLDS = "predictions.parquet", "scores.parquet"
+TARGET_ONLY = "target-only"
+BESIDE = ("honest", TARGET_ONLY)  # folders of runs that belong to a run
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -33,6 +35,7 @@ class Scores:
         `facts` that `question` is made of.
     folder : where the run is kept; None where it is in memory only.
     honest : the same recipe under an honest protocol, where this one is LEAKY.
+    target_only : the same recipe fitted on the calibration windows alone, where the protocol has such.
     """
 
     predictions: pd.DataFrame
@@ -40,10 +43,15 @@ class Scores:
     info: dict[str, Any]
     folder: Path | None = None
     honest: Scores | None = None
+    target_only: Scores | None = None
 
     def __post_init__(self) -> None:
         if len(self.info.get("audit", ())) != len(self.folds):
             raise ResultsError("scores without an audit of every fold do not exist; make them with evaluate(recipe)")
+
+    @property
+    def _beside(self) -> dict[str, Scores | None]:
+        return {name: getattr(self, _key(name)) for name in BESIDE}
 
     @property
     def leaky(self) -> bool:
@@ -156,6 +164,7 @@ class Scores:
             "wall_s": info["wall_s"],
             "peak_memory_bytes": info.get("peak_memory_bytes"),
             "honest": self.honest.as_dict() if self.honest else None,
+            "target_only": self.target_only.as_dict() if self.target_only else None,
         }
         return plain(found)
 
@@ -167,11 +176,13 @@ class Scores:
         ResultsError : a file cannot be written.
         """
         folder = Path(folder)
-        if self.honest:
-            self.honest.save(folder / "honest")
+        for name, other in self._beside.items():
+            if other:
+                other.save(folder / name)
         contents = {PREDICTIONS: tables.to_parquet(self.predictions), FOLDS: tables.to_parquet(self.folds)}
         files = {name: sha256(content) for name, content in contents.items()}
-        info = plain({**self.info, "files": files, "honest": self.honest.info["identity"] if self.honest else None})
+        beside = {_key(name): other.info["identity"] if other else None for name, other in self._beside.items()}
+        info = plain({**self.info, "files": files, **beside})
         if (folder / RUN).exists() and _files_noted(folder) != files:
             (folder / RUN).unlink()  # a process killed from here on leaves an unfinished run, not a damaged one
         for name, content in contents.items():
@@ -193,7 +204,8 @@ class Scores:
             raise ResultsError(f"{folder} holds no run (no {RUN} there); give the folder that `myograph run` printed")
         try:
             info = read_info(folder)
-            files, honest_identity = info.pop("files"), info.pop("honest")
+            files = info.pop("files")
+            identities = {name: info.pop(_key(name)) for name in BESIDE}
             kept = (
                 _read_table(folder / PREDICTIONS, files, tables.PREDICTIONS),
                 _read_table(folder / FOLDS, files, tables.FOLDS),
@@ -203,10 +215,20 @@ class Scores:
             raise ResultsError(
                 f"the run in {folder} is damaged ({error}); repeat the command that made it, or delete the folder"
             ) from error
-        honest = cls.load(folder / "honest") if honest_identity is not None else None
-        if honest is not None and honest.info["identity"] != honest_identity:
-            raise ResultsError(f"{folder / 'honest'} holds another run than the one that belongs to {folder}")
-        return cls(*kept, info, folder, honest)
+        beside = {_key(n): _load_beside(cls, folder, n, identity) for n, identity in identities.items() if identity}
+        return cls(*kept, info, folder, **beside)
+
+
+def _key(name: str) -> str:
+    """The name of a folder beside the run as the name of an attribute."""
+    return name.replace("-", "_")
+
+
+def _load_beside(cls: type[Scores], folder: Path, name: str, identity: str) -> Scores:
+    found = cls.load(folder / name)
+    if found.info["identity"] != identity:
+        raise ResultsError(f"{folder / name} holds another run than the one that belongs to {folder}")
+    return found
 
 
 def _files_noted(folder: Path) -> Any:

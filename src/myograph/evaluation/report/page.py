@@ -40,10 +40,10 @@ def render(scores: Scores) -> str:
         files("myograph.evaluation.report").joinpath("report.html.j2").read_text(encoding="utf-8")
     )
     info, subjects = scores.info, scores.subjects
-    honest_by_subject = None
-    if scores.honest:
-        found = scores.honest.subjects.set_index("subject")["accuracy"]
-        honest_by_subject = [float(cast(float, found.get(name, float("nan")))) for name in subjects["subject"]]
+    other_by_subject = None
+    if other := scores.honest or scores.target_only:
+        found = other.subjects.set_index("subject")["accuracy"]
+        other_by_subject = [float(cast(float, found.get(name, float("nan")))) for name in subjects["subject"]]
     kind = "leaky" if scores.leaky else ""
     return template.render(
         info=info,
@@ -53,7 +53,7 @@ def render(scores: Scores) -> str:
             _charts.bars(
                 [f"subject {name}" for name in subjects["subject"]],
                 subjects["accuracy"].tolist(),
-                other=honest_by_subject,
+                other=other_by_subject,
                 mean=scores.summary["accuracy"]["mean"] if scores.unit == "subject" else None,
                 notes=[f"balanced {b:.1%}, {n} windows" for b, n in zip(subjects["balanced_accuracy"], subjects["n"])],
                 kind=kind,
@@ -79,11 +79,12 @@ def _tile(scores: Scores, name: str, title: str) -> dict[str, Any]:
     percent = name not in ("kappa", "calibration_error")
     show = (lambda v: f"{100 * v:.1f} %") if percent else (lambda v: f"{v:.3f}")
     spread = f"± {100 * found['std']:.1f}" if percent else f"± {found['std']:.3f}"
-    honest = scores.honest.summary[name] if scores.honest else None
+    honest, alone = (other.summary[name] if other else None for other in (scores.honest, scores.target_only))
     return {
         "title": title,
         "value": show(found["mean"]),
         "spread": spread if found["n"] > 1 else "",
         "interval": f"{show(found['low'])} to {show(found['high'])}" if found["low"] == found["low"] else "no interval",
         "honest": show(honest["mean"]) if honest and honest["n"] else None,
+        "target_only": show(alone["mean"]) if alone and alone["n"] else None,
     }

@@ -1,0 +1,67 @@
+"""`myograph curve`: accuracy over the number of labelled repetitions of a new person or session."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from myograph.cli.run import choose
+from myograph.cli.terminal import Jobs, Json, out, print_json, print_path, progress_bar
+
+
+def curve(
+    recipe: Annotated[str | None, typer.Argument(help="Name of a recipe; see `myograph recipes`.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Name of a data set; see `myograph datasets list`.")] = None,
+    subjects: Annotated[str | None, typer.Option(help="Subjects to use: 1-6, or 1,3,5, or names.")] = None,
+    method: Annotated[str | None, typer.Option(help="Name of a method; see `myograph methods`.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change any setting: key=value, for example windowing.length_ms=250."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of every random choice.")] = None,
+    repetitions: Annotated[str, typer.Option(help="Numbers of labelled repetitions, separated by commas.")] = "0,1,2,4",
+    transfers: Annotated[
+        str | None, typer.Option(help="pool, weight, adapt, target only [default: all that the method allows]")
+    ] = None,
+    jobs: Jobs = -1,
+    figure: Annotated[Path, typer.Option("--out", help="File of the figure, an SVG.")] = Path("curve.svg"),
+    as_json: Json = False,
+) -> None:
+    """Draw the learning curve of calibration: how accuracy grows with labelled repetitions of a new person or session.
+
+    The protocol is LeaveOneSubjectOut unless the recipe or a setting names CrossSession. All scores are of the same
+    test windows.
+    """
+    from rich.table import Table
+
+    from myograph.errors import ConfigError
+    from myograph.evaluation.curve import learning_curve
+    from myograph.protocols import CrossSession, LeaveOneSubjectOut
+
+    try:
+        numbers = tuple(int(part) for part in repetitions.split(","))
+    except ValueError:
+        raise ConfigError(f"--repetitions takes whole numbers separated by commas, got {repetitions!r}") from None
+    chosen = choose(recipe, dataset, subjects, method, (), seed)
+    if not isinstance(chosen.protocol, (LeaveOneSubjectOut, CrossSession)):
+        chosen = dataclasses.replace(chosen, protocol=LeaveOneSubjectOut())
+    from myograph.evaluation.settings import change
+
+    chosen = change(chosen, settings or ())
+    wanted = None if transfers is None else tuple(part.strip() for part in transfers.split(","))
+    with progress_bar() as say:
+        found = learning_curve(chosen, numbers, wanted, root="runs", jobs=jobs, progress=say)
+    found.save_svg(figure)
+    if as_json:
+        print_json({**found.as_dict(), "figure": str(figure)})
+        return
+    out.print(f"{found.recipe}, {type(chosen.protocol).__name__}: mean accuracy over people", highlight=False)
+    means = found.means
+    table = Table("repetitions", *map(str, means.columns))
+    for n, row in zip(means.index, means.to_numpy()):
+        table.add_row(str(n), *("" if v != v else f"{v:.3f}" for v in row))
+    out.print(table)
+    print_path("figure", figure)

@@ -1,0 +1,113 @@
+"""Learning curves of calibration: accuracy over the number of labelled repetitions of a new person or session."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from myograph._common.files import plain, write_bytes
+from myograph._common.svg import lines, standalone
+from myograph.errors import ConfigError
+from myograph.evaluation.recipe import Recipe
+from myograph.evaluation.run import evaluate, make_method, read
+from myograph.evaluation.transfer import HOW
+from myograph.recording import Recording
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """Scores of one recipe over numbers of calibration repetitions, see `learning_curve`.
+
+    table : one row per transfer, number of repetitions and person: `transfer`, `repetitions`, `subject`, `accuracy`.
+    question : which question the scores answer.
+    """
+
+    recipe: str
+    table: pd.DataFrame
+    question: str
+
+    @property
+    def means(self) -> pd.DataFrame:
+        """Mean accuracy over people: one row per number of repetitions, one column per transfer, NaN where there is none."""
+        mean = self.table.groupby(["repetitions", "transfer"], sort=False)["accuracy"].mean().unstack()
+        return mean.reindex(columns=[how for how in HOW if how in mean.columns]).sort_index()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        means = self.means
+        found = {str(how): dict(zip(map(str, means.index), means[how].tolist())) for how in means.columns}
+        people = self.table.to_dict("records")
+        return plain({"recipe": self.recipe, "question": self.question, "mean_accuracy": found, "people": people})
+
+    def to_svg(self) -> str:
+        """The means as one line chart."""
+        means = self.means
+        series = {str(how): [None if v != v else float(v) for v in means[how]] for how in means.columns}
+        return lines(means.index.tolist(), series, "accuracy over labelled repetitions of the tested person or session")
+
+    def save_svg(self, path: str | Path) -> Path:
+        """Write the chart as an SVG file; raises ResultsError where it cannot be written."""
+        write_bytes(Path(path), standalone(self.to_svg()).encode())
+        return Path(path)
+
+
+def learning_curve(
+    recipe: Recipe,
+    repetitions: Sequence[int] = (0, 1, 2, 4),
+    transfers: Sequence[str] | None = None,
+    recordings: Sequence[Recording] | None = None,
+    root: str | Path | None = None,
+    jobs: int = 1,
+    progress: Callable[[str, int, int], Any] | None = None,
+) -> LearningCurve:
+    """Evaluate a recipe with several numbers of calibration repetitions, each in several ways of using them.
+
+    All scores are of the same test windows: the largest number of repetitions is reserved and never tested. Without
+    repetitions only "pool" and "adapt" are possible.
+
+    Parameters
+    ----------
+    recipe : its protocol is `LeaveOneSubjectOut` or `CrossSession`.
+    transfers : values of `Recipe.transfer`; by default all that the method allows.
+    recordings, root, jobs, progress : as in `evaluate`.
+
+    Raises
+    ------
+    ConfigError : the protocol takes no calibration repetitions, or a transfer does not exist.
+
+    >>> from myograph import LeaveOneSubjectOut
+    >>> recipe = Recipe("example", "simulated", LeaveOneSubjectOut(), "lda", subjects=("1", "2"))
+    >>> curve = learning_curve(recipe, repetitions=(0, 1), transfers=("pool", "target only"))
+    >>> curve.means.shape, bool(curve.means.loc[1, "target only"] > curve.means.loc[0, "pool"])
+    ((2, 2), True)
+    """
+    if not hasattr(recipe.protocol, "calibration_repetitions"):
+        raise ConfigError(
+            f"{type(recipe.protocol).__name__} takes no calibration repetitions; choose LeaveOneSubjectOut or CrossSession"
+        )
+    if wrong := set(transfers or ()) - set(HOW):
+        raise ConfigError(f"transfers are {', '.join(HOW)}, got {', '.join(sorted(wrong))}")
+    method = make_method(recipe)
+    usual = [how for how in HOW if how != "adapt" or (hasattr(method, "adapt") and hasattr(method, "calibrate"))]
+    say = progress or (lambda what, done, total: None)
+    recordings = read(recipe, say) if recordings is None else recordings
+    rows, question = [], ""
+    for n in sorted(set(repetitions)):
+        change = {"calibration_repetitions": n, "reserved_repetitions": max(repetitions)}
+        protocol = dataclasses.replace(recipe.protocol, **change)  # pyright: ignore[reportArgumentType]
+        for how in transfers or usual:
+            if n == 0 and how in ("weight", "target only"):
+                continue
+            asked = dataclasses.replace(recipe, protocol=protocol, transfer=how)
+            scores = evaluate(asked, recordings, None, root, jobs, say)
+            question = scores.question
+            rows += [
+                {"transfer": how, "repetitions": n, "subject": person["subject"], "accuracy": person["accuracy"]}
+                for person in scores.subjects.to_dict("records")
+            ]
+    return LearningCurve(recipe.name, pd.DataFrame(rows), question)

@@ -1,0 +1,144 @@
+"""How a method uses the labelled windows of a new person or session, and the unlabelled ones: `Recipe.transfer`."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+
+import numpy as np
+
+from myograph.errors import ConfigError, ProtocolError
+from myograph.protocols import Fold
+from myograph.windows import Windows
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+
+How = Literal["pool", "weight", "adapt", "target only"]
+AdaptOn = Literal["each session", "first session", "everything"]
+HOW, ADAPT_ON = get_args(How), get_args(AdaptOn)
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """How the windows of the tested person or session are used.
+
+    Parameters
+    ----------
+    how : "pool" fits on all train windows alike. "weight" repeats the calibration windows, so that they weigh as much as
+        all others. "adapt" fits on the others, calls `calibrate` with the calibration windows, and calls `adapt` with the
+        unlabelled test windows before they are predicted. "target only" fits on the calibration windows alone.
+    adapt_on : the unlabelled windows that "adapt" sees: those of "each session" before that session is predicted, of the
+        person's "first session" for all sessions, or "everything".
+    adapt_seconds : "adapt" sees only the first so many seconds of them; None is all.
+
+    Raises
+    ------
+    ConfigError : a value is none of the above.
+
+    >>> Transfer("adapt", adapt_seconds=30.0).how
+    'adapt'
+    """
+
+    how: How = "pool"
+    adapt_on: AdaptOn = "each session"
+    adapt_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.how not in HOW:
+            raise ConfigError(f"transfer is {', '.join(map(repr, HOW))}, got {self.how!r}")
+        if self.adapt_on not in ADAPT_ON:
+            raise ConfigError(f"adapt_on is {', '.join(map(repr, ADAPT_ON))}, got {self.adapt_on!r}")
+        if self.adapt_seconds is not None and not self.adapt_seconds > 0:
+            raise ConfigError(f"adapt_seconds is a positive number of seconds or None, got {self.adapt_seconds!r}")
+        if self.how != "adapt" and (self.adapt_on != "each session" or self.adapt_seconds is not None):
+            raise ConfigError(f"adapt_on and adapt_seconds belong to transfer='adapt', got transfer={self.how!r}")
+
+    def settle(self, folds: Sequence[Fold]) -> list[Fold]:
+        """The folds as they are fitted and audited: under "target only" their train windows are the calibration windows.
+
+        Raises
+        ------
+        ProtocolError : "target only" or "weight" without calibration windows.
+        """
+        if self.how in ("weight", "target only"):
+            for fold in folds:
+                if not len(fold.calibration):
+                    raise ProtocolError(
+                        f"transfer={self.how!r} needs labelled windows of the tested person or session, and fold "
+                        f"{fold.name!r} has none; set the protocol's calibration_repetitions"
+                    )
+        if self.how == "target only":
+            return [Fold(f.name, f.calibration, f.test, f.calibration) for f in folds]
+        return list(folds)
+
+    def fit(self, estimator: BaseEstimator, fold: Fold, take: Callable[[np.ndarray], Windows]) -> Any:
+        """The fitted method.
+
+        Parameters
+        ----------
+        take : gives the windows of some rows, labelled in these rows alone.
+        """
+        from sklearn.base import clone
+
+        model, rows = cast(Any, clone(estimator)), fold.train
+        calibrates = self.how == "adapt" and len(fold.calibration) > 0
+        if self.how == "adapt":
+            _need(model, "adapt")
+        if calibrates:
+            _need(model, "calibrate")
+            rows = np.setdiff1d(fold.train, fold.calibration)
+        elif self.how == "weight":
+            others = np.setdiff1d(fold.train, fold.calibration)
+            times = max(round(len(others) / len(fold.calibration)), 1)
+            rows = np.concatenate([others, np.tile(fold.calibration, times)])
+        train = take(rows)
+        if len(np.unique(train.y)) < 2:
+            raise ConfigError(
+                f"{fold.name}: the train windows have one label ({train.y[0]}), and a classifier needs two or more"
+            )
+        model.fit(train, train.y)
+        if calibrates:
+            known = take(fold.calibration)
+            model.calibrate(known, known.y)
+        return model
+
+    def parts(self, model: Any, test: Windows) -> Iterator[tuple[Any, np.ndarray]]:
+        """Yield (model, positions in `test`) until every unlabelled test window has been given, adapted where wanted."""
+        if self.how != "adapt":
+            yield model, np.arange(len(test))
+            return
+        subject, session = test.column("subject"), test.column("session")
+        for person in dict.fromkeys(subject.tolist()):
+            of_person = subject == person
+            sessions = list(dict.fromkeys(session[of_person].tolist()))
+            for group in [[s] for s in sessions] if self.adapt_on == "each session" else [sessions]:
+                rows = np.flatnonzero(of_person & np.isin(session, group))
+                seen = rows[session[rows] == group[0]] if self.adapt_on == "first session" else rows
+                adapted = copy.deepcopy(model)
+                adapted.adapt(test[self._first(test, seen)])
+                yield adapted, rows
+
+    def _first(self, windows: Windows, rows: np.ndarray) -> np.ndarray:
+        """Those of the rows whose samples lie within the first `adapt_seconds` of signal that the rows cover."""
+        if self.adapt_seconds is None:
+            return rows
+        start, stop, of = (windows.column(name)[rows] for name in ("start", "stop", "recording"))
+        order = np.lexsort((start, of))
+        start, stop, of = start[order], stop[order], of[order]
+        rate = np.array([r.rate_hz for r in windows.recordings])[of]
+        reached = np.where(np.append(False, of[1:] == of[:-1]), np.append(0, stop[:-1]), 0)
+        seen = np.cumsum((stop - np.maximum(start, reached)) / rate) <= self.adapt_seconds + 1e-9
+        if not seen.any():
+            raise ConfigError(f"adapt_seconds={self.adapt_seconds:g} is shorter than one window; give more seconds")
+        return np.sort(rows[order[seen]])
+
+
+def _need(model: Any, name: str) -> None:
+    if not hasattr(model, name):
+        raise ConfigError(
+            f"transfer='adapt' calls {name}, and {type(model).__name__} has no such method; use 'aligned_lda' or an "
+            "adapter of myograph.methods.adapt, or another transfer"
+        )
