@@ -3,13 +3,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test nightly mutants lint docs bench reproduce constraints clean
+.PHONY: demo test live nightly mutants lint docs bench reproduce constraints clean
 
 demo: .venv/.core
 	$(BIN)/myograph run demo
 
 test: .venv/.dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# Signals, guided recording, training and live decoding in the browser; without a device, a simulated person performs.
+live: .venv/.live
+	$(BIN)/myograph studio
 
 # The published systems: all six in their quick size, then the tests of their findings; three quarters of an hour.
 nightly: .venv/.dev reproduce
@@ -40,6 +44,10 @@ reproduce: .venv/.core
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing myograph and what it needs into .venv (a few minutes the first time)"
 	$(PIP) -e .
+	@touch $@
+
+.venv/.live: .venv/.core
+	$(PIP) -e ".[live]"
 	@touch $@
 
 .venv/.dev: .venv/.core

@@ -22,6 +22,7 @@ from myograph.cli import (
     reproduce,
     run,
 )
+from myograph.cli.studio import command
 from myograph.cli.terminal import err
 from myograph.errors import MyographError, unknown_name
 
@@ -40,6 +41,7 @@ app.command("compare")(compare.compare)
 app.command("curve")(curve.curve)
 app.command("train")(decoder.train)
 app.command("predict")(decoder.predict)
+app.command("studio")(command.studio)
 app.command("reproduce")(reproduce.reproduce)
 app.command("hd-train")(hd.train_network)
 app.command("hd-test")(hd.try_label)

@@ -73,7 +73,7 @@ def inspect(recording: Recording) -> list[Finding]:
         found += _held(recording, live)
         found += _clipped(recording, mean, spread, live)
         found += _copies(recording, live)
-        mains_hz, share = _mains_share(recording, live)
+        mains_hz, share = mains_share(recording, live)
         # Channels with hum resemble each other, wherever they are.
         found += _misplaced(recording, live & (share <= MAINS_SHARE))
         found += _mains(recording, mains_hz, share)
@@ -243,7 +243,7 @@ def _misplaced(recording: Recording, live: np.ndarray) -> Iterator[Finding]:
         )
 
 
-def _mains_share(recording: Recording, live: np.ndarray) -> tuple[float, np.ndarray]:
+def mains_share(recording: Recording, live: np.ndarray) -> tuple[float, np.ndarray]:
     """Return the mains frequency, 50 or 60 Hz, and the fraction of each channel's power in its lines, (channel,)."""
     rate = recording.rate_hz
     per = round(2 * rate)  # lines half a hertz wide

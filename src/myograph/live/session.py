@@ -12,6 +12,7 @@ import numpy as np
 from myograph.errors import ConfigError, ShapeError, SignalError, SourceEnded, SourceError
 from myograph.live.decisions import Decisions
 from myograph.live.decoder import Decoder
+from myograph.live.postprocess import PostProcessor
 from myograph.live.sources.base import GapKeeper, Gaps, Source, StreamInfo
 from myograph.live.stream import DecoderStream
 
@@ -112,6 +113,20 @@ class Session:
         self._stream = None if decoder is None else decoder.stream()
         if self._stream is not None and self._keeper is not None:
             self._stream.reset(self._keeper.next)
+
+    def set_post(self, *post: PostProcessor) -> None:
+        """Change the decoder's post-processing from the next decision on; filters and windows keep their states.
+
+        Raises
+        ------
+        ConfigError : there is no decoder, or it cannot do that; see `DecoderStream.set_post`.
+        """
+        if self._stream is None:
+            raise ConfigError(
+                "Session: there is no decoder at work whose post-processing could be changed; call use() first"
+            )
+        self._stream.set_post(post)
+        self.decoder = self._stream.decoder
 
     def step(self) -> Piece | None:
         """The samples that have arrived since the last call; None where none have.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from myograph.errors import ConfigError
 from myograph.live._predict import StreamPredictor
 from myograph.live.decisions import Decisions
-from myograph.live.postprocess import ProportionalVelocity, Step, run_all
+from myograph.live.postprocess import PostProcessor, ProportionalVelocity, Step, run_all
 from myograph.preprocessing.filters import stream_all
 
 if TYPE_CHECKING:
@@ -44,6 +46,22 @@ class DecoderStream:
         self._held = _Held(n_channels, self._length, decoder.dtype) if self._keeps() else None
         self._taken = 0  # filtered samples so far
         self._next = self._length  # filtered samples at which the next window is complete
+
+    def set_post(self, post: Sequence[PostProcessor]) -> None:
+        """Replace the post-processors from the next decision on; filters and windows keep their states.
+
+        Raises
+        ------
+        ConfigError : they ask for a class or for probabilities that the decoder does not have, or for amplitudes, which a
+            stream measures only if its decoder has a ProportionalVelocity from the beginning.
+        """
+        decoder = self.decoder.with_post(*post)
+        if any(isinstance(p, ProportionalVelocity) for p in post) and not self._measures:
+            raise ConfigError(
+                "a ProportionalVelocity cannot be added to a running stream; start one with decoder.with_post(...)"
+            )
+        self._post = run_all(post, decoder.classes)
+        self.decoder = decoder
 
     def _keeps(self) -> bool:
         return self._measures or self._predict.needs_samples

@@ -1,0 +1,132 @@
+"""`myograph studio`: starts the server of the page."""
+
+from __future__ import annotations
+
+import ast
+import ipaddress
+import secrets
+import webbrowser
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from myograph.cli.terminal import out
+from myograph.errors import ConfigError, need
+
+PORT = 8765
+SIMULATED = {"n_channels": 16, "rate_hz": 2000.0}
+
+
+def studio(
+    folder: Annotated[Path, typer.Argument(help="Folder of the sessions, decoders and tests.")] = Path("studio"),
+    source: Annotated[
+        str, typer.Option(help="Where samples come from: simulated, udp, ..., or replay:NAME of a data set.")
+    ] = "simulated",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting of the source: key=value, for example n_channels=8.")
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to serve; other machines need the token that is then printed.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = PORT,
+    browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+) -> None:
+    """Open the studio: see the signals, record gestures as prompted, train, decode live and test, in the browser.
+
+    Without a device, a simulated person performs the gestures.
+    """
+    for module in ("starlette", "uvicorn", "websockets"):
+        need(module, "live")
+    import uvicorn
+
+    from myograph._common.files import only_run_in
+    from myograph.cli.studio.server import MOST_BYTES, make_app
+    from myograph.cli.studio.studio import Studio
+
+    with only_run_in(folder, "studio"):
+        made = Studio(make_source(source, settings or []), folder)
+        token = None if is_loopback(host) else secrets.token_urlsafe(16)
+        names = () if host in ("", "0.0.0.0", "::") else (host,)
+        config = uvicorn.Config(
+            make_app(made, names, token),
+            host=host,
+            port=port,
+            log_level="warning",
+            ws="websockets-sansio",
+            ws_max_size=MOST_BYTES,
+            ws_per_message_deflate=False,
+            timeout_graceful_shutdown=2,
+        )
+        server = uvicorn.Server(config)
+        listener = config.bind_socket()
+        address = page_address(host, listener.getsockname()[1], token)
+        out.print(f"myograph studio: [bold]{address}[/bold]  (Ctrl-C stops it)", soft_wrap=True, highlight=False)
+        out.print(f"sessions, decoders and tests are kept in {folder}", markup=False, soft_wrap=True, highlight=False)
+        if browser:
+            webbrowser.open(address)
+        server.run(sockets=[listener])
+
+
+def make_source(name: str, settings: list[str]) -> Any:
+    """The source of this name with settings such as "n_channels=8"; "replay:NAME" plays a recording of a data set.
+
+    Raises
+    ------
+    UnknownNameError, ConfigError : no such source or setting, or a value that does not fit.
+
+    >>> make_source("udp", ["n_channels=8", "rate_hz=1000"]).n_channels
+    8
+    """
+    from myograph.live.sources import SOURCES
+
+    options: dict[str, Any] = {}
+    for word in settings:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {word!r} is not key=value, as in n_channels=8")
+        try:
+            options[key] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            options[key] = value
+    kind, _, dataset = name.partition(":")
+    if kind == "replay":
+        return _replay(dataset, options)
+    return SOURCES.create(kind, **({**SIMULATED, **options} if kind == "simulated" else options))
+
+
+def _replay(dataset: str, options: dict[str, Any]) -> Any:
+    from myograph.datasets.load import load
+    from myograph.live.sources.replay import Replay
+
+    if not dataset:
+        raise ConfigError("replay needs a data set: --source replay:NAME, or replay:path/to/dataset.toml")
+    number, subject = options.pop("recording", 0), options.pop("subject", None)
+    recordings = load(dataset, subjects=None if subject is None else str(subject))
+    if not isinstance(number, int) or not 0 <= number < len(recordings):
+        raise ConfigError(f"recording is 0 to {len(recordings) - 1}, got {number!r}")
+    return Replay(recordings[number], **options)
+
+
+def page_address(host: str, port: int, token: str | None) -> str:
+    """What to type into the browser.
+
+    >>> page_address("127.0.0.1", 8765, None), page_address("::1", 80, "secret")
+    ('http://127.0.0.1:8765/', 'http://[::1]:80/?token=secret')
+    """
+    name = f"[{host}]" if ":" in host else host
+    return f"http://{name}:{port}/" + ("" if token is None else f"?token={token}")
+
+
+def is_loopback(host: str) -> bool:
+    """Does this address reach this machine only?
+
+    >>> [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "192.168.0.7")]
+    [True, True, True, False, False]
+    """
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

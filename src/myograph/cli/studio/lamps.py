@@ -1,0 +1,102 @@
+"""Is a channel worth recording? Judged once a second from its last seconds, so that a loose electrode is seen at once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from myograph.datasets.quality import MAINS_SHARE, WEAK_RATIO, mains_share
+from myograph.recording import Recording
+
+SPAN_S = 4.0
+RAIL_SHARE = 1e-3  # of the samples at the end of the range, in runs of three or more
+NOISE_UV = 20.0  # between contractions, where good electrodes have 2 to 10 µV
+NOISE_RATIO = 4.0  # where the unit is unknown: over the quietest quarter of the channels
+QUIET_PERCENTILE = 10.0
+TITLES = {
+    "good": "good",
+    "dead": "no signal: the electrode is off or its cable broken",
+    "rail": "clipped: the signal reaches the end of its range; lower the gain",
+    "mains": "mains hum: check the reference electrode and nearby power supplies",
+    "noise": "noisy at rest: press the electrode on, or clean the skin",
+}
+
+
+class Last:
+    """The last samples of each channel, in order, for the lamps."""
+
+    def __init__(self, n_channels: int, rate_hz: float):
+        self._samples = np.zeros((n_channels, round(SPAN_S * rate_hz)), np.float32)
+        self._taken = 0
+
+    def push(self, samples: np.ndarray) -> None:
+        """Take (channel, time) samples."""
+        width = self._samples.shape[1]
+        samples = samples[:, -width:]
+        columns = (self._taken + np.arange(samples.shape[1])) % width
+        self._samples[:, columns] = samples
+        self._taken += samples.shape[1]
+
+    def samples(self) -> np.ndarray:
+        """(channel, time) copy of what is held."""
+        width = self._samples.shape[1]
+        if self._taken < width:
+            return self._samples[:, : self._taken].copy()
+        return np.roll(self._samples, -(self._taken % width), axis=1)
+
+
+def lamps(samples: np.ndarray, rate_hz: float, unit: str) -> list[str]:
+    """A key of `TITLES` per channel; the first that applies of dead, rail, mains, noise, good.
+
+    samples : (channel, time), of a few seconds. Thresholds are our choice, those of `myograph.datasets.quality` where it
+        has them.
+
+    >>> noise = np.random.default_rng(0).normal(size=(2, 4000)) * 5
+    >>> lamps(np.vstack([noise, np.zeros(4000)]), 1000.0, "uV")
+    ['good', 'good', 'dead']
+    """
+    n = samples.shape[1]
+    if n < rate_hz / 2:
+        return ["good"] * len(samples)
+    spread = samples.std(axis=1, dtype=np.float64)
+    live = spread > 1e-9 * np.maximum(np.abs(samples.mean(axis=1, dtype=np.float64)), 1e-30)
+    dead = ~live
+    if live.sum() >= 4:
+        dead |= spread < WEAK_RATIO * np.median(spread[live])
+    usable = Recording(samples, rate_hz, None, "1") if n >= 2 * rate_hz else None  # type: ignore[arg-type]
+    mains = np.zeros(len(samples)) if usable is None else mains_share(usable, live)[1]
+    quiet = _quiet_level(samples, rate_hz)
+    limit = NOISE_UV if unit == "uV" else NOISE_RATIO * float(np.percentile(quiet[live], 25)) if live.any() else np.inf
+    found = []
+    for c, channel in enumerate(samples):
+        if dead[c]:
+            found.append("dead")
+        elif _rail_share(channel) > RAIL_SHARE:
+            found.append("rail")
+        elif mains[c] > MAINS_SHARE and _is_loud(mains[c], spread[c], unit):
+            found.append("mains")
+        else:
+            found.append("noise" if quiet[c] > limit else "good")
+    return found
+
+
+def _is_loud(share: float, spread: float, unit: str) -> bool:
+    """Hum that is small against what muscles give does not matter, however large its share of a quiet signal is."""
+    return unit != "uV" or np.sqrt(share) * spread > 5.0
+
+
+def _quiet_level(samples: np.ndarray, rate_hz: float) -> np.ndarray:
+    """(channel,) standard deviation in the quietest tenths of a second."""
+    width = max(2, round(rate_hz / 10))
+    n = samples.shape[1] // width
+    blocks = samples[:, : n * width].reshape(len(samples), n, width)
+    return np.percentile(blocks.std(axis=2, dtype=np.float64), QUIET_PERCENTILE, axis=1)
+
+
+def _rail_share(x: np.ndarray) -> float:
+    """Share of the samples that stand at the least or greatest value for three samples or longer."""
+    share = 0.0
+    for rail in (x.min(), x.max()):
+        at = x == rail
+        runs = at[2:] & at[1:-1] & at[:-2]
+        share = max(share, float(runs.mean()))
+    return share

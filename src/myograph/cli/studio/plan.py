@@ -1,0 +1,221 @@
+"""What a person is asked to do and when: a plan of prompts, and the prompter that walks through it.
+
+Time is counted in samples, so that a prompt and the signal under it belong together however late a page draws them, and so
+that a test needs no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from myograph.errors import ConfigError
+
+REST = "rest"
+REACTION_S = 0.5  # after a prompt changes, while the person is not yet doing what it says; left unlabelled
+RAMP_SHARE = 0.35  # of a ramp prompt: the rise, and the fall
+LIMITS = {"repetitions": (1, 100), "hold_s": (1.0, 60.0), "rest_s": (1.0, 60.0), "ready_s": (1.0, 60.0)}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Prompts of a recording or of a test.
+
+    Parameters
+    ----------
+    gestures : names, without rest.
+    repetitions : prompts of each gesture. They come in blocks: every gesture once, in a seeded order, then again.
+    hold_s, rest_s, ready_s : seconds of a prompt, of the rest after it, and of the countdown before the first.
+    shape : "hold" asks for a constant contraction; "ramp" for one that rises and falls with a bar.
+    seed : of the order.
+
+    Raises
+    ------
+    ConfigError : a value outside its limits.
+
+    >>> Plan(("fist", "open"), repetitions=2, seed=1).trials()
+    [('fist', 1), ('open', 1), ('fist', 2), ('open', 2)]
+    """
+
+    gestures: tuple[str, ...]
+    repetitions: int = 3
+    hold_s: float = 3.0
+    rest_s: float = 2.0
+    ready_s: float = 3.0
+    shape: Literal["hold", "ramp"] = "hold"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        names = tuple(str(g).strip() for g in self.gestures)
+        if not names or len(set(names)) != len(names) or REST in names or not all(names):
+            raise ConfigError(f"gestures are one or more different names other than {REST!r}, got {self.gestures!r}")
+        object.__setattr__(self, "gestures", names)
+        for name, (low, high) in LIMITS.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+                raise ConfigError(f"{name} lies from {low:g} to {high:g}, got {value!r}")
+        for name in ("repetitions", "seed"):
+            if not isinstance(getattr(self, name), int):
+                raise ConfigError(f"{name} is a whole number, got {getattr(self, name)!r}")
+        if self.shape not in ("hold", "ramp"):
+            raise ConfigError(f"shape is 'hold' or 'ramp', got {self.shape!r}")
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Plan:
+        """A plan from plain values.
+
+        Raises
+        ------
+        ConfigError : an unknown setting, or a value outside its limits.
+        """
+        known = {f.name for f in fields(cls)}
+        if strange := set(given) - known:
+            raise ConfigError(f"a plan has no setting {min(strange)!r}; known: {', '.join(sorted(known))}")
+        if not isinstance(given.get("gestures"), (list, tuple)):
+            raise ConfigError(f"gestures is a list of names, got {given.get('gestures')!r}")
+        return cls(**{**given, "gestures": tuple(given["gestures"])})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values; `of` takes them back."""
+        return {**asdict(self), "gestures": list(self.gestures)}
+
+    def trials(self) -> list[tuple[str, int]]:
+        """(gesture, repetition) in the order of the prompts."""
+        rng = np.random.default_rng(self.seed)
+        order = [rng.permutation(len(self.gestures)) for _ in range(self.repetitions)]
+        return [(self.gestures[i], r + 1) for r, block in enumerate(order) for i in block]
+
+    @property
+    def seconds(self) -> float:
+        """How long the whole plan takes."""
+        return self.ready_s + len(self.gestures) * self.repetitions * (self.hold_s + self.rest_s)
+
+    @property
+    def labelled_s(self) -> tuple[float, float]:
+        """From when to when of a prompt its samples are labelled, in seconds: once the person does what it says."""
+        if self.shape == "hold":
+            return min(REACTION_S, self.hold_s / 2), self.hold_s
+        edge = 0.5 * RAMP_SHARE * self.hold_s
+        return min(edge + REACTION_S, self.hold_s / 2), self.hold_s - edge
+
+    def level(self, share: float) -> float:
+        """The effort asked for, 0 to 1, at this share of a prompt's time."""
+        if self.shape == "hold":
+            return 1.0
+        return float(np.clip(min(share, 1 - share) / RAMP_SHARE, 0.0, 1.0))
+
+
+Attempt = tuple[int, tuple[str, int]]  # its number, and the trial: (gesture, repetition)
+
+
+class Event(NamedTuple):
+    """Something that happened at a sample: "begin" and "end" of an attempt, or "done"."""
+
+    kind: str
+    offset: int  # samples after the first of this `advance`
+    attempt: int
+    gesture: str
+    repetition: int
+
+
+class Prompter:
+    """Where in a plan a person is.
+
+    An attempt is one prompt of one trial; undoing it or pausing in its middle makes the trial's next attempt another one.
+
+    Parameters
+    ----------
+    finished : attempts of an earlier run of this plan, which are not asked for again. number : of its last attempt.
+
+    Attributes
+    ----------
+    phase : "ready" (countdown), "hold" (a prompt), "rest", "paused" or "done".
+    left : samples until the phase ends.
+    """
+
+    def __init__(self, plan: Plan, rate_hz: float, finished: Sequence[Attempt] = (), number: int = 0):
+        self.plan, self.rate_hz = plan, rate_hz
+        done = [trial for _, trial in finished]
+        self._open = [trial for trial in plan.trials() if trial not in done]
+        self._attempts = list(finished)
+        self._number = number
+        self.total = len(self._open) + len(done)
+        self.phase, self.left = ("ready", self._samples(plan.ready_s)) if self._open else ("done", 0)
+
+    def _samples(self, seconds: float) -> int:
+        return max(1, round(seconds * self.rate_hz))
+
+    @property
+    def finished(self) -> int:
+        """Trials that are done."""
+        return len(self._attempts)
+
+    @property
+    def wanted(self) -> str:
+        """What the person is asked to do now."""
+        return self._open[0][0] if self.phase == "hold" else REST
+
+    @property
+    def coming(self) -> tuple[str, int] | None:
+        """The trial that is asked for now, or next."""
+        return self._open[0] if self._open else None
+
+    @property
+    def share(self) -> float:
+        """How much of the phase is over, 0 to 1."""
+        whole = {"ready": self.plan.ready_s, "hold": self.plan.hold_s, "rest": self.plan.rest_s}.get(self.phase)
+        return 1.0 if whole is None else 1 - self.left / self._samples(whole)
+
+    def advance(self, n: int) -> Iterator[Event]:
+        """Let `n` samples pass."""
+        offset = 0
+        while self.phase in ("ready", "hold", "rest"):
+            step = min(n - offset, self.left)
+            self.left -= step
+            offset += step
+            if self.left:
+                return
+            yield self._next(offset)
+
+    def _next(self, offset: int) -> Event:
+        if self.phase == "hold":
+            trial = self._open.pop(0)
+            self._attempts.append((self._number, trial))
+            self.phase, self.left = "rest", self._samples(self.plan.rest_s)
+            return Event("end", offset, self._number, *trial)
+        if not self._open:
+            self.phase = "done"
+            return Event("done", offset, self._number, "", 0)
+        self._number += 1
+        self.phase, self.left = "hold", self._samples(self.plan.hold_s)
+        return Event("begin", offset, self._number, *self._open[0])
+
+    def pause(self) -> int | None:
+        """Stop; the number of the attempt that this breaks off, if it falls into one."""
+        broken = self._number if self.phase == "hold" else None
+        if self.phase != "done":
+            self.phase, self.left = "paused", 0
+        return broken
+
+    def resume(self) -> None:
+        """Go on with a countdown."""
+        if self.phase == "paused":
+            self.phase, self.left = "ready", self._samples(self.plan.ready_s)
+
+    def undo(self) -> int | None:
+        """Void the prompt that runs, or else the last one, which is then asked for again after a countdown.
+
+        The number of its attempt; None where there is none.
+        """
+        if self.phase == "hold":
+            number: int | None = self._number
+        elif self._attempts:
+            number, trial = self._attempts.pop()
+            self._open.insert(0, trial)
+        else:
+            return None
+        self.phase, self.left = "ready", self._samples(self.plan.ready_s)
+        return number

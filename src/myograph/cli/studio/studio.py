@@ -1,0 +1,304 @@
+"""`Studio`: one source, and everything that is done with its samples. All state is here; a page only shows it."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from myograph.cli.studio.decode import Decoding
+from myograph.cli.studio.engine import Engine
+from myograph.cli.studio.lamps import TITLES, Last, lamps
+from myograph.cli.studio.plan import REST, Plan
+from myograph.cli.studio.record import Recorder
+from myograph.cli.studio.train import Trainer
+from myograph.cli.studio.trials import PromptedTest, Results, need_decoder
+from myograph.cli.studio.view import View
+from myograph.errors import ConfigError, unknown_name
+from myograph.live.session import Piece
+from myograph.live.sources.base import Gaps, Source
+
+WRONG_S = 0.5  # of signal that "that was wrong" keeps
+# What a new session asks for where the source is the simulator, which knows more.
+GESTURES = ("hand_close", "hand_open", "wrist_flexion", "wrist_extension", "pinch_grip")
+CATALOGUE = (
+    *GESTURES,
+    "pointing",
+    "thumb_up",
+    "chuck_grip",
+    "radial_deviation",
+    "ulnar_deviation",
+    "pronation",
+    "supination",
+)
+
+
+class Studio:
+    """What stands behind the page.
+
+    Parameters
+    ----------
+    source : where samples come from.
+    root : the folder of sessions, decoders and tests.
+    gaps : what becomes of missing samples.
+
+    Commands come from pages through `command`; samples come from the acquisition thread through the engine. Both run
+    under the engine's lock.
+    """
+
+    def __init__(self, source: Source, root: Path, gaps: Gaps | None = None):
+        self.root = Path(root)
+        self.engine = Engine(source, gaps=gaps)
+        info = self.engine.info
+        self.view = View(info.n_channels, info.rate_hz)
+        self.last = Last(info.n_channels, info.rate_hz)
+        self.recorder = Recorder(self.root, info)
+        self.trainer = Trainer(self.root)
+        self.decoding = Decoding(self.root, self.engine.session)
+        self.results = Results(self.root)
+        self.test: PromptedTest | None = None
+        self.lamps = ["good"] * info.n_channels
+        self.gap_bins: list[int] = []  # of the newest gaps
+        self.follow = True
+        self.performing = REST
+        self.engine.take = self.take
+        self._commands: dict[str, Callable[..., Any]] = {
+            "source.again": self.engine.again,
+            "source.perform": self.perform,
+            "source.follow": self.set_follow,
+            "record.start": self.recorder.start,
+            "record.again": self.recorder.again,
+            "record.pause": self.recorder.pause,
+            "record.resume": self.recorder.resume,
+            "record.undo": self.recorder.undo,
+            "record.stop": self.recorder.stop,
+            "train.start": self.train,
+            "train.save": self.save,
+            "decode.load": self.decoding.load,
+            "decode.stop": self.stop_decoding,
+            "decode.post": self.decoding.set_post,
+            "decode.wrong": self.wrong,
+            "test.motion": self.test_motion,
+            "test.rest": self.test_rest,
+            "test.stop": self.stop_test,
+        }
+
+    @property
+    def performs(self) -> bool:
+        """Is the source a simulated person, who can be asked to do something?"""
+        return hasattr(self.engine.session.source, "perform")
+
+    def take(self, piece: Piece) -> None:
+        """Take samples and decisions: record, test, and keep what the page draws."""
+        samples, decisions = piece.samples, piece.decisions
+        restarted = (
+            piece.restarted and self.engine.now > samples.shape[1]
+        )  # the first piece begins, it does not restart
+        if restarted:
+            self.gap_bins = [*self.gap_bins[-19:], self.view.bins]
+        finished = self.recorder.take(samples, restarted)
+        if decisions is not None:
+            self.decoding.take(decisions)
+            if self.test is not None:
+                self.test.take(piece, decisions)
+                if self.test.over:
+                    self.finish_test()
+        self.view.push(samples)
+        self.last.push(samples)
+        if finished:
+            self.recorder.stop()
+        if self.performs and self.follow:
+            wanted = self.wanted
+            if wanted is not None:
+                self._ask(wanted)
+
+    @property
+    def wanted(self) -> str | None:
+        """What a prompt asks for; None while there is none."""
+        return self.recorder.wanted if self.test is None else self.test.wanted
+
+    def _ask(self, gesture: str) -> None:
+        if gesture != self.performing:
+            typing.cast(Any, self.engine.session.source).perform(gesture)
+            self.performing = gesture
+
+    def perform(self, gesture: str) -> None:
+        """Let the simulated person do this.
+
+        Raises
+        ------
+        ConfigError : the source is a device. UnknownNameError : the simulator does not know the gesture.
+        """
+        if not self.performs:
+            raise ConfigError("the source is a device: perform the gesture yourself")
+        self._ask(gesture)
+
+    def set_follow(self, on: bool) -> None:
+        """Let the simulated person do what the prompts ask for, or only what is asked with `perform`."""
+        self.follow = on
+
+    def train(
+        self,
+        method: str,
+        length_ms: float = 200.0,
+        step_ms: float = 50.0,
+        band: bool = True,
+        sessions: list | None = None,
+    ) -> None:
+        """Score and fit a method; see `Trainer.start`."""
+        self.trainer.start(method, length_ms, step_ms, band, sessions)
+
+    def save(self, name: str) -> None:
+        """Save the trained decoder, and decode with it."""
+        self.trainer.save(name)
+        self.decoding.load(name)
+
+    def stop_decoding(self) -> None:
+        """Decode no longer."""
+        self.test = None
+        self.decoding.stop()
+
+    def wrong(self, label: str) -> None:
+        """Keep the last half second as an example of `label`, which the decoder took for something else.
+
+        Raises
+        ------
+        ConfigError : there is no decoder, or it does not know the label.
+        """
+        decoder, last = self.decoding.decoder, self.decoding.last
+        if decoder is None or last is None:
+            raise ConfigError("nothing has been decided yet")
+        if label not in decoder.classes:
+            raise ConfigError(f"the decoder knows {', '.join(decoder.classes)}, not {label!r}")
+        n = round(WRONG_S * self.engine.info.rate_hz)
+        self.recorder.correct(self.last.samples()[:, -n:], label, last["output"])
+
+    def test_motion(self, repetitions: int = 2, hold_s: float = 3.0, rest_s: float = 2.0, seed: int = 0) -> None:
+        """Ask for every gesture of the decoder, and compare its decisions."""
+        decoder = self._ready()
+        plan = Plan(tuple(c for c in decoder.classes if c != REST), repetitions, hold_s, rest_s, seed=seed)
+        self.test = PromptedTest("motion", self.engine.info.rate_hz, self.decoding.step_s, plan, plan.seconds)
+
+    def test_rest(self, seconds: float = 60.0) -> None:
+        """Count activations while the person rests."""
+        self._ready()
+        if not 5 <= seconds <= 3600:
+            raise ConfigError(f"a rest test takes 5 to 3600 seconds, got {seconds!r}")
+        self.test = PromptedTest("rest", self.engine.info.rate_hz, self.decoding.step_s, None, seconds)
+
+    def _ready(self) -> Any:
+        need_decoder(self.decoding.name)
+        if self.test is not None or self.recorder.running:
+            raise ConfigError("a test or a recording runs; stop it first")
+        return self.decoding.decoder
+
+    def stop_test(self) -> None:
+        """Break the test off; it is not kept."""
+        self.test = None
+
+    def finish_test(self) -> None:
+        """Keep the result of the test that is over."""
+        test, self.test = self.test, None
+        if test is not None:
+            part = self.decoding.part()
+            facts = {k: part[k] for k in ("name", "method", "classes", "post", "length_ms", "step_ms")}
+            self.results.add(test.kind, facts, test.result())
+
+    def command(self, name: str, args: dict[str, Any]) -> None:
+        """Carry out what a page asks for.
+
+        Raises
+        ------
+        UnknownNameError : no such command. MyographError : it cannot be carried out; the message says why.
+        """
+        if name not in self._commands:
+            raise unknown_name("command", name, self._commands)
+        function = self._commands[name]
+        _check_types(name, function, args)
+        with self.engine.lock:
+            function(**args)
+
+    def judge(self) -> None:
+        """Bring the lamps up to date."""
+        with self.engine.lock:
+            samples = self.last.samples()
+        info = self.engine.info
+        self.lamps = lamps(samples, info.rate_hz, info.unit)
+
+    def parts(self) -> dict[str, Any]:
+        """The whole state in parts, as plain values; a part is sent when it has changed."""
+        with self.engine.lock:
+            return {
+                "source": self._source_part(),
+                "record": self.recorder.part(),
+                "train": self.trainer.part(),
+                "decode": self.decoding.part(),
+                "test": {"running": None if self.test is None else self.test.kind, "results": self.results.part()},
+            }
+
+    def _source_part(self) -> dict[str, Any]:
+        engine, info = self.engine, self.engine.info
+        layout = info.layout
+        return {
+            "name": info.name,
+            "n_channels": info.n_channels,
+            "rate_hz": info.rate_hz,
+            "unit": info.unit,
+            "channels": list(info.channels) or [f"{i + 1}" for i in range(info.n_channels)],
+            "layout": None if layout is None else {"row": layout.row, "column": layout.column, "shape": layout.shape},
+            "state": engine.state,
+            "problem": engine.problem,
+            "counts": {k: v for k, v in engine.counts.items() if k != "samples"},
+            "gaps": self.gap_bins,
+            "lamps": self.lamps,
+            "titles": TITLES,
+            "performs": self.performs,
+            "follow": self.follow,
+            "performing": self.performing,
+            "gestures": list(CATALOGUE),
+            "usual": list(GESTURES),
+            "folder": str(self.root),
+        }
+
+    def tick(self) -> dict[str, Any]:
+        """What changes from one drawn picture to the next."""
+        with self.engine.lock:
+            return {
+                "seconds": self.engine.now / self.engine.info.rate_hz,
+                "record": self.recorder.tick(),
+                "decision": self.decoding.tick(),
+                "test": None if self.test is None else self.test.tick(),
+            }
+
+    def close(self) -> None:
+        """End the acquisition, and close all files."""
+        self.engine.stop()
+        with self.engine.lock:
+            self.recorder.close()
+
+
+def _check_types(name: str, function: Callable[..., Any], args: dict[str, Any]) -> None:
+    """Raises ConfigError where arguments do not fit the function's signature and types."""
+    hints = typing.get_type_hints(function)
+    try:
+        inspect.signature(function).bind(**args)
+    except TypeError as error:
+        raise ConfigError(f"{name}: {error}") from None
+    for key, value in args.items():
+        hint = hints[key]
+        kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        fits = [k for k in kinds if _is(value, k)]
+        if not fits:
+            expected = " or ".join(getattr(k, "__name__", str(k)) for k in kinds)
+            raise ConfigError(f"{name}: {key} is {expected}, got {value!r}")
+
+
+def _is(value: Any, kind: type) -> bool:
+    if isinstance(value, bool) and kind is not bool:
+        return False
+    if kind is float:
+        return isinstance(value, (int, float)) and value == value and abs(value) < float("inf")
+    return isinstance(value, kind)

@@ -1,0 +1,193 @@
+"""From recorded sessions to an audited score and a decoder, in a thread beside the acquisition."""
+
+from __future__ import annotations
+
+import re
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from myograph._common.files import plain
+from myograph.cli.studio.plan import REST
+from myograph.cli.studio.sessions import NAME, read_session, sampled_sessions
+from myograph.errors import ConfigError, MyographError
+from myograph.evaluation.deploy import fit_decoder
+from myograph.evaluation.recipe import DEFAULT_METHOD, Recipe
+from myograph.evaluation.run import evaluate_all
+from myograph.evaluation.scores import Scores
+from myograph.live.decoder import Decoder
+from myograph.methods import METHODS
+from myograph.preprocessing import BandPass
+from myograph.protocols import KFoldRepetitions
+from myograph.recording import Recording
+from myograph.windows import Windowing
+
+CLASSICAL = ("lda", "lda_svm", "svm", "knn", "random_forest")
+LOW_HZ, HIGH_HZ = 20.0, 450.0
+ENDING = ".myo"
+
+
+class Trainer:
+    """Scores and fits one method at a time on the sessions below `root`."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.state, self.problem, self.saved = "idle", "", ""
+        self.progress: tuple[str, int, int] = ("", 0, 0)
+        self.settings: dict[str, Any] = {}
+        self.scores: list[dict[str, Any]] = []
+        self.skipped: dict[str, str] = {}
+        self.decoder: Decoder | None = None
+        self.methods = [{"name": n, "summary": METHODS.summaries()[n]} for n in CLASSICAL]
+        self._thread: threading.Thread | None = None
+
+    def start(
+        self,
+        method: str = DEFAULT_METHOD,
+        length_ms: float = 200.0,
+        step_ms: float = 50.0,
+        band: bool = True,
+        sessions: list | None = None,
+        wait: bool = False,
+    ) -> None:
+        """Score a method by repetition, and by session where there are several, then fit it on everything.
+
+        Parameters
+        ----------
+        band : filter from 20 to 450 Hz first, or to as much of that as the rate allows.
+        sessions : [subject, session] pairs; None takes all.
+        wait : return when it is done; otherwise at once.
+
+        Raises
+        ------
+        ConfigError : training runs already, an unknown method, or there is nothing to train on.
+        """
+        if self.state == "working":
+            raise ConfigError("training is running; wait until it is done")
+        if method not in CLASSICAL:
+            raise ConfigError(
+                f"the studio trains {', '.join(CLASSICAL)}, got {method!r}; `myograph run` trains all methods"
+            )
+        recordings = self._recordings(sessions)
+        filters = (self._band(recordings[0]),) if band else ()
+        recipe = Recipe(
+            "studio",
+            "folder",
+            KFoldRepetitions(),
+            method,
+            filters=filters,
+            windowing=Windowing(length_ms, step_ms),
+            rest="balance",
+        )
+        self.settings = {"method": method, "length_ms": length_ms, "step_ms": step_ms, "band": band}
+        self.state, self.problem, self.saved, self.decoder = "working", "", "", None
+        self.scores, self.skipped, self.progress = [], {}, ("reading", 0, 1)
+        self._thread = threading.Thread(target=self._run, args=(recipe, recordings), name="training", daemon=True)
+        self._thread.start()
+        if wait:
+            self._thread.join()
+
+    def _recordings(self, chosen: list | None) -> list[Recording]:
+        wanted = None if chosen is None else {tuple(map(str, pair)) for pair in chosen}
+        found = []
+        for folder in sampled_sessions(self.root):
+            if wanted is None or (folder.parent.name, folder.name) in wanted:
+                recording = read_session(folder)
+                if (recording.label > 0).any():
+                    found.append(recording)
+        if not found:
+            raise ConfigError("there is no finished repetition to train on; record a session first")
+        return found
+
+    def _band(self, recording: Recording) -> BandPass:
+        return BandPass(LOW_HZ, min(HIGH_HZ, 0.45 * recording.rate_hz))
+
+    def _run(self, recipe: Recipe, recordings: list[Recording]) -> None:
+        def say(what: str, done: int, total: int) -> None:
+            self.progress = (what, done, total)
+
+        try:
+            found = evaluate_all(recipe, recordings, progress=say)
+            self.scores = [_shown(question, scores) for question, scores in found.scores.items()]
+            self.skipped = found.skipped
+            by_repetition = next(iter(found.scores.values()))
+            self.decoder = fit_decoder(recipe, recordings, by_repetition, progress=say)
+            self.state = "done"
+        except (MyographError, ValueError, ArithmeticError, MemoryError) as error:
+            self.state, self.problem = "failed", str(error)
+
+    def save(self, name: str) -> Path:
+        """Write the decoder as `decoders/NAME.myo`.
+
+        Raises
+        ------
+        ConfigError : nothing has been trained, or the name cannot be a file's.
+        """
+        if self.decoder is None:
+            raise ConfigError("there is no trained decoder to save; train one first")
+        path = decoder_path(self.root, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.decoder.save(path)
+        self.saved = name
+        return path
+
+    def part(self) -> dict[str, Any]:
+        """What the page shows, as plain values."""
+        what, done, total = self.progress
+        return {
+            "state": self.state,
+            "problem": self.problem,
+            "progress": {"what": what, "done": done, "total": total},
+            "settings": self.settings,
+            "scores": self.scores,
+            "skipped": self.skipped,
+            "methods": self.methods,
+            "default": DEFAULT_METHOD,
+            "ready": self.decoder is not None,
+            "saved": self.saved,
+            "decoders": list_decoders(self.root),
+        }
+
+
+def decoder_path(root: Path, name: str) -> Path:
+    """Where a decoder of this name lies.
+
+    Raises
+    ------
+    ConfigError : the name cannot be a file's.
+    """
+    if not isinstance(name, str) or not re.fullmatch(NAME, name):
+        raise ConfigError(f"the name of a decoder has 1 to 40 letters, digits, - and _, got {name!r}")
+    return root / "decoders" / f"{name}{ENDING}"
+
+
+def list_decoders(root: Path) -> list[str]:
+    """Names of the saved decoders."""
+    return sorted(path.stem for path in (root / "decoders").glob(f"*{ENDING}"))
+
+
+def _shown(question: str, scores: Scores) -> dict[str, Any]:
+    """What the page shows of a score."""
+    counts = scores.confusion
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return plain(
+        {
+            "question": question,
+            "words": scores.question,
+            "accuracy": scores.summary["accuracy"],
+            "balanced": scores.summary["balanced_accuracy"],
+            "vote": scores.summary.get("trial_vote_accuracy"),
+            "over": scores.unit,
+            "chance": scores.chance,
+            "labels": scores.labels,
+            "share": share.round(4).tolist(),
+            "counts": counts.tolist(),
+            "folds": len(scores.folds),
+            "audit": all(a["passed"] for a in scores.info["audit"]),
+            "notes": list(scores.notes),
+            "seconds": scores.info["wall_s"],
+            "rest": REST in scores.labels,
+        }
+    )

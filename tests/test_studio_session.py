@@ -1,0 +1,196 @@
+"""A whole session in the studio: record, train, save, decode live and be tested."""
+
+import json
+
+import numpy as np
+import pytest
+
+from studio_fakes import GESTURES, HOST, Person, until
+
+pytest.importorskip("starlette")
+from starlette.testclient import TestClient
+
+from myograph.cli.studio.server import make_app
+from myograph.cli.studio.studio import Studio
+from myograph.cli.studio.trials import Results
+from myograph.live import Decisions, Decoder
+from myograph.recording import Recording
+from test_studio_server import ask
+
+PLAN = {"gestures": list(GESTURES), "repetitions": 4, "hold_s": 2.0, "rest_s": 1.5, "ready_s": 1.0}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A studio in which three gestures were recorded, and a decoder trained, saved and loaded; all through a page."""
+    studio = Studio(Person(), tmp_path_factory.mktemp("studio"))
+    with (
+        TestClient(make_app(studio, acquire=False), base_url=f"http://{HOST}") as client,
+        client.websocket_connect("/live", headers={"host": HOST}) as socket,
+    ):
+        assert ask(socket, "record.start", subject="me", session="1", plan=PLAN) == {"done": 5}
+        until(studio, lambda: not studio.recorder.running)
+        assert ask(socket, "train.start", method="lda", length_ms=200, step_ms=50) == {"done": 5}
+        studio.trainer._thread.join()
+        assert studio.trainer.problem == ""
+        assert ask(socket, "train.save", name="first") == {"done": 5}
+    studio.engine.session.open()  # the application has closed it; the other tests go on without a page
+    return studio
+
+
+def test_the_score_is_audited_and_by_repetition(trained):
+    (score,) = trained.trainer.part()["scores"]
+    assert score["question"] == "new repetitions"
+    assert score["audit"] is True
+    assert score["folds"] == 4
+    assert set(score["labels"]) == {"rest", *GESTURES}
+    assert score["accuracy"]["mean"] > 0.9 > score["chance"] * 2
+    assert np.allclose(np.sum(score["share"], axis=1), 1)
+    assert set(trained.trainer.part()["skipped"]) == {"new sessions", "new people"}
+
+
+def test_the_saved_decoder_knows_its_score(trained):
+    decoder = Decoder.load(trained.root / "decoders" / "first.myo")
+    (score,) = trained.trainer.part()["scores"]
+    assert decoder.scores["metrics"]["accuracy"]["mean"] == score["accuracy"]["mean"]
+    assert trained.decoding.part()["name"] == "first"
+
+
+def test_live_decisions_are_those_of_the_same_samples_offline(trained):
+    studio = trained
+    studio.decoding.set_post(votes=3, threshold=0.5)
+    studio.command("decode.load", {"name": "first"})
+    given, found = studio.engine.session.source.given, []
+    given.clear()
+    studio.decoding.take = found.append
+    for gesture in ("rest", "fist", "pinch", "open", "rest"):
+        studio.command("source.perform", {"gesture": gesture})
+        for _ in range(60):
+            studio.engine.step()
+    del studio.decoding.take
+    whole = Recording(np.hstack(given), 500.0, None, "1")
+    offline = Decoder.load(studio.root / "decoders" / "first.myo").with_post(*studio.decoding.post()).decide(whole)
+    assert Decisions.concatenate([d for d in found if len(d)]) == offline
+    assert set(offline.names) >= {"rest", "fist", "pinch", "open"}
+
+
+def test_the_prompted_test_is_passed_and_kept(trained):
+    studio = trained
+    before = len(studio.results.kept)
+    studio.command("test.motion", {"repetitions": 3, "seed": 4})
+    until(studio, lambda: studio.test is None)
+    result = studio.results.kept[-1]
+    metrics, log = result["metrics"], result["log"]
+    assert len(studio.results.kept) == before + 1
+    assert metrics["contractions"] == 9
+    assert metrics["settled_accuracy"] > 0.8
+    assert metrics["missed_activations"] == 0
+    # The log alone gives the figures: a second route.
+    settled = [e for e in log if e["settled"]]
+    assert metrics["settled_accuracy"] == pytest.approx(np.mean([e["truth"] == e["decided"] for e in settled]))
+    assert metrics["total_error"] == pytest.approx(np.mean([e["truth"] != e["decided"] for e in log]))
+    seconds = 3 + 9 * (3 + 2)
+    assert len(log) == pytest.approx(seconds / 0.05, abs=1)
+    assert np.allclose(np.diff([e["time_s"] for e in log]), 0.05)
+    assert [e["number"] for e in Results(studio.root).kept] == [e["number"] for e in studio.results.kept]
+
+
+def test_a_person_who_does_something_else_fails_the_test(trained):
+    studio = trained
+    studio.command("source.follow", {"on": False})
+    studio.command("source.perform", {"gesture": "fist"})
+    studio.command("test.motion", {"repetitions": 2})
+    until(studio, lambda: studio.test is None)
+    studio.command("source.follow", {"on": True})
+    assert studio.results.kept[-1]["metrics"]["settled_accuracy"] < 0.4
+
+
+def test_false_activations_at_rest_are_counted(trained):
+    studio = trained
+    studio.command("decode.post", {"votes": 1, "threshold": 0.0})
+    studio.command("test.rest", {"seconds": 30})
+    studio.follow = False
+    studio.command("source.perform", {"gesture": "rest"})
+    for _ in range(3):
+        for gesture in ("fist", "rest"):
+            studio.command("source.perform", {"gesture": gesture})
+            for _ in range(50):
+                studio.engine.step()
+    until(studio, lambda: studio.test is None)
+    studio.follow = True
+    found = studio.results.kept[-1]["metrics"]["false_activations"]
+    assert found["events"] >= 3
+    assert found["hours"] == pytest.approx(30 / 3600, rel=0.01)
+    assert found["low"] < found["per_hour"] < found["high"]
+
+
+def test_post_processing_acts_at_once_and_on_the_same_windows(trained):
+    studio = trained
+    studio.command("decode.post", {"votes": 1, "threshold": 0.0, "ramp": 0})
+    studio.command("source.perform", {"gesture": "fist"})
+    for _ in range(60):
+        studio.engine.step()
+    before = studio.decoding.total
+    studio.command("decode.post", {"votes": 1, "threshold": 0.99999, "ramp": 0})
+    studio.engine.session.source.gesture = "unclear"
+    for _ in range(3):  # 60 samples: one decision or two, at once, without waiting for a new window
+        studio.engine.step()
+    assert studio.decoding.total > before
+    studio.command("decode.post", {"votes": 3, "threshold": 0.5, "ramp": 4})
+    studio.command("source.perform", {"gesture": "pinch"})
+    gains = []
+    for _ in range(60):
+        studio.engine.step()
+        gains.append(studio.decoding.last["gain"])
+    assert min(gains) < 0.5 < max(gains) == 1.0
+
+
+def test_that_was_wrong_keeps_an_example_that_training_uses(trained):
+    studio = trained
+    studio.command("source.perform", {"gesture": "open"})
+    for _ in range(50):
+        studio.engine.step()
+    studio.command("decode.wrong", {"label": "open"})
+    sessions = {(s["subject"], s["session"]): s for s in studio.recorder.part()["sessions"]}
+    assert sessions["me", "corrections"]["finished"] == 1
+    studio.trainer.start("lda", wait=True)
+    assert studio.trainer.problem == ""
+    trained_on = {r["session"] for r in studio.trainer.decoder.trained_on["recordings"]}
+    assert trained_on == {"1", "corrections"}
+
+
+def test_a_second_session_is_scored_as_one(trained):
+    studio = trained
+    studio.command("record.start", {"subject": "me", "session": "2", "plan": {**PLAN, "seed": 1}})
+    until(studio, lambda: not studio.recorder.running)
+    studio.trainer.start("lda", sessions=[["me", "1"], ["me", "2"]], wait=True)
+    assert [s["question"] for s in studio.trainer.part()["scores"]] == ["new repetitions", "new sessions"]
+
+
+def test_a_decoder_for_another_device_is_refused(trained, tmp_path):
+    studio = Studio(Person(n_channels=3), tmp_path)
+    (tmp_path / "decoders").mkdir()
+    (trained.root / "decoders" / "first.myo").rename(tmp_path / "decoders" / "first.myo")
+    with pytest.raises(ValueError, match="has 3 channels, the decoder was fitted on 4"):
+        studio.command("decode.load", {"name": "first"})
+    (tmp_path / "decoders" / "first.myo").rename(trained.root / "decoders" / "first.myo")
+
+
+def test_results_that_are_damaged_are_left_out(tmp_path):
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "0001-rest.json").write_text("{")
+    (tmp_path / "tests" / "0002-rest.json").write_text(json.dumps({"kind": "x", "number": 1}))
+    assert Results(tmp_path).kept == []
+
+
+def test_the_recorded_folder_is_run_by_the_command_line(trained, monkeypatch, capsys):
+    from typer.testing import CliRunner
+
+    from myograph.cli.app import app
+
+    found = CliRunner().invoke(
+        app, ["run", "--dataset", str(trained.root / "dataset.toml"), "--method", "lda", "--jobs", "1", "--json",
+              "--out", str(trained.root / "run")]
+    )  # fmt: skip
+    assert found.exit_code == 0, found.output
+    assert json.loads(found.stdout)["metrics"]["accuracy"]["mean"] > 0.9
