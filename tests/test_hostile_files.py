@@ -19,6 +19,7 @@ from scipy.io import savemat
 from myograph import datasets
 from myograph.datasets import _archives
 from myograph.datasets._archives import unpack, unpack_once
+from myograph.datasets.base import DATASETS
 from myograph.datasets.folder import Folder
 from myograph.errors import ConfigError, DataError, MyographError
 
@@ -293,3 +294,20 @@ def test_mutated_files_give_a_named_error_or_numbers(tmp_path: Path, ending: str
             assert "s1" in str(error)  # noqa: PT017
         else:
             assert np.isfinite(recording.signal).all()
+
+
+@pytest.mark.parametrize("name", ["longterm_myo", "electrode_shift"])
+def test_a_file_cut_inside_its_last_number_is_noticed(tmp_path: Path, name: str) -> None:
+    """Two digits less give a number all the same; the line end that every published file has is gone."""
+    dataset = DATASETS.create(name)
+    dataset.write_miniature(tmp_path, np.random.default_rng(0))
+    subject = dataset.subjects(tmp_path)[0]
+    victim = max((p for p in dataset.sources(tmp_path, subject) if p.suffix == ".csv"), key=lambda p: p.stat().st_size)
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[:-2])
+    with pytest.raises(DataError, match=rf"{victim.name}.*its last row has no line end"):
+        list(dataset.read(tmp_path, [subject]))
+    victim.write_bytes(whole[: whole[:-1].rindex(b"\n") + 1])  # cut at a row
+    if name == "longterm_myo":  # of which every trial has the same length
+        with pytest.raises(DataError, match=r"99 samples where the others of this session have 100"):
+            list(dataset.read(tmp_path, [subject]))

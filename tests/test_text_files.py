@@ -191,6 +191,8 @@ def test_times_that_contradict_the_rate_and_gaps_are_found(tmp_path: Path) -> No
     assert found(log(0.005, gap=30)) == ["column 'time': samples 150 and 151 are 30 s apart"]
     (recording,) = read(tmp_path, text)
     assert recording.breaks == (150,)
+    twice = log(0.005).replace("\n0.505,", "\n0.500,")
+    assert found(twice) == ["column 'time': 1 samples have the time of the sample before, the first is sample 102"]
     (recording,) = read(tmp_path, text + "time = false\n")
     assert recording.breaks == ()
     np.testing.assert_array_equal(recording.signal, np.ones((1, 300)))

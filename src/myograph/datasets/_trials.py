@@ -39,6 +39,7 @@ class OneFileATrial(Dataset):
     label_names: ClassVar[tuple[str, ...]]
     unit: ClassVar[Unit] = "adc"
     layout: ClassVar[Layout | None] = None
+    equal_lengths: ClassVar[bool] = False  # as published, all trials have the same number of samples
 
     def people(self, folder: Path) -> dict[str, Path]:
         """Return each subject's name and folder."""
@@ -96,7 +97,16 @@ class OneFileATrial(Dataset):
         lengths = np.array([p.shape[1] for p in parts])
         usual = int(np.median(lengths))
         for trial, length in zip(kept, lengths):
-            if not 0.5 * usual <= length <= 1.5 * usual:
+            if self.equal_lengths and length < usual:
+                report(
+                    Finding(
+                        "error",
+                        str(trial.path),
+                        f"this file is cut short: {length} samples where the others of this session have {usual}",
+                        f"{AGAIN}, or leave the subject out",
+                    )
+                )
+            elif not 0.5 * usual <= length <= 1.5 * usual:
                 report(
                     Finding(
                         "warning",
@@ -157,12 +167,23 @@ def find_folders(root: Path, pattern: str) -> dict[str, Path]:
     return found
 
 
-def read_rows(path: Path) -> np.ndarray:
+def read_rows(path: Path, ended: bool = False) -> np.ndarray:
     """Return (column, row) float32 numbers of a text file with commas and no header. A row that is cut short ends in
     NaN.
+
+    ended : does every published file end with a line end? Then one that does not is cut inside its last number.
+
+    Raises
+    ------
+    ValueError : a cell is not a number, or the last line has no end although `ended`.
     """
     import pandas as pd
 
+    if ended:
+        with open(path, "rb") as file:
+            file.seek(max(0, path.stat().st_size - 1))
+            if file.read() not in (b"\n", b"\r"):
+                raise ValueError("its last row has no line end, so the last number may lack digits")
     return np.ascontiguousarray(pd.read_csv(path, header=None, dtype=np.float32).to_numpy().T)
 
 

@@ -93,7 +93,7 @@ class ElectrodeShift(OneFileATrial):
         return sorted(trials, key=lambda t: (t.repetition, t.label))
 
     def parse(self, path: Path) -> np.ndarray:
-        return read_rows(path)
+        return read_rows(path, ended=True)
 
     def write_miniature(self, folder: Path, rng: np.random.Generator) -> None:
         for subject in (0, 1):

@@ -143,6 +143,10 @@ def _read(file: File) -> tuple[np.ndarray, np.ndarray]:
     """
     walk, cycles = file.path, file.beside[0]
     description = Description("*", label=False, header=True)
+    for path in (walk, cycles):
+        with reading(path):
+            if not path.read_bytes().endswith((b"\n", b"\r")):
+                raise DataError(f"{path} is cut short: its last row has no line end; {AGAIN}")
     with reading(walk):
         table = read_text(walk, description)
         lacking = [name for name in ("time", *MUSCLES) if name not in table.columns]

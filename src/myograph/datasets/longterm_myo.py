@@ -64,6 +64,7 @@ class LongtermMyo(OneFileATrial):
     protocol = CrossSession(train_sessions=("day01",))
     windowing = Windowing(length_ms=250, step_ms=50)
     rate_hz = 200.0
+    equal_lengths = True
     n_channels = 8
     unit = "normalised"
     layout = Layout.ring(8)
@@ -110,7 +111,7 @@ class LongtermMyo(OneFileATrial):
         return sessions
 
     def parse(self, path: Path) -> np.ndarray:
-        return read_rows(path)
+        return read_rows(path, ended=True)
 
     def _session(
         self, subject: str, session: str, trials: list[Trial], report: Callable[[Finding], None]

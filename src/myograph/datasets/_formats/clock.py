@@ -71,6 +71,14 @@ def compare(times: np.ndarray, rate_hz: float, name: str) -> tuple[Notes, tuple[
         at = int(np.argmax(steps < 0))
         notes.append((f"column {name!r} goes back after sample {at + 1}", "check the order of the rows"))
     repeated = float((steps == 0).mean())
+    if 0 < repeated <= DUPLICATES_SHARE:
+        at = int(np.argmax(steps == 0)) + 2
+        notes.append(
+            (
+                f"column {name!r}: {int((steps == 0).sum())} samples have the time of the sample before, the first is sample {at}",
+                "check whether rows were written twice there",
+            )
+        )
     if repeated > DUPLICATES_SHARE:
         notes.append(
             (
