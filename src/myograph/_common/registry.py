@@ -89,7 +89,7 @@ class Registry:
         known.update({name: first_line(factory) for name, factory in self._entries.items() if name not in known})
         return dict(sorted(known.items()))
 
-    def create(self, name: str, **options: Any) -> Any:
+    def create(self, name: str, /, **options: Any) -> Any:
         """Call the factory; an unknown option is an error that names the known ones."""
         factory = self[name]
         parameters = inspect.signature(factory).parameters

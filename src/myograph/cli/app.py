@@ -17,6 +17,7 @@ from myograph.cli import (
     hd,
     inspect,
     listings,
+    live,
     models,
     report,
     reproduce,
@@ -41,6 +42,7 @@ app.command("compare")(compare.compare)
 app.command("curve")(curve.curve)
 app.command("train")(decoder.train)
 app.command("predict")(decoder.predict)
+app.command("live")(live.live)
 app.command("studio")(command.studio)
 app.command("reproduce")(reproduce.reproduce)
 app.command("hd-train")(hd.train_network)

@@ -73,7 +73,7 @@ def predict(
     decoder = Decoder.load(file)
     found, tables = [], []
     with progress_bar() as say:
-        loaded = [r for given in recordings for r in _load(given, subjects, decoder, say)]
+        loaded = [r for given in recordings for r in load_recordings(given, subjects, decoder, say)]
         for done, recording in enumerate(loaded):
             say("deciding", done, len(loaded))
             decisions = decoder.decide(recording)
@@ -133,12 +133,21 @@ def parse_post(given: list[str] | None) -> list[PostProcessor]:
             key, equals, value = word.partition("=")
             if not equals:
                 raise ConfigError(f"--post {text!r}: {word!r} is not key=value, as in 'MajorityVote n=5'")
-            try:
-                options[key] = ast.literal_eval(value)
-            except (ValueError, SyntaxError):
-                options[key] = value
+            options[key] = parse_value(value)
         made.append(POSTPROCESSORS.create(name, **options))
     return made
+
+
+def parse_value(text: str) -> Any:
+    """A Python literal, infinity for "inf", or the text itself.
+
+    >>> [parse_value(text) for text in ("3", "(0.1, 0.2)", "inf", "fill")]
+    [3, (0.1, 0.2), inf, 'fill']
+    """
+    try:
+        return float("inf") if text == "inf" else ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def report_saved(decoder: Decoder, path: Path, as_json: bool) -> None:
@@ -152,7 +161,8 @@ def report_saved(decoder: Decoder, path: Path, as_json: bool) -> None:
         print_path("decoder", path)
 
 
-def _load(given: str, subjects: str | None, decoder: Decoder, say: Any) -> list[Any]:
+def load_recordings(given: str, subjects: str | None, decoder: Decoder, say: Any) -> list[Any]:
+    """The recordings of a data set or of a .npy file, which has the decoder's rate and unit."""
     import numpy as np
 
     from myograph.datasets.load import load

@@ -58,18 +58,7 @@ class LiveLog:
         self._synced = time.monotonic()
         stated = {"name": source.name, "channels": list(source.channels), "n_channels": source.n_channels}
         stated.update(rate_hz=source.rate_hz, unit=source.unit)
-        votes = [p.n for p in decoder.post if isinstance(p, MajorityVote)]
-        self._write(
-            "start",
-            format=FORMAT,
-            at=time.time(),
-            decoder=decoder.info,
-            source=stated,
-            step_ms=decoder.windowing.step_ms,
-            length_ms=decoder.windowing.length_ms,
-            n_votes=max(votes, default=1),
-            **(facts or {}),
-        )
+        self._write("start", format=FORMAT, at=time.time(), source=stated, **start_facts(decoder), **(facts or {}))
 
     def decisions(self, made: Decisions) -> None:
         """Write decisions, one line each."""
@@ -127,6 +116,14 @@ class LiveLog:
         self._synced = time.monotonic()
 
 
+def start_facts(decoder: Decoder) -> dict[str, Any]:
+    """What a log's first line says of the decoder."""
+    votes = [p.n for p in decoder.post if isinstance(p, MajorityVote)]
+    windowing = decoder.windowing
+    steps = {"step_ms": windowing.step_ms, "length_ms": windowing.length_ms}
+    return {"decoder": decoder.info, **steps, "n_votes": max(votes, default=1)}
+
+
 @dataclass(frozen=True)
 class LoggedSession:
     """A live session as its log tells it.
@@ -147,6 +144,11 @@ class LoggedSession:
     events: tuple[dict[str, Any], ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
     complete: bool = True
+
+    @property
+    def step_s(self) -> float:
+        """Time from one decision to the next, in s."""
+        return float(self.start["step_ms"]) / 1000
 
     @property
     def truth(self) -> np.ndarray:

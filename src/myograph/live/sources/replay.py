@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -89,3 +89,30 @@ class Replay(Source):
         at = first % n
         later = starts[starts > at]
         return first - at + (int(later[0]) if len(later) else n)
+
+
+def joined(recordings: Sequence[Recording]) -> Recording:
+    """Several recordings as one that can be played, with a break between each two.
+
+    Raises
+    ------
+    ConfigError : there are none, or they differ in channels, rate, unit or label names.
+
+    >>> one = Recording(np.zeros((2, 5)), 100.0, None, "1")
+    >>> joined([one, one]).breaks
+    (5,)
+    """
+    kinds = {(r.n_channels, r.rate_hz, r.unit, r.label_names) for r in recordings}
+    if len(kinds) != 1:
+        listed = "; ".join(f"{n} channels, {rate:g} Hz, {unit}, labels {names}" for n, rate, unit, names in kinds)
+        raise ConfigError(f"replay: recordings of one kind are played one after the other, got {listed or 'none'}")
+    first, starts = recordings[0], np.cumsum([0, *(r.n_samples for r in recordings)]).tolist()
+    inner = [start + b for start, r in zip(starts, recordings) for b in r.breaks]
+    return replace(
+        first,
+        signal=np.hstack([r.signal for r in recordings]),
+        label=np.concatenate([r.label for r in recordings]),
+        repetition=None,
+        breaks=tuple(sorted([*starts[1:-1], *inner])),
+        name=first.name if len(recordings) == 1 else f"{first.name} and {len(recordings) - 1} more",
+    )
