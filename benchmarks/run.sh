@@ -19,7 +19,7 @@ if test "$1" = --quick; then
     run features --quick
     run bursts_spectral --rounds 1
 else
-    for name in features bursts_spectral predict training spine live; do run "$name"; done
+    for name in features bursts_spectral predict training spine audit live; do run "$name"; done
     unset OMP_NUM_THREADS OPENBLAS_NUM_THREADS MKL_NUM_THREADS # what follows is what a user has: all processors
     run full_size
 fi
