@@ -18,7 +18,8 @@ import pytest
 
 from myograph.datasets._archives import unpack, unpack_once
 from myograph.datasets._download import PIECE, fetch, retrieve
-from myograph.datasets.base import Dataset, RemoteFile
+from myograph.datasets.base import DATASETS, Dataset, RemoteFile
+from myograph.datasets.load import load
 from myograph.errors import DataError, DownloadError
 
 BODY = np.random.default_rng(0).bytes(300_000)
@@ -301,3 +302,42 @@ def test_a_download_has_an_end(server: Server, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(_download, "LONGEST_S", 0.0)
     with pytest.raises(DownloadError, match=r"takes too long: .* repeat the command to resume"):
         retrieve(RemoteFile("a.bin", (server.url("good"),)), tmp_path)
+
+
+def test_without_a_published_hash_that_of_the_first_download_counts(server: Server, tmp_path: Path) -> None:
+    class Unhashed(Remote):
+        files = (RemoteFile("a.zip", (server.url("good"),)),)
+
+    fetch(Unhashed(), tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".hashes.json", "a.zip"]
+    assert SHA in (tmp_path / ".hashes.json").read_text()
+    fetch(Unhashed(), tmp_path)
+    assert len(server.asked) == 1
+    (tmp_path / "a.zip").write_bytes(BODY[:-1] + b"x")  # damaged on the disk: fetched again
+    fetch(Unhashed(), tmp_path)
+    assert (tmp_path / "a.zip").read_bytes() == BODY
+    server.body, server.tag = BODY[::-1], '"v2"'
+    (tmp_path / "a.zip").unlink()
+    with pytest.raises(DownloadError, match="is not the file that was fetched first"):
+        fetch(Unhashed(), tmp_path)
+    assert not (tmp_path / "a.zip").exists()
+    (tmp_path / ".hashes.json").unlink()
+    fetch(Unhashed(), tmp_path)
+    assert (tmp_path / "a.zip").read_bytes() == BODY[::-1]
+
+
+def test_capgmyo_is_read_out_of_one_zip_per_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = DATASETS.create("capgmyo")
+    assert [f.name for f in dataset.files] == [f"dba-s{n}.zip" for n in range(1, 19)]
+    assert len({u for f in dataset.files for u in f.urls}) == 18
+    monkeypatch.setenv("MYOGRAPH_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("MYOGRAPH_CACHE", str(tmp_path / "cache"))
+    dataset.write_miniature(tmp_path / "made", np.random.default_rng(0))
+    home = tmp_path / "data" / "capgmyo"
+    home.mkdir(parents=True)
+    (home / ".hashes.json").write_text("{}")
+    for n in (1, 2):
+        place = tmp_path / "made" / f"dba-preprocessed-{n:03d}"
+        make_zip(home / f"dba-s{n}.zip", **{p.name: p.read_bytes() for p in place.iterdir()})
+    recordings = load("capgmyo")
+    assert [(r.subject, r.n_channels) for r in recordings] == [("1", 128), ("2", 128)]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from myograph._common.files import written_beside
 from myograph.datasets._archives import sha256
 from myograph.errors import DownloadError
 
@@ -22,6 +23,7 @@ TIMEOUT_S = 60.0
 SLOWEST_BYTES_PER_S = 10_000  # on average, after the first ten minutes
 PATIENCE_S = 600.0
 LONGEST_S = 86_400.0  # for a file of unknown size
+REMEMBERED = ".hashes.json"
 PIECE = 1 << 14  # what an interruption loses at most
 
 
@@ -66,7 +68,35 @@ def fetch(
             raise DownloadError(f"{dataset.name}: nothing was downloaded, since its terms were not accepted")
     for file in wanted:
         retrieve(file, folder, progress)
+        _remember(file, folder)
     return folder
+
+
+def _remembered(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of files whose publisher states none, as they were when they were first fetched."""
+    try:
+        found = json.loads((folder / REMEMBERED).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
+
+
+def _remember(file: RemoteFile, folder: Path) -> None:
+    """Keep the hash of a file whose publisher states none; a later download that differs from it is refused.
+
+    Raises DownloadError for a file that differs from the one that was fetched first.
+    """
+    if file.sha256 is not None:
+        return
+    known, found = _remembered(folder), sha256(folder / file.name)
+    if known.setdefault(file.name, found) != found:
+        (folder / file.name).unlink()
+        raise DownloadError(
+            f"{file.name} is not the file that was fetched first (SHA-256 {found}, {known[file.name]} then); the source "
+            f"has changed or is damaged. If it was updated, delete {folder / REMEMBERED} and fetch again"
+        )
+    with written_beside(folder / REMEMBERED) as temporary:
+        temporary.write_text(json.dumps(known, indent=1), encoding="utf-8")
 
 
 def retrieve(file: RemoteFile, folder: Path | str, progress: Progress | None = None) -> Path:
@@ -220,4 +250,5 @@ def _is_there(file: RemoteFile, path: Path) -> bool:
         return False
     if file.size_bytes is not None and path.stat().st_size != file.size_bytes:
         return False
-    return file.sha256 is None or sha256(path) == file.sha256.lower()
+    expected = file.sha256 or _remembered(path.parent).get(file.name)
+    return expected is None or sha256(path) == expected.lower()

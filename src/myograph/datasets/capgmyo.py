@@ -11,7 +11,7 @@ import numpy as np
 from myograph.datasets._formats.matlab import matrix, read_matlab, write_matlab
 from myograph.datasets._names import aside, natural
 from myograph.datasets._trials import OneFileATrial, Trial, numbered
-from myograph.datasets.base import DATASETS
+from myograph.datasets.base import DATASETS, RemoteFile
 from myograph.errors import ConfigError, DataError
 from myograph.protocols import KFoldRepetitions
 from myograph.recording import Layout
@@ -28,6 +28,11 @@ HAND = (
     "adduction of extended fingers",
 )
 GESTURES = {"a": HAND, "b": HAND, "c": tuple(f"finger movement {i}" for i in range(1, 13))}
+# Database a on figshare: article 7210397, one zip per person.
+FIGSHARE = (
+    *(13277105, 13275896, 13275953, 13275962, 13275965, 13275983, 13276016, 13276019, 13276022),
+    *(13276934, 13277147, 13277000, 13277015, 13277027, 13276136, 13276139, 13276142, 13276148),
+)
 
 
 @DATASETS.register
@@ -44,7 +49,11 @@ class CapgMyo(OneFileATrial):
     numbers 2n-1 and 2n are the sessions 1 and 2 of person n, as in the authors' program. Gestures 100 and 101, maximal
     contractions, are left out. The files do not name the finger movements of DB-c, so these are numbered.
 
-    Source: Du et al. 2017, doi:10.3390/s17030458. Licence: not known.
+    `fetch` downloads database a (18 zips of about 78 MB, named dba-s1 to dba-s18) from figshare, where it is CC0,
+    doi:10.6084/m9.figshare.7210397.v1. We could not download it, so no hashes are built in: those of the first download
+    are kept beside the files, and a later download that differs is refused. The licence of b and c is not known.
+
+    Source: Du et al. 2017, doi:10.3390/s17030458.
 
     Parameters
     ----------
@@ -65,10 +74,14 @@ class CapgMyo(OneFileATrial):
 
     name = "capgmyo"
     title = "CapgMyo: 23 people, 8 or 12 gestures x 10 trials, 128 channels (8 x 16) @ 1000 Hz"
-    licence = "unknown; cite the paper"
+    licence = "database a: CC0 (figshare); b and c: unknown; cite the paper"
     citation = "Du et al., Surface EMG-Based Inter-Session Gesture Recognition Enhanced by Deep Domain Adaptation, Sensors 2017"
     doi = "10.3390/s17030458"
     homepage = "http://zju-capg.org/research_en_electro_capgmyo.html"
+    files = tuple(
+        RemoteFile(f"dba-s{n}.zip", (f"https://ndownloader.figshare.com/files/{number}",))
+        for n, number in enumerate(FIGSHARE, 1)
+    )
     rest = None
     protocol = KFoldRepetitions(n_splits=2, within="session")
     windowing = Windowing(length_ms=150, step_ms=50)
