@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -13,6 +15,7 @@ from myograph import Recording, Windowing, Windows
 from myograph.errors import ConfigError, ProtocolError
 from myograph.evaluation.recipe import Recipe
 from myograph.evaluation.run import evaluate
+from myograph.methods import lda as windows_lda
 from myograph.methods.adapt import (
     AdaBN,
     LDAMeans,
@@ -22,6 +25,7 @@ from myograph.methods.adapt import (
     mode_over_neighbours,
 )
 from myograph.protocols import SessionStream
+from myograph.testing import make_windows
 
 
 def log_power(X):
@@ -291,3 +295,11 @@ def test_a_classifier_without_probabilities_is_refused_before_it_is_scored():
         with pytest.raises(ConfigError, match="LinearSVC has no predict_proba"):
             adapter.fit(windows, windows.y)
     SelfRecalibrating(plain, "last", "mode").fit(windows, windows.y).adapt(windows)
+
+
+def test_learning_from_windows_warns_of_no_leakage():
+    windows = make_windows(n_sessions=2)
+    first, second = windows.where(session=1), windows.where(session=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        SelfRecalibrating(windows_lda(), half_width=2).fit(first, first.y).adapt(second)

@@ -1,4 +1,4 @@
-"""Every error and warning of myograph: each says what was given, what was expected and what to do."""
+"""All errors that myograph raises on purpose. Each message says what was given, what was expected and what to do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import ModuleType
 
 
 class MyographError(Exception):
-    """The root: `except MyographError` catches everything that a user can put right."""
+    """Base class: `except MyographError` catches every error that a user can correct."""
 
 
 class ShapeError(MyographError, ValueError):
@@ -17,7 +17,7 @@ class ShapeError(MyographError, ValueError):
 
 
 class SignalError(MyographError, ValueError):
-    """Samples that no method can use: NaN, infinite, or of an impossible rate or unit."""
+    """Samples that no method can use: NaN or infinite values, or an impossible rate or unit."""
 
 
 class WindowError(MyographError, ValueError):
@@ -25,11 +25,11 @@ class WindowError(MyographError, ValueError):
 
 
 class ProtocolError(MyographError, ValueError):
-    """A protocol asks for subjects, sessions or repetitions that the data do not have."""
+    """A protocol needs subjects, sessions or repetitions that the data do not have."""
 
 
 class LeakageError(MyographError, ValueError):
-    """Train and test share samples, a repetition, or what the protocol says they do not share."""
+    """Train and test share samples, a repetition, or something else that the protocol keeps apart."""
 
 
 class LeakageWarning(UserWarning):
@@ -41,19 +41,19 @@ class DataError(MyographError, ValueError):
 
 
 class DownloadError(MyographError, OSError):
-    """A file could not be fetched, or what was received is not what was announced."""
+    """A file could not be downloaded, or its content is not the announced one."""
 
 
 class SourceError(MyographError, OSError):
-    """A source of live samples does not answer, was lost, or sends something other than announced."""
+    """A source of live samples does not respond, was lost, or sends something other than announced."""
 
 
 class SourceEnded(MyographError, EOFError):
-    """A source of live samples has come to its end, and all of them were read."""
+    """A source of live samples has ended, and all of its samples were read."""
 
 
 class ConfigError(MyographError, ValueError):
-    """A recipe, an option or a description file holds a value that does not fit."""
+    """A recipe, an option or a description file holds an invalid value."""
 
 
 class ResultsError(MyographError, OSError):
@@ -61,7 +61,7 @@ class ResultsError(MyographError, OSError):
 
 
 class UnknownNameError(MyographError, KeyError):
-    """A name that no registry knows."""
+    """A name that is in no registry."""
 
     def __str__(self) -> str:  # KeyError would print the repr of the message
         return str(self.args[0])
@@ -72,7 +72,11 @@ class MissingExtraError(MyographError, ImportError):
 
 
 def unknown_name(kind: str, given: str, known: Iterable[str]) -> UnknownNameError:
-    """The error for a misspelt name: the nearest known ones first, then all."""
+    """Return the error for an unknown name; its message lists the nearest known names, then all.
+
+    >>> print(unknown_name("feature", "RSM", ["MAV", "RMS", "WL"]))
+    no feature named 'RSM'. Did you mean 'RMS'? Known: MAV, RMS, WL.
+    """
     names = sorted(known)
     near = difflib.get_close_matches(given, names, n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
@@ -80,7 +84,14 @@ def unknown_name(kind: str, given: str, known: Iterable[str]) -> UnknownNameErro
 
 
 def need(module: str, extra: str) -> ModuleType:
-    """Import an optional dependency, or say which extra brings it."""
+    """Import an optional dependency; MissingExtraError names the extra to install.
+
+    >>> need("json", extra="formats").__name__
+    'json'
+    >>> need("no_such_package", extra="formats")
+    Traceback (most recent call last):
+    myograph.errors.MissingExtraError: this needs 'no_such_package': pip install 'myograph[formats]'
+    """
     try:
         return importlib.import_module(module)
     except ImportError as error:

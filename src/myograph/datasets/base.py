@@ -102,6 +102,9 @@ class Dataset:
     ['Recording']
     >>> data.own_folder() is None
     True
+    >>> data.write_miniature(Path("."), np.random.default_rng(0))
+    Traceback (most recent call last):
+    NotImplementedError: Noise defines no write_miniature(folder, rng)
     """
 
     name: ClassVar[str]

@@ -146,6 +146,15 @@ class Bids(OneFileARecording):
         Raises
         ------
         DataError : a side file is damaged.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> Bids().write_miniature(folder, np.random.default_rng(0))
+        >>> electrodes, systems = Bids().electrodes(min(folder.rglob("*_emg.*df")))
+        >>> len(electrodes), len(systems)  # this set has no electrodes.tsv
+        (0, 0)
         """
         return read_electrodes(Path(path), _root(Path(path)))
 

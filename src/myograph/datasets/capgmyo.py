@@ -64,8 +64,8 @@ class CapgMyo(OneFileATrial):
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())  # a small made-up set in the original format
     >>> CapgMyo().write_miniature(folder, np.random.default_rng(0))
-    >>> CapgMyo().subjects(folder)
-    ['1', '2']
+    >>> len(CapgMyo().label_names), CapgMyo().subjects(folder)
+    (8, ['1', '2'])
     >>> next(iter(CapgMyo().read(folder)))
     <Recording capgmyo, subject 1, session 1: 128 channels x 5.8 s @ 1000 Hz, normalised, 8 labels>
     """

@@ -44,19 +44,31 @@ CYCLE_MS = 400.0
 @DATASETS.register
 @dataclass(frozen=True)
 class LegMuscles(OneFileARecording):
-    """Which muscle is it? One Recording per muscle (1, time); its label is the muscle, its repetition the gait cycle.
-
-    task : "muscle" as above, or "phase": one Recording (13, time) with the labels stance (from touchdown to the second
-        event, lift-off) and swing (until the next touchdown).
+    """One Recording per muscle, (1, time). Its label is the muscle and its repetition the gait cycle.
 
     Samples before the first touchdown are unlabelled; the last cycle ends with the recording. Signal in µV: the source
     states no unit, and steps of 0.1007 fit a 16-bit converter over ±3.3 mV.
 
-    Layout: `walk.csv` with `time` in s and a column per muscle, `cycles.csv` with `touchdown_s` and `second_event_s`, which
-    hold the R data `RAW_DATA` of the package unchanged. There is one person; recordings of others in the same form may
-    stand beside it, one folder per person.
+    Layout: `walk.csv` with `time` in s and a column per muscle, `cycles.csv` with `touchdown_s` and `second_event_s`,
+    which hold the R data `RAW_DATA` of the package unchanged. There is one person; recordings of others in the same
+    form may be added, with one folder per person.
 
     Source: Santuz 2022, doi:10.21105/joss.04439 (musclesyneRgies). Licence: MIT.
+
+    Parameters
+    ----------
+    task : "muscle" as above, or "phase": one Recording (13, time) with the labels stance (from touchdown to the second
+        event, lift-off) and swing (until the next touchdown).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())  # a small made-up set in the original format
+    >>> LegMuscles().write_miniature(folder, np.random.default_rng(0))
+    >>> LegMuscles().subjects(folder)
+    ['1', '2']
+    >>> next(iter(LegMuscles().read(folder)))
+    <Recording leg_muscles, subject 1, gluteus medius: 1 channels x 3.2 s @ 1000 Hz, uV, 13 labels>
     """
 
     task: Literal["muscle", "phase"] = "muscle"

@@ -1,9 +1,9 @@
 """Adaptation without labels: estimators with `adapt(windows)`, which `SessionStream` calls after scoring each session.
 
 All wrap a classifier and share one interface: `fit(X, y)` on labelled windows, `predict`, and `adapt(X)`, which learns
-from the windows of a later session alone. True labels are used only from the first session.
+from the windows of a later session without their labels. True labels are used only from the first session.
 
-In a scikit-learn pipeline only the last step keeps learning. What the steps before it learnt from the first session
+In a scikit-learn pipeline only the last step keeps learning. What the earlier steps learnt from the first session
 (scales, percentiles, components) does not change.
 """
 
@@ -20,6 +20,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from myograph._common.pipelines import before_last
+from myograph._common.seen import no_leakage_warning
 from myograph.errors import ConfigError
 from myograph.windows import Windows
 
@@ -39,16 +40,18 @@ class _Adapter(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return np.asarray(self.estimator_.classes_)
 
     def adapt(self, X: Any) -> Any:
+        """Learn from the windows of one finished session, without their labels."""
         raise TypeError(f"{type(self).__name__} defines no adapt(X)")
 
     @property
     def _last(self) -> Any:
-        """The step that learns: the pipeline's last, or the estimator itself."""
+        """The step that learns: the last step of a pipeline, or the estimator itself."""
         return self.estimator_[-1] if isinstance(self.estimator_, Pipeline) else self.estimator_
 
     def _before_last(self, X: Any) -> Any:
-        """The input of the last step for these windows."""
-        return before_last(self.estimator_, X)
+        """Return the input of the last step for these windows."""
+        with no_leakage_warning():  # these windows are learnt from, not scored
+            return before_last(self.estimator_, X)
 
     def _refit_last(self, X: Any, y: np.ndarray) -> None:
         """Fit a new last step on the output of the frozen steps."""
@@ -79,8 +82,11 @@ class _Adapter(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
 
 class SelfRecalibrating(_Adapter):
-    """Retrain on its own corrected predictions of each finished session (Zhai et al. 2017,
-    doi:10.3389/fnins.2017.00379, "Self-recalibrating classifier").
+    """Retrain on the method's own corrected predictions of each finished session.
+
+    Windows are sorted by time before smoothing. Smoothing uses later windows, so adaptation happens after a session.
+
+    Source: Zhai et al. 2017, doi:10.3389/fnins.2017.00379, "Self-recalibrating classifier".
 
     Parameters
     ----------
@@ -91,10 +97,24 @@ class SelfRecalibrating(_Adapter):
         the paper.
     correction : "median" replaces each class probability by its median over neighbouring windows before the largest
         is taken (Eqs. 2-3); "mode" replaces each label by the most frequent one around it (Eq. 1).
-    half_width : neighbours on each side, 10 in the paper.
-    epochs : of fine-tuning under "last" (our choice: the paper gives none).
+    half_width : number of neighbours on each side, 10 in the paper.
+    epochs : epochs of fine-tuning under "last" (our choice, since the paper gives none).
 
-    Windows are sorted by time before smoothing. Smoothing uses later windows, so adaptation happens after a session.
+    Raises
+    ------
+    ConfigError : an invalid option, or a classifier without `predict_proba` for the median.
+
+    Examples
+    --------
+    >>> from myograph.methods import lda
+    >>> from myograph.testing import make_windows
+    >>> windows = make_windows(n_sessions=2)
+    >>> monday, tuesday = windows.where(session=1), windows.where(session=2)
+    >>> method = SelfRecalibrating(lda(), half_width=2).fit(monday, monday.y)
+    >>> bool((method.correct(tuesday) == tuesday.y).mean() > 0.9)
+    True
+    >>> len(method.adapt(tuesday).seen_)
+    2
     """
 
     def __init__(
@@ -142,7 +162,7 @@ class SelfRecalibrating(_Adapter):
         return self
 
     def correct(self, X: Any) -> np.ndarray:
-        """(window,) corrected labels, in the rows' own order."""
+        """Return (window,) corrected labels, in the order of the rows."""
         order = _in_time(X)
         if self.correction == "median":
             smooth = median_over_neighbours(self.predict_proba(X)[order], self.half_width)
@@ -153,8 +173,23 @@ class SelfRecalibrating(_Adapter):
 
 
 class PseudoLabel(_Adapter):
-    """Fit again on the first session and on later windows whose class is predicted with a probability of at least
-    `threshold` (pseudo-labels, Lee 2013)."""
+    """Fit again on the first session and on the later windows that are predicted with high probability.
+
+    Source: pseudo-labels, Lee 2013 (ICML workshop on challenges in representation learning).
+
+    Parameters
+    ----------
+    estimator : a classifier with `predict_proba`.
+    threshold : least probability of the predicted class, 0 to 1.
+
+    >>> from myograph.methods import lda
+    >>> from myograph.testing import make_windows
+    >>> windows = make_windows(n_sessions=2)
+    >>> monday, tuesday = windows.where(session=1), windows.where(session=2)
+    >>> method = PseudoLabel(lda()).fit(monday, monday.y).adapt(tuesday)
+    >>> len(method.seen_)
+    2
+    """
 
     def __init__(self, estimator: Any = None, threshold: float = 0.9):
         self.estimator = estimator
@@ -178,11 +213,23 @@ class PseudoLabel(_Adapter):
 
 
 class LDAMeans(_Adapter):
-    """Move the class means of a linear discriminant analysis towards those of the windows predicted as each class;
-    the covariance stays (after Vidovic et al. 2016, doi:10.1109/TNSRE.2015.2492619, which also adapts it).
+    """Move the class means of a linear discriminant analysis towards the mean of the windows predicted as each class.
 
-    rate : share of the new means, 0 to 1.
+    The covariance does not change (after Vidovic et al. 2016, doi:10.1109/TNSRE.2015.2492619, which also adapts it).
+
+    Parameters
+    ----------
     estimator : a pipeline that ends in `LinearDiscriminantAnalysis(solver="lsqr")`.
+    rate : weight of the new means, 0 to 1.
+
+    >>> from myograph.methods import lda
+    >>> from myograph.testing import make_windows
+    >>> windows = make_windows(n_sessions=2)
+    >>> monday, tuesday = windows.where(session=1), windows.where(session=2)
+    >>> method = LDAMeans(lda(), rate=0.5).fit(monday, monday.y)
+    >>> before = method.estimator_[-1].means_.copy()
+    >>> bool(np.abs(method.adapt(tuesday).estimator_[-1].means_ - before).max() > 0.01)
+    True
     """
 
     def __init__(self, estimator: Any = None, rate: float = 0.5):
@@ -216,9 +263,26 @@ class LDAMeans(_Adapter):
 
 
 class AdaBN(_Adapter):
-    """Replace a network's batch-norm statistics by those of the new session (Li et al. 2017; for surface EMG Du et al.
-    2017, doi:10.3390/s17030458). Transductive: it needs the
-    session's windows before they are scored."""
+    """Replace a network's batch-norm statistics by those of the new session.
+
+    This is transductive: it needs the session's windows before they are scored.
+
+    Source: Li et al. 2017; for surface EMG Du et al. 2017, doi:10.3390/s17030458.
+
+    Parameters
+    ----------
+    estimator : a `NeuralClassifier` with batch norm, or a pipeline that ends in one.
+
+    >>> from myograph.testing import make_windows
+    >>> from myograph.training import NeuralClassifier
+    >>> windows = make_windows(n_sessions=2)
+    >>> monday, tuesday = windows.where(session=1), windows.where(session=2)
+    >>> network = NeuralClassifier("myonet", {"bands": 1, "combinations": 2, "hidden": 4}, epochs=1, device="cpu")
+    >>> method = AdaBN(network).fit(monday, monday.y)
+    >>> first = method.estimator_.module_.mlp[0].running_mean
+    >>> bool((method.adapt(tuesday).estimator_.module_.mlp[0].running_mean != first).any())
+    True
+    """
 
     def __init__(self, estimator: Any = None):
         self.estimator = estimator
@@ -240,15 +304,24 @@ def _need_share(name: str, value: Any) -> None:
 
 
 def median_over_neighbours(values: np.ndarray, half_width: int) -> np.ndarray:
-    """(window, class) medians over each window and `half_width` neighbours on both sides, fewer at the ends."""
+    """Return (window, class) medians over each window and `half_width` neighbours on both sides, fewer at the ends.
+
+    >>> median_over_neighbours(np.array([[0.0], [9.0], [1.0]]), half_width=1).ravel()
+    array([4.5, 1. , 5. ])
+    """
     padded = np.pad(np.asarray(values, float), ((half_width, half_width), (0, 0)), constant_values=np.nan)
     view = sliding_window_view(padded, 2 * half_width + 1, axis=0)
     return np.stack([np.nanmedian(view[:, k], axis=1) for k in range(view.shape[1])], axis=1)
 
 
 def mode_over_neighbours(labels: np.ndarray, half_width: int) -> np.ndarray:
-    """(window,) most frequent label among each window and `half_width` neighbours on both sides; a tie keeps the
-    window's own label where it is among the winners, else takes the first in sorted order."""
+    """Return the (window,) most frequent label among each window and `half_width` neighbours on both sides.
+
+    In a tie, the window's own label wins if it is among the most frequent, otherwise the first in sorted order.
+
+    >>> mode_over_neighbours(np.array(["a", "b", "a", "a"]), half_width=1).tolist()
+    ['a', 'a', 'a', 'a']
+    """
     names, codes = np.unique(labels, return_inverse=True)
     n = len(codes)
     total = np.zeros((n + 1, len(names)), np.int64)
@@ -260,7 +333,7 @@ def mode_over_neighbours(labels: np.ndarray, half_width: int) -> np.ndarray:
 
 
 def _in_time(X: Any) -> np.ndarray:
-    """Row positions in order of recording and time; an array is taken to be in order."""
+    """Return row positions in order of recording and time; an array is assumed to be in order."""
     if not isinstance(X, Windows):
         return np.arange(len(X))
     return np.lexsort((X.table["start"].to_numpy(), X.table["recording"].to_numpy()))

@@ -10,7 +10,13 @@ from myograph.models import MODELS
 
 
 class Methods(Registry):
-    """Classical methods by their own names, networks by those of their models."""
+    """Registry of methods: classical methods under their own names, networks under those of their models.
+
+    >>> "lda" in METHODS, "m5" in METHODS
+    (True, True)
+    >>> METHODS.summaries()["knn"]
+    'k nearest neighbours on z-scored (and by default log-scaled) features.'
+    """
 
     def __getitem__(self, name: str) -> Factory:
         if name not in self._entries and name not in self._index() and name in MODELS:
@@ -29,7 +35,7 @@ class Methods(Registry):
         return len(list(iter(self)))
 
     def summaries(self) -> dict[str, str]:
-        """Each name with the first line of its docstring; that of a network is its model's."""
+        """Return each name with the first line of its docstring; that of a network is its model's."""
         return dict(sorted({**super().summaries(), **MODELS.summaries()}.items()))
 
 

@@ -1,4 +1,4 @@
-"""Several classifiers with features of their own, combined: the default method."""
+"""Several classifiers with separate features, combined: the default method."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ SHAPE = ("MOB", "COMP", "SKEW", "AR")
 class ProductOfViews(VotingClassifier):
     """Several classifiers, each with its own features, whose class probabilities are multiplied.
 
-    A classifier that is sure that a class is wrong counts more in a product than in a mean. `floor` is added to each
-    probability first, so that no classifier can rule out a class alone.
+    A classifier that is sure that a class is wrong has more weight in a product than in a mean. `floor` is added to
+    each probability first, so that no single classifier can rule out a class.
 
     Examples
     --------
@@ -38,22 +38,26 @@ class ProductOfViews(VotingClassifier):
     >>> method = ProductOfViews([("size", lda("MAV")), ("length", lda("WL"))], voting="soft").fit(X, y)
     >>> method.predict(X[:4])
     array([0, 1, 0, 1])
+    >>> int(method.log_product([np.array([[0.5, 0.5]]), np.array([[1.0, 0.0]])]).argmax())
+    0
     """
 
     floor = 1e-3
 
     def fit(self, X: Any, y: Any, **fit_params: Any) -> ProductOfViews:
-        """Fit each view. Raises ConfigError where y holds one class."""
+        """Fit each view; ConfigError if y holds one class."""
         need_two_classes(y)  # the views see numbers in place of the labels
         return super().fit(X, y, **fit_params)
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """(window, class) probabilities."""
+        """Return (window, class) probabilities."""
         check_is_fitted(self)
         return softmax(self.log_product([view.predict_proba(X) for view in cast(list, self.estimators_)]), axis=1)
 
     def log_product(self, probabilities: Sequence[np.ndarray]) -> np.ndarray:
-        """(window, class) logarithm of the product, not normalised; one (window, class) array per classifier."""
+        """Return the (window, class) logarithm of the product, not normalised, of one (window, class) array per
+        classifier.
+        """
         return np.sum([np.log(p + self.floor) for p in probabilities], axis=0)
 
 

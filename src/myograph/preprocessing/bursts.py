@@ -108,6 +108,8 @@ class EnergyStream:
 
     >>> EnergyStream(n_channels=1, width=2).push(np.array([[0.0, 1.0, 0.0, -1.0]]))
     array([[0. , 0.5, 1. ]])
+    >>> EnergyStream(n_channels=1, width=2).next(np.array([[0.0, 1.0, 0.0, -1.0]])).n
+    3
     """
 
     def __init__(self, n_channels: int, width: int):
@@ -273,10 +275,10 @@ class BurstStream:
     >>> signal[:, 2000:2500] *= 20
     >>> stream.push(signal[:, :2400]), stream.onset
     (array([], shape=(0, 2), dtype=int64), 2001)
-    >>> len(stream.push(signal[:, 2400:])), stream.limit().shape
+    >>> len(stream.take(stream.energy.next(signal[:, 2400:]))), stream.limit().shape
     (1, (1,))
-    >>> len(stream.finish())
-    0
+    >>> len(stream.decide(np.zeros(100, bool))), len(stream.finish())
+    (0, 0)
     """
 
     def __init__(self, detector: BurstDetector, rate_hz: float, n_channels: int, baseline: Baseline | None = None):

@@ -1,4 +1,4 @@
-"""Contract checks that run over every model here and that you may run over your own."""
+"""Contract checks that run on every registered model and that you can run on your own."""
 
 from __future__ import annotations
 
@@ -24,22 +24,33 @@ def check_model(
 ) -> None:
     """Check that a factory of networks keeps the contract of `myograph.models`.
 
-    For each of `sizes` the factory builds a network that answers (batch, n_classes) finite logits, or raises ShapeError
-    saying what came. On the first size that it takes: a row's logits do not depend on its batch at inference; every
-    parameter receives a gradient that is not all zero; 32 random windows are learnt by heart; `torch.export` gives the
-    same logits for another batch size; the state goes into a second network and gives the same logits; only weights
-    whose names start with "head" depend on the number of classes; a window of another size raises ShapeError.
+    For each of `sizes`, the factory builds a network that returns (batch, n_classes) finite logits, or it raises a
+    ShapeError that says what was given. On the first size that it takes:
+
+    - a row's logits do not depend on its batch at inference;
+    - every parameter receives a gradient that is not all zero;
+    - the network can learn 32 random windows by heart;
+    - `torch.export` gives the same logits for another batch size;
+    - the state, loaded into a second network, gives the same logits;
+    - only weights whose names start with "head" depend on the number of classes;
+    - a window of another size raises ShapeError.
 
     Parameters
     ----------
     create : called as create(n_channels=, n_classes=, n_samples=).
     sizes : (channels, samples) to try.
-    idle : globs of parameters that by design receive no gradient.
+    idle : glob patterns of parameters that by design receive no gradient.
     steps, lr : of the optimiser (Adam) that learns 32 windows by heart.
 
     Raises
     ------
-    AssertionError : naming the part of the contract that is broken.
+    AssertionError : a part of the contract is broken; the message names it.
+
+    >>> def no_network(n_channels, n_classes, n_samples):
+    ...     return nn.Sequential(nn.Flatten(), nn.Linear(n_channels * n_samples, n_classes + 1))
+    >>> check_model(no_network, sizes=[(2, 10)])  # doctest: +IGNORE_EXCEPTION_DETAIL
+    Traceback (most recent call last):
+    AssertionError: ...
     """
     built = [(size, net) for size in sizes if (net := _build(create, size, n_classes)) is not None]
     assert built, f"the model takes none of {list(sizes)}; give a size that it takes"
@@ -119,7 +130,7 @@ def _check_export(net: nn.Module, x: torch.Tensor) -> None:
 
 
 def _check_learns(net: nn.Module, x: torch.Tensor, n_classes: int, steps: int, lr: float) -> None:
-    """Dropout is off: what is asked is whether the network can tell the windows apart at all."""
+    """Check that the network can distinguish the windows at all, with dropout off."""
     torch.manual_seed(0)
     net, target = copy.deepcopy(net).train(), torch.arange(len(x)) % n_classes
     for layer in net.modules():

@@ -1,4 +1,4 @@
-"""Which Python files and functions are too long to be read at once?"""
+"""Find Python files and functions that are too long."""
 
 from __future__ import annotations
 
@@ -17,8 +17,14 @@ KERNELS = ("features/_fast", "models/_cpu")
 class Sizes:
     """What exceeds the limits.
 
+    Parameters
+    ----------
     files : (path, number of lines).
     functions : (path, name, number of lines), the docstring included.
+
+    >>> found = Sizes(files=[("long.py", 600)], functions=[])
+    >>> found.ok, found.lines()
+    (False, ['1 files over 500 lines', '  long.py: 600', '0 functions over 70 lines'])
     """
 
     files: list[tuple[str, int]]
@@ -30,7 +36,7 @@ class Sizes:
         return not (self.files or self.functions)
 
     def lines(self) -> list[str]:
-        """The findings as text: one count per kind, each followed by what it counts."""
+        """Return the findings as text: one count per kind, each followed by what it counts."""
         return [
             f"{len(self.files)} files over {LONGEST_FILE} lines",
             *(f"  {path}: {n}" for path, n in self.files),

@@ -73,12 +73,13 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
     --------
     >>> from myograph.testing import make_windows
     >>> windows = make_windows(n_classes=3)
-    >>> network = NeuralClassifier("m5", epochs=8, batch_size=32, lr=0.02, device="cpu").fit(windows)
-    >>> network.predict_proba(windows[:5]).shape
+    >>> train, test = windows.where(repetition=(1, 2, 3)), windows.where(repetition=4)
+    >>> network = NeuralClassifier("m5", epochs=8, batch_size=32, lr=0.02, device="cpu").fit(train)
+    >>> network.predict_proba(test[:5]).shape
     (5, 3)
-    >>> network.score(windows) > 0.9
+    >>> network.score(test) > 0.9
     True
-    >>> network.predict(windows[:2]).tolist()
+    >>> network.predict(test[:2]).tolist()
     ['rest', 'rest']
     """
 

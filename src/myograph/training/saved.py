@@ -63,7 +63,13 @@ def save(estimator: NeuralEstimator, path: str | os.PathLike[str]) -> Path:
 
 
 def load(cls: type[E], path: str | os.PathLike[str], device: str, yours: Mapping[str, Any]) -> E:
-    """Return the estimator of a file; see `NeuralClassifier.load` and the example of `save`."""
+    """Return the estimator of a file; see `NeuralClassifier.load`.
+
+    >>> from myograph.training import NeuralClassifier
+    >>> load(NeuralClassifier, "missing.safetensors", "cpu", {})
+    Traceback (most recent call last):
+    myograph.errors.DataError: there is no file missing.safetensors; save one with save(path), or correct the path
+    """
     tensors, values = checkpoint.read(path, "network")
     if values.get("class") != cls.__name__:
         raise ConfigError(f"{path} holds a {values.get('class')}, not a {cls.__name__}; use {values.get('class')}.load")

@@ -1,4 +1,4 @@
-"""The simulator sample by sample: a person who performs what is asked while the samples are read.
+"""The simulator sample by sample: a person who performs gestures on request while the samples are read.
 
 Muscles, motor units, people and repetitions are those of the simulated recordings, so a decoder that was trained on
 `load("simulated", subjects="1", ...)` can be used by the `Wearer` of the same subject. Drift and fatigue are bounded here,
@@ -53,14 +53,22 @@ class Wearer:
     ----------
     n_channels : 8, 10, 12 or 16 electrodes on a ring; 32, 64 or 192 on a grid around the forearm.
     rate_hz : sampling rate, 100 Hz or more.
-    subject, session : number of the person and of the day, from 1; those of the data set `simulated` with the same seed.
-    reaction_s : shortest and longest time from what is asked to the beginning of the movement.
+    subject, session : numbers of the person and of the day, from 1; those of the data set `simulated` with the same
+        seed.
+    reaction_s : shortest and longest time from a request to the beginning of the movement.
     variability : factor on the differences between repetitions.
     drift : factor on slow changes of effort and electrode position over the repetitions.
-    fatigue : factor on how fast contractions slow down the conduction and need more excitation; 0 is none.
+    fatigue : factor on the slowing of conduction and the additional excitation after contractions; 0 is none.
     rotation_deg, shift_mm : displacement of the electrodes around and along the forearm.
     noise_uv, mains_uv, artefacts_per_min : RMS baseline noise, amplitude of the 50 Hz interference, motion artefacts.
-    seed : of every random choice.
+    seed : seed of every random choice.
+
+    Raises
+    ------
+    ConfigError : a value out of range.
+
+    >>> len(Wearer(n_channels=8).electrodes)
+    8
     """
 
     n_channels: int = 12
@@ -93,14 +101,18 @@ class Wearer:
 
     @property
     def electrodes(self) -> Electrodes:
-        """Where the electrodes are, before a person's own placement and displacement."""
+        """Positions of the electrodes, before a person's own placement and displacement."""
         if self.n_channels in RINGS:
             return Electrodes.ring(self.n_channels, 12.0)
         return Electrodes.grid(*GRIDS[self.n_channels], 10.0, 40.0, wraps=True)
 
 
 class Asked(NamedTuple):
-    """What the person was asked to do from one sample on."""
+    """What the person was asked to do from one sample on.
+
+    >>> Asked(sample=500, gesture="hand_close", effort=1.0).gesture
+    'hand_close'
+    """
 
     sample: int
     gesture: str
@@ -108,10 +120,9 @@ class Asked(NamedTuple):
 
 
 class Performer:
-    """A `Wearer` at work: `perform` asks for a gesture, `block` gives the next samples.
+    """A `Wearer` who moves: `perform` asks for a gesture, `block` returns the next samples.
 
-    The samples depend on the wearer, on what was asked and on the numbers of the samples at which it was asked, and on
-    nothing else.
+    The samples depend only on the wearer, on the requests, and on the numbers of the samples at which they were made.
 
     >>> person = Performer(Wearer(n_channels=8))
     >>> quiet = np.hstack([person.block() for _ in range(50)])
@@ -119,6 +130,8 @@ class Performer:
     >>> strong = np.hstack([person.block() for _ in range(150)])[:, 1000:]
     >>> quiet.shape, bool(strong.std() > 3 * quiet.std())
     ((8, 500), True)
+    >>> person.move_electrodes(rotation_deg=20.0, shift_mm=0.0)
+    >>> person.skip(blocks=100)
     """
 
     def __init__(self, wearer: Wearer):
@@ -160,11 +173,11 @@ class Performer:
         self._body.place(rotation_deg, shift_mm)
 
     def block(self) -> np.ndarray:
-        """The next (channel, `block_samples`) samples, float32 in uV."""
+        """Return the next (channel, `block_samples`) samples, float32 in uV."""
         return self._simulate()
 
     def skip(self, blocks: int) -> None:
-        """Let time pass without simulating it: these samples are never made."""
+        """Let time pass without simulating it: these samples are never computed."""
         self._made += blocks * self.block_samples
 
     def _simulate(self) -> np.ndarray:
@@ -183,7 +196,10 @@ class Performer:
         return np.ascontiguousarray(self._amplifier.amplify(raw)[:, :: self._every])
 
     def _listen(self) -> None:
-        """Draw the reaction time to everything that was asked before this block; a later request replaces those that would begin after it."""
+        """Draw the reaction time to every request before this block.
+
+        A later request replaces those that would begin after it.
+        """
         while self._heard < len(self.asked) and self.asked[self._heard].sample <= self._made:
             asked = self.asked[self._heard]
             due = asked.sample / self.wearer.rate_hz + self._body.behaviour.uniform(*self.wearer.reaction_s)
