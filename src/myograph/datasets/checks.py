@@ -52,6 +52,11 @@ def of_items(
     """Return the findings on one subject, and the name and fingerprint of each of its recordings.
 
     items : its recordings, and what was found while they were read.
+
+    >>> from myograph.datasets.three_dc import ThreeDC
+    >>> found = Finding("warning", "a.txt", "clipped by 3 %", "lower the gain")
+    >>> of_items(ThreeDC(), "1", [found]) == ([found], [])
+    True
     """
     findings: list[Finding] = []
     prints: list[tuple[str, np.ndarray]] = []

@@ -244,7 +244,15 @@ def _misplaced(recording: Recording, live: np.ndarray) -> Iterator[Finding]:
 
 
 def mains_share(recording: Recording, live: np.ndarray) -> tuple[float, np.ndarray]:
-    """Return the mains frequency, 50 or 60 Hz, and the fraction of each channel's power in its lines, (channel,)."""
+    """Return the mains frequency, 50 or 60 Hz, and the fraction of each channel's power in its lines, (channel,).
+
+    live : (channel,) whether a channel is examined; the others get 0.
+
+    >>> hum = 5 * np.sin(2 * np.pi * 50 * np.arange(4000) / 1000) + np.random.default_rng(0).normal(size=(1, 4000))
+    >>> frequency, share = mains_share(Recording(hum, 1000.0, None, "anna"), live=np.array([True]))
+    >>> frequency, bool(share[0] > 0.8)
+    (50.0, True)
+    """
     rate = recording.rate_hz
     per = round(2 * rate)  # lines half a hertz wide
     share = {hz: np.zeros(recording.n_channels) for hz in (50.0, 60.0) if hz + 8 <= rate / 2}
