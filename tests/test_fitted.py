@@ -10,13 +10,19 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 
 from myograph import Recording, Windowing, Windows
+from myograph._common.origin import checked_origin
 from myograph.errors import ConfigError, MyographError, ShapeError, SignalError
+from myograph.evaluation.folds import fitted_before
+from myograph.features.images import ChannelPCA, Spectrogram
+from myograph.features.tangent import TangentSpace
 from myograph.features.transformer import Features
 from myograph.methods import METHODS
 from myograph.models import MODELS
 from myograph.training.estimator import NeuralClassifier
+from myograph.training.transfer import fine_tune
 
 N_CHANNELS, N_SAMPLES, RATE = 8, 200, 1000.0
 # Smaller than published, where a network has an option for it: the refusal does not depend on the size.
@@ -149,3 +155,70 @@ def test_a_network_saved_by_the_first_version_knows_no_unit():
         assert len(loaded.predict(windows(**known, unit=unit))) == 8
     with pytest.raises(MyographError, match="channels"):
         loaded.predict(windows(**known | {"n_channels": loaded.n_channels_ + 1}))
+
+
+TRANSFORMERS = {
+    "tangent": lambda: TangentSpace(),
+    "spectrogram": lambda: Spectrogram(segment_ms=64, hop_ms=32),
+    "pca": lambda: ChannelPCA(3, placement="flat"),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_transformers_of_windows_refuse_other_kinds_and_one_class(name):
+    train, test = windows(), windows(seed=1)
+    fitted = TRANSFORMERS[name]().fit(train, train.y)
+    assert len(fitted.transform(test)) == 8
+    for other, error, _ in others(N_CHANNELS, N_SAMPLES):
+        with pytest.raises(error):
+            fitted.transform(other)
+    one = windows(labels=(1,))
+    with pytest.raises(ConfigError, match="one class 'fist'"):
+        TRANSFORMERS[name]().fit(one, one.y)
+    assert len(TRANSFORMERS[name]().fit(one).transform(one)) == 4
+
+
+@pytest.mark.parametrize("name", ["svm", "knn"])
+def test_a_search_refuses_one_class(name):
+    one = windows(labels=(1,))
+    with pytest.raises(ConfigError, match="one class 'fist'"):
+        METHODS.create(name, search=True).fit(one, one.y)
+
+
+def test_a_network_says_what_it_was_trained_on(tmp_path):
+    first, second = windows(), windows(seed=1).with_columns(subject="2")
+    model = NeuralClassifier("tsinganos", epochs=1, device="cpu").fit(first)
+    assert model.trained_on_ == {"data": [], "people": ["1"], "sessions": 1, "windows": 8}
+    path = model.save(tmp_path / "net")
+    assert NeuralClassifier.load(path, device="cpu").trained_on_ == model.trained_on_
+    both = {"data": [], "people": ["1", "2"], "sessions": 2, "windows": 16}
+    assert model.partial_fit(second).trained_on_ == both
+    begun = NeuralClassifier("tsinganos", epochs=1, device="cpu", pretrained=path).fit(second)
+    assert begun.trained_on_ == both
+    assert fine_tune(NeuralClassifier.load(path, device="cpu"), second).trained_on_ == both
+    weights = NeuralClassifier("tsinganos", epochs=1, device="cpu", pretrained=model.module_.state_dict())
+    assert weights.fit(second).trained_on_["data"] == ["unknown data"]
+    assert NeuralClassifier("tsinganos", epochs=1, device="cpu").fit(first.batch(), first.y).trained_on_["people"] == []
+
+
+def test_what_was_fitted_before_is_said_as_far_as_it_is_known(tmp_path):
+    train = windows()
+    network = NeuralClassifier("tsinganos", epochs=1, device="cpu").fit(train)
+    path = network.save(tmp_path / "net")
+    told = "1 person (1), 1 session, 8 windows"
+    begins = NeuralClassifier(pretrained=str(path))
+    start = f"NeuralClassifier: begins with the file {path}, fitted before this run on {told}"
+    assert fitted_before(begins) == [start]
+    assert fitted_before(begins, ["2", "1"]) == [f"{start}; people of the same names are in this run: 1"]
+    loaded = FrozenEstimator(NeuralClassifier.load(path, device="cpu"))
+    assert fitted_before(loaded) == [f"NeuralClassifier: fitted before this run, on {told}"]
+    method = METHODS.create("lda").fit(train, train.y)
+    assert f"Features: fitted before this run, on {told}" in fitted_before(FrozenEstimator(method))
+
+
+@pytest.mark.parametrize(
+    "origin", [{"people": ["1"]}, [1], {"data": [], "people": [1], "sessions": 1, "windows": 1}, {"data": [], "people": [], "sessions": -1, "windows": 1}]
+)  # fmt: skip
+def test_an_origin_that_is_not_written_as_ours_is_refused(origin):
+    with pytest.raises(ValueError, match="expected data, people, sessions and windows"):
+        checked_origin(origin)

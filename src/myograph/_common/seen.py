@@ -37,6 +37,7 @@ class Seen:
     start, stop : (stretch,) the samples that windows cover, with the reach of the filters, as ranges that do not meet:
         sample i of the recording of the k-th fingerprint is number k * FAR + i.
     repetitions : (subject, session, repetition) of the windows.
+    n : number of windows.
 
     Examples
     --------
@@ -54,17 +55,18 @@ class Seen:
     start: np.ndarray
     stop: np.ndarray
     repetitions: frozenset[tuple[str, str, int]]
+    n: int = 0
 
     @classmethod
     def of(cls, windows: Any) -> Seen:
         """What these `Windows` cover."""
         prints = np.array([fingerprint(r) for r in windows.recordings], np.uint64)
         seen = frozenset(repetitions_of(windows)[1].values())
-        return cls._merged(prints, prints[windows.column("recording")], *reaching(windows), seen)
+        return cls._merged(prints, prints[windows.column("recording")], *reaching(windows), seen, len(windows))
 
     @classmethod
     def _merged(
-        cls, prints: np.ndarray, of: np.ndarray, start: np.ndarray, stop: np.ndarray, repetitions: frozenset
+        cls, prints: np.ndarray, of: np.ndarray, start: np.ndarray, stop: np.ndarray, repetitions: frozenset, n: int
     ) -> Seen:
         """prints : of all recordings. of : the fingerprint of the recording of each range start to stop."""
         prints = np.unique(prints)
@@ -73,7 +75,7 @@ class Seen:
         start, last = (begin + start)[order], np.maximum.accumulate((begin + stop)[order])
         opens = np.flatnonzero(np.append(True, start[1:] > last[:-1]))
         closes = np.append(opens[1:], len(start)) - 1
-        return cls(prints, start[opens], last[closes], repetitions)
+        return cls(prints, start[opens], last[closes], repetitions, n)
 
     def joined(self, other: Seen) -> Seen:
         """Both, for a method that was fitted on one and then on the other."""
@@ -82,7 +84,7 @@ class Seen:
         start = np.concatenate([s.start % FAR for s in both])
         stop = np.concatenate([s.stop - s.start + s.start % FAR for s in both])
         prints = np.concatenate([s.prints for s in both])
-        return self._merged(prints, of, start, stop, self.repetitions | other.repetitions)
+        return self._merged(prints, of, start, stop, self.repetitions | other.repetitions, self.n + other.n)
 
     def shared_by(self, windows: Any) -> tuple[np.ndarray, np.ndarray]:
         """(window,) whether each window shares samples with these, and whether it shares a repetition.

@@ -14,9 +14,11 @@ import numpy as np
 import pandas as pd
 
 from myograph._common.files import sha256, write_bytes, write_json
+from myograph._common.origin import in_words, origin_of_fitted
 from myograph._common.pipelines import before_last
-from myograph._common.seen import no_leakage_warning
-from myograph.errors import ConfigError
+from myograph._common.seen import Seen, no_leakage_warning
+from myograph.errors import ConfigError, DataError, LeakageError
+from myograph.evaluation.identity import is_fitted_name
 from myograph.evaluation.tables import ONE_FOLD, from_parquet, to_parquet
 from myograph.evaluation.transfer import Transfer
 from myograph.protocols import Fold
@@ -241,11 +243,16 @@ def _answers(model: Any, test: Any) -> tuple[np.ndarray, np.ndarray]:
     return predicted, np.where(of_predicted < 0, np.nan, of_predicted)
 
 
-def fitted_before(estimator: Any) -> list[str]:
+def fitted_before(estimator: Any, people: Iterable[str] = ()) -> list[str]:
     """The parts of an estimator that were fitted before this run: what they are, and on what, as far as is known.
 
     These are what `clone` leaves fitted (scikit-learn's `FrozenEstimator`), a network's `pretrained` weights, and
-    torch modules with weights of their own. A class of the user's that reads weights by itself cannot be seen.
+    torch modules with weights of their own. What they were fitted on is known of myograph's own estimators and of networks
+    that myograph saved. A class of the user's that reads weights by itself cannot be seen.
+
+    Parameters
+    ----------
+    people : the subjects of this run; a part that was fitted on subjects of these names is marked.
 
     >>> from sklearn.frozen import FrozenEstimator
     >>> from sklearn.linear_model import LogisticRegression
@@ -254,14 +261,65 @@ def fitted_before(estimator: Any) -> list[str]:
     >>> fitted_before(FrozenEstimator(LogisticRegression().fit([[0], [1]], [0, 1])))
     ['LogisticRegression: fitted before this run, on unknown data']
     """
-    from sklearn.base import clone
-
     found: list[str] = []
-    _collect_fitted(clone(estimator), found, set())
+    for part, how in _fitted_parts(estimator):
+        name, known = type(part).__name__, origin_of_fitted(part)
+        if how == "module":
+            found.append(f"{name}: a network with weights of its own, fitted on unknown data if at all")
+            continue
+        if how == "pretrained":
+            weights = part.pretrained
+            is_file = isinstance(weights, (str, os.PathLike))
+            where = f"the file {weights}" if is_file else "the weights given"
+            name, known = f"{name}: begins with {where},", _origin_of_file(weights) if is_file else {}
+        else:
+            name += ":"
+        again = sorted({*known.get("people", ())} & {*people})
+        mark = f"; people of the same names are in this run: {', '.join(again)}" if again else ""
+        comma = "" if how == "pretrained" else ","
+        found.append(f"{name} fitted before this run{comma} on {in_words(known)}{mark}")
     return list(dict.fromkeys(found))
 
 
-def _collect_fitted(part: Any, found: list[str], seen: set[int]) -> None:
+def _origin_of_file(path: Any) -> dict[str, Any]:
+    from myograph.training.saved import origin_of_weights
+
+    try:
+        return origin_of_weights(path)
+    except DataError:
+        return {}  # `fit` says what is wrong with the file
+
+
+def refuse_fitted_on(estimator: Any, windows: Windows, test: np.ndarray) -> None:
+    """Refuse an estimator with a part that was fitted before this run on windows that the test windows share samples or
+    a repetition with, as far as the part remembers them.
+
+    Raises
+    ------
+    LeakageError : there is such a part.
+    """
+    for part, _ in _fitted_parts(estimator):
+        seen = getattr(part, "_seen", None)
+        if isinstance(seen, Seen):
+            samples, repetition = (int(shared.sum()) for shared in seen.shared_by(windows[test]))
+            if samples or repetition:
+                raise LeakageError(
+                    f"{type(part).__name__} was fitted before this run on windows that {samples} of {len(test)} test "
+                    f"windows share samples with, and {repetition} a repetition; give it unfitted, so that each fold fits it "
+                    "on its own train windows, or fit it on other recordings"
+                )
+
+
+def _fitted_parts(estimator: Any) -> list[tuple[Any, str]]:
+    """The parts that were fitted before, and how: "fitted", "pretrained", or a torch "module"."""
+    from sklearn.base import clone
+
+    found: list[tuple[Any, str]] = []
+    _collect_fitted(clone(estimator), found, set())
+    return found
+
+
+def _collect_fitted(part: Any, found: list[tuple[Any, str]], seen: set[int]) -> None:
     if id(part) in seen:
         return
     seen.add(id(part))
@@ -269,17 +327,14 @@ def _collect_fitted(part: Any, found: list[str], seen: set[int]) -> None:
         for inner in part.values() if isinstance(part, dict) else part:
             _collect_fitted(inner, found, seen)
         return
-    name = type(part).__name__
     if hasattr(part, "state_dict") and hasattr(part, "parameters"):
-        found.append(f"{name}: a network with weights of its own, fitted on unknown data if at all")
+        found.append((part, "module"))
     if not hasattr(part, "get_params") or isinstance(part, type):
         return
     parameters = part.get_params(deep=False)
-    weights = parameters.pop("pretrained", None)
-    if weights is not None:
-        where = f"the file {weights}" if isinstance(weights, (str, os.PathLike)) else "the weights given"
-        found.append(f"{name}: begins with {where}, fitted before this run on unknown data")
-    if hasattr(part, "fit") and any(k.endswith("_") and k[0] != "_" and v is not None for k, v in vars(part).items()):
-        found.append(f"{name}: fitted before this run, on unknown data")
+    if parameters.pop("pretrained", None) is not None:
+        found.append((part, "pretrained"))
+    if hasattr(part, "fit") and any(is_fitted_name(k) and v is not None for k, v in vars(part).items()):
+        found.append((part, "fitted"))
     for inner in parameters.values():
         _collect_fitted(inner, found, seen)

@@ -20,7 +20,7 @@ import pandas as pd
 from myograph._common.files import only_run_in, plain
 from myograph.audit import Audit, audit
 from myograph.errors import ConfigError, ProtocolError
-from myograph.evaluation.folds import KeptFolds, fitted_before, run_folds
+from myograph.evaluation.folds import KeptFolds, fitted_before, refuse_fitted_on, run_folds
 from myograph.evaluation.metrics import score
 from myograph.evaluation.recipe import Recipe
 from myograph.evaluation.scores import TARGET_ONLY, Scores
@@ -67,7 +67,8 @@ def evaluate(
 
     Raises
     ------
-    LeakageError : train and test of a fold share samples or a repetition. The audit cannot be turned off.
+    LeakageError : train and test of a fold share samples or a repetition, or a part of the method was fitted before
+        this run on test windows. The audit cannot be turned off.
     ConfigError : the recordings or the method are not usable, or there are fewer than two labels.
     ProtocolError, DataError, WindowError : the protocol, the data set or the windowing does not fit the recordings.
     ResultsError : the folder holds another run, is in use, or cannot be written.
@@ -224,6 +225,8 @@ def _make_ready(recipe: Recipe, recordings: Sequence[Recording], say: Report) ->
         raise ProtocolError(f"{recipe.protocol} gives {what}")
     audits = check(windows, folds, recipe.protocol)
     estimator = make_method(recipe)
+    if not recipe.protocol.leaky:
+        refuse_fitted_on(estimator, windows, np.unique(np.concatenate([f.test for f in folds])))
     table = windows.table
     people, session = (table[name].cat.codes.to_numpy() for name in ("subject", "session"))
     sessions = np.unique(np.unique([people, session], axis=1)[0], return_counts=True)[1]
@@ -233,7 +236,7 @@ def _make_ready(recipe: Recipe, recordings: Sequence[Recording], say: Report) ->
         "sessions_per_person": [int(sessions.min()), int(sessions.max())],
         "train_people": [min(train_people), max(train_people)],
         "missing_classes": _missing_classes(windows, folds),
-        "fitted_before": fitted_before(estimator),
+        "fitted_before": fitted_before(estimator, table["subject"].cat.categories),
         "not_resumable": recipe.unknown_parts(),
     }
     info = _info(recipe, recordings, windows)

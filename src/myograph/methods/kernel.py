@@ -52,7 +52,7 @@ def svm(
     if not search:
         return pipeline
     grid = {"classify__C": [1.0, 10.0, 100.0], "classify__gamma": ["scale", 0.001, 0.01]}
-    return GridSearchCV(pipeline, grid, cv=PooledSubjects(test_fraction=0.34, seed=seed))
+    return GridSearchCV(pipeline, grid, cv=PooledSubjects(test_fraction=0.34, seed=seed), error_score="raise")
 
 
 class SoftSVC(FastSVC):

@@ -48,4 +48,4 @@ def knn(
     if not search:
         return pipeline
     grid = {"classify__n_neighbors": [1, 3, 5, 9, 15]}
-    return GridSearchCV(pipeline, grid, cv=PooledSubjects(test_fraction=0.34, seed=seed))
+    return GridSearchCV(pipeline, grid, cv=PooledSubjects(test_fraction=0.34, seed=seed), error_score="raise")

@@ -19,6 +19,7 @@ from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from myograph._common.fitted import Kind
+from myograph._common.origin import joined_origin, origin_of
 from myograph._common.seen import remember, warn_of_leakage
 from myograph.errors import ConfigError, DataError, ShapeError
 from myograph.training import checkpoint as _files
@@ -124,6 +125,7 @@ class NeuralEstimator(BaseEstimator):
             identity = self._resume(trainer, source, y, train, self.checkpoint) if self.checkpoint is not None else None
             self._drive(trainer, batches, held, identity)
         self._finish(trainer)
+        self.trained_on_ = joined_origin(saved.origin_of_weights(self.pretrained), origin_of(source))
         remember(self, source)
         return self
 
@@ -165,6 +167,8 @@ class NeuralEstimator(BaseEstimator):
                 for _ in trainer.run(batches):
                     pass
         self._finish(trainer)
+        before = self.trained_on_ if begun else saved.origin_of_weights(self.pretrained)
+        self.trained_on_ = joined_origin(before, origin_of(source))
         remember(self, source, more=begun)
         self._trainer = trainer
         return self
@@ -351,7 +355,7 @@ class NeuralEstimator(BaseEstimator):
 
     def _fitted(self) -> tuple[str, ...]:
         """Return the names of the fitted attributes that a file keeps in addition to the weights."""
-        return ("n_channels_", "n_samples_", "rate_hz_", "units_", "layout_", "best_epoch_", "_rows")
+        return ("n_channels_", "n_samples_", "rate_hz_", "units_", "layout_", "best_epoch_", "_rows", "trained_on_")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], device: str = "auto", **yours: Any) -> Self:

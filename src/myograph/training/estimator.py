@@ -67,7 +67,8 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
     Attributes
     ----------
     classes_, module_, network_ (normalisation and module), history_, best_epoch_, n_channels_, n_samples_, rate_hz_,
-    units_ (of the samples, empty where unknown).
+    units_ (of the samples, empty where unknown), trained_on_ (names of data sets and people, and numbers of sessions and
+    windows; saved with the network).
 
     Examples
     --------

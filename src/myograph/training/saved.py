@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import torch
 
+from myograph._common.origin import UNKNOWN, checked_origin
 from myograph.errors import ConfigError, DataError, MyographError
 from myograph.recording import Layout
 from myograph.training import checkpoint
@@ -32,11 +33,14 @@ _FITTED: dict[str, tuple[type, ...]] = {
     "layout_": (Layout, type(None)),
     "best_epoch_": (int,),
     "_rows": (list,),
+    "trained_on_": (dict,),
     "classes_": (np.ndarray,),
     "flat_targets_": (bool,),
     "target_mean_": (np.ndarray,),
     "target_scale_": (np.ndarray,),
 }
+
+_LACKING = {"units_": encode(()), "trained_on_": encode({})}  # what files of version 0.1.0 do not know
 
 
 def save(estimator: NeuralEstimator, path: str | os.PathLike[str]) -> Path:
@@ -79,8 +83,7 @@ def load(cls: type[E], path: str | os.PathLike[str], device: str, yours: Mapping
     try:
         new = cls(**(_params(values["params"], yours) | {"checkpoint": None, "device": device}))
         for name in new._fitted():
-            # Files of version 0.1.0 do not know the unit.
-            stored = values["fitted"].get(name, encode(())) if name == "units_" else values["fitted"][name]
+            stored = values["fitted"].get(name, _LACKING.get(name)) if name in _LACKING else values["fitted"][name]
             setattr(new, name, _fitted(name, stored))
         _fill(new, {k.removeprefix("network."): v for k, v in tensors.items()}, pick_device(device))
     except MyographError as error:
@@ -90,6 +93,25 @@ def load(cls: type[E], path: str | os.PathLike[str], device: str, yours: Mapping
             f"{path} does not hold what {cls.__name__}.save writes ({error}); save the network again"
         ) from error
     return new
+
+
+def origin_of_weights(pretrained: Any) -> dict[str, Any]:
+    """What the weights that a network begins with were fitted on, as far as their file says; {} without any.
+
+    Raises
+    ------
+    DataError : the file does not exist or is damaged.
+    """
+    if pretrained is None:
+        return {}
+    unknown: dict[str, Any] = {"data": [UNKNOWN], "people": [], "sessions": 0, "windows": 0}
+    if not isinstance(pretrained, (str, os.PathLike)):
+        return unknown
+    _, values = checkpoint.read(pretrained, "network")
+    try:
+        return checked_origin(decode(values["fitted"]["trained_on_"])) or unknown
+    except (KeyError, TypeError, ValueError):
+        return unknown
 
 
 def _params(stored: Mapping[str, Any], yours: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,6 +140,8 @@ def _fitted(name: str, stored: Any) -> Any:
         raise DataError(f"{name} is {value}; expected at least 1")
     if name == "units_" and not all(isinstance(unit, str) for unit in value):
         raise DataError(f"units_ is {value!r}; expected names of units")
+    if name == "trained_on_":
+        return checked_origin(value)
     if name == "_rows" and not all(isinstance(row, dict) for row in value):
         raise DataError("the history does not hold one dictionary per epoch")
     return value

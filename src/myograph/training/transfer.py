@@ -18,6 +18,7 @@ import torch
 from sklearn.base import clone
 from torch import nn
 
+from myograph._common.origin import joined_origin, origin_of
 from myograph.errors import ConfigError, ShapeError
 from myograph.training.batches import Batches, as_source, gather
 from myograph.training.loop import Trainer
@@ -262,7 +263,9 @@ def fine_tune(fitted: Any, X: Any, y: Any = None, groups: Any = None, **changes:
     tuned = cast(Any, clone(fitted)).set_params(
         **{"pretrain": None, "checkpoint": None, "pretrained": state, **changes}
     )
-    return tuned.fit(X, y, groups)
+    tuned.fit(X, y, groups)
+    tuned.trained_on_ = joined_origin(fitted.trained_on_, origin_of(as_source(X)))
+    return tuned
 
 
 def _need_network(fitted: Any, asker: str) -> None:
