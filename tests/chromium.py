@@ -8,10 +8,11 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
@@ -22,11 +23,12 @@ def browser() -> str | None:
 
 
 class Page:
-    """One page. `problems` are the errors that it wrote to its console."""
+    """One page. `problems` are the errors that it wrote to its console, `hosts` those that it asked for something."""
 
     def __init__(self, socket: Any):
         self.socket, self.numbers = socket, itertools.count(1)
         self.problems: list[str] = []
+        self.hosts: set[str] = set()
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
@@ -48,6 +50,9 @@ class Page:
             self.problems.append(details.get("exception", {}).get("description", details["text"]))
         elif message.get("method") == "Log.entryAdded" and params["entry"]["level"] == "error":
             self.problems.append(params["entry"]["text"])
+        elif message.get("method") in ("Network.requestWillBeSent", "Network.webSocketCreated"):
+            address = params["request"]["url"] if "request" in params else params["url"]
+            self.hosts.add(urlsplit(address).netloc)
         elif message.get("method") == "Runtime.consoleAPICalled" and params["type"] == "error":
             self.problems.append(str(params["args"]))
 
@@ -73,7 +78,7 @@ class Page:
             raise RuntimeError(found["exceptionDetails"].get("exception", {}).get("description", expression))
         return found["result"].get("value")
 
-    def wait(self, expression: str, seconds: float = 240, every: Callable[[], None] | None = None) -> Any:
+    def wait(self, expression: str, seconds: float = 900) -> Any:
         """The expression's value once it is true. The limit is far above what any machine needs."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
@@ -83,8 +88,6 @@ class Page:
             except RuntimeError as error:
                 if "context" not in str(error):  # the page is being replaced
                     raise
-            if every:
-                every()
             time.sleep(0.05)
         raise AssertionError(f"never true: {expression}; console: {self.problems}")
 

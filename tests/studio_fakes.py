@@ -11,6 +11,7 @@ from myograph.live.sources.base import Chunk, Source, StreamInfo
 from myograph.recording import Layout
 
 GESTURES = ("fist", "open", "pinch")
+KNOWN = (*GESTURES, "grip")
 HOST = "127.0.0.1:8765"
 
 
@@ -46,8 +47,8 @@ class Person(Source):
             raise SourceEnded("that was all")
         self.first += self.skip.get(self.reads, 0)
         gain = np.full(self.n_channels, 5.0)
-        if self.gesture in GESTURES:
-            gain[GESTURES.index(self.gesture)] = 60.0
+        if self.gesture in KNOWN:
+            gain[KNOWN.index(self.gesture)] = 60.0
         samples = (gain[:, None] * self.rng.normal(size=(self.n_channels, self.step))).astype(np.float32)
         self.given.append(samples)
         first, self.first = self.first, self.first + self.step

@@ -141,7 +141,7 @@ def refused(client, headers, query=""):
 def test_a_missing_or_wrong_token_is_refused(studio, query):
     with TestClient(make_app(studio, token="secret", acquire=False), base_url=f"http://{HOST}") as client:
         assert client.get(f"/{query}").status_code == 403
-        assert client.get(f"/report{query}").status_code == 403
+        assert client.get(f"/report/1{query}").status_code == 403
         refused(client, {"host": HOST}, query)
         assert client.get("/static/main.js").status_code == 200  # no secret in it
 
@@ -221,6 +221,7 @@ COMMANDS = [
     ("record.stop", {}),
     ("decode.stop", {}),
     ("test.stop", {}),
+    ("test.steer", {"x": 0.5, "y": 0}),
     ("decode.post", {"votes": 5, "threshold": 0.6, "ramp": 3}),
 ]
 
@@ -264,6 +265,8 @@ WRONG = [
     ("decode.wrong", {"label": "fist"}, "nothing has been decided"),
     ("test.motion", {}, "no decoder at work"),
     ("test.rest", {}, "no decoder at work"),
+    ("test.fitts", {"directions": {}}, "no decoder at work"),
+    ("test.steer", {"x": 1e999, "y": 0}, "x is float"),
 ]
 
 

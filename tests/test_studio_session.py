@@ -12,7 +12,8 @@ from starlette.testclient import TestClient
 
 from myograph.cli.studio.server import make_app
 from myograph.cli.studio.studio import Studio
-from myograph.cli.studio.trials import Results
+from myograph.cli.studio.trials import Results, make_targets
+from myograph.errors import ConfigError
 from myograph.live import Decisions, Decoder
 from myograph.recording import Recording
 from test_studio_server import ask
@@ -80,18 +81,27 @@ def test_the_prompted_test_is_passed_and_kept(trained):
     studio.command("test.motion", {"repetitions": 3, "seed": 4})
     until(studio, lambda: studio.test is None)
     result = studio.results.kept[-1]
-    metrics, log = result["metrics"], result["log"]
+    metrics = result["metrics"]
     assert len(studio.results.kept) == before + 1
     assert metrics["contractions"] == 9
     assert metrics["settled_accuracy"] > 0.8
     assert metrics["missed_activations"] == 0
-    # The log alone gives the figures: a second route.
-    settled = [e for e in log if e["settled"]]
-    assert metrics["settled_accuracy"] == pytest.approx(np.mean([e["truth"] == e["decided"] for e in settled]))
-    assert metrics["total_error"] == pytest.approx(np.mean([e["truth"] != e["decided"] for e in log]))
-    seconds = 3 + 9 * (3 + 2)
-    assert len(log) == pytest.approx(seconds / 0.05, abs=1)
-    assert np.allclose(np.diff([e["time_s"] for e in log]), 0.05)
+    # A second route to the figures: the lines of the log, row by row.
+    rows = [json.loads(line) for line in (studio.results.folder / result["log"]).read_text().splitlines()]
+    classes, prompts, right, settled = rows[0]["decoder"]["classes"], [], [], []
+    for row in sorted((r for r in rows if r["kind"] in ("prompt", "decision")), key=lambda r: (r["time_s"], r["kind"])):
+        if row["kind"] == "prompt":
+            prompts.append(row)
+            continue
+        decided = "rest" if row["rejected"] else classes[row["label"]]
+        right.append(decided == prompts[-1]["label"])
+        if row["time_s"] - prompts[-1]["time_s"] >= 0.5:
+            settled.append(right[-1])
+    assert metrics["settled_accuracy"] == pytest.approx(np.mean(settled), abs=0.005)
+    assert metrics["total_error"] == pytest.approx(1 - np.mean(right), abs=0.005)
+    assert len(right) == pytest.approx((3 + 9 * (3 + 2)) / 0.05, abs=1)
+    times = [row["time_s"] for row in rows if row["kind"] == "decision"]
+    assert np.allclose(np.diff(times), 0.05, atol=0.0021)  # the windows' grid, to the sample
     assert [e["number"] for e in Results(studio.root).kept] == [e["number"] for e in studio.results.kept]
 
 
@@ -176,11 +186,119 @@ def test_a_decoder_for_another_device_is_refused(trained, tmp_path):
     (tmp_path / "decoders" / "first.myo").rename(trained.root / "decoders" / "first.myo")
 
 
+WAYS = {"right": "fist", "left": "open", "up": "pinch", "down": "grip"}
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory):
+    """A studio with a decoder of four gestures."""
+    studio = Studio(Person(n_channels=5), tmp_path_factory.mktemp("four"))
+    plan = {**PLAN, "gestures": list(WAYS.values())}
+    studio.command("record.start", {"subject": "me", "session": "1", "plan": plan})
+    until(studio, lambda: not studio.recorder.running)
+    studio.trainer.start("lda", wait=True)
+    studio.command("train.save", {"name": "four"})
+    studio.command("decode.post", {"votes": 1, "threshold": 0.0})
+    return studio
+
+
+def test_the_cursor_is_driven_to_every_target(four):
+    four.command("test.fitts", {"directions": WAYS, "targets": 6, "seed": 3})
+    test = four.test
+    until(four, lambda: four.test is None)
+    metrics = four.results.kept[-1]["metrics"]
+    assert (metrics["trials"], metrics["completed"]) == (6, 6)
+    assert metrics["throughput"] > 0.3
+    assert 0.4 < metrics["efficiency"] <= 1
+    again = make_targets(6, 0.5, 3)
+    assert [t.target for t in test.fitts.trials] == list(again.targets)
+    assert list(make_targets(6, 0.5, 4).targets) != list(again.targets)
+
+
+def test_the_cursor_goes_as_far_as_its_speed_and_time_say(four):
+    """Speed 0.4 for 2.5 s are 1.0, however many decisions there were."""
+    four.follow = False
+    four.command("source.perform", {"gesture": "fist"})
+    for _ in range(30):
+        four.engine.step()
+    four.command("test.fitts", {"directions": WAYS, "targets": 1, "speed": 0.4, "dwell_s": 5})
+    positions = []
+    for _ in range(100):
+        four.engine.step()
+        positions.append((four.test.now / 500, four.test.fitts.x, four.test.fitts.y))
+    four.follow = True
+    four.command("test.stop", {})
+    moving = [p for p in positions if p[0] > 2.2]
+    assert moving[-1][1] - moving[0][1] == pytest.approx(0.4 * (moving[-1][0] - moving[0][0]), abs=1e-6)
+    assert {p[2] for p in moving} == {0.0}
+
+
+def test_the_hand_steers_as_a_control_condition(four):
+    four.command("test.fitts", {"directions": WAYS, "targets": 3, "control": "hand", "speed": 1.0, "dwell_s": 0.2})
+    assert four.wanted == "rest"
+    while four.test is not None:
+        target, cursor = four.test.fitts.target, four.test.fitts
+        four.command("test.steer", {"x": 5 * (target.x - cursor.x), "y": 5 * (target.y - cursor.y)})
+        four.engine.step()
+    result = four.results.kept[-1]
+    assert result["settings"]["control"] == "hand"
+    assert result["metrics"]["completed"] == 3
+    assert result["metrics"]["efficiency"] > 0.9
+
+
+def test_a_test_that_is_broken_off_is_logged_but_no_result(four):
+    before = len(four.results.kept)
+    four.command("test.rest", {"seconds": 30})
+    for _ in range(20):
+        four.engine.step()
+    path = four.test.path
+    four.command("test.stop", {})
+    assert len(four.results.kept) == before
+    assert '"stopped"' in path.read_text()
+    four.command("test.rest", {"seconds": 30})
+    assert four.test.path != path
+    four.command("test.stop", {})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"directions": {**WAYS, "up": "fist"}},
+        {"directions": {**WAYS, "up": "rest"}},
+        {"directions": {"right": "fist"}},
+        {"directions": {**WAYS, "up": ["x"]}},
+        {"targets": 0},
+        {"speed": 0.0},
+        {"control": "mind"},
+        {"dwell_s": -1.0},
+    ],
+)
+def test_settings_of_a_fitts_test_are_checked(four, change):
+    with pytest.raises(ConfigError):
+        four.command("test.fitts", {"directions": WAYS, **change})
+    assert four.test is None
+
+
+def test_the_report_of_a_test_is_served(four):
+    four.command("test.rest", {"seconds": 5})
+    until(four, lambda: four.test is None)
+    number = four.results.kept[-1]["number"]
+    with TestClient(make_app(four, acquire=False), base_url=f"http://{HOST}") as client:
+        page = client.get(f"/report/{number}")
+        assert page.status_code == 200
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        assert client.get("/report/999").status_code == 404
+        assert client.get("/report/x").status_code == 404
+    four.engine.session.open()
+
+
 def test_results_that_are_damaged_are_left_out(tmp_path):
     (tmp_path / "tests").mkdir()
-    (tmp_path / "tests" / "0001-rest.json").write_text("{")
-    (tmp_path / "tests" / "0002-rest.json").write_text(json.dumps({"kind": "x", "number": 1}))
-    assert Results(tmp_path).kept == []
+    (tmp_path / "tests" / "0001-rest.jsonl").write_text("{")
+    (tmp_path / "tests" / "0002-rest.jsonl").write_text(json.dumps({"kind": "start", "number": 1}) + "\n")
+    results = Results(tmp_path)
+    assert results.kept == []
+    assert results.next_path("rest").name == "0003-rest.jsonl"
 
 
 def test_the_recorded_folder_is_run_by_the_command_line(trained, monkeypatch, capsys):

@@ -19,16 +19,17 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from myograph._common.files import plain
 from myograph.cli.studio.guard import POLICY, REPORT_POLICY, Guard
-from myograph.cli.studio.report import render
 from myograph.cli.studio.studio import Studio
 from myograph.errors import MyographError
+from myograph.evaluation.report.live import render_live
+from myograph.live.log import read_log
 
 FRAMES_PER_S = 30
 PARTS_EVERY = 6  # frames: five times per second
@@ -192,7 +193,11 @@ def make_app(studio: Studio, names: Sequence[str] = (), token: str | None = None
         return HTMLResponse(page_text, headers={"Content-Security-Policy": POLICY, "Cache-Control": "no-store"})
 
     async def report(request: Request) -> Response:
-        text = await asyncio.to_thread(render, studio)
+        try:
+            log = read_log(studio.results.path(request.path_params["number"]))
+        except MyographError as error:
+            return PlainTextResponse(f"{error}\n", 404)
+        text = await asyncio.to_thread(render_live, log)
         return HTMLResponse(text, headers={"Content-Security-Policy": REPORT_POLICY, "Cache-Control": "no-store"})
 
     @contextlib.asynccontextmanager
@@ -210,7 +215,7 @@ def make_app(studio: Studio, names: Sequence[str] = (), token: str | None = None
 
     routes = [
         Route("/", page),
-        Route("/report", report),
+        Route("/report/{number:int}", report),
         WebSocketRoute("/live", server.serve),
         Mount("/static", StaticFiles(directory=str(folder))),
     ]

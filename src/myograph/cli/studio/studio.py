@@ -15,7 +15,7 @@ from myograph.cli.studio.lamps import TITLES, Last, lamps
 from myograph.cli.studio.plan import REST, Plan
 from myograph.cli.studio.record import Recorder
 from myograph.cli.studio.train import Trainer
-from myograph.cli.studio.trials import PromptedTest, Results, need_decoder
+from myograph.cli.studio.trials import DIRECTIONS, CursorTest, LiveTest, MotionTest, RestTest, Results, make_targets
 from myograph.cli.studio.view import View
 from myograph.errors import ConfigError, unknown_name
 from myograph.live.session import Piece
@@ -59,7 +59,7 @@ class Studio:
         self.trainer = Trainer(self.root)
         self.decoding = Decoding(self.root, self.engine.session)
         self.results = Results(self.root)
-        self.test: PromptedTest | None = None
+        self.test: LiveTest | None = None
         self.lamps = ["good"] * info.n_channels
         self.gap_bins: list[int] = []  # of the newest gaps
         self.follow = True
@@ -77,12 +77,14 @@ class Studio:
             "record.stop": self.recorder.stop,
             "train.start": self.train,
             "train.save": self.save,
-            "decode.load": self.decoding.load,
+            "decode.load": self.load,
             "decode.stop": self.stop_decoding,
             "decode.post": self.decoding.set_post,
             "decode.wrong": self.wrong,
             "test.motion": self.test_motion,
             "test.rest": self.test_rest,
+            "test.fitts": self.test_fitts,
+            "test.steer": self.steer,
             "test.stop": self.stop_test,
         }
 
@@ -105,7 +107,7 @@ class Studio:
             if self.test is not None:
                 self.test.take(piece, decisions)
                 if self.test.over:
-                    self.finish_test()
+                    self.stop_test()
         self.view.push(samples)
         self.last.push(samples)
         if finished:
@@ -154,11 +156,16 @@ class Studio:
     def save(self, name: str) -> None:
         """Save the trained decoder, and decode with it."""
         self.trainer.save(name)
+        self.load(name)
+
+    def load(self, name: str) -> None:
+        """Decode with a saved decoder; a test that runs with another one is ended."""
+        self.stop_test()
         self.decoding.load(name)
 
     def stop_decoding(self) -> None:
         """Decode no longer."""
-        self.test = None
+        self.stop_test()
         self.decoding.stop()
 
     def wrong(self, label: str) -> None:
@@ -180,32 +187,63 @@ class Studio:
         """Ask for every gesture of the decoder, and compare its decisions."""
         decoder = self._ready()
         plan = Plan(tuple(c for c in decoder.classes if c != REST), repetitions, hold_s, rest_s, seed=seed)
-        self.test = PromptedTest("motion", self.engine.info.rate_hz, self.decoding.step_s, plan, plan.seconds)
+        self.test = MotionTest(self.results.next_path("motion"), decoder, self.engine.info, self._facts(), plan)
 
     def test_rest(self, seconds: float = 60.0) -> None:
         """Count activations while the person rests."""
-        self._ready()
+        decoder = self._ready()
         if not 5 <= seconds <= 3600:
             raise ConfigError(f"a rest test takes 5 to 3600 seconds, got {seconds!r}")
-        self.test = PromptedTest("rest", self.engine.info.rate_hz, self.decoding.step_s, None, seconds)
+        self.test = RestTest(self.results.next_path("rest"), decoder, self.engine.info, self._facts(), seconds)
+
+    def test_fitts(
+        self,
+        directions: dict,
+        targets: int = 8,
+        dwell_s: float = 0.5,
+        speed: float = 0.4,
+        control: str = "decoder",
+        seed: int = 0,
+    ) -> None:
+        """Drive a cursor to seeded targets.
+
+        directions : gesture of the decoder for each of right, left, up and down. control : "decoder" or "hand".
+        """
+        decoder = self._ready()
+        gestures = [g for g in directions.values() if isinstance(g, str) and g in decoder.classes and g != REST]
+        if set(directions) != set(DIRECTIONS) or len(set(gestures)) != len(DIRECTIONS):
+            raise ConfigError(
+                f"directions names a different gesture of the decoder for each of {', '.join(DIRECTIONS)}, got {directions!r}"
+            )
+        if control not in ("decoder", "hand") or not 0.05 <= speed <= 3:
+            raise ConfigError(f"control is 'decoder' or 'hand', and speed 0.05 to 3, got {control!r} and {speed!r}")
+        test = make_targets(targets, dwell_s, seed)
+        path = self.results.next_path("fitts")
+        facts = self._facts()
+        self.test = CursorTest(path, decoder, self.engine.info, facts, directions, control, speed, test, seed)
+
+    def steer(self, x: float, y: float) -> None:
+        """Move the cursor of a Fitts test by hand: -1 to 1 of its speed on each axis."""
+        if isinstance(self.test, CursorTest):
+            self.test.steer(x, y)
 
     def _ready(self) -> Any:
-        need_decoder(self.decoding.name)
+        decoder = self.decoding.decoder
+        if decoder is None:
+            raise ConfigError("there is no decoder at work; train one, or choose a saved one under Decode")
         if self.test is not None or self.recorder.running:
             raise ConfigError("a test or a recording runs; stop it first")
-        return self.decoding.decoder
+        return decoder
+
+    def _facts(self) -> dict[str, Any]:
+        return {"name": self.decoding.name, "post": self.decoding.part()["post"]}
 
     def stop_test(self) -> None:
-        """Break the test off; it is not kept."""
-        self.test = None
-
-    def finish_test(self) -> None:
-        """Keep the result of the test that is over."""
+        """End the test; one that is not over is not counted among the results."""
         test, self.test = self.test, None
         if test is not None:
-            part = self.decoding.part()
-            facts = {k: part[k] for k in ("name", "method", "classes", "post", "length_ms", "step_ms")}
-            self.results.add(test.kind, facts, test.result())
+            test.close(self.engine.counts)
+            self.results.add(test.path)
 
     def command(self, name: str, args: dict[str, Any]) -> None:
         """Carry out what a page asks for.
@@ -236,7 +274,7 @@ class Studio:
                 "record": self.recorder.part(),
                 "train": self.trainer.part(),
                 "decode": self.decoding.part(),
-                "test": {"running": None if self.test is None else self.test.kind, "results": self.results.part()},
+                "test": {"running": None if self.test is None else self.test.kind, "results": list(self.results.kept)},
             }
 
     def _source_part(self) -> dict[str, Any]:
@@ -278,6 +316,7 @@ class Studio:
         self.engine.stop()
         with self.engine.lock:
             self.recorder.close()
+            self.stop_test()
 
 
 def _check_types(name: str, function: Callable[..., Any], args: dict[str, Any]) -> None:

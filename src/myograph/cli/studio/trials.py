@@ -1,145 +1,307 @@
-"""Tests of a decoder at work: prompted gestures and false activations at rest. One log, from which all metrics are computed."""
+"""Tests of a decoder at work: prompted gestures, rest, and Fitts' law. A test is one live log, from which all metrics come."""
 
 from __future__ import annotations
 
-import json
+import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from myograph._common.files import plain, write_json
+from myograph._common.files import plain
 from myograph.cli.studio.plan import REACTION_S, REST, Plan, Prompter
 from myograph.cli.studio.record import prompt
-from myograph.errors import ConfigError
+from myograph.errors import ConfigError, DataError
 from myograph.live.decisions import Decisions
-from myograph.live.metrics import all_metrics, latency
+from myograph.live.decoder import Decoder
+from myograph.live.fitts import FittsTest, Trial, fitts_summary, random_targets
+from myograph.live.log import LiveLog, LoggedSession, read_log
 from myograph.live.session import Piece
+from myograph.live.sources.base import StreamInfo
 
 KINDS = ("motion", "rest", "fitts")
-Log = list[dict[str, Any]]  # one entry per decision: time_s, truth, settled, decided, confidence, latency_ms
+READY_S = 2.0
+DIRECTIONS = {"right": (1.0, 0.0), "left": (-1.0, 0.0), "up": (0.0, 1.0), "down": (0.0, -1.0)}
+DISTANCES, WIDTHS = (0.5, 1.0), (0.2, 0.35)  # of the targets, in half sides of the screen; our choice
+LEAD_S = 0.45  # how early the simulated person lets go, because cursor and muscles go on for about that long
+FITTED = 0.35  # of a target's width: how near its centre the simulated person is content
 
 
-class PromptedTest:
-    """Decisions against prompts; a rest test is one without prompts.
+class LiveTest:
+    """A test in progress; derived classes say what is asked for and when it is over.
 
-    Attributes
+    Parameters
     ----------
-    log : one entry per decision. `truth` is what was asked for at the window's last sample; `settled` says that it had
-        been asked for long enough for a person to react.
+    path : of the log, a new file. facts : what the log's first line says beside decoder and source.
     """
 
-    def __init__(self, kind: str, rate_hz: float, step_s: float, plan: Plan | None, seconds: float):
-        self.kind, self.rate_hz, self.step_s, self.plan, self.seconds = kind, rate_hz, step_s, plan, seconds
-        self.log: Log = []
-        self.now = 0
-        self._prompter = None if plan is None else Prompter(plan, rate_hz)
-        self._changes: list[tuple[int, str]] = [(0, REST)]  # (sample, what is asked for from there on)
+    kind = ""
+
+    def __init__(self, path: Path, decoder: Decoder, info: StreamInfo, facts: Mapping[str, Any]):
+        self.path, self.rate_hz = path, info.rate_hz
+        self.log = LiveLog(path, decoder, info, {"test": {"kind": self.kind, **facts}})
+        self.now = 0  # samples of the test
 
     @property
     def wanted(self) -> str:
         """What the person is asked to do."""
-        return REST if self._prompter is None else self._prompter.wanted
+        return REST
 
     @property
     def over(self) -> bool:
         """Is it finished?"""
-        if self._prompter is not None:
-            return self._prompter.phase == "done"
-        return self.now >= self.seconds * self.rate_hz
+        raise NotImplementedError
 
     def take(self, piece: Piece, decisions: Decisions) -> None:
         """Let the samples of a piece pass, which completed these decisions."""
-        n = piece.samples.shape[1]
-        before, self.now = self.now, self.now + n
-        if self._prompter is not None:
-            for event in self._prompter.advance(n):
-                wanted = event.gesture if event.kind == "begin" else REST
-                if event.kind != "done":
-                    self._changes.append((before + event.offset, wanted))
-        begun = piece.first - before  # number of the test's first sample
-        for i in range(len(decisions)):
-            self._note(round(float(decisions.time_s[i]) * self.rate_hz) - begun, decisions, i)
+        if self.now == 0:
+            self.log.prompt(piece.first / self.rate_hz, REST)
+        self._pass(piece, decisions)
+        self.log.decisions(decisions)
+        self.now += piece.samples.shape[1]
 
-    def _note(self, sample: int, decisions: Decisions, i: int) -> None:
-        since, truth = next(c for c in reversed(self._changes) if c[0] < max(sample, 1))
-        name = decisions.classes[decisions.label[i]]
-        self.log.append(
-            {
-                "time_s": sample / self.rate_hz,
-                "truth": truth,
-                "settled": sample - since >= REACTION_S * self.rate_hz,
-                "decided": REST if decisions.rejected[i] else name,
-                "confidence": float(decisions.confidence[i]),
-                "latency_ms": float(decisions.latency_ms[i]),
-            }
-        )
+    def _pass(self, piece: Piece, decisions: Decisions) -> None:
+        """What a derived class does with a piece."""
 
     def tick(self) -> dict[str, Any]:
         """Where the test is, as plain values."""
-        if self._prompter is not None:
-            return {"kind": self.kind, **prompt(self._prompter)}
-        left = max(self.seconds - self.now / self.rate_hz, 0.0)
-        share = min(self.now / self.rate_hz / self.seconds, 1.0)
-        return {"kind": self.kind, "phase": "rest", "gesture": REST, "share": share, "left_s": left}
+        raise NotImplementedError
 
-    def result(self) -> dict[str, Any]:
-        """The test as plain values: settings, metrics and log."""
-        settings = {"seconds": self.seconds} if self.plan is None else self.plan.as_dict()
-        return plain({"settings": settings, "metrics": prompted_metrics(self.log, self.step_s), "log": self.log})
+    def close(self, counts: Mapping[str, int]) -> None:
+        """End the log; a test that is not over is marked as broken off."""
+        if not self.over:
+            self.log.event("stopped")
+        self.log.close(counts)
 
 
-def prompted_metrics(log: Log, step_s: float) -> dict[str, Any]:
-    """Every decision metric of a log, and the accuracy of the decisions after the person had time to react."""
-    truth = [entry["truth"] for entry in log]
-    decided = [entry["decided"] for entry in log]
-    settled = [t == d for t, d, entry in zip(truth, decided, log) if entry["settled"]]
-    confidence = np.array([entry["confidence"] for entry in log])
-    found = all_metrics(
-        truth,
-        decided,
-        [entry["time_s"] for entry in log],
-        1000 * step_s,
-        REST,
-        confidence if len(log) and np.isfinite(confidence).all() else None,
-    )
-    found["settled_accuracy"] = float(np.mean(settled)) if settled else float("nan")
-    found["decisions"] = len(log)
-    found["latency"] = latency([entry["latency_ms"] for entry in log])
-    return found
+class MotionTest(LiveTest):
+    """Every gesture is asked for; the decisions are compared with what was asked."""
+
+    kind = "motion"
+
+    def __init__(self, path: Path, decoder: Decoder, info: StreamInfo, facts: Mapping[str, Any], plan: Plan):
+        super().__init__(path, decoder, info, {**facts, "settings": plan.as_dict()})
+        self._prompter = Prompter(plan, info.rate_hz)
+
+    @property
+    def wanted(self) -> str:
+        return self._prompter.wanted
+
+    @property
+    def over(self) -> bool:
+        return self._prompter.phase == "done"
+
+    def _pass(self, piece: Piece, decisions: Decisions) -> None:
+        for event in self._prompter.advance(piece.samples.shape[1]):
+            if event.kind != "done":
+                asked = event.gesture if event.kind == "begin" else REST
+                self.log.prompt((piece.first + event.offset) / self.rate_hz, asked)
+
+    def tick(self) -> dict[str, Any]:
+        return {"kind": self.kind, **prompt(self._prompter)}
+
+
+class RestTest(LiveTest):
+    """Nothing is asked for; every activation is a false one."""
+
+    kind = "rest"
+
+    def __init__(self, path: Path, decoder: Decoder, info: StreamInfo, facts: Mapping[str, Any], seconds: float):
+        super().__init__(path, decoder, info, {**facts, "settings": {"seconds": seconds}})
+        self._samples = round(seconds * info.rate_hz)
+
+    @property
+    def over(self) -> bool:
+        return self.now >= self._samples
+
+    def tick(self) -> dict[str, Any]:
+        left = max(self._samples - self.now, 0)
+        share = 1 - left / self._samples
+        return {"kind": self.kind, "phase": "rest", "gesture": REST, "share": share, "left_s": left / self.rate_hz}
+
+
+class CursorTest(LiveTest):
+    """Fitts' law: gestures drive a cursor to targets, where it must stay.
+
+    Parameters
+    ----------
+    directions : gesture for each of `DIRECTIONS`. speed : of the cursor, in half sides of the screen per second.
+    control : "decoder", or "hand" where mouse or keyboard steer, as a control condition.
+    """
+
+    kind = "fitts"
+
+    def __init__(
+        self,
+        path: Path,
+        decoder: Decoder,
+        info: StreamInfo,
+        facts: Mapping[str, Any],
+        directions: Mapping[str, str],
+        control: str,
+        speed: float,
+        fitts: FittsTest,
+        seed: int,
+    ):
+        settings = {"directions": dict(directions), "control": control, "speed": speed, "seed": seed}
+        settings.update(n_targets=len(fitts.targets), dwell_s=fitts.dwell_s, timeout_s=fitts.timeout_s)
+        super().__init__(path, decoder, info, {**facts, "settings": settings})
+        self.fitts, self.control, self.speed = fitts, control, speed
+        self._gesture_of = dict(directions)
+        self._way_of = {gesture: DIRECTIONS[way] for way, gesture in directions.items()}
+        self._velocity = (0.0, 0.0)
+
+    @property
+    def over(self) -> bool:
+        return self.fitts.done
+
+    @property
+    def wanted(self) -> str:
+        """What a person who sees the cursor would do: go along the axis on which it is farther away, and let go early."""
+        target = self.fitts.target
+        if target is None or self.control != "decoder" or self._left_s > 0:
+            return REST
+        errors = {"x": target.x - self.fitts.x, "y": target.y - self.fitts.y}
+        near = FITTED * target.width
+        ways = {"x": ("right", "left"), "y": ("up", "down")}
+        for axis in sorted(errors, key=lambda a: -abs(errors[a])):
+            moving = self._velocity["xy".index(axis)]
+            lead = LEAD_S * abs(moving) if moving * errors[axis] > 0 else 0.0
+            if abs(errors[axis]) > near + lead:
+                return self._gesture_of[ways[axis][errors[axis] < 0]]
+        return REST
+
+    @property
+    def _left_s(self) -> float:
+        return READY_S - self.now / self.rate_hz
+
+    def steer(self, x: float, y: float) -> None:
+        """Move the cursor by hand: -1 to 1 of the speed on each axis."""
+        if self.control == "hand":
+            length = max(math.hypot(x, y), 1.0)
+            self._velocity = (self.speed * x / length, self.speed * y / length)
+
+    def _pass(self, piece: Piece, decisions: Decisions) -> None:
+        end = piece.first + piece.samples.shape[1]
+        if self._left_s > 0:
+            return
+        for i in range(len(decisions)):
+            self._advance(float(decisions.time_s[i]))
+            if self.control == "decoder":
+                name = decisions.classes[decisions.label[i]]
+                gain = 0.0 if decisions.rejected[i] else float(decisions.gain[i]) * self.speed
+                x, y = self._way_of.get(name, (0.0, 0.0))
+                self._velocity = (gain * x, gain * y)
+        self._advance(end / self.rate_hz)
+
+    def _advance(self, time_s: float) -> None:
+        before = len(self.fitts.trials)
+        self.fitts.advance(time_s, self._velocity)
+        for trial in self.fitts.trials[before:]:
+            self.log.event("fitts", trial=trial.as_dict())
+
+    def tick(self) -> dict[str, Any]:
+        f, target = self.fitts, self.fitts.target
+        return {
+            "kind": self.kind,
+            "phase": "ready" if self._left_s > 0 else "go",
+            "left_s": max(self._left_s, 0.0),
+            "x": f.x,
+            "y": f.y,
+            "target": None if target is None else [target.x, target.y, target.width],
+            "dwelt": f.dwelt,
+            "finished": len(f.trials),
+            "completed": sum(t.completed for t in f.trials),
+            "total": len(f.targets),
+            "control": self.control,
+        }
+
+
+def make_targets(n: int, dwell_s: float, seed: int) -> FittsTest:
+    """A Fitts test of `n` seeded targets.
+
+    Raises
+    ------
+    ConfigError : a number outside its limits.
+    """
+    if not 1 <= n <= 100 or not 0 <= dwell_s <= 5:
+        raise ConfigError(f"a Fitts test has 1 to 100 targets and a dwell of 0 to 5 s, got {n!r} and {dwell_s!r}")
+    return FittsTest(random_targets(n, DISTANCES, WIDTHS, 1.0, seed), dwell_s=dwell_s, timeout_s=20.0)
 
 
 class Results:
-    """Finished tests below `root`, one file each."""
+    """Finished tests below `root`, one log each."""
 
     def __init__(self, root: Path):
         self.folder = root / "tests"
-        self.kept = [entry for path in sorted(self.folder.glob("*.json")) if (entry := _read(path)) is not None]
+        found = [_entry(path) for path in sorted(self.folder.glob("*.jsonl"))]
+        self.kept = [entry for entry in found if entry is not None]
 
-    def add(self, kind: str, decoder: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
-        """Keep a result; returns it with its number and date."""
-        number = 1 + max((entry["number"] for entry in self.kept), default=0)
-        entry = {"number": number, "kind": kind, "date": time.strftime("%Y-%m-%d %H:%M"), "decoder": decoder, **result}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(self.folder / f"{number:04d}-{kind}.json", entry)
-        self.kept.append(entry)
-        return entry
+    def next_path(self, kind: str) -> Path:
+        """Where the log of the next test goes."""
+        numbers = [int(p.name[:4]) for p in self.folder.glob("*.jsonl") if p.name[:4].isdigit()]
+        return self.folder / f"{1 + max(numbers, default=0):04d}-{kind}.jsonl"
 
-    def part(self) -> list[dict[str, Any]]:
-        """All results without their logs."""
-        return [{k: v for k, v in entry.items() if k != "log"} for entry in self.kept]
+    def add(self, path: Path) -> None:
+        """Take up the test that has just been finished."""
+        entry = _entry(path)
+        if entry is not None:
+            self.kept.append(entry)
+
+    def path(self, number: int) -> Path:
+        """The log of a test.
+
+        Raises
+        ------
+        ConfigError : there is none of this number.
+        """
+        for entry in self.kept:
+            if entry["number"] == number:
+                return self.folder / entry["log"]
+        raise ConfigError(f"there is no finished test number {number}")
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _entry(path: Path) -> dict[str, Any] | None:
+    """A finished test as the page shows it; None for one that was broken off, or that is no test."""
     try:
-        entry = json.loads(path.read_text(encoding="utf-8"))
-        return entry if entry["kind"] in KINDS and isinstance(entry["number"], int) else None
-    except (OSError, ValueError, KeyError, TypeError):
+        log = read_log(path)
+        test = log.start["test"]
+        if test["kind"] not in KINDS or not log.complete or any(e["kind"] == "stopped" for e in log.events):
+            return None
+        return plain(
+            {
+                "number": int(path.name[:4]),
+                "log": path.name,
+                "kind": test["kind"],
+                "name": test["name"],
+                "date": time.strftime("%Y-%m-%d %H:%M", time.localtime(float(log.start["at"]))),
+                "settings": test["settings"],
+                "post": test["post"],
+                "metrics": metrics_of(log),
+            }
+        )
+    except (DataError, KeyError, TypeError, ValueError):
         return None
 
 
-def need_decoder(name: str) -> None:
-    """Raises ConfigError where no decoder is at work."""
-    if not name:
-        raise ConfigError("there is no decoder at work; train one, or choose a saved one under Decode")
+def metrics_of(log: LoggedSession) -> dict[str, Any]:
+    """What a log of a test says: latency and number of decisions, and the metrics of its kind.
+
+    `settled_accuracy` leaves out the decisions of the first half second after each prompt, in which a person reacts.
+    """
+    summary = log.summary(REST)
+    found = {"decisions": summary["decisions"], "latency": summary["latency"]}
+    if log.start["test"]["kind"] == "fitts":
+        trials = [Trial.from_dict(event["trial"]) for event in log.events if event["kind"] == "fitts"]
+        return {**found, **fitts_summary(trials)}
+    times = np.array([time_s for time_s, _ in log.prompts])
+    since = times[np.maximum(np.searchsorted(times, log.decisions.time_s, side="left") - 1, 0)]
+    settled = log.decisions.time_s - since >= REACTION_S
+    right = log.decisions.output(REST) == log.truth
+    return {
+        **found,
+        **summary["metrics"],
+        "settled_accuracy": float(right[settled].mean()) if settled.any() else math.nan,
+    }
