@@ -52,6 +52,7 @@ def pictures(page, name):
     folder = os.environ.get("MYOGRAPH_PICTURES")
     for width, height in ((390, 844), (1280, 860)):
         page.size(width, height)
+        page.value("scrollTo(0, 0)")
         page.wait("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
         assert page.value("document.documentElement.scrollWidth") <= width, f"{name} is wider than {width} pixels"
         if folder:

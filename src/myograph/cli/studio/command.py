@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import ipaddress
 import secrets
+import socket
 import webbrowser
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,15 +44,14 @@ def studio(
     from myograph._common.files import only_run_in
     from myograph.cli.studio.server import MOST_BYTES, make_app
     from myograph.cli.studio.studio import Studio
+    from myograph.cli.studio.train import warm_up
 
-    with only_run_in(folder, "studio"):
+    with only_run_in(folder, "studio"), listen(host, port) as listener:
         made = Studio(make_source(source, settings or []), folder)
+        warm_up(made.engine.info.n_channels, made.engine.info.rate_hz)
         token = None if is_loopback(host) else secrets.token_urlsafe(16)
-        names = () if host in ("", "0.0.0.0", "::") else (host,)
         config = uvicorn.Config(
-            make_app(made, names, token),
-            host=host,
-            port=port,
+            make_app(made, (host, socket.gethostname()), token),
             log_level="warning",
             ws="websockets-sansio",
             ws_max_size=MOST_BYTES,
@@ -59,10 +59,11 @@ def studio(
             timeout_graceful_shutdown=2,
         )
         server = uvicorn.Server(config)
-        listener = config.bind_socket()
         address = page_address(host, listener.getsockname()[1], token)
         out.print(f"myograph studio: [bold]{address}[/bold]  (Ctrl-C stops it)", soft_wrap=True, highlight=False)
         out.print(f"sessions, decoders and tests are kept in {folder}", markup=False, soft_wrap=True, highlight=False)
+        if token is not None:
+            out.print("Other machines reach it under this machine's name or address; who has the token can use it.")
         if browser:
             webbrowser.open(address)
         server.run(sockets=[listener])
@@ -106,6 +107,22 @@ def _replay(dataset: str, options: dict[str, Any]) -> Any:
     if not isinstance(number, int) or not 0 <= number < len(recordings):
         raise ConfigError(f"recording is 0 to {len(recordings) - 1}, got {number!r}")
     return Replay(recordings[number], **options)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens on an address.
+
+    Raises
+    ------
+    ConfigError : the port is in use, or the address is not one of this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        raise ConfigError(
+            f"the studio cannot be served at {host}, port {port} ({error}); choose another port with --port, 0 for a free one"
+        ) from error
 
 
 def page_address(host: str, port: int, token: str | None) -> str:

@@ -24,7 +24,9 @@ from myograph.protocols import KFoldRepetitions
 from myograph.recording import Recording
 from myograph.windows import Windowing
 
-METHOD = "lda"  # scores and decides fastest; lda_svm is more accurate, trains for half a minute and decides in 10 to 30 ms
+METHOD = (
+    "lda"  # scores and decides fastest; lda_svm is more accurate, trains for half a minute and decides in 10 to 30 ms
+)
 CLASSICAL = ("lda", "lda_svm", "svm", "knn", "random_forest")
 LOW_HZ, HIGH_HZ = 20.0, 450.0
 ENDING = ".myo"
@@ -72,7 +74,7 @@ class Trainer:
                 f"the studio trains {', '.join(CLASSICAL)}, got {method!r}; `myograph run` trains all methods"
             )
         recordings = self._recordings(sessions)
-        filters = (self._band(recordings[0]),) if band else ()
+        filters = (_band(recordings[0].rate_hz),) if band else ()
         recipe = Recipe(
             "studio",
             "folder",
@@ -101,9 +103,6 @@ class Trainer:
         if not found:
             raise ConfigError("there is no finished repetition to train on; record a session first")
         return found
-
-    def _band(self, recording: Recording) -> BandPass:
-        return BandPass(LOW_HZ, min(HIGH_HZ, 0.45 * recording.rate_hz))
 
     def _run(self, recipe: Recipe, recordings: list[Recording]) -> None:
         def say(what: str, done: int, total: int) -> None:
@@ -150,6 +149,20 @@ class Trainer:
             "saved": self.saved,
             "decoders": list_decoders(self.root),
         }
+
+
+def warm_up(n_channels: int, rate_hz: float) -> None:
+    """Fit and run a small decoder, so that what is compiled once is compiled before samples come."""
+    rng = np.random.default_rng(0)
+    label = np.repeat([0, 1, 0, 1], round(rate_hz))
+    signal = rng.normal(size=(n_channels, len(label))) * (1 + label)
+    recording = Recording(signal.astype(np.float32), rate_hz, label, "1")
+    decoder = Decoder.fit(recording, METHOD, _band(rate_hz))
+    decoder.stream().push(recording.signal[:, : round(rate_hz)])
+
+
+def _band(rate_hz: float) -> BandPass:
+    return BandPass(LOW_HZ, min(HIGH_HZ, 0.45 * rate_hz))
 
 
 def decoder_path(root: Path, name: str) -> Path:
