@@ -305,6 +305,7 @@ GOOD = 'files = "{label}_{repetition}.csv"\nrate_hz = 10\nunit = "uV"\nchannels 
         ("rate_hz = 10", "lacks 'files'"),
         ('files = "{subject}.csv"', "does not say where labels are: put {label} into files"),
         (GOOD + 'label = "g"', "label is given twice"),
+        (GOOD.replace("{label}", "{labe|}{label}"), r"files has {labe\|}, file names give"),
         (GOOD + 'orientation = "rows"', "orientation is one of 'time, channel', 'channel, time'"),
         (GOOD.replace("{label}", "{gesture}"), "files has {gesture}.*use \\*"),
         (GOOD + 'rest = "r"\n[labels]\nfist = "Fist"', "rest is 'r', which is not one of"),

@@ -208,7 +208,7 @@ def test_damaged_files_of_every_format(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [*EVERY, "bids"])
 def test_many_damaged_files_of_every_reader(name: str, tmp_path: Path) -> None:
     outcomes = run(name, tmp_path, 240 if name in FORMATS else 40, seed=2)
-    assert outcomes["refused"] > 10
+    assert outcomes["refused"] > 3
 
 
 def test_damaged_bids_folders(tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ def _channels(path: Path, given: list[Any] | str | None) -> tuple[str | int, ...
 
 
 def _agree(path: Path, description: Description) -> None:
-    named = set(re.findall(r"{(\w*)}", description.files))
+    named = set(re.findall(r"{([^{}/]*)}", description.files))
     odd = named - set(FACTS)
     if odd:
         raise ConfigError(
@@ -220,7 +220,7 @@ def _agree(path: Path, description: Description) -> None:
 def _pattern(text: str) -> re.Pattern[str]:
     parts, seen = [], set()
     for piece in re.split(r"({\w*}|\*)", text):
-        fact = piece[1:-1] if piece.startswith("{") else None
+        fact = piece[1:-1] if re.fullmatch(r"{\w*}", piece) else None
         if piece == "*":
             parts.append("[^/]*")
         elif fact is None:
