@@ -189,3 +189,31 @@ def test_settings_are_checked():
             make()
     with pytest.raises(ConfigError, match="percentiles"):
         ProportionalVelocity(90, 10)
+
+
+def test_nothing_spans_two_parts_of_the_signal():
+    # Two recordings, one after the other: by hand, each is counted alone.
+    c = ["rest", "rest", "a", "a", "a", "rest", "rest", "rest"]
+    d = ["rest", "a", "a", "a", "a", "a", "rest", "rest"]
+    part = [0, 0, 0, 0, 1, 1, 1, 1]
+    time_s = [0.0, 0.1, 0.2, 0.3, 5.0, 5.1, 5.2, 5.3]
+    whole = m.all_metrics(c, d, time_s, 100.0)
+    apart = m.all_metrics(c, d, time_s, 100.0, part=part)
+    assert (whole["contractions"], apart["contractions"]) == (1, 2)
+    # One run that begins at rest, and in the second part one that begins in the contraction and hangs over.
+    assert (whole["false_activations"]["events"], whole["false_activations"]["overhang"]) == (1, 0)
+    assert (apart["false_activations"]["events"], apart["false_activations"]["overhang"]) == (1, 1)
+    assert whole["offset_delay"]["p50_ms"] == apart["offset_delay"]["p50_ms"] == 100.0
+    # Changes: a > rest in part 1 alone for the truth is 1 and 1 in part 0; the decisions have one in each part too.
+    assert apart["instability"] == 0.0
+    # A part that begins with rest ends no contraction; the same decisions as one would have an offset.
+    ends = m.all_metrics(["a", "rest"], ["a", "rest"], [0.0, 9.0], 100.0, part=[0, 1])
+    assert ends["offset_delay"]["n"] == 0
+    assert m.all_metrics(["a", "rest"], ["a", "rest"], [0.0, 9.0], 100.0)["offset_delay"]["n"] == 1
+    # Pauses are not bridged between parts.
+    joined = {"step_ms": 100.0, "merge_ms": 500.0}
+    c, d = ["rest"] * 6, ["a", "rest", "a", "a", "rest", "a"]
+    assert m.false_activations(c, d, **joined).events == 1
+    assert m.false_activations(c, d, **joined, part=[0, 0, 0, 1, 1, 1]).events == 2
+    with pytest.raises(ShapeError, match="part has one entry"):
+        m.all_metrics(c, d, range(6), 100.0, part=[0])

@@ -41,6 +41,13 @@ def run(
     save: Annotated[
         Path | None, typer.Option(help="Then fit the method on all recordings, and write the decoder to this file.")
     ] = None,
+    continuous: Annotated[
+        bool | None,
+        typer.Option(
+            help="Also score every decision over whole stretches of signal, rest and transitions included; fits once more "
+            "per fold. On with --save, where the recipe allows it."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Evaluate a method on a data set under a protocol; write predictions, scores and a report.
@@ -50,14 +57,17 @@ def run(
     """
     chosen = choose(recipe, dataset, subjects, method, settings or (), seed)
     if protocols is not None:
+        if continuous:
+            raise ConfigError("--continuous goes with one protocol; leave out --protocols, or --continuous")
         run_all(chosen, protocols, folder, jobs, as_json)
         return
     from myograph.cli.scores import show_scores
     from myograph.evaluation.report.page import write_report
     from myograph.evaluation.run import evaluate
 
+    every = save is not None and _can_decide_continuously(chosen) if continuous is None else continuous
     with progress_bar() as say:
-        scores = evaluate(chosen, out=folder, root="runs", jobs=jobs, progress=say, command=command_line())
+        scores = evaluate(chosen, None, folder, "runs", jobs, say, command_line(), every)
         report = write_report(scores)
         decoder = None
         if save is not None:
@@ -75,6 +85,16 @@ def run(
     print_path("\nreport", report)
     if decoder is not None:
         print_path("decoder", decoder)
+
+
+def _can_decide_continuously(recipe: Recipe) -> bool:
+    from myograph.evaluation.continuous import check_continuous
+
+    try:
+        check_continuous(recipe)
+    except ConfigError:
+        return False
+    return True
 
 
 def run_all(recipe: Recipe, protocols: str, folder: Path | None, jobs: int, as_json: bool) -> None:

@@ -35,6 +35,8 @@ def show_scores(scores: Scores) -> None:
     out.print(escape(scores.interval), highlight=False)
     if scores.target_only:
         out.print("target only: the same method, fitted on the calibration repetitions of the tested person alone")
+    if every := info.get("continuous"):
+        out.print(_every_decision(every))
     alone = scores.target_only.subjects.set_index("subject")["accuracy"] if scores.target_only else None
     subjects = Table("subject", "accuracy", "balanced", "windows", *([] if alone is None else ["target only"]))
     for row in scores.subjects.to_dict("records"):
@@ -81,6 +83,16 @@ def _metrics(scores: Scores) -> Table:
             continue
         row = [title, mean_and_spread(found), interval(found)]
         table.add_row(*row, *(mean_and_spread(other.summary[name]) for other in (honest, scores.target_only) if other))
+    return table
+
+
+def _every_decision(found: dict[str, Any]) -> Table:
+    from myograph.evaluation.report.decision_charts import decision_tiles
+
+    minutes = 60 * found["hours"]
+    table = Table("every decision, rest included", f"{found['decisions']} in {minutes:.1f} min", "")
+    for tile in decision_tiles(found["metrics"]):
+        table.add_row(tile["title"], tile["value"], tile["note"])
     return table
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -98,3 +100,20 @@ def check_shape(value: Any, shape: Any, where: str) -> None:
 
 def _is_one_of(value: Any, kinds: tuple[Any, ...]) -> bool:
     return any(value is None if k is None else type(value) in ((float, int) if k is float else (k,)) for k in kinds)
+
+
+def taken(started: float) -> dict[str, Any]:
+    """What a run took that began at this `time.perf_counter()`, and when it was finished."""
+    took = {"wall_s": time.perf_counter() - started, "peak_memory_bytes": peak_memory_bytes()}
+    return {**took, "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+
+
+def peak_memory_bytes() -> int | None:
+    """Largest resident set of this process or of one of its finished workers; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return max(resource.getrusage(kind).ru_maxrss for kind in kinds) * unit

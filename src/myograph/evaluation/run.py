@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +19,10 @@ import pandas as pd
 from myograph._common.files import only_run_in, plain
 from myograph.audit import Audit, audit
 from myograph.errors import ConfigError, ProtocolError
+from myograph.evaluation.continuous import check_continuous
+from myograph.evaluation.continuous import continuous as find_continuous
 from myograph.evaluation.folds import KeptFolds, fitted_before, refuse_fitted_on, run_folds
+from myograph.evaluation.info import taken
 from myograph.evaluation.metrics import score
 from myograph.evaluation.recipe import Recipe
 from myograph.evaluation.scores import TARGET_ONLY, Scores
@@ -44,6 +46,7 @@ def evaluate(
     jobs: int = 1,
     progress: Report | None = None,
     command: str | None = None,
+    continuous: bool = False,
 ) -> Scores:
     """Run a recipe: read, filter, cut windows, split, audit, fit, predict, score.
 
@@ -64,6 +67,8 @@ def evaluate(
     jobs : number of folds that run at once, in processes; -1 is one per core.
     progress : called as progress(what is being done, done, total).
     command : how the run was started, for its report.
+    continuous : also decide at every step of the tested stretches, rest and transitions included (see
+        `myograph.evaluation.continuous`); this fits the method once more per fold.
 
     Raises
     ------
@@ -80,15 +85,15 @@ def evaluate(
     (['subject 1', 'subject 2'], False)
     """
     started = time.perf_counter()
+    if continuous:
+        check_continuous(recipe)
     say = progress or (lambda what, done, total: None)
     recordings = _recordings(recipe, recordings, say)
     ready = _make_ready(recipe, recordings, say)
-    identity = ready.info["identity"]
-    folder = Path(out) if out is not None else None
-    if folder is None and root is not None:
-        folder = Path(root) / f"{recipe.name}-{identity[:10]}"
-    with nullcontext() if folder is None else only_run_in(folder, identity):
-        kept = None if folder is None else KeptFolds(folder, identity, resume=_may_resume(ready, folder))
+    own = None if root is None else Path(root) / f"{recipe.name}-{ready.info['identity'][:10]}"
+    folder = own if out is None else Path(out)
+    with nullcontext() if folder is None else only_run_in(folder, ready.info["identity"]):
+        kept = None if folder is None else KeptFolds(folder, ready.info["identity"], resume=_may_resume(ready, folder))
         sequential, transfer = recipe.protocol.sequential, recipe.how_to_transfer()
         parts = run_folds(ready.estimator, ready.windows, ready.folds, sequential, kept, jobs, say, transfer)
         predictions = pd.concat([p.drop(columns="seconds") for p in parts], ignore_index=True)
@@ -97,13 +102,40 @@ def evaluate(
             other, recordings, None if folder is None else folder / name, None, jobs, progress
         )
         honest, target_only = _beside(recipe, ready.folds, again, say)
-        took = {"wall_s": time.perf_counter() - started, "peak_memory_bytes": peak_memory_bytes()}
-        when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        info = {**ready.info, "command": command, **took, "finished": when}
+        every = evaluate_continuously(recipe, recordings, jobs, progress) if continuous else None
+        info = {**ready.info, "command": command, "continuous": every, **taken(started)}
         scores = Scores(predictions, table, plain(info), folder, honest, target_only)
         if folder is not None:
             scores.save(folder)
     return scores
+
+
+def evaluate_continuously(
+    recipe: Recipe, recordings: Sequence[Recording], jobs: int = 1, progress: Report | None = None
+) -> dict[str, Any]:
+    """Score every decision over the stretches of signal that the recipe's protocol tests, rest and transitions included.
+
+    The method always learns rest here, whatever the recipe says of it, because a decoder without rest moves all the time.
+
+    Parameters
+    ----------
+    recordings : unfiltered. jobs, progress : as of `evaluate`.
+
+    Returns
+    -------
+    Plain values, see `myograph.evaluation.continuous.continuous`.
+
+    Raises
+    ------
+    ConfigError, ProtocolError, WindowError : the recipe, protocol or recordings do not allow it.
+    """
+    windowing = check_continuous(recipe)
+    say = progress or (lambda what, done, total: None)
+    windows = prepare(dataclasses.replace(recipe, rest="keep"), recordings, say)
+    folds = list(recipe.protocol.folds(windows))
+    check(windows, folds, recipe.protocol)
+    rest = rest_label(recipe) or "rest"
+    return find_continuous(make_method(recipe), windows, folds, windowing, rest, recipe.how_to_transfer(), jobs, say)
 
 
 def _beside(
@@ -448,17 +480,6 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def peak_memory_bytes() -> int | None:
-    """Largest resident set of this process or of one of its finished workers; None where the system does not say."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return max(resource.getrusage(kind).ru_maxrss for kind in kinds) * unit
 
 
 def name_of(thing: Any) -> str:

@@ -161,6 +161,7 @@ class Scores:
                 "passed": all(a["passed"] for a in info["audit"]),
                 "folds": info["audit"],
             },
+            "continuous": info.get("continuous"),
             "wall_s": info["wall_s"],
             "peak_memory_bytes": info.get("peak_memory_bytes"),
             "honest": self.honest.as_dict() if self.honest else None,

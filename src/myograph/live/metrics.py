@@ -2,6 +2,9 @@
 
 `truth` and `decided` hold one class name per decision, in time, at a constant step. A rejected decision counts as rest
 unless a function says otherwise: pass it as the name of rest. Test values of every metric were computed by hand.
+
+`part` holds one number per decision where decisions of several stretches of signal are given as one: nothing that needs
+neighbouring decisions (changes, activations, contractions, delays) spans two parts.
 """
 
 from __future__ import annotations
@@ -51,7 +54,7 @@ def libemg_active_error(truth: ArrayLike, decided: ArrayLike, rest: str = "rest"
     return float(np.mean(c[active] != d[active])) if active.any() else float("nan")
 
 
-def instability(truth: ArrayLike, decided: ArrayLike) -> float:
+def instability(truth: ArrayLike, decided: ArrayLike, part: ArrayLike | None = None) -> float:
     """Changes of the decisions beyond those of the truth, per decision: max(0, (changes(d) - changes(c)) / N).
 
     Source: LibEMG's offline metrics.
@@ -62,7 +65,8 @@ def instability(truth: ArrayLike, decided: ArrayLike) -> float:
     c, d = _pair(truth, decided)
     if not len(c):
         return float("nan")
-    changes = np.count_nonzero(d[1:] != d[:-1]) - np.count_nonzero(c[1:] != c[:-1])
+    same = np.diff(_parts(part, c)) == 0
+    changes = np.count_nonzero((d[1:] != d[:-1]) & same) - np.count_nonzero((c[1:] != c[:-1]) & same)
     return float(max(0.0, changes / len(c)))
 
 
@@ -90,6 +94,7 @@ def false_activations(
     rest: str = "rest",
     min_ms: float = 0.0,
     merge_ms: float = 0.0,
+    part: ArrayLike | None = None,
 ) -> FalseActivations:
     """How often something moves while the person rests.
 
@@ -108,7 +113,8 @@ def false_activations(
     if not step_ms > 0:
         raise ConfigError(f"step_ms is the positive time between two decisions, got {step_ms!r}")
     c, d = _pair(truth, decided)
-    runs = _joined(_runs(d != rest), round(merge_ms / step_ms))
+    of = _parts(part, c)
+    runs = _joined(_runs(d != rest, of), round(merge_ms / step_ms), of)
     runs = [(start, stop) for start, stop in runs if (stop - start) * step_ms >= min_ms]
     at_rest = c == rest
     events = sum(bool(at_rest[start]) for start, _ in runs)
@@ -119,14 +125,16 @@ def false_activations(
     return FalseActivations(events, overhang, hours, *rates)
 
 
-def missed_activations(truth: ArrayLike, decided: ArrayLike, rest: str = "rest") -> tuple[int, int]:
+def missed_activations(
+    truth: ArrayLike, decided: ArrayLike, rest: str = "rest", part: ArrayLike | None = None
+) -> tuple[int, int]:
     """(contractions without one correct decision, contractions): runs of one class other than rest in `truth`.
 
     >>> missed_activations(["rest", "a", "a", "rest", "b"], ["rest", "rest", "a", "rest", "a"])
     (1, 2)
     """
     c, d = _pair(truth, decided)
-    found = _contractions(c, rest)
+    found = _contractions(c, rest, _parts(part, c))
     return sum(not (d[start:stop] == c[start]).any() for start, stop in found), len(found)
 
 
@@ -141,7 +149,12 @@ class Delays:
 
 
 def onset_delays(
-    truth: ArrayLike, decided: ArrayLike, time_s: ArrayLike, consecutive: int = 1, rest: str = "rest"
+    truth: ArrayLike,
+    decided: ArrayLike,
+    time_s: ArrayLike,
+    consecutive: int = 1,
+    rest: str = "rest",
+    part: ArrayLike | None = None,
 ) -> Delays:
     """From each contraction's first decision time to the first of `consecutive` correct decisions in a row.
 
@@ -154,13 +167,18 @@ def onset_delays(
     time = _times(time_s, c)
     found = [
         float(_first_run(d[start:stop] == c[start], time[start:stop], consecutive) - time[start])
-        for start, stop in _contractions(c, rest)
+        for start, stop in _contractions(c, rest, _parts(part, c))
     ]
     return _delays(found)
 
 
 def offset_delays(
-    truth: ArrayLike, decided: ArrayLike, time_s: ArrayLike, consecutive: int = 1, rest: str = "rest"
+    truth: ArrayLike,
+    decided: ArrayLike,
+    time_s: ArrayLike,
+    consecutive: int = 1,
+    rest: str = "rest",
+    part: ArrayLike | None = None,
 ) -> Delays:
     """From each contraction's end to the first of `consecutive` decisions for rest in a row.
 
@@ -171,12 +189,13 @@ def offset_delays(
     """
     c, d = _pair(truth, decided)
     time = _times(time_s, c)
-    starts = run_starts(_codes(c))
+    of = _parts(part, c)
+    starts = run_starts(_codes(c), of)
     stops = np.append(starts[1:], len(c))
     found = [
         float(_first_run(d[start:stop] == rest, time[start:stop], consecutive) - time[start])
         for start, stop in zip(starts[1:], stops[1:])
-        if c[start] == rest
+        if c[start] == rest and of[start] == of[start - 1]
     ]
     return _delays(found)
 
@@ -250,6 +269,7 @@ def all_metrics(
     min_ms: float = 0.0,
     merge_ms: float = 0.0,
     consecutive: int = 1,
+    part: ArrayLike | None = None,
 ) -> dict[str, Any]:
     """Every metric of this module as plain values, for tables and reports.
 
@@ -259,19 +279,20 @@ def all_metrics(
     time_s : (decision,) when each is given out.
     confidence : (decision,) probability of the decided class, where there is one.
     min_ms, merge_ms, consecutive : see `false_activations` and `onset_delays`.
+    part : (decision,) which stretch of signal each belongs to; None where there is one.
     """
     c, d = _pair(truth, decided)
-    missed, contractions = missed_activations(c, d, rest)
+    missed, contractions = missed_activations(c, d, rest, part)
     found: dict[str, Any] = {
         "total_error": total_error(c, d),
         "active_error": active_error(c, d, rest),
         "libemg_active_error": libemg_active_error(c, d, rest),
-        "instability": instability(c, d),
-        "false_activations": asdict(false_activations(c, d, step_ms, rest, min_ms, merge_ms)),
+        "instability": instability(c, d, part),
+        "false_activations": asdict(false_activations(c, d, step_ms, rest, min_ms, merge_ms, part)),
         "missed_activations": missed,
         "contractions": contractions,
-        "onset_delay": asdict(onset_delays(c, d, time_s, consecutive, rest)),
-        "offset_delay": asdict(offset_delays(c, d, time_s, consecutive, rest)),
+        "onset_delay": asdict(onset_delays(c, d, time_s, consecutive, rest, part)),
+        "offset_delay": asdict(offset_delays(c, d, time_s, consecutive, rest, part)),
     }
     if confidence is not None:
         found["aurc"] = aurc(confidence, c == d)
@@ -283,6 +304,13 @@ def _pair(truth: ArrayLike, decided: ArrayLike) -> tuple[np.ndarray, np.ndarray]
     if c.ndim != 1 or c.shape != d.shape:
         raise ShapeError(f"truth and decisions are (decision,) of one length, got {c.shape} and {d.shape}")
     return c, d
+
+
+def _parts(part: ArrayLike | None, c: np.ndarray) -> np.ndarray:
+    of = np.zeros(len(c), np.int64) if part is None else np.asarray(part)
+    if of.shape != c.shape:
+        raise ShapeError(f"part has one entry per decision, got {of.shape} for {len(c)} decisions")
+    return of
 
 
 def _times(time_s: ArrayLike, c: np.ndarray) -> np.ndarray:
@@ -303,23 +331,26 @@ def _codes(names: np.ndarray) -> np.ndarray:
     return np.unique(names, return_inverse=True)[1]
 
 
-def _runs(active: np.ndarray) -> list[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], active.astype(np.int8), [0]])))
-    return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
+def _runs(active: np.ndarray, part: np.ndarray | None = None) -> list[tuple[int, int]]:
+    """(start, stop) of each run of True within one part."""
+    of = np.zeros(len(active), np.int64) if part is None else part
+    starts = run_starts(active, of)
+    stops = np.append(starts[1:], len(active))
+    return [(int(a), int(b)) for a, b in zip(starts, stops) if active[a]]
 
 
-def _joined(runs: list[tuple[int, int]], pause: int) -> list[tuple[int, int]]:
+def _joined(runs: list[tuple[int, int]], pause: int, part: np.ndarray) -> list[tuple[int, int]]:
     joined: list[tuple[int, int]] = []
     for start, stop in runs:
-        if joined and start - joined[-1][1] < pause:
+        if joined and start - joined[-1][1] < pause and part[start] == part[joined[-1][0]]:
             joined[-1] = (joined[-1][0], stop)
         else:
             joined.append((start, stop))
     return joined
 
 
-def _contractions(c: np.ndarray, rest: str) -> list[tuple[int, int]]:
-    starts = run_starts(_codes(c))
+def _contractions(c: np.ndarray, rest: str, part: np.ndarray) -> list[tuple[int, int]]:
+    starts = run_starts(_codes(c), part)
     return [(int(a), int(b)) for a, b in zip(starts, np.append(starts[1:], len(c))) if c[a] != rest]
 
 

@@ -11,9 +11,11 @@ import jinja2
 from markupsafe import Markup
 
 from myograph._common.files import write_atomically
+from myograph._common.svg import lines
 from myograph.errors import ResultsError
 from myograph.evaluation.metrics import TITLES
 from myograph.evaluation.report import charts as _charts
+from myograph.evaluation.report.decision_charts import decision_tiles
 from myograph.evaluation.scores import Scores
 
 
@@ -46,6 +48,7 @@ def render(scores: Scores) -> str:
         other_by_subject = [float(cast(float, found.get(name, float("nan")))) for name in subjects["subject"]]
     kind = "leaky" if scores.leaky else ""
     return template.render(
+        **_continuous(info.get("continuous")),
         info=info,
         scores=scores,
         tiles=[_tile(scores, name, title) for name, title in TITLES.items() if scores.summary[name]["n"]],
@@ -72,6 +75,22 @@ def render(scores: Scores) -> str:
         settings=json.dumps(info["settings"], indent=2),
         folds=scores.folds.to_dict("records"),
     )
+
+
+def _continuous(found: dict[str, Any] | None) -> dict[str, Any]:
+    if not found:
+        return {"continuous": None}
+    people = [{"subject": row["subject"], "tiles": decision_tiles(row)} for row in found["subjects"]]
+    curve = found["selective"]
+    drawn = (
+        lines([f"{p['coverage']:.0%}" for p in curve], {"error": [p["risk"] for p in curve]}, "error") if curve else ""
+    )
+    return {
+        "continuous": found,
+        "continuous_tiles": decision_tiles(found["metrics"]),
+        "continuous_subjects": people,
+        "selective": Markup(drawn),
+    }
 
 
 def _tile(scores: Scores, name: str, title: str) -> dict[str, Any]:

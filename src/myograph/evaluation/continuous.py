@@ -1,0 +1,249 @@
+"""Continuous evaluation: every decision over whole stretches of signal, rest and transitions included.
+
+The score of a run is taken over windows that lie inside one movement or inside rest. A decoder in use decides at every step.
+Here, for each fold of the protocol, the method is fitted on the fold's train windows and decides at every step of the stretches
+of signal that the fold tests: the whole recordings where a person or a session is new, and the repetitions where those are. A
+train window is left out where it shares samples, or those within the reach of the filters, with a window that is decided.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pandas as pd
+
+from myograph._common.files import plain
+from myograph._common.runs import run_starts
+from myograph.errors import ConfigError, ProtocolError
+from myograph.evaluation.folds import POOL, labelled_in, predictions_of
+from myograph.evaluation.transfer import Transfer
+from myograph.live.metrics import all_metrics, risk_curve
+from myograph.protocols import Fold
+from myograph.windows import Windowing, Windows
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+
+    from myograph.evaluation.recipe import Recipe
+
+COVERAGES = tuple(round(0.05 * i, 2) for i in range(1, 21))
+
+
+def check_continuous(recipe: Recipe) -> Windowing:
+    """The windowing of a recipe that can be evaluated continuously.
+
+    Raises
+    ------
+    ConfigError : its windows are not cut at a constant step, a filter looks ahead, or its protocol is LEAKY.
+    """
+    if not isinstance(recipe.windowing, Windowing):
+        raise ConfigError(
+            f"continuous evaluation decides at a constant step, {recipe.name} has {recipe.windowing!r}; choose Windowing(...)"
+        )
+    if recipe.protocol.leaky:
+        raise ConfigError(
+            f"{recipe.protocol} is LEAKY: train and test share stretches of signal; choose an honest protocol"
+        )
+    if ahead := [f for f in recipe.filters if not getattr(f, "causal", False)]:
+        raise ConfigError(f"{ahead[0]!r} looks ahead, so no decision could be made in time; choose a causal filter")
+    return recipe.windowing
+
+
+def continuous(
+    estimator: BaseEstimator,
+    windows: Windows,
+    folds: Sequence[Fold],
+    windowing: Windowing,
+    rest: str,
+    transfer: Transfer = POOL,
+    jobs: int = 1,
+    progress: Callable[[str, int, int], Any] | None = None,
+) -> dict[str, Any]:
+    """Fit an estimator on each fold and score its decisions on every window of the stretches that the fold tests.
+
+    The truth of a decision is the label at its window's last sample; decisions at unlabelled samples are left out of the
+    metrics.
+
+    Parameters
+    ----------
+    windows : with rest; folds : of these windows, audited. windowing : at whose step the decisions are made.
+    rest : the name of rest. transfer, jobs, progress : as of `myograph.evaluate`.
+
+    Returns
+    -------
+    Plain values: `metrics` over all decisions and `subjects`, one entry per person (see `myograph.live.metrics.all_metrics`),
+    `selective` (coverage and risk), and how many decisions, hours and left-out train windows there are.
+
+    Raises
+    ------
+    ProtocolError : a repetition has train windows and test windows, or no train window is left.
+
+    >>> from myograph.methods import METHODS
+    >>> from myograph.protocols import KFoldRepetitions
+    >>> from myograph.testing import make_windows
+    >>> windows = make_windows(n_repetitions=4)
+    >>> folds = list(KFoldRepetitions(2).folds(windows))
+    >>> found = continuous(METHODS.create("lda"), windows, folds, Windowing(200, 50), "rest")
+    >>> found["decisions"] > len(windows)
+    True
+    """
+    import joblib
+
+    say = progress or (lambda what, done, total: None)
+    jobs = min(os.cpu_count() or 1 if jobs < 0 else max(jobs, 1), len(folds))
+    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")
+    work = [joblib.delayed(decide_fold)(i, estimator, windows, f, windowing, transfer) for i, f in enumerate(folds)]
+    done: list[tuple[int, pd.DataFrame, int]] = []
+    for result in cast(Iterable[tuple[int, pd.DataFrame, int]], parallel(work)):
+        done.append(result)
+        say("continuous evaluation", len(done), len(folds))
+    done.sort(key=lambda found: found[0])
+    tables = [table.assign(part=table["part"] + 1_000_000 * i) for i, table, _ in done]
+    return plain(_summary(pd.concat(tables, ignore_index=True), windowing, rest, sum(n for *_, n in done)))
+
+
+def decide_fold(
+    i: int, estimator: BaseEstimator, windows: Windows, fold: Fold, windowing: Windowing, transfer: Transfer
+) -> tuple[int, pd.DataFrame, int]:
+    """One fold: (its number, one row per decision, train windows that were left out).
+
+    The rows have the columns subject, part (number of the stretch), time_s, truth ("" where it is unlabelled), decided and
+    confidence.
+    """
+    tested = samples_tested(windows, fold)
+    decided, part = every_window(windows, tested, windowing)
+    near = sharing_samples(windows, fold.train, decided)
+    train = fold.train[~near]
+    if not len(train):
+        raise ProtocolError(f"fold {fold.name!r}: every train window shares samples with a tested stretch")
+    own = Fold(fold.name, train, fold.test, fold.calibration[np.isin(fold.calibration, train)])
+    model = transfer.fit(estimator, own, lambda rows: labelled_in(windows, rows))
+    bare = decided.without_labels()
+    predicted, confidence = np.empty(len(bare), object), np.empty(len(bare))
+    for adapted, rows in transfer.parts(model, bare):
+        predicted[rows], confidence[rows] = predictions_of(adapted, bare[rows])
+    of, last = decided.column("recording"), decided.column("stop") - 1
+    truth = np.empty(len(decided), object)
+    for k, recording in enumerate(windows.recordings):
+        names = np.array([*recording.label_names, ""], object)
+        truth[of == k] = names[recording.label[last[of == k]]]
+    rates = np.array([r.rate_hz for r in windows.recordings])
+    columns = {"subject": decided.column("subject"), "part": part, "time_s": (last + 1) / rates[of]}
+    table = pd.DataFrame({**columns, "truth": truth, "decided": predicted.astype(str), "confidence": confidence})
+    return i, table, int(near.sum())
+
+
+def samples_tested(windows: Windows, fold: Fold) -> list[np.ndarray]:
+    """(time,) masks, one per recording, of the samples that a fold tests.
+
+    In a recording without train windows that is every sample, otherwise every sample of a repetition that is tested.
+
+    Raises
+    ------
+    ProtocolError : a repetition of a recording has train windows and test windows.
+    """
+    of, repetition = windows.column("recording"), windows.column("repetition")
+    masks = []
+    for k, recording in enumerate(windows.recordings):
+        test, train = (np.unique(repetition[rows[of[rows] == k]]) for rows in (fold.test, fold.train))
+        if both := np.intersect1d(test, train).tolist():
+            raise ProtocolError(
+                f"fold {fold.name!r} tests and trains on repetition {both[0]} of {recording.name}; continuous evaluation "
+                "needs whole repetitions, sessions or people"
+            )
+        whole = len(test) > 0 and len(train) == 0
+        masks.append(np.ones(recording.n_samples, bool) if whole else np.isin(recording.repetition, test))
+    return masks
+
+
+def every_window(windows: Windows, tested: Sequence[np.ndarray], windowing: Windowing) -> tuple[Windows, np.ndarray]:
+    """All windows whose last sample is tested, on the grid of a decoder, and (window,) the number of their stretch.
+
+    The grid begins at each recording's first sample and after each of its breaks. The label of a window is that at its last
+    sample.
+    """
+    found: list[dict[str, Any]] = []
+    parts: list[np.ndarray] = []
+    n_parts = 0
+    for k, (recording, mask) in enumerate(zip(windows.recordings, tested)):
+        length, step, _ = windowing.samples(recording.rate_hz)
+        starts = [np.arange(a, b - length + 1, step) for a, b in recording.stretches()]
+        start = np.concatenate(starts)
+        stretch = np.repeat(np.arange(len(starts)), [len(s) for s in starts])
+        last = start + length - 1
+        keep = mask[last] if len(last) else np.zeros(0, bool)
+        # Decisions that are not neighbours on the grid belong to different parts.
+        place = np.flatnonzero(keep) if len(keep) else np.zeros(0, np.intp)
+        gap = (np.diff(place, prepend=place[:1] - 2) != 1) | (np.diff(stretch[place], prepend=-1) != 0)
+        parts.append(n_parts + np.cumsum(gap))
+        n_parts += int(gap.sum())
+        start, last = start[keep], last[keep]
+        names = np.array([*recording.label_names, "unknown"], object)
+        found.append(
+            {
+                "recording": np.full(len(start), k),
+                "start": start,
+                "stop": start + length,
+                "label": names[recording.label[last]],
+                "subject": np.full(len(start), recording.subject, object),
+                "session": np.full(len(start), recording.session, object),
+                "repetition": recording.repetition[last],
+                "position": np.arange(len(start)),
+                "channel": np.full(len(start), -1),
+            }
+        )
+    table = {name: np.concatenate([columns[name] for columns in found]) for name in found[0]}
+    return Windows(windows.recordings, table), np.concatenate(parts)
+
+
+def sharing_samples(windows: Windows, rows: np.ndarray, decided: Windows) -> np.ndarray:
+    """(row,) whether a window shares samples with one that is decided, or lies within the reach of the filters of one."""
+    of, start, stop = (windows.column(name)[rows] for name in ("recording", "start", "stop"))
+    near = np.zeros(len(rows), bool)
+    for k, recording in enumerate(windows.recordings):
+        mine = decided.column("recording") == k
+        covered = np.zeros(recording.n_samples + 1, np.int64)
+        reach = recording.reach_samples
+        np.add.at(covered, np.maximum(decided.column("start")[mine] - reach, 0), 1)
+        np.add.at(covered, decided.column("stop")[mine], -1)
+        before = np.concatenate([[0], np.cumsum(np.cumsum(covered[:-1]) > 0)])
+        here = of == k
+        near[here] = before[stop[here]] > before[np.maximum(start[here] - reach, 0)]
+    return near
+
+
+def _summary(table: pd.DataFrame, windowing: Windowing, rest: str, n_left_out: int) -> dict[str, Any]:
+    known = table[table["truth"] != ""]
+    step_ms = windowing.step_ms
+    usable = bool(np.isfinite(known["confidence"]).all())
+
+    def metrics(rows: pd.DataFrame) -> dict[str, Any]:
+        # Unlabelled samples between two decisions end a part too.
+        broken = np.flatnonzero(np.diff(rows["time_s"]) > 1.5e-3 * step_ms) + 1
+        part = np.zeros(len(rows), np.int64)
+        part[np.union1d(broken, run_starts(rows["part"].to_numpy())).astype(int)] = 1
+        columns = (rows["truth"].to_numpy(), rows["decided"].to_numpy(), rows["time_s"].to_numpy())
+        confidence = rows["confidence"].to_numpy() if usable else None
+        return all_metrics(*columns, step_ms, rest, confidence, part=np.cumsum(part))
+
+    selective: list[dict[str, float]] = []
+    if usable and len(known):
+        coverage, risk = risk_curve(known["confidence"], known["truth"] == known["decided"])
+        at = np.minimum(np.searchsorted(coverage, np.array(COVERAGES) - 1e-12), len(risk) - 1)
+        selective = [{"coverage": c, "risk": float(risk[i])} for c, i in zip(COVERAGES, at)]
+    people = known.groupby("subject", sort=False)
+    return {
+        "decisions": len(known),
+        "unlabelled": len(table) - len(known),
+        "hours": len(known) * step_ms / 3.6e6,
+        "step_ms": step_ms,
+        "length_ms": windowing.length_ms,
+        "rest": rest,
+        "train_windows_left_out": n_left_out,
+        "metrics": metrics(known),
+        "selective": selective,
+        "subjects": [{"subject": str(name), **metrics(rows)} for name, rows in people],
+    }
