@@ -153,9 +153,16 @@ def read_events(folder: Path) -> list[dict[str, Any]]:
             event = json.loads(line)
         except ValueError:
             continue
-        if isinstance(event, dict) and isinstance(event.get("sample"), int) and "event" in event:
+        if isinstance(event, dict) and _usable(event):
             events.append(event)
     return events
+
+
+def _usable(event: dict[str, Any]) -> bool:
+    if not isinstance(event.get("sample"), int) or not isinstance(event.get("event"), str):
+        return False
+    kinds = {"gesture": str, "repetition": int, "attempt": int, "labelled_s": list} if event["event"] == "begin" else {}
+    return all(isinstance(event.get(key), kind) for key, kind in kinds.items())
 
 
 def n_samples(folder: Path, n_channels: int) -> int:
@@ -186,7 +193,6 @@ def read_session(folder: Path) -> Recording:
     data = np.fromfile(folder / SAMPLES, "<f4", n * info["n_channels"]).reshape(n, -1)
     label, repetition, names = _tracks(events, n, info["rate_hz"])
     breaks = sorted({e["sample"] for e in events if e["event"] == "break" and 0 < e["sample"] < n})
-    layout = info.get("layout")
     return Recording(
         np.ascontiguousarray(data.T),
         info["rate_hz"],
@@ -196,11 +202,15 @@ def read_session(folder: Path) -> Recording:
         session=info["session"],
         unit=info["unit"],
         label_names=names,
-        layout=None
-        if layout is None
-        else Layout(**{k: tuple(v) if isinstance(v, list) else v for k, v in layout.items()}),
+        layout=_layout(info.get("layout")),
         breaks=tuple(breaks),
     )
+
+
+def _layout(given: Mapping[str, Any] | None) -> Layout | None:
+    if given is None:
+        return None
+    return Layout(tuple(given["row"]), tuple(given["column"]), bool(given["wraps"]), given["spacing_mm"])
 
 
 def _attempts(events: list[dict[str, Any]]) -> list[tuple[dict[str, Any], int]]:
@@ -208,7 +218,7 @@ def _attempts(events: list[dict[str, Any]]) -> list[tuple[dict[str, Any], int]]:
     begun: dict[int, dict[str, Any]] = {}
     kept: dict[int, tuple[dict[str, Any], int]] = {}
     for event in events:
-        number = event.get("attempt")
+        number = int(event.get("attempt", 0))
         if event["event"] == "begin":
             begun[number] = event
         elif event["event"] == "end" and number in begun:
@@ -282,9 +292,9 @@ def export(root: Path) -> Path | None:
     return path
 
 
-def _save(to: Path, arrays: dict[str, np.ndarray]) -> None:
+def _save(to: Path, a: dict[str, np.ndarray]) -> None:
     with open(to, "wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, signal=a["signal"], label=a["label"], repetition=a["repetition"], time=a["time"])
 
 
 def _end_line(path: Path, handle: int) -> None:
