@@ -83,7 +83,7 @@ class Page:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             try:
-                if found := self.value(expression):
+                if found := self.value(f"Promise.resolve({expression}).then(Boolean)"):
                     return found
             except RuntimeError as error:
                 if "context" not in str(error):  # the page is being replaced
