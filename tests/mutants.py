@@ -41,7 +41,7 @@ TESTS = {
     "audit": ["spine_mutants", "audit", "protocols", "leakage_warning"],
     "_common/content": ["audit"],
     "_common/seen": ["leakage_warning"],
-    "evaluation/folds": ["spine_mutants", "blind", "kept"],
+    "evaluation/folds": ["spine_folds", "blind"],
     "evaluation/identity": ["identity", "golden"],
     "evaluation/run": ["spine_mutants", "question", "evaluation"],
 }

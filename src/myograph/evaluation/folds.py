@@ -216,7 +216,7 @@ def predictions_of(model: Any, test: Any) -> tuple[np.ndarray, np.ndarray]:
     from sklearn.pipeline import Pipeline
 
     n = len(test)
-    while isinstance(model, Pipeline) and len(model) > 1:  # features are made once for both
+    while isinstance(model, Pipeline):  # features are made once for both
         test, model = before_last(model, test), model[-1]
     predicted, confidence = _answers(model, test)
     if predicted.shape != (n,):

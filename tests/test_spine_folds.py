@@ -1,0 +1,168 @@
+"""Single steps of `run_folds`: which answers are taken from a method, and which folds are run and reported."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.pipeline import Pipeline
+
+from conftest import make_recording
+from myograph import KFoldRepetitions, Windowing, Windows
+from myograph.errors import ConfigError
+from myograph.evaluation import folds as folds_module
+from myograph.evaluation.folds import KeptFolds, labelled_in, predictions_of, run_folds, streams
+from myograph.protocols import Fold
+
+PROBA = np.array([[0.2, 0.8, 0.0], [0.5, 0.1, 0.4], [0.3, 0.3, 0.4]])
+
+
+class Answers(ClassifierMixin, BaseEstimator):
+    """Gives the labels and probabilities that it holds; `asked` counts calls of `predict`."""
+
+    asked = 0
+    classes_ = np.array(["a", "b", "c"])
+
+    def __init__(self, labels=("b", "a", "c")):
+        self.labels = labels
+
+    def fit(self, X, y=None):
+        return self
+
+    def predict(self, X):
+        type(self).asked += 1
+        return np.array(self.labels)[: len(X)]
+
+
+class Probable(Answers):
+    def predict_proba(self, X):
+        return PROBA[: len(X)]
+
+
+class Voting(Probable):
+    voting = "soft"
+
+
+class Network(Probable):
+    module_ = None
+
+
+def test_without_probabilities_there_is_no_confidence():
+    labels, confidence = predictions_of(Answers(), np.zeros(3))
+    assert labels.tolist() == ["b", "a", "c"]
+    assert np.isnan(confidence).all()
+
+
+def test_the_confidence_is_that_of_the_label_that_was_predicted():
+    labels, confidence = predictions_of(Probable(("a", "c", "c")), np.zeros(3))
+    assert labels.tolist() == ["a", "c", "c"]
+    assert confidence.tolist() == [0.2, 0.4, 0.4]
+    _, confidence = predictions_of(Probable(("b", "x", "a")), np.zeros(3))
+    np.testing.assert_array_equal(confidence, [0.8, np.nan, 0.3])  # no probability is known of a label that is no class
+    _, confidence = predictions_of(Probable(("c", "a", "a")), np.zeros(3))
+    assert confidence.tolist() == [0.0, 0.5, 0.3]
+
+
+@pytest.mark.parametrize("kind", [Voting, Network])
+def test_networks_and_soft_votes_predict_the_most_probable_class(kind):
+    kind.asked = 0
+    labels, confidence = predictions_of(kind(("x", "x", "x")), np.zeros(3))
+    assert labels.tolist() == ["b", "a", "c"]
+    assert confidence.tolist() == [0.8, 0.5, 0.4]
+    assert kind.asked == 0
+
+
+def test_a_hard_vote_is_asked_itself():
+    model = Voting(("c", "c", "c"))
+    model.voting = "hard"
+    assert predictions_of(model, np.zeros(3))[0].tolist() == ["c", "c", "c"]
+
+
+def test_a_pipeline_of_one_step_is_that_step():
+    assert predictions_of(Pipeline([("only", Answers())]), np.zeros(3))[0].tolist() == ["b", "a", "c"]
+
+
+def test_numbers_as_labels_become_text_and_other_counts_are_refused():
+    assert predictions_of(Answers((1, 2, 3)), np.zeros(3))[0].tolist() == ["1", "2", "3"]
+    for model in (Answers(("a",)), Probable(("a",))):
+        with pytest.raises(ConfigError, match=r"gave an array of shape \(1,\) for 3 windows"):
+            predictions_of(model, np.zeros(3))
+
+
+def test_streams_are_neighbours_with_the_same_train_rows():
+    a, b = np.arange(3), np.arange(4)
+    folds = [Fold(str(i), rows, rows) for i, rows in enumerate([a, a, b, a])]
+    assert streams(folds, sequential=True) == [[0, 1], [2], [3]]
+    assert streams(folds, sequential=False) == [[0], [1], [2], [3]]
+    assert streams([], sequential=True) == []
+
+
+@pytest.fixture(scope="module")
+def windows():
+    return Windows.cut(make_recording(np.random.default_rng(0), n_repetitions=3), Windowing(100, 100))
+
+
+class Power(LinearDiscriminantAnalysis):
+    def fit(self, X, y):
+        return super().fit(np.asarray(X).var(axis=2), y)
+
+    def predict(self, X):
+        return super().predict(np.asarray(X).var(axis=2))
+
+    def predict_proba(self, X):
+        return super().predict_proba(np.asarray(X).var(axis=2))
+
+
+def test_finished_folds_are_reported_as_they_come_and_not_run_again(windows, tmp_path, monkeypatch):
+    folds, said, warmed = list(KFoldRepetitions().folds(windows)), [], []
+    monkeypatch.setattr("myograph.methods._warm.warm", lambda estimator, windows: warmed.append(len(windows)))
+    report = lambda *what: said.append(what)  # noqa: E731
+    kept = KeptFolds(tmp_path, "x")
+    tables = run_folds(Power(), windows, folds, False, kept, 1, report)
+    assert said == [("folds", n, 3) for n in range(4)]
+    assert [set(t["fold"]) for t in tables] == [{f.name} for f in folds]
+    assert warmed == [len(windows)]
+    said.clear()
+    again = run_folds(Power(), windows, folds, False, KeptFolds(tmp_path, "x"), 1, report)
+    assert said == [("folds", 3, 3)]
+    assert warmed == [len(windows)]
+    assert all(a["y_pred"].tolist() == b["y_pred"].tolist() for a, b in zip(tables, again))
+
+
+@pytest.mark.parametrize(("jobs", "most"), [(1, 1), (0, 1), (-3, 3), (2, 2), (9, 3)])
+def test_as_many_processes_as_asked_for_and_as_there_are_folds(windows, monkeypatch, jobs, most):
+    import joblib
+
+    asked = []
+    monkeypatch.setattr(folds_module.os, "cpu_count", lambda: 64)
+    real = joblib.Parallel
+    monkeypatch.setattr(joblib, "Parallel", lambda n_jobs, **options: asked.append(n_jobs) or real(1, **options))
+    run_folds(Power(), windows, list(KFoldRepetitions().folds(windows)), False, None, jobs, lambda *what: None)
+    assert asked == [most]
+
+
+def test_a_kept_fold_of_another_name_or_other_rows_is_not_believed(windows, tmp_path):
+    fold = next(iter(KFoldRepetitions().folds(windows)))
+    kept = KeptFolds(tmp_path, "x")
+    (table,) = run_folds(Power(), windows, [fold], False, None, 1, lambda *what: None)
+    kept.put(0, table)
+    assert kept.get(0, fold) is not None
+    mixed = table.assign(fold=["other"] + [fold.name] * (len(table) - 1))
+    kept.put(0, mixed)
+    assert kept.get(0, fold) is None
+    kept.put(0, table)
+    assert kept.get(0, Fold(fold.name, fold.train, fold.test + 1)) is None
+    assert KeptFolds(tmp_path, "y").get(0, fold) is None
+    assert KeptFolds(tmp_path, "x", resume=False).get(0, fold) is None
+
+
+def test_recordings_without_train_rows_have_no_labels():
+    rng = np.random.default_rng(0)
+    both = Windows.cut([make_recording(rng, s, n_repetitions=2) for s in "ab"], Windowing(100, 100))
+    rows = np.flatnonzero(both.groups == "b")[:2]
+    train = labelled_in(both, rows)
+    assert (train.recordings[0].label == -1).all()
+    last = int(both.column("stop")[rows[1]])
+    assert (train.recordings[1].label[:last] >= 0).all()
+    assert (train.recordings[1].label[last:] == -1).all()
