@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from myograph._common.jit import njit
+from myograph._common.jit import kernel, part
 
 MIN_BITS = 128.0  # information that two signals must share at one lag to be called the same
 MIN_PART = 12.0  # information in the surroundings of one mark, to look any further from it
@@ -145,7 +145,7 @@ def _readonly(array: np.ndarray) -> np.ndarray:
     return array
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _mark(x, block, reach, key, at):  # pragma: no cover
     """Write the fingerprints and first samples of the marked blocks of one channel; returns how many there are."""
     n, half = len(x), block // 2
@@ -174,7 +174,7 @@ def _mark(x, block, reach, key, at):  # pragma: no cover
     return count
 
 
-@njit(cache=True, nogil=True)
+@part
 def _fingerprint(x, start, block, falls, levels):  # pragma: no cover
     """(hash, whether the block has enough distinct levels and changes to tell it from others)."""
     low = high = float(x[start])
@@ -200,7 +200,7 @@ def _fingerprint(x, start, block, falls, levels):  # pragma: no cover
     return hashed, distinct >= 4 and 4 * changes > block
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _verify(a, b, links, block, reach):  # pragma: no cover
     """Compare the samples around candidates (channel, channel, lag, first sample of the block), sorted.
 
@@ -229,7 +229,7 @@ def _verify(a, b, links, block, reach):  # pragma: no cover
     return found[:count], bits[:count]
 
 
-@njit(cache=True, nogil=True)
+@part
 def _fit(x, y, begin, end, lag, gain, offset, limit):  # pragma: no cover
     """(gain, offset, mean and standard deviation of y) of y = gain x + offset, from samples whose error under the gain
     and offset given is within the limit; gain 0 where they do not tell."""
@@ -254,13 +254,13 @@ def _fit(x, y, begin, end, lag, gain, offset, limit):  # pragma: no cover
     return xy / xx, my - xy / xx * mx, my, math.sqrt(yy / n)
 
 
-@njit(cache=True, nogil=True)
+@part
 def _agrees(x, y, i, lag, line):  # pragma: no cover
     gain, offset, mean, spread = line
     return abs(y[i + lag] - gain * x[i] - offset) <= TOLERANCE * (spread + abs(y[i + lag] - mean))
 
 
-@njit(cache=True, nogil=True)
+@part
 def _reach(x, y, i, lag, step, line, most):  # pragma: no cover
     """The last sample that agrees, going from sample i by step until several close together do not."""
     last, against, row, limit = i, 0, 3, i + step * most
@@ -276,7 +276,7 @@ def _reach(x, y, i, lag, step, line, most):  # pragma: no cover
     return last
 
 
-@njit(cache=True, nogil=True)
+@part
 def _extend(x, y, here, lag, block, most):  # pragma: no cover
     """(begin, end, line) of the stretch around a block over which y[t + lag] is gain x[t] + offset, but for single
     samples; begin is end where the block itself does not agree."""
@@ -301,7 +301,7 @@ def _extend(x, y, here, lag, block, most):  # pragma: no cover
     return begin, end, line
 
 
-@njit(cache=True, nogil=True)
+@part
 def _information(x, y, begin, end, lag, line):  # pragma: no cover
     """Bits that a stretch tells of another: what its own past does not predict, against the error between the two and
     the step of whole numbers."""
@@ -330,7 +330,7 @@ def _information(x, y, begin, end, lag, line):  # pragma: no cover
     return bits
 
 
-@njit(cache=True, nogil=True)
+@part
 def _innovation(x, i, mean, weights):  # pragma: no cover
     new = x[i] - mean
     for k in range(ORDER):
@@ -338,7 +338,7 @@ def _innovation(x, i, mean, weights):  # pragma: no cover
     return new
 
 
-@njit(cache=True, nogil=True)
+@part
 def _predictor(x, begin, end, mean):  # pragma: no cover
     """Least-squares weights of the last ORDER samples for the next one."""
     m = np.zeros((ORDER, ORDER + 1))

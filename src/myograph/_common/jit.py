@@ -75,16 +75,32 @@ class _Loop(CPUDispatcher):
 
 
 class _PartLibrary(JITCodeLibrary):
+    """LLVM's code of a part: the kernels into which it is linked are optimised as a whole, and made machine code."""
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        ll_module.data_layout = self._codegen._data_layout
+
     def _optimize_final_module(self) -> None:
-        """The kernel that this becomes a part of is optimised as a whole."""
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
 
 
 class _PartCompiler(Compiler):
     def __init__(self, *arguments: Any):
         super().__init__(*arguments)
+        self.state.flags.no_compile = True  # no machine code, and therefore no function that Python could call
         if self.state.library is None:
             self.state.library = _PartLibrary(self.state.targetctx.codegen(), "part")
             self.state.library.enable_object_caching()
+
+    def compile_extra(self, func: Any) -> Any:
+        """Numba finds a compiled function by its entry point: a builtin method of its own, which Python cannot call."""
+        found = super().compile_extra(func)._replace(entry_point={}.__getitem__)
+        self.state.targetctx.insert_user_function(found.entry_point, found.fndesc, [found.library])
+        return found
 
 
 class _Cache(FunctionCache):

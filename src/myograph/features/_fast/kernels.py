@@ -35,6 +35,10 @@ EDGES = np.full(N_ROWS, ALONE, np.int8)
 for _row in (STEP, STEP_SQUARE, STEP_ABOVE, BEND, BEND_SQUARE):
     EDGES[[_row, LOG + _row]] = ADDED
 EDGES[CROSSINGS:MEAN] = COUNTED
+# The other rows serve the features that are asked for most, such as MAV, WL, ZC, SSC, RMS, MOB and COMP. Kernels exist with
+# and without these, since compilation takes as long as there are sums.
+OTHERS = np.ones(N_ROWS, np.bool_)
+OTHERS[[ABS, SQUARE, STEP, STEP_SQUARE, STEP_ABOVE, BEND, BEND_SQUARE, *range(CROSSINGS, MEAN)]] = False
 
 SMALLEST_NORMAL = float(np.finfo(np.float64).tiny)
 EPS = float(np.finfo(np.float64).eps)
@@ -299,17 +303,27 @@ def _softmax(buf, rows, n, seen, acc):
 
 
 @part(inline="always")
-def _add_tile(buf, logs, rows, n, seen, want, level, acc, edge, flat, coming, later, asks):
-    """Add `rows` samples of `n` lanes to the accumulators of their blocks, of which `seen` samples came before.
+def _add_usual(buf, rows, n, seen, want, level, acc, edge, flat, coming, later, asks):
+    """Add `rows` samples of `n` lanes to the accumulators of their blocks, of which `seen` samples came before: the rows
+    that are not among OTHERS.
 
     buf : (row, lane), samples from row 2 on, the two before them in rows 0 and 1.
     level : thresholds of crossings, turns, steps and samples. flat, coming, later, asks : see `_changes`.
     """
-    end = rows + 2
     if want[ABS] or want[SQUARE] or want[MEAN]:
         _sizes_and_moments(buf, rows, n, seen, want[MEAN], acc)
     if want[STEP] or want[STEP_SQUARE] or want[STEP_ABOVE] or want[CROSSINGS] or want[TURNS]:
         _changes(buf, rows, n, seen, level, acc, edge, flat, coming, later, asks)
+    if want[BEND] or want[BEND_SQUARE]:
+        begin = 2 if seen else min(4, rows + 2)
+        _bends(buf, 2, begin, n, edge, 0)
+        _bends(buf, begin, rows + 2, n, acc, 0)
+
+
+@part(inline="always")
+def _add_others(buf, logs, rows, n, seen, want, level, acc, edge):
+    """As `_add_usual`, for the rows that are among OTHERS."""
+    end = rows + 2
     if want[LOG_1P]:
         _add_logs_1p(buf, rows, n, seen, acc)
     if want[SOFT_PEAK]:
@@ -320,11 +334,8 @@ def _add_tile(buf, logs, rows, n, seen, want, level, acc, edge, flat, coming, la
         _roots(buf, rows, n, acc)
     if want[LOG_ABS]:
         _add_logs(buf, rows, n, acc)
-    step_begin, bend_begin = (2, 2) if seen else (3, min(4, end))
-    if want[BEND] or want[BEND_SQUARE]:
-        _bends(buf, 2, bend_begin, n, edge, 0)
-        _bends(buf, bend_begin, end, n, acc, 0)
     if want[LOG + SQUARE]:
+        step_begin, bend_begin = (2, 2) if seen else (3, min(4, end))
         _logs_of_squares(buf, end, n, logs, acc)
         _steps(logs, 2, step_begin, n, edge, LOG)
         _steps(logs, step_begin, end, n, acc, LOG)
@@ -365,85 +376,6 @@ def _places(start, n_channels, n_samples, lane, lanes, place):
     return least
 
 
-@kernel
-def block_sums(signal, start, length, want, kept, edges, level, first, inner, full):
-    """Compute the sums of blocks of `length` samples.
-
-    signal : (channel, time); start : (block,) first samples.
-    want : (N_ROWS,) bool; kept : rows of the accumulators to write, in the order of `inner` and `full`.
-    edges : EDGES.
-    inner, full : (kept row, block, channel), written from block `first` on; they have WIDTH more blocks than that.
-        `full` is not written in rows that are ALONE.
-    """
-    n_channels, n_samples = signal.shape
-    flat = signal.reshape(-1)
-    inner_flat, full_flat = inner.reshape(len(kept), -1), full.reshape(len(kept), -1)
-    n_lanes = len(start) * n_channels
-    if n_lanes == 0:
-        return
-    most, lanes = (ROWS, LANES) if 2 * length > ROWS else (ROWS // 2, 2 * LANES)
-    lanes = min(lanes, -(-n_lanes // WIDTH) * WIDTH)
-    tiles = -(-length // most)
-    tile = -(-length // (tiles * WIDTH)) * WIDTH if tiles > 1 else length
-    buf = simd.rows_of(tile + 2, lanes)
-    logs = simd.rows_of(tile + 2 if want[LOG + SQUARE] else 0, lanes)
-    acc, edge = simd.rows_of(N_ROWS, lanes), simd.rows_of(N_ROWS, lanes)
-    place, then = np.zeros(lanes, np.int64), np.zeros(lanes, np.int64)
-    changes = want[STEP] or want[STEP_SQUARE] or want[STEP_ABOVE] or want[CROSSINGS] or want[TURNS]
-    least_then = _places(start, n_channels, n_samples, 0, lanes, then)
-    for lane in range(0, n_lanes, lanes):
-        mine = min(lanes, n_lanes - lane)
-        n = -(-mine // WIDTH) * WIDTH  # the last register is filled with lanes whose results are not used
-        place, then, least = then, place, least_then
-        if lane + lanes < n_lanes:
-            least_then = _places(start, n_channels, n_samples, lane + lanes, lanes, then)
-        for k in range(len(kept)):
-            row = kept[k]
-            if LOG_ABS <= row < CROSSINGS or row >= LOG or row == PEAK:  # the first tile sets the others
-                for i in range(0, n, WIDTH):
-                    store(acc, row, i, fill(-np.inf if row == PEAK else 0.0))
-                    store(edge, row, i, fill(0.0))
-        for seen in range(0, length, tile):
-            rows = min(tile, length - seen)
-            if seen:
-                for i in range(n):
-                    buf[0, i] = buf[tile, i]
-                    buf[1, i] = buf[tile + 1, i]
-                _fetch(flat, place, n, seen, rows, buf, 2)
-            elif least >= 2:  # otherwise the samples before them may lie outside the signal
-                _fetch(flat, place, n, -2, rows + 2, buf, 0)
-            else:
-                for i in range(n):
-                    t = place[i] % n_samples
-                    buf[0, i] = flat[place[i] - 2] if t >= 2 else 0.0
-                    buf[1, i] = flat[place[i] - 1] if t >= 1 else 0.0
-                _fetch(flat, place, n, 0, rows, buf, 2)
-            # The samples of the next tile are prefetched while this one is summed.
-            coming, later, asks = (
-                (place, seen + tile, length - seen - tile) if seen + tile < length else (then, 0, length)
-            )
-            asks = -(-min(asks, tile) // WIDTH) * WIDTH
-            if not changes:
-                for i in range(0, n, WIDTH):
-                    for k in range(asks):
-                        _ask(flat, coming, later, i, k)
-            _add_tile(buf, logs, rows, n, seen, want, level, acc, edge, flat, coming, later, asks)
-        to = first * n_channels + lane
-        for k in range(len(kept)):
-            for i in range(0, n, WIDTH):
-                store(inner_flat, k, to + i, load(acc, kept[k], i))
-        if want[TURNS]:
-            _close_turns(n, level[1], acc, edge)
-        for k in range(len(kept)):
-            row = kept[k]
-            if edges[row] == ADDED:
-                for i in range(0, n, WIDTH):
-                    store(full_flat, k, to + i, load(acc, row, i) + load(edge, row, i))
-            elif edges[row] == COUNTED:
-                for i in range(0, n, WIDTH):
-                    store(full_flat, k, to + i, load(acc, row, i))
-
-
 @part
 def _close_turns(n, level, acc, edge):
     """Put the slope that reaches back over the left edge before the block's own slopes."""
@@ -455,3 +387,93 @@ def _close_turns(n, level, acc, edge):
         store(acc, TURNS, i, load(acc, TURNS, i) + simd.select(opposite & enough, fill(1.0), none))
         store(acc, TURNS_FIRST, i, simd.select(d == none, first, d))
         store(acc, TURNS_LAST, i, simd.select(last == none, d, last))
+
+
+def _block_sums(everything):
+    """The kernel of all rows, or of those that are not among OTHERS: that one compiles in less time."""
+
+    @kernel
+    def block_sums(signal, start, length, want, kept, edges, level, first, inner, full):
+        """Compute the sums of blocks of `length` samples.
+
+        signal : (channel, time); start : (block,) first samples.
+        want : (N_ROWS,) bool; kept : rows of the accumulators to write, in the order of `inner` and `full`.
+        edges : EDGES.
+        inner, full : (kept row, block, channel), written from block `first` on; they have WIDTH more blocks than that.
+            `full` is not written in rows that are ALONE.
+        """
+        n_channels, n_samples = signal.shape
+        flat = signal.reshape(-1)
+        inner_flat, full_flat = inner.reshape(len(kept), -1), full.reshape(len(kept), -1)
+        n_lanes = len(start) * n_channels
+        if n_lanes == 0:
+            return
+        most, lanes = (ROWS, LANES) if 2 * length > ROWS else (ROWS // 2, 2 * LANES)
+        lanes = min(lanes, -(-n_lanes // WIDTH) * WIDTH)
+        tiles = -(-length // most)
+        tile = -(-length // (tiles * WIDTH)) * WIDTH if tiles > 1 else length
+        buf = simd.rows_of(tile + 2, lanes)
+        logs = simd.rows_of(tile + 2 if want[LOG + SQUARE] else 0, lanes)
+        acc, edge = simd.rows_of(N_ROWS, lanes), simd.rows_of(N_ROWS, lanes)
+        place, then = np.zeros(lanes, np.int64), np.zeros(lanes, np.int64)
+        changes = want[STEP] or want[STEP_SQUARE] or want[STEP_ABOVE] or want[CROSSINGS] or want[TURNS]
+        least_then = _places(start, n_channels, n_samples, 0, lanes, then)
+        for lane in range(0, n_lanes, lanes):
+            mine = min(lanes, n_lanes - lane)
+            n = -(-mine // WIDTH) * WIDTH  # the last register is filled with lanes whose results are not used
+            place, then, least = then, place, least_then
+            if lane + lanes < n_lanes:
+                least_then = _places(start, n_channels, n_samples, lane + lanes, lanes, then)
+            for k in range(len(kept)):
+                row = kept[k]
+                if LOG_ABS <= row < CROSSINGS or row >= LOG or row == PEAK:  # the first tile sets the others
+                    for i in range(0, n, WIDTH):
+                        store(acc, row, i, fill(-np.inf if row == PEAK else 0.0))
+                        store(edge, row, i, fill(0.0))
+            for seen in range(0, length, tile):
+                rows = min(tile, length - seen)
+                if seen:
+                    for i in range(n):
+                        buf[0, i] = buf[tile, i]
+                        buf[1, i] = buf[tile + 1, i]
+                    _fetch(flat, place, n, seen, rows, buf, 2)
+                elif least >= 2:  # otherwise the samples before them may lie outside the signal
+                    _fetch(flat, place, n, -2, rows + 2, buf, 0)
+                else:
+                    for i in range(n):
+                        t = place[i] % n_samples
+                        buf[0, i] = flat[place[i] - 2] if t >= 2 else 0.0
+                        buf[1, i] = flat[place[i] - 1] if t >= 1 else 0.0
+                    _fetch(flat, place, n, 0, rows, buf, 2)
+                # The samples of the next tile are prefetched while this one is summed.
+                coming, later, asks = (
+                    (place, seen + tile, length - seen - tile) if seen + tile < length else (then, 0, length)
+                )
+                asks = -(-min(asks, tile) // WIDTH) * WIDTH
+                if not changes:
+                    for i in range(0, n, WIDTH):
+                        for k in range(asks):
+                            _ask(flat, coming, later, i, k)
+                _add_usual(buf, rows, n, seen, want, level, acc, edge, flat, coming, later, asks)
+                if everything:
+                    _add_others(buf, logs, rows, n, seen, want, level, acc, edge)
+            to = first * n_channels + lane
+            for k in range(len(kept)):
+                for i in range(0, n, WIDTH):
+                    store(inner_flat, k, to + i, load(acc, kept[k], i))
+            if want[TURNS]:
+                _close_turns(n, level[1], acc, edge)
+            for k in range(len(kept)):
+                row = kept[k]
+                if edges[row] == ADDED:
+                    for i in range(0, n, WIDTH):
+                        store(full_flat, k, to + i, load(acc, row, i) + load(edge, row, i))
+                elif edges[row] == COUNTED:
+                    for i in range(0, n, WIDTH):
+                        store(full_flat, k, to + i, load(acc, row, i))
+
+    return block_sums
+
+
+block_sums = {everything: _block_sums(everything) for everything in (False, True)}
+"""By whether a row of OTHERS is wanted."""

@@ -213,45 +213,6 @@ def _add_runs(full, row, m, n_c, rest, runs, first, out):
             store(out, row, i, two + load(runs, cr, co + i) + whole)
 
 
-@kernel
-def window_sums(kinds, rows, edges, inner, full, tail, first, m, blocks, block_samples, tail_samples, level, out):
-    """Compute windows of `blocks` whole blocks, plus a tail if tail_samples > 0; then move the blocks that the next
-    windows share to the front. This is a single call, since calls from Python cost as much as the sums of a few
-    windows.
-
-    inner, full : (row, block, channel) sums of consecutive blocks; those of `full` before block `first` are linked
-    already. tail : full sums of the first tail_samples of each block. edges : EDGES of each row. out : (row, window,
-    channel), written for window i < m from inner[i], full[i + 1 .. i + blocks - 1] and tail[i + blocks]; where `inner`
-    and `full` are equal, from `inner` alone. The arrays have WIDTH more blocks than are used.
-    """
-    _link(kinds, rows, full, first, m + blocks - 1 - first, level)
-    n_c = full.shape[2]
-    o, f, t = out.reshape(out.shape[0], -1), full.reshape(full.shape[0], -1), tail.reshape(tail.shape[0], -1)
-    inner_flat = inner.reshape(inner.shape[0], -1)
-    n = m * n_c
-    levels = 1
-    while blocks - 1 >> levels:
-        levels += 1
-    runs = np.empty((max(levels, 6), (m + blocks) * n_c + WIDTH))
-    for g in range(len(kinds)):
-        kind, row = kinds[g], rows[g]
-        if kind == ADD or kind >= REACH:
-            _add_runs(f if kind >= REACH else inner_flat, row, m, n_c, blocks - 1, runs, inner_flat, o)
-        else:
-            _merge_runs(kind, inner_flat, row, m, n_c, blocks, block_samples, runs[:3], runs[3:], inner_flat, o)
-        if kind >= CROSSED:
-            _end_counts(kind, row, inner, full, tail, m, blocks, tail_samples > 0, level, out)
-        elif tail_samples:
-            here, before = blocks * n_c, blocks * block_samples
-            _follow(kind, o, row, 0, o, row, 0, before, t, row, here, tail_samples, n, 0.0)
-    for r in range(len(full)):
-        for i in range(0, (blocks - 1) * n_c, WIDTH):
-            store(inner_flat, r, i, load(inner_flat, r, n + i))
-        if edges[r]:
-            for i in range(0, (blocks - 1) * n_c, WIDTH):
-                store(f, r, i, load(f, r, n + i))
-
-
 @part
 def _merge_runs(kind, full, row, m, n_c, blocks, block_samples, now, then, first, out):
     """As `_add_runs`, for groups of rows that are not merged by addition; now, then : (3, element) working memory."""
@@ -299,6 +260,58 @@ def _end_counts(kind, row, inner, full, tail, m, blocks, with_tail, level, out):
                     out[row, i, c] -= _changed(kind, full[row + 2, b - 1, c], full[row + 1, b, c], threshold)
                 elif with_tail:
                     out[row, i, c] -= _changed(kind, full[row + 2, end - 1, c], tail[row + 1, end, c], threshold)
+
+
+def _window_sums(everything):
+    """The kernel of all kinds of rows, or of those that add up alone: that one compiles in less time."""
+
+    @kernel
+    def window_sums(kinds, rows, edges, inner, full, tail, first, m, blocks, block_samples, tail_samples, level, out):
+        """Compute windows of `blocks` whole blocks, plus a tail if tail_samples > 0; then move the blocks that the next
+        windows share to the front. This is a single call, since calls from Python cost as much as the sums of a few
+        windows.
+
+        inner, full : (row, block, channel) sums of consecutive blocks; those of `full` before block `first` are linked
+        already. tail : full sums of the first tail_samples of each block. edges : EDGES of each row. out : (row, window,
+        channel), written for window i < m from inner[i], full[i + 1 .. i + blocks - 1] and tail[i + blocks]; where `inner`
+        and `full` are equal, from `inner` alone. The arrays have WIDTH more blocks than are used.
+        """
+        _link(kinds, rows, full, first, m + blocks - 1 - first, level)
+        n_c = full.shape[2]
+        o, f, t = out.reshape(out.shape[0], -1), full.reshape(full.shape[0], -1), tail.reshape(tail.shape[0], -1)
+        inner_flat = inner.reshape(inner.shape[0], -1)
+        n = m * n_c
+        levels = 1
+        while blocks - 1 >> levels:
+            levels += 1
+        runs = np.empty((max(levels, 6), (m + blocks) * n_c + WIDTH))
+        for g in range(len(kinds)):
+            kind, row = kinds[g], rows[g]
+            adds = kind == ADD or kind >= REACH
+            if adds:
+                _add_runs(f if kind >= REACH else inner_flat, row, m, n_c, blocks - 1, runs, inner_flat, o)
+            elif everything:
+                _merge_runs(kind, inner_flat, row, m, n_c, blocks, block_samples, runs[:3], runs[3:], inner_flat, o)
+            here = blocks * n_c
+            if kind >= CROSSED:
+                _end_counts(kind, row, inner, full, tail, m, blocks, tail_samples > 0, level, out)
+            elif tail_samples and adds:
+                for i in range(0, n, WIDTH):
+                    store(o, row, i, load(o, row, i) + load(t, row, here + i))
+            elif tail_samples and everything:
+                _follow(kind, o, row, 0, o, row, 0, blocks * block_samples, t, row, here, tail_samples, n, 0.0)
+        for r in range(len(full)):
+            for i in range(0, (blocks - 1) * n_c, WIDTH):
+                store(inner_flat, r, i, load(inner_flat, r, n + i))
+            if edges[r]:
+                for i in range(0, (blocks - 1) * n_c, WIDTH):
+                    store(f, r, i, load(f, r, n + i))
+
+    return window_sums
+
+
+window_sums = {everything: _window_sums(everything) for everything in (False, True)}
+"""By whether a row of OTHERS is wanted."""
 
 
 @kernel

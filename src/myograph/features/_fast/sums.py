@@ -145,6 +145,7 @@ class Layout:
         self.place = {row: i for i, row in enumerate(rows)}
         self.want = np.zeros(k.N_ROWS, np.bool_)
         self.want[rows] = True
+        self.everything = bool(self.want[k.OTHERS].any())
         self.level = np.array(levels, np.float64)
         heads = {
             k.CROSSINGS: merges.CROSSED, k.TURNS: merges.TURNED, k.MEAN: merges.DEVIATE, k.PEAK: merges.LARGER, k.SOFT_PEAK: merges.SOFTEN
@@ -196,7 +197,7 @@ class Grid:
             self._blocks(signal, start + np.arange(m) * self.step, self.length, 0, self._out, self._spare)
         else:
             self._read(signal, start, first, m + self.blocks - 1 - first, fresh)
-            merges.window_sums(
+            merges.window_sums[layout.everything](
                 layout.kinds, layout.rows, layout.edges, self._inner, self._full,
                 self._head_full if self.tail else self._full, first, m, self.blocks, self.step, self.tail, layout.level,
                 self._out,
@@ -233,7 +234,9 @@ class Grid:
 
     def _blocks(self, signal, begin, length, first, inner, full) -> None:
         layout = self.layout
-        k.block_sums(signal, begin, length, layout.want, layout.kept, k.EDGES, layout.level, first, inner, full)
+        k.block_sums[layout.everything](
+            signal, begin, length, layout.want, layout.kept, k.EDGES, layout.level, first, inner, full
+        )
 
 
 def segments(start: np.ndarray, length: int) -> tuple[int, list[slice]]:
@@ -262,7 +265,9 @@ def scattered(layout: Layout, signal: np.ndarray, start: np.ndarray, length: int
     out, spare = (np.empty((len(layout.kept), min(size, len(start)) + WIDTH, signal.shape[0])) for _ in range(2))
     for first in range(0, len(start), size):
         here = slice(first, min(first + size, len(start)))
-        k.block_sums(signal, start[here], length, layout.want, layout.kept, k.EDGES, layout.level, 0, out, spare)
+        k.block_sums[layout.everything](
+            signal, start[here], length, layout.want, layout.kept, k.EDGES, layout.level, 0, out, spare
+        )
         yield here, out[:, : here.stop - first]
 
 
