@@ -52,6 +52,8 @@ def test_targets_in_the_future_stay_inside_their_stretch():
     changing = recording([0, 0, 0, 1, 1, 1], [1] * 6)
     ahead = Windows.cut(changing, Windowing(2, 1, label_rule="majority", future_ms=1))
     assert ahead.y.tolist() == ["0", "1", "1", "1"]
+    last = Windows.cut(recording([0, 0, 0, 0, 1], [1] * 5), Windowing(2, 1, label_rule="majority", future_ms=1))
+    assert last.y.tolist() == ["0", "0", "1"]
 
 
 def test_each_channel_alone():
@@ -63,7 +65,7 @@ def test_each_channel_alone():
     with pytest.raises(WindowError, match="every must be 1"):
         EachChannel(Windowing(3, 3), 0)
     assert windows.n_channels == 1
-    for rows in ([0, 5], [4, 1], [2]):
+    for rows in ([0, 5], [4, 1], [2], [0, 3]):
         expected = [
             one.signal[c : c + 1, s : s + 3] for c, s in zip(*(windows.column(k)[rows] for k in ("channel", "start")))
         ]
