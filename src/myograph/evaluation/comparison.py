@@ -29,9 +29,19 @@ class RunComparison:
     metric : a key of `myograph.evaluation.metrics.TITLES`.
     reference : name of the run that the others are compared with.
     values : one row per person and one column per run. If all runs test one person, one row per fold.
-    unit : "subject" or "fold": what a row is.
+    unit : "subject" or "fold": the meaning of a row.
     tests : name of each other run to its paired Wilcoxon test, Holm-corrected. Empty if there is one person only.
-    question, protocol, dataset : which question the scores answer, and on what.
+    question, protocol, dataset : the question that the scores answer, and the data.
+
+    >>> from myograph import LeaveOneSubjectOut, Recipe, evaluate
+    >>> from myograph.testing import make_recording
+    >>> recordings = [make_recording(name, seed=i) for i, name in enumerate(["anna", "ben"])]
+    >>> recipe = lambda method: Recipe("example", "mine", LeaveOneSubjectOut(), method, rest="keep")
+    >>> found = compare_runs({method: evaluate(recipe(method), recordings) for method in ("lda", "knn")})
+    >>> found.ranked, found.table.index.tolist(), found.notes[0]
+    (False, [0, 1], '2 people: no interval and no ranking (at least 6 are needed)')
+    >>> found.as_dict()["reference"], found.to_latex().count("tabular")
+    ('lda', 2)
     """
 
     metric: str
@@ -45,13 +55,15 @@ class RunComparison:
 
     @property
     def ranked(self) -> bool:
-        """Are there enough people for a ranking and for intervals?"""
+        """Whether there are enough people for a ranking and for intervals."""
         return self.unit == "subject" and len(self.values) >= MIN_FOR_INTERVAL
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """One row per run: mean, std, low, high (95 % interval, NaN under six people), difference from the reference,
-        effect (rank-biserial correlation), p, and p after Holm's correction. With six people or more, best first."""
+        """One row per run: mean, std, low, high (95 % interval, NaN for fewer than six people), difference from the
+        reference, effect (rank-biserial correlation), p, and p after Holm's correction. With six people or more, the
+        best run is first.
+        """
         rows = []
         for name in self.values:
             found = summarise(self.values[name].to_numpy(float))
@@ -73,7 +85,7 @@ class RunComparison:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader must know beside the table, one sentence each."""
+        """What a reader must know besides the table, one sentence each."""
         n = len(self.values)
         if self.unit == "fold":
             return [f"one person was tested: {n} folds share training windows, so nothing is tested or ranked"]
@@ -89,7 +101,7 @@ class RunComparison:
         return notes
 
     def as_dict(self) -> dict[str, Any]:
-        """What `myograph compare --json` prints: plain values, NaN as None."""
+        """Return what `myograph compare --json` prints: plain values, with NaN as None."""
         return plain(
             {
                 "metric": self.metric,
@@ -107,7 +119,7 @@ class RunComparison:
         )
 
     def to_latex(self) -> str:
-        """The table in LaTeX, for a paper that uses the booktabs package."""
+        """Return the table in LaTeX, for a paper that uses the booktabs package."""
         lines = [r"\begin{tabular}{lrrrr}", r"\toprule"]
         lines += [rf"Method & {TITLES[self.metric]} & Difference & Effect & $p$ (Holm) \\", r"\midrule"]
         for row in self.table.to_dict("records"):
@@ -130,7 +142,7 @@ def compare_runs(scores: Mapping[str, Scores], reference: str | None = None, met
     Parameters
     ----------
     scores : name to `Scores`, two or more; see `name_runs`.
-    reference : the run that the others are compared with; the first if None.
+    reference : name of the run that the others are compared with; the first if None.
     metric : a key of `myograph.evaluation.metrics.TITLES`.
 
     Raises
@@ -138,6 +150,10 @@ def compare_runs(scores: Mapping[str, Scores], reference: str | None = None, met
     ConfigError : fewer than two runs.
     UnknownNameError : the reference or the metric is not known.
     ResultsError : a run is LEAKY, or data, windows or protocol of two runs differ; the message names what differs.
+
+    >>> compare_runs({})
+    Traceback (most recent call last):
+    myograph.errors.ConfigError: a comparison needs two runs or more, got 0
     """
     if len(scores) < 2:
         raise ConfigError(f"a comparison needs two runs or more, got {len(scores)}")
@@ -171,9 +187,16 @@ def compare_runs(scores: Mapping[str, Scores], reference: str | None = None, met
 
 
 def name_runs(scores: Sequence[Scores]) -> dict[str, Scores]:
-    """Name each run by its method; by its recipe, or else its folder, where methods repeat.
+    """Name each run by its method; if methods repeat, by its recipe, or else by its folder.
 
-    Raises ConfigError if the same folder is given twice.
+    ConfigError if the same folder is given twice.
+
+    >>> from myograph import LeaveOneSubjectOut, Recipe, evaluate
+    >>> from myograph.testing import make_recording
+    >>> recordings = [make_recording(name, seed=i) for i, name in enumerate(["anna", "ben"])]
+    >>> scores = evaluate(Recipe("example", "mine", LeaveOneSubjectOut(), "lda", rest="keep"), recordings)
+    >>> list(name_runs([scores]))
+    ['lda']
     """
     for key in (
         lambda s: s.info["method"],
@@ -188,7 +211,8 @@ def name_runs(scores: Sequence[Scores]) -> dict[str, Scores]:
 
 
 def least_p(n: int, n_tests: int) -> float:
-    """The smallest p that a two-sided exact Wilcoxon test of n pairs can give, with Holm's correction over n_tests.
+    """Return the smallest p that a two-sided exact Wilcoxon test of n pairs can give, with Holm's correction over
+    n_tests.
 
     All n differences have the same sign in 2 of 2^n equally likely cases.
 
@@ -199,7 +223,7 @@ def least_p(n: int, n_tests: int) -> float:
 
 
 def _difference(a: Scores, b: Scores) -> str:
-    """What makes two runs incomparable, empty if nothing does."""
+    """Return what makes two runs incomparable; empty if nothing does."""
     one, other = a.info, b.info
     if set(one["data_hashes"].values()) != set(other["data_hashes"].values()):
         return (

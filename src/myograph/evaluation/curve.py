@@ -21,10 +21,20 @@ from myograph.recording import Recording
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """Scores of one recipe over numbers of calibration repetitions, see `learning_curve`.
+    """Scores of one recipe for several numbers of calibration repetitions, see `learning_curve`.
 
+    Attributes
+    ----------
+    recipe : name of the recipe.
     table : one row per transfer, number of repetitions and person: `transfer`, `repetitions`, `subject`, `accuracy`.
-    question : which question the scores answer.
+    question : the question that the scores answer.
+
+    >>> table = pd.DataFrame({"transfer": "pool", "repetitions": [0, 1], "subject": "1", "accuracy": [0.5, 0.75]})
+    >>> curve = LearningCurve("example", table, "new people")
+    >>> curve.means["pool"].tolist(), curve.as_dict()["mean_accuracy"]
+    ([0.5, 0.75], {'pool': {'0': 0.5, '1': 0.75}})
+    >>> curve.to_svg()[:4]
+    '<svg'
     """
 
     recipe: str
@@ -33,25 +43,31 @@ class LearningCurve:
 
     @property
     def means(self) -> pd.DataFrame:
-        """Mean accuracy over people: one row per number of repetitions, one column per transfer, NaN where there is none."""
+        """Mean accuracy over people: one row per number of repetitions, one column per transfer, NaN if missing."""
         mean = self.table.groupby(["repetitions", "transfer"], sort=False)["accuracy"].mean().unstack()
         return mean.reindex(columns=[how for how in HOW if how in mean.columns]).sort_index()
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         means = self.means
         found = {str(how): dict(zip(map(str, means.index), means[how].tolist())) for how in means.columns}
         people = self.table.to_dict("records")
         return plain({"recipe": self.recipe, "question": self.question, "mean_accuracy": found, "people": people})
 
     def to_svg(self) -> str:
-        """The means as one line chart."""
+        """Return the means as one line chart in SVG."""
         means = self.means
         series = {str(how): [None if v != v else float(v) for v in means[how]] for how in means.columns}
         return lines(means.index.tolist(), series, "accuracy over labelled repetitions of the tested person or session")
 
     def save_svg(self, path: str | Path) -> Path:
-        """Write the chart as an SVG file; raises ResultsError where it cannot be written."""
+        """Write the chart as an SVG file; ResultsError if it cannot be written.
+
+        >>> import tempfile
+        >>> table = pd.DataFrame({"transfer": "pool", "repetitions": [0, 1], "subject": "1", "accuracy": [0.5, 0.75]})
+        >>> LearningCurve("example", table, "new people").save_svg(Path(tempfile.mkdtemp()) / "curve.svg").name
+        'curve.svg'
+        """
         write_bytes(Path(path), standalone(self.to_svg()).encode())
         return Path(path)
 

@@ -1,4 +1,4 @@
-"""From a recipe to a `Decoder`: the recipe's method fitted on all of its recordings, with the scores behind it."""
+"""From a recipe to a `Decoder`: the recipe's method fitted on all of its recordings, with its scores."""
 
 from __future__ import annotations
 
@@ -22,20 +22,28 @@ def fit_decoder(
     post: Sequence[PostProcessor] = (),
     progress: Any = None,
 ) -> Decoder:
-    """Fit the recipe's method on every window of every recording.
+    """Fit the recipe's method on every window of every recording, and return it as a Decoder.
 
-    The decoder has seen all the data, so its accuracy on them says nothing. `scores`, from `evaluate` of the same recipe,
-    say what the method reaches on data that it has not seen, and are kept in the decoder.
+    The decoder has seen all the data, so its accuracy on them has no meaning. `scores`, from `evaluate` of the same
+    recipe, state the accuracy on unseen data, and are stored in the decoder.
 
     Parameters
     ----------
-    recordings : unfiltered; those of the recipe's data set where None.
+    recipe : the recipe.
+    recordings : unfiltered recordings; None takes those of the recipe's data set.
+    scores : scores of the same recipe, or None.
     post : post-processors of the decoder.
-    progress : called with (what is being done, done, of how many).
+    progress : called as progress(message, done, total).
 
     Raises
     ------
     ConfigError : the recipe's windows are not a `Windowing`, a filter looks ahead, or the recordings differ in kind.
+
+    >>> from myograph import Recipe
+    >>> from myograph.testing import make_recording
+    >>> decoder = fit_decoder(Recipe("example", "mine", method="lda", rest="keep"), [make_recording()])
+    >>> decoder.classes
+    ('fist', 'rest')
     """
     if not isinstance(recipe.windowing, Windowing):
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Fit and predict, fold by fold: in parallel, kept as they finish, and without a method ever seeing a test label."""
+"""Fit and predict fold by fold: in parallel, stored as they finish, and without a method ever seeing a test label."""
 
 from __future__ import annotations
 
@@ -38,8 +38,13 @@ class KeptFolds:
     Parameters
     ----------
     folder : the run's folder; files are kept in its subfolder `folds`.
-    identity : of the run: checksums that another run wrote are not believed.
-    resume : use what is there; False makes every fold again.
+    identity : identity of the run; checksums of another run are not used.
+    resume : use existing folds; False computes every fold again.
+
+    >>> import tempfile
+    >>> kept = KeptFolds(Path(tempfile.mkdtemp()), identity="0123", resume=True)
+    >>> kept.get(0, Fold("a", np.array([0]), np.array([1]))) is None
+    True
     """
 
     def __init__(self, folder: Path, identity: str, resume: bool = True):
@@ -54,7 +59,7 @@ class KeptFolds:
             return {}  # without checksums every fold is made again
 
     def get(self, i: int, fold: Fold) -> pd.DataFrame | None:
-        """What `put` was given for the i-th fold; None where nothing is kept, or where it is damaged."""
+        """Return the table that `put` stored for the i-th fold; None if there is none, or if it is damaged."""
         try:
             content = self._file(i).read_bytes()
             if self.sha256_of.get(self._file(i).name) != sha256(content):
@@ -66,7 +71,7 @@ class KeptFolds:
         return table if same else None
 
     def put(self, i: int, table: pd.DataFrame) -> None:
-        """Keep the i-th fold.
+        """Store the table of the i-th fold.
 
         Raises
         ------
@@ -91,13 +96,25 @@ def run_folds(
     say: Callable[[str, int, int], Any],
     transfer: Transfer = POOL,
 ) -> list[pd.DataFrame]:
-    """One table of predictions per fold, in the folds' order; folds that are kept are not run again.
+    """Return one table of predictions per fold, in the folds' order; stored folds are not computed again.
 
     Parameters
     ----------
-    sequential : neighbouring folds that share their train rows are steps of one stream, see `streams`.
-    jobs : processes at work at once; -1 is one per core.
+    estimator, windows, folds : the method, the windows and their splits.
+    sequential : whether neighbouring folds that share their train rows are steps of one stream, see `streams`.
+    kept : finished folds, or None.
+    jobs : number of parallel processes; -1 is one per core.
+    say : called as say(message, done, total).
     transfer : how windows of the tested person or session are used.
+
+    >>> from myograph.methods import lda
+    >>> from myograph.protocols import WithinSubject
+    >>> from myograph.testing import make_windows
+    >>> windows = make_windows(n_repetitions=6)
+    >>> folds = list(WithinSubject((2, 5)).folds(windows))
+    >>> [table] = run_folds(lda(), windows, folds, False, None, 1, lambda message, done, total: None)
+    >>> table["y_pred"].tolist() == table["y_true"].tolist()
+    True
     """
     import joblib
 
@@ -123,7 +140,8 @@ def run_folds(
 
 
 def streams(folds: Sequence[Fold], sequential: bool) -> list[list[int]]:
-    """Positions of the folds that are fitted once: each alone, or neighbours that share their train rows.
+    """Return the positions of the folds that are fitted once: each fold alone, or neighbours that share their train
+    rows.
 
     >>> rows = np.arange(3)
     >>> streams([Fold("a", rows, rows), Fold("b", rows, rows)], sequential=True)
@@ -148,12 +166,21 @@ def _one_stream(
 def predict_stream(
     estimator: BaseEstimator, windows: Windows, folds: Sequence[Fold], transfer: Transfer = POOL
 ) -> list[pd.DataFrame]:
-    """Fit on the train rows that these folds share, then predict each fold's test rows in turn.
+    """Fit on the train rows that these folds share, then predict each fold's test rows in order.
 
-    Between folds an estimator with `adapt` learns from the windows just scored. Everything that it is given after `fit`
-    is without labels, and in `fit` the recordings are labelled inside the train rows alone.
+    Between folds, an estimator with `adapt` learns from the windows just scored. All windows after `fit` are without
+    labels, and in `fit` the recordings are labelled only inside the train rows.
 
-    Returns one table per fold, with one row per test window.
+    Returns
+    -------
+    One table per fold, with one row per test window.
+
+    >>> from myograph.methods import lda
+    >>> from myograph.protocols import SessionStream
+    >>> from myograph.testing import make_windows
+    >>> windows = make_windows(n_sessions=3)
+    >>> [len(table) for table in predict_stream(lda(), windows, list(SessionStream().folds(windows)))]
+    [56, 56]
     """
     started = time.perf_counter()
     model = transfer.fit(estimator, folds[0], lambda rows: labelled_in(windows, rows))
@@ -178,7 +205,13 @@ def predict_stream(
 
 
 def labelled_in(windows: Windows, rows: np.ndarray) -> Windows:
-    """These rows with their labels; of their recordings, every sample outside these rows is unlabelled (-1)."""
+    """Return these rows with their labels; all samples of their recordings outside these rows are unlabelled (-1).
+
+    >>> from myograph.testing import make_windows
+    >>> some = labelled_in(make_windows(), np.array([0]))
+    >>> int((some.recordings[0].label >= 0).sum())
+    200
+    """
     of, start, stop = (windows.column(name)[rows] for name in ("recording", "start", "stop"))
     recordings: list[Recording] = []
     for i, (known, bare) in enumerate(zip(windows.recordings, windows.without_labels().recordings)):
@@ -194,7 +227,7 @@ def labelled_in(windows: Windows, rows: np.ndarray) -> Windows:
 
 
 def _merged(start: np.ndarray, stop: np.ndarray) -> list[tuple[int, int]]:
-    """The union of intervals, as intervals that do not meet.
+    """Return the union of intervals, as intervals that do not meet.
 
     >>> _merged(np.array([5, 0, 2]), np.array([9, 3, 4]))
     [(0, 4), (5, 9)]
@@ -207,11 +240,17 @@ def _merged(start: np.ndarray, stop: np.ndarray) -> list[tuple[int, int]]:
 
 
 def predictions_of(model: Any, test: Any) -> tuple[np.ndarray, np.ndarray]:
-    """(window,) labels as `predict` gives them, and the probability of each, NaN where the model has none.
+    """Return the (window,) labels from `predict`, and the probability of each, NaN if the model has none.
 
     Raises
     ------
-    ConfigError : `predict` does not give one label per window.
+    ConfigError : `predict` does not return one label per window.
+
+    >>> from sklearn.dummy import DummyClassifier
+    >>> model = DummyClassifier().fit([[0], [0], [0]], ["rest", "rest", "fist"])
+    >>> labels, confidence = predictions_of(model, np.zeros((1, 1)))
+    >>> labels.tolist(), confidence.round(3)
+    (['rest'], array([0.667]))
     """
     from sklearn.pipeline import Pipeline
 
@@ -244,11 +283,11 @@ def _answers(model: Any, test: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def fitted_before(estimator: Any, people: Iterable[str] = ()) -> list[str]:
-    """The parts of an estimator that were fitted before this run: what they are, and on what, as far as is known.
+    """Return the parts of an estimator that were fitted before this run: what they are, and on what, as far as known.
 
-    These are what `clone` leaves fitted (scikit-learn's `FrozenEstimator`), a network's `pretrained` weights, and
-    torch modules with weights of their own. What they were fitted on is known of myograph's own estimators and of networks
-    that myograph saved. A class of the user's that reads weights by itself cannot be seen.
+    These are the parts that `clone` leaves fitted (scikit-learn's `FrozenEstimator`), a network's `pretrained` weights,
+    and torch modules with weights. The training data are known for myograph's own estimators and for networks that
+    myograph saved. A user's class that reads weights by itself cannot be detected.
 
     Parameters
     ----------

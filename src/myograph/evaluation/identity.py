@@ -1,10 +1,10 @@
-"""What decides a run, as plain values: parameters, arrays, fitted state, and the code of the user's own functions.
+"""A description of everything that decides a run, as plain values: parameters, arrays, fitted state, and user code.
 
-A run resumes only where its recipe's description is the same. Code that is installed (myograph, scikit-learn, …) is
-described by its name: its version is recorded in the run. The user's own code has no version, so it is described by
-what it does: bytecode with its constants and nested functions, default values, closures, and the global names that it
-uses, followed through the user's modules. Comments, line numbers and names of local variables make no difference;
-another version of Python may compile to other bytecode, and then a run does not resume.
+A run resumes only if its recipe's description is the same. Installed code (myograph, scikit-learn, …) is described by
+its name; its version is recorded in the run. The user's own code has no version, so its content is described: bytecode
+with constants and nested functions, default values, closures, and the global names that it uses, followed through the
+user's modules. Comments, line numbers and names of local variables make no difference. Another version of Python may
+compile to other bytecode, and then a run does not resume.
 """
 
 from __future__ import annotations
@@ -47,7 +47,14 @@ def describe(value: Any) -> Any:
 
 
 class Description:
-    """Describes values, and collects in `unknown` what it could not describe: where it stands and what it is."""
+    """Describe values, and collect in `unknown` the place and type of those that cannot be described.
+
+    >>> description = Description()
+    >>> description.of(np.array([1, 2]), name="weights") == description.of(np.array([1, 3]), name="weights")
+    False
+    >>> description.code(lambda x: x + 1) == description.code(lambda y: y + 1), description.unknown
+    (True, [])
+    """
 
     def __init__(self) -> None:
         self.unknown: list[str] = []
@@ -56,7 +63,7 @@ class Description:
         self._code_of: dict[int, tuple[Any, str]] = {}
 
     def of(self, value: Any, name: str = "") -> Any:
-        """The description; `name` says which part of the whole the value is, for the messages in `unknown`."""
+        """Return the description; `name` says which part of the whole the value is, for the messages in `unknown`."""
         if value is None or isinstance(value, (str, int, float, bool)):
             return str(value) if is_own(type(value)) else value
         if id(value) in self._open:
@@ -108,7 +115,7 @@ class Description:
         return self.of(value, name)
 
     def _beyond_parameters(self, value: Any) -> dict[str, Any]:
-        """The code of the user's own type, and what was fitted before: scikit-learn ends its names with "_"."""
+        """The code of the user's own type, and its fitted state, whose names end with "_" as in scikit-learn."""
         fitted = {k: self.of(v, k) for k, v in getattr(value, "__dict__", {}).items() if is_fitted_name(k)}
         return {**({"fitted": fitted} if fitted and hasattr(value, "get_params") else {}), **self._own(value)}
 
@@ -138,7 +145,7 @@ class Description:
         return f"unknown {type(value).__name__}"
 
     def code(self, thing: Any) -> str:
-        """A hash of what a function or class of the user's own does, with everything of the user's that it uses."""
+        """Return a hash of the content of a user's function or class, with everything of the user's that it uses."""
         while not hasattr(thing, "__code__") and not isinstance(thing, type):
             wrapped = getattr(thing, "__wrapped__", None) or getattr(thing, "py_func", None)  # cached, or compiled
             if wrapped is None:
@@ -195,12 +202,21 @@ class Description:
 
 
 def is_fitted_name(name: str) -> bool:
-    """Is this how scikit-learn names what `fit` found? It ends with an underscore and does not begin with one."""
+    """Whether scikit-learn would use this name for a fitted attribute: one that ends, but does not begin, with an
+    underscore.
+
+    >>> is_fitted_name("classes_"), is_fitted_name("_private_")
+    (True, False)
+    """
     return name.endswith("_") and not name.startswith("_")
 
 
 def is_own(thing: Any) -> bool:
-    """Is a function or class the user's own, neither myograph's nor of an installed package or the standard library?"""
+    """Whether a function or class is the user's own: not of myograph, an installed package or the standard library.
+
+    >>> is_own(np.mean)
+    False
+    """
     return _is_own_module(getattr(thing, "__module__", None) or "builtins")
 
 

@@ -1,16 +1,19 @@
-"""`run.json`: what a run was, with its checksum and the exact shape that the report and the command line rely on."""
+"""`run.json`: the facts about a run, with a checksum and the exact shape that report and command line rely on."""
 
 from __future__ import annotations
 
 import json
+import platform
 import sys
 import time
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from myograph._common.files import read_identity, sha256, write_json
 
 RUN = "run.json"
+VERSIONED = ("myograph", "numpy", "scipy", "scikit-learn", "numba", "torch", "pandas")
 _SHARING = {f"n_sharing_{what}": int for what in ("samples", "repetition", "subject", "session")}
 # A list holds any number of what stands in it; a tuple lists what a value may be.
 SHAPE: dict[str, Any] = {
@@ -49,16 +52,16 @@ SHAPE: dict[str, Any] = {
 
 
 def write_info(folder: Path, info: dict[str, Any]) -> None:
-    """Write `run.json` with its checksum, as a whole or not at all; raises ResultsError where it cannot be written."""
+    """Write `run.json` with its checksum, as a whole or not at all; ResultsError if it cannot be written."""
     write_json(folder / RUN, {**info, "sha256": sha256_of(info)})
 
 
 def read_info(folder: Path) -> dict[str, Any]:
-    """The content of `run.json`, in which everything that is read later is there and of its type.
+    """Return the content of `run.json`, after checking that all values are there and of the right type.
 
     Raises
     ------
-    OSError, ValueError, RecursionError : it cannot be read, is damaged, or is another run's than the folder.
+    OSError, ValueError, RecursionError : it cannot be read, is damaged, or belongs to another run.
     """
     info = json.loads((folder / RUN).read_bytes())
     if not isinstance(info, dict) or "sha256" not in info:
@@ -73,12 +76,16 @@ def read_info(folder: Path) -> dict[str, Any]:
 
 
 def sha256_of(info: dict[str, Any]) -> str:
-    """The checksum of an info: of its JSON text with sorted keys, so that spaces make no difference."""
+    """Return the checksum of an info: of its JSON text with sorted keys, so that spaces make no difference.
+
+    >>> sha256_of({"a": 1, "b": 2}) == sha256_of({"b": 2, "a": 1})
+    True
+    """
     return sha256(json.dumps(info, sort_keys=True, allow_nan=False).encode())
 
 
 def check_shape(value: Any, shape: Any, where: str) -> None:
-    """Raise ValueError where a value of JSON does not have the shape, saying at which place.
+    """Raise ValueError if a JSON value does not have the shape; the message names the place.
 
     >>> check_shape({"n": 3, "labels": ["a", "b"], "more": None}, {"n": int, "labels": [str]}, "it")
     >>> check_shape({"n": 3, "labels": ["a", 7]}, {"n": int, "labels": [str]}, "it")
@@ -103,13 +110,37 @@ def _is_one_of(value: Any, kinds: tuple[Any, ...]) -> bool:
 
 
 def taken(started: float) -> dict[str, Any]:
-    """What a run took that began at this `time.perf_counter()`, and when it was finished."""
+    """Return the duration and the peak memory of a run that started at this `time.perf_counter()`, and the time now.
+
+    >>> sorted(taken(time.perf_counter()))
+    ['finished', 'peak_memory_bytes', 'wall_s']
+    """
     took = {"wall_s": time.perf_counter() - started, "peak_memory_bytes": peak_memory_bytes()}
     return {**took, "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
 
 
+def versions() -> dict[str, str]:
+    """Return the versions of Python, the platform and the installed packages that results depend on.
+
+    >>> "numpy" in versions()
+    True
+    """
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in VERSIONED:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
 def peak_memory_bytes() -> int | None:
-    """Largest resident set of this process or of one of its finished workers; None where the system does not say."""
+    """Return the largest resident set of this process or of a finished worker; None if the system does not say.
+
+    >>> peak = peak_memory_bytes()
+    >>> peak is None or peak > 1e6
+    True
+    """
     try:
         import resource
     except ImportError:  # Windows

@@ -96,11 +96,18 @@ def calibration_error(correct: np.ndarray, confidence: np.ndarray, n_bins: int =
 
 
 def trial_votes(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The majority vote of each trial's windows; a trial is one fold, recording, repetition and true label.
+    """Return the majority vote of each trial's windows; a trial is one fold, recording, repetition and true label.
 
-    Where labels tie, the one with the larger sum of confidences wins, then the first by name.
+    If labels tie, the one with the larger sum of confidences wins, then the first by name.
 
-    Returns one row per trial, with the columns that name it, `y_true` and the voted `y_pred`.
+    Returns
+    -------
+    DataFrame with one row per trial: the columns that name it, `y_true` and the voted `y_pred`.
+
+    >>> trial = {"fold": "a", "subject": "1", "recording": 0, "repetition": 1, "y_true": "x"}
+    >>> table = pd.DataFrame({"y_pred": ["x", "y", "x"], "confidence": 0.5, **trial})
+    >>> trial_votes(table)["y_pred"].tolist()
+    ['x']
     """
     trial = ["fold", "subject", "recording", "repetition", "y_true"]
     sure = predictions.assign(confidence=predictions["confidence"].fillna(1.0))

@@ -1,4 +1,4 @@
-"""Which question a score answers, in words: computed from the run's audits and facts, not from the protocol's name."""
+"""The question that a score answers, in words: from the run's audits and facts, not from the protocol's name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,19 @@ from myograph.evaluation.metrics import MIN_FOR_INTERVAL
 
 
 def in_words(info: dict[str, Any], chance: float, n_people: int) -> str:
-    """One line: what is new in the test windows, sessions found, rest, chance level, people."""
+    """Return one line: what is new in the test windows, sessions found, rest, chance level, people.
+
+    Parameters
+    ----------
+    info : `Scores.info`.
+    chance : `Scores.chance`.
+    n_people : number of tested people.
+
+    >>> audit = {"n_test": 10, "n_sharing_samples": 0, "n_sharing_repetition": 0}
+    >>> facts = {"train_people": (1, 1), "sessions_per_person": (1, 1), "rest": {"found": 0, "kept": 0}}
+    >>> in_words({"audit": [{**audit, "n_sharing_subject": 0, "n_sharing_session": 0}], "facts": facts}, 0.5, 2)
+    'new people; 1 session per person; no rest in the data; chance 50.0 %; 2 people tested, each fold trained on 1'
+    """
     facts = info["facts"]
     few, many = facts["train_people"]
     trained = f"each fold trained on {few if few == many else f'{few} to {many}'}"
@@ -23,9 +35,9 @@ def in_words(info: dict[str, Any], chance: float, n_people: int) -> str:
 
 
 def what_is_new(audits: list[dict[str, Any]]) -> str:
-    """What the test windows have that training had not.
+    """Return what the test windows have that the training windows do not have.
 
-    audits : of every fold, as `Audit.as_dict` gives them.
+    audits : of every fold, as from `Audit.as_dict`.
 
     >>> same_people = {"n_sharing_samples": 0, "n_sharing_repetition": 0, "n_sharing_subject": 10}
     >>> what_is_new([{"n_test": 10, **same_people, "n_sharing_session": 0}])
@@ -83,7 +95,14 @@ def interval_in_words(unit: str, n_people: int) -> str:
 
 
 def notes(info: dict[str, Any]) -> list[str]:
-    """What a reader must know beside the scores, one sentence each."""
+    """Return what a reader must know besides the scores, one sentence each.
+
+    info : `Scores.info`.
+
+    >>> facts = {"missing_classes": [], "fitted_before": ["a network, on unknown data"], "not_resumable": []}
+    >>> notes({"facts": facts, "settings": {}, "audit": []})
+    ['Part of the method was fitted before this run, and the audit cannot tell on what: a network, on unknown data.']
+    """
     facts = info["facts"]
     found = []
     settings = info["settings"]

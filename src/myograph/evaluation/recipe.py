@@ -27,11 +27,16 @@ DEFAULT_METHOD = "lda_svm"
 class Published:
     """A figure of a paper.
 
+    Parameters
+    ----------
     setting : what it measures, in the paper's words.
-    value, std : in the paper's unit, mostly percent; std is None where the paper gives none.
+    value, std : in the paper's unit, mostly percent; std is None if the paper gives none.
     source : the table or figure and the paper's DOI.
     status : "verified" in the paper itself, "secondary" as another paper quotes it, "derived" from its figures, or
         "our choice".
+
+    >>> Published("accuracy of 52 movements", 66.59, 6.4, "Table 2, doi:10.3389/fnbot.2016.00009").value
+    66.59
     """
 
     setting: str
@@ -108,29 +113,44 @@ class Recipe:
             object.__setattr__(self, key, MappingProxyType(value) if isinstance(value, dict) else value)
 
     def how_to_transfer(self) -> Transfer:
-        """`transfer`, `adapt_on` and `adapt_seconds` as one value."""
+        """Return `transfer`, `adapt_on` and `adapt_seconds` as one value.
+
+        >>> Recipe("example", "simulated", transfer="adapt").how_to_transfer().how
+        'adapt'
+        """
         return Transfer(self.transfer, self.adapt_on, self.adapt_seconds)
 
     def as_dict(self) -> dict[str, Any]:
-        """The recipe as plain values, as results and report show it."""
+        """Return the recipe as plain values, as results and report show it."""
         return {f.name: describe(getattr(self, f.name)) for f in decisive(self)}
 
     def identity(self, data_hashes: Mapping[str, str]) -> str:
-        """SHA-256 of everything that decides the run: every field except the published figures, and the data.
+        """Return the SHA-256 of everything that decides the run: every field except the published figures, and the
+        data.
 
         The user's own functions and classes count with their code; see `myograph.evaluation.identity`.
 
         Parameters
         ----------
         data_hashes : name of each recording to the hash of its content.
+
+        >>> recipe = Recipe("example", "simulated")
+        >>> recipe.identity({}) == Recipe("example", "simulated", seed=1).identity({})
+        False
         """
         decides = {k: v for k, v in self.as_dict().items() if k != "published"}
         text = json.dumps({"recipe": decides, "data": dict(data_hashes)}, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def unknown_parts(self) -> list[str]:
-        """What `identity` cannot see into, such as a compiled object without a pickled form: where it stands in the
-        recipe, and its type. A run of such a recipe does not resume."""
+        """Return the place and type of the parts that `identity` cannot describe, such as a compiled object that cannot
+        be pickled.
+
+        A run of such a recipe does not resume.
+
+        >>> Recipe("example", "simulated").unknown_parts()
+        []
+        """
         description = Description()
         for f in dataclasses.fields(self):
             description.of(getattr(self, f.name), f.name)
@@ -138,7 +158,8 @@ class Recipe:
 
 
 def baseline(dataset: str, method: str = DEFAULT_METHOD, **options: Any) -> Recipe:
-    """The recipe for a data set that has no recipe of its own: its usual protocol and windows, with the given method.
+    """Return the recipe for a data set that has no recipe of its own: its usual protocol and windows, with the given
+    method.
 
     Parameters
     ----------

@@ -18,11 +18,12 @@ import numpy as np
 
 from myograph._common.files import only_run_in, plain, write_json
 from myograph.errors import ConfigError, DataError, ResultsError
+from myograph.evaluation.info import versions
 from myograph.evaluation.metrics import TITLES, summarise
 from myograph.evaluation.recipe import Published, Recipe
 from myograph.evaluation.registry import REPRODUCTIONS
 from myograph.evaluation.report.systems import write_page
-from myograph.evaluation.run import Report, evaluate, name_of, versions
+from myograph.evaluation.run import Report, evaluate, name_of
 
 RESULT = "result.json"
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import platform
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,7 +20,7 @@ from myograph.errors import ConfigError, ProtocolError
 from myograph.evaluation.continuous import check_continuous
 from myograph.evaluation.continuous import continuous as find_continuous
 from myograph.evaluation.folds import KeptFolds, fitted_before, refuse_fitted_on, run_folds
-from myograph.evaluation.info import taken
+from myograph.evaluation.info import taken, versions
 from myograph.evaluation.metrics import score
 from myograph.evaluation.recipe import Recipe
 from myograph.evaluation.scores import TARGET_ONLY, Scores
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
 Report = Callable[[str, int, int], None]
-VERSIONED = ("myograph", "numpy", "scipy", "scikit-learn", "numba", "torch", "pandas")
 
 
 def evaluate(
@@ -158,15 +155,20 @@ def _beside(
 class SideBySide:
     """The same recipe under several honest protocols, see `evaluate_all`.
 
+    Attributes
+    ----------
     scores : question ("new repetitions", "new sessions", "new people") to the `Scores` that answer it.
     skipped : question to the reason why the data do not allow it.
+
+    >>> SideBySide({}, {"new people": "there is one person"}).as_dict()["skipped"]
+    {'new people': 'there is one person'}
     """
 
     scores: dict[str, Scores]
     skipped: dict[str, str]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return {"scores": {name: s.as_dict() for name, s in self.scores.items()}, "skipped": dict(self.skipped)}
 
 
@@ -180,8 +182,8 @@ def evaluate_all(
 ) -> SideBySide:
     """Run a recipe once for each question that its data can answer: new repetitions, new sessions, new people.
 
-    The recipe's own protocol answers its question, where it is honest; the others are `KFoldRepetitions(2)`,
-    `CrossSession()` and `LeaveOneSubjectOut()`. Parameters and errors are those of `evaluate`; every run makes its own
+    If the recipe's own protocol is honest, it answers its question; the others are `KFoldRepetitions(2)`,
+    `CrossSession()` and `LeaveOneSubjectOut()`. Parameters and errors are those of `evaluate`; every run has its own
     folder in `root`.
 
     Raises
@@ -212,7 +214,7 @@ def evaluate_all(
 
 
 def honest_protocols(own: Protocol) -> dict[str, Protocol]:
-    """Question to the protocol that asks it; a recipe's own protocol asks its question itself.
+    """Return the protocol for each question; a recipe's own protocol answers its own question.
 
     >>> from myograph import WithinSubject
     >>> honest_protocols(WithinSubject((2, 5)))["new repetitions"]
@@ -321,7 +323,12 @@ def _info(recipe: Recipe, recordings: Sequence[Recording], windows: Windows) -> 
 
 
 def read(recipe: Recipe, say: Report | None = None) -> list[Recording]:
-    """The recipe's recordings, unfiltered."""
+    """Return the recipe's recordings, unfiltered.
+
+    >>> small = {"n_sessions": 1, "n_gestures": 2, "n_repetitions": 2, "hold_s": 0.5, "rest_s": 0.5}
+    >>> len(read(Recipe("example", "simulated", dataset_options=small, subjects=("1",))))
+    1
+    """
     from myograph.datasets.load import load
 
     options = dict(recipe.dataset_options)
@@ -329,17 +336,22 @@ def read(recipe: Recipe, say: Report | None = None) -> list[Recording]:
 
 
 def prepare(recipe: Recipe, recordings: Sequence[Recording], say: Report | None = None) -> Windows:
-    """Filter the recordings, cut windows, and drop, keep or balance rest as the recipe says.
+    """Filter the recordings, cut windows, and drop, keep or balance rest according to the recipe.
 
     Raises
     ------
-    WindowError : the windowing does not fit the recordings. ConfigError : the windows have one label alone.
+    WindowError : the windowing does not fit the recordings.
+    ConfigError : the windows have only one label.
+
+    >>> from myograph.testing import make_recording
+    >>> len(prepare(Recipe("example", "mine", rest="keep"), [make_recording()]))
+    48
     """
     return _prepare(recipe, recordings, say)[0]
 
 
 def _prepare(recipe: Recipe, recordings: Sequence[Recording], say: Report | None) -> tuple[Windows, dict[str, Any]]:
-    """The windows, and how many windows of rest were found and kept."""
+    """Return the windows, and how many windows of rest were found and kept."""
     filtered = []
     for i, recording in enumerate(recordings):
         if say and recipe.filters:
@@ -360,7 +372,11 @@ def _prepare(recipe: Recipe, recordings: Sequence[Recording], say: Report | None
 
 
 def rest_label(recipe: Recipe) -> str | None:
-    """The name that the recipe's data set gives to rest; "rest" for the user's own recordings, None where it has none."""
+    """Return the name of rest in the recipe's data set: "rest" for the user's own recordings, None if it has none.
+
+    >>> rest_label(Recipe("example", "simulated"))
+    'rest'
+    """
     from myograph.datasets.base import DATASETS
 
     if not isinstance(recipe.dataset, str):
@@ -373,9 +389,15 @@ def settle_rest(windows: Windows, rest: str, label: str | None, seed: int) -> Wi
 
     Parameters
     ----------
-    rest : "drop", "keep", or "balance": of each subject as many windows of rest as the average gesture has.
-    label : the name of rest; None where the data set has none.
-    seed : of the random choice under "balance".
+    windows : the windows.
+    rest : "drop", "keep", or "balance": as many windows of rest per subject as the average gesture has.
+    label : the name of rest; None if the data set has none.
+    seed : seed of the random choice under "balance".
+
+    >>> from myograph.testing import make_windows
+    >>> windows = make_windows(n_classes=3)
+    >>> set(settle_rest(windows, "drop", "rest", seed=0).y.tolist()) == {"fist", "open"}
+    True
     """
     labels = windows.y
     is_rest = labels == label
@@ -394,7 +416,14 @@ def settle_rest(windows: Windows, rest: str, label: str | None, seed: int) -> Wi
 
 
 def check(windows: Windows, folds: Iterable[Fold], protocol: Protocol) -> list[Audit]:
-    """Audit every fold, before anything is fitted."""
+    """Audit every fold, before anything is fitted.
+
+    >>> from myograph.protocols import WithinSubject
+    >>> from myograph.testing import make_windows
+    >>> windows, protocol = make_windows(n_repetitions=6), WithinSubject((2, 5))
+    >>> [audit.passed for audit in check(windows, protocol.folds(windows), protocol)]
+    [True]
+    """
     return [
         audit(windows, f.train, f.test, protocol.disjoint, protocol.leaky, f"{type(protocol).__name__}, {f.name}")
         for f in folds
@@ -402,7 +431,11 @@ def check(windows: Windows, folds: Iterable[Fold], protocol: Protocol) -> list[A
 
 
 def make_method(recipe: Recipe) -> BaseEstimator:
-    """The recipe's unfitted estimator, with the recipe's seed where it takes one."""
+    """Return the recipe's unfitted estimator, with the recipe's seed if it takes one.
+
+    >>> type(make_method(Recipe("example", "simulated", method="lda"))).__name__
+    'Pipeline'
+    """
     if not isinstance(recipe.method, str):
         if recipe.method_options:
             raise ConfigError("method_options go with a method given by name; set them on the estimator itself")
@@ -443,7 +476,13 @@ def _fold_table(parts: list[pd.DataFrame], folds: list[Fold], audits: list[Audit
 
 
 def glimpse(windows: Windows, seconds: float = 8.0, points: int = 900) -> dict[str, Any]:
-    """The signals around the first window, for the report: the minimum and maximum of each of at most `points` blocks."""
+    """Return the signals around the first window, for the report: minimum and maximum of each of at most `points`
+    blocks.
+
+    >>> from myograph.testing import make_windows
+    >>> sorted(glimpse(make_windows(), seconds=1.0))
+    ['begin_s', 'high', 'low', 'n_channels', 'rate_hz', 'recording', 'step_s', 'unit', 'windows']
+    """
     first = windows.table.iloc[0]
     recording = windows.recordings[first["recording"]]
     length = int(first["stop"] - first["start"])
@@ -471,19 +510,8 @@ def glimpse(windows: Windows, seconds: float = 8.0, points: int = 900) -> dict[s
     }
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python, the platform and the packages that results depend on, where they are installed."""
-    found = {"python": platform.python_version(), "platform": platform.platform()}
-    for package in VERSIONED:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
 def name_of(thing: Any) -> str:
-    """What to call a data set or a method in tables: its registered name, or its type.
+    """Return the name of a data set or a method in tables: its registered name, or its type.
 
     >>> name_of("lda"), name_of(object())
     ('lda', 'object')

@@ -1,4 +1,4 @@
-"""`Scores`: the results of a run, on disk as Parquet and JSON with their checksums, never without its audit."""
+"""`Scores`: the results of a run, stored as Parquet and JSON with their checksums, and always with their audit."""
 
 from __future__ import annotations
 
@@ -28,14 +28,38 @@ class Scores:
     Attributes
     ----------
     predictions : one row per test window: fold, row (position in the Windows), recording, start, stop, subject,
-        session, repetition, y_true, y_pred, confidence (NaN where the method gives none).
-    folds : one row per fold: its name, its subject where there is one alone, every metric, sizes, seconds, and the
-        audit's counts.
+        session, repetition, y_true, y_pred, confidence (NaN if the method has none).
+    folds : one row per fold: its name, its subject if there is only one, every metric, sizes, seconds, and the audit's
+        counts.
     info : recipe, identity, seed, versions, data hashes, audits, protocol, leaky, wall_s, peak_memory_bytes, and the
-        `facts` that `question` is made of.
-    folder : where the run is kept; None where it is in memory only.
-    honest : the same recipe under an honest protocol, where this one is LEAKY.
-    target_only : the same recipe fitted on the calibration windows alone, where the protocol has such.
+        `facts` behind `question`.
+    folder : folder of the run; None if it is in memory only.
+    honest : the same recipe under an honest protocol, if this one is LEAKY.
+    target_only : the same recipe fitted on the calibration windows alone, if the protocol has any.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from myograph import LeaveOneSubjectOut, Recipe, evaluate
+    >>> from myograph.testing import make_recording
+    >>> recordings = [make_recording(name, seed=i) for i, name in enumerate(["anna", "ben"])]
+    >>> scores = evaluate(Recipe("example", "mine", LeaveOneSubjectOut(), "lda", rest="keep"), recordings)
+    >>> scores.unit, scores.labels, scores.leaky, scores.chance
+    ('subject', ['rest', 'fist'], False, 0.5)
+    >>> scores.subjects["subject"].tolist(), scores.summary["accuracy"]["n"]
+    (['anna', 'ben'], 2)
+    >>> int(scores.confusion.sum()), scores.classes["label"].tolist()
+    (96, ['rest', 'fist'])
+    >>> print(scores.question)  # doctest: +ELLIPSIS
+    new people; 1 session per person; rest is a class (48 windows); chance 50.0 %; 2 people tested, each ...
+    >>> print(scores.interval)
+    no interval: 2 people, and six are needed
+    >>> scores.notes, scores.as_dict()["over"]
+    ([], 'subject')
+    >>> folder = tempfile.mkdtemp()
+    >>> scores.save(folder)
+    >>> Scores.load(folder).chance
+    0.5
     """
 
     predictions: pd.DataFrame
@@ -55,7 +79,7 @@ class Scores:
 
     @property
     def leaky(self) -> bool:
-        """Did the protocol let train and test share samples or repetitions?"""
+        """Whether the protocol let train and test share samples or repetitions."""
         return bool(self.info["leaky"])
 
     @cached_property
@@ -66,12 +90,12 @@ class Scores:
 
     @property
     def unit(self) -> Literal["subject", "fold"]:
-        """What means and deviations are taken over: subjects, or folds where there is one subject."""
+        """What means and deviations are computed over: subjects, or folds if there is one subject."""
         return "subject" if len(self.subjects) > 1 else "fold"
 
     @cached_property
     def summary(self) -> dict[str, dict[str, Any]]:
-        """metric -> mean, std, low, high, n, over subjects (over folds where there is one subject).
+        """metric -> mean, std, low, high, n, over subjects (over folds if there is one subject).
 
         `low` and `high` are a bootstrap percentile 95 % interval of the mean over people. They are NaN for fewer than
         six people, and over folds, which share their training windows; see `interval`.
@@ -84,25 +108,30 @@ class Scores:
 
     @cached_property
     def chance(self) -> float:
-        """Accuracy of always giving the most frequent label of the test windows: the largest share of a label among a
-        subject's test windows, averaged over subjects (over folds where there is one subject), as accuracy is."""
+        """Accuracy of always predicting the most frequent label of the test windows.
+
+        It is the largest fraction of one label among a subject's test windows, averaged over subjects (over folds if
+        there is one subject), like accuracy.
+        """
         counts = self.predictions.groupby([self.unit, "y_true"], observed=True).size().unstack(fill_value=0).to_numpy()
         return float((counts.max(axis=1) / counts.sum(axis=1)).mean())
 
     @property
     def question(self) -> str:
-        """Which question the scores answer: what is new in the test windows, sessions, rest, chance level, people."""
+        """The question that the scores answer: what is new in the test, sessions, rest, chance level, people."""
         return question.in_words(self.info, self.chance, len(self.subjects))
 
     @property
     def interval(self) -> str:
-        """Which interval `summary` gives, or why it gives none."""
+        """The interval that `summary` gives, or why it gives none."""
         return question.interval_in_words(self.unit, len(self.subjects))
 
     @property
     def notes(self) -> list[str]:
-        """What a reader must know beside the scores, one sentence each: classes that training lacks, parts that were
-        fitted before the run, and why a run does not resume."""
+        """What a reader must know besides the scores, one sentence each.
+
+        For example classes that training lacks, parts that were fitted before the run, and why a run does not resume.
+        """
         return question.notes(self.info)
 
     @property
@@ -136,7 +165,7 @@ class Scores:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """What `myograph run --json` prints: plain values, NaN as None."""
+        """Return what `myograph run --json` prints: plain values, with NaN as None."""
         info = self.info
         found = {
             "recipe": info["recipe"],
@@ -170,7 +199,8 @@ class Scores:
         return plain(found)
 
     def save(self, folder: str | Path) -> None:
-        """Write the run's files, each as a whole or not at all; `run.json` is written last and makes the run finished.
+        """Write the run's files, each as a whole or not at all. `run.json` is written last and marks the run as
+        finished.
 
         Raises
         ------
@@ -192,11 +222,11 @@ class Scores:
 
     @classmethod
     def load(cls, folder: str | Path) -> Scores:
-        """Read a run's folder, and check its files against their checksums.
+        """Read a run's folder, and compare its files with their checksums.
 
         Raises
         ------
-        ResultsError : there is no finished run, it is damaged, or a file in it is another run's.
+        ResultsError : there is no finished run, it is damaged, or a file belongs to another run.
         """
         folder = Path(folder)
         if not (folder / RUN).is_file():

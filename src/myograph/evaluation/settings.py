@@ -69,7 +69,11 @@ def parse(text: str) -> Any:
 
 
 def constructors() -> dict[str, type]:
-    """Name to class of everything that a setting may construct: every protocol, windowing and filter."""
+    """Return name and class of everything that a setting may construct: every protocol, windowing and filter.
+
+    >>> {"LeaveOneSubjectOut", "Windowing", "BandPass"} <= set(constructors())
+    True
+    """
     from myograph import protocols, windows
     from myograph.preprocessing import bursts, channels, cutters, envelopes, resampling, sections, spatial
 

@@ -1,8 +1,8 @@
 """Do methods differ? Paired statistics over people, with correction for the number of comparisons.
 
-Values belong together by position: `a[i]` and `b[i]` are of the same person (or fold). Windows of one person are not
-independent of each other, so a test over windows would call any difference significant. All tests here are over people,
-except `corrected_t`, which is for the folds of one person.
+Values are paired by position: `a[i]` and `b[i]` belong to the same person (or fold). Windows of one person are not
+independent, so a test over windows would call any difference significant. All tests here are over people, except
+`corrected_t`, which is for the folds of one person.
 """
 
 from __future__ import annotations
@@ -25,10 +25,16 @@ _MOST_ENUMERATED = 20  # people whose 2^n signings are all counted
 class Comparison:
     """One paired comparison, `a` minus `b`.
 
+    Attributes
+    ----------
+    a, b, test, n : names of the methods, name of the test, number of pairs.
     difference : mean of the differences, in the unit of the values.
-    p : two-sided; `p_holm` after Holm's correction where it is one of several comparisons, else the same as `p`.
-    effect : matched-pairs rank-biserial correlation for "wilcoxon" (-1 to 1), else Cohen's d of the differences.
-    n : number of pairs.
+    p, p_holm : two-sided p, and p after Holm's correction if it is one of several comparisons (otherwise equal to `p`).
+    effect : matched-pairs rank-biserial correlation for "wilcoxon" (-1 to 1), otherwise Cohen's d of the differences.
+
+    >>> found = paired([0.9, 0.8, 0.7], [0.8, 0.6, 0.4])
+    >>> found.n, round(found.difference, 3), found.least_p
+    (3, 0.2, 0.25)
     """
 
     a: str
@@ -42,8 +48,10 @@ class Comparison:
 
     @property
     def least_p(self) -> float:
-        """The smallest p that the test can give for so many pairs, whatever the values: with 2^n signings of the
-        differences it is 2 / 2^n. Five people cannot be significant at 0.05."""
+        """The smallest p that the test can give for this number of pairs, whatever the values.
+
+        With 2^n signings of the differences it is 2 / 2^n. Five people cannot be significant at 0.05.
+        """
         return 0.0 if self.test == "t" else 2.0 ** (1 - self.n)
 
     def __str__(self) -> str:
@@ -56,12 +64,18 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Friedman:
-    """Several methods at once: do their ranks over people differ?
+    """Result of `friedman`: do the ranks of several methods over people differ?
 
+    Attributes
+    ----------
     statistic : corrected for ties, chi-squared distributed with (methods - 1) degrees of freedom.
-    p : of `statistic`. p_f : of Iman and Davenport's F (1980), which is less conservative for few people.
+    p, p_f : p of `statistic`, and of Iman and Davenport's F (1980), which is less conservative for few people.
     kendall_w : agreement of the people about the order of the methods, 0 to 1.
-    mean_rank : of each method by name; 1 is the highest value.
+    mean_rank : mean rank of each method by name; 1 is the highest value.
+    n : number of people.
+
+    >>> friedman({"net": [0.9, 0.8, 0.9], "svm": [0.8, 0.7, 0.8], "lda": [0.7, 0.6, 0.7]}).kendall_w
+    1.0
     """
 
     statistic: float
@@ -74,11 +88,18 @@ class Friedman:
 
 @dataclass(frozen=True)
 class Nemenyi:
-    """All pairs of methods after Friedman's test.
+    """Result of `nemenyi`: all pairs of methods after Friedman's test.
 
-    mean_rank : of each method by name; 1 is the highest value.
+    Attributes
+    ----------
+    mean_rank : mean rank of each method by name; 1 is the highest value.
     critical_difference : mean ranks further apart than this differ at level `alpha`.
-    p : of each pair of names, corrected for the number of pairs.
+    p : p of each pair of names, corrected for the number of pairs.
+    n, alpha : number of people, and level.
+
+    >>> found = nemenyi({"net": [0.9, 0.8, 0.9], "svm": [0.8, 0.7, 0.8], "lda": [0.7, 0.6, 0.7]})
+    >>> round(found.critical_difference, 3)
+    1.914
     """
 
     mean_rank: dict[str, float]
@@ -96,14 +117,16 @@ def paired(
     Parameters
     ----------
     a, b : one value per person.
-    test : "wilcoxon" is the signed-rank test (Wilcoxon 1945), exact for few pairs without ties; it assumes that the
-        differences are distributed symmetrically. "permutation" flips the signs of the differences (Fisher 1935, section
-        21): every signing up to 20 people, 100 000 drawn ones above. "t" is Student's test, for differences that are
-        normally distributed.
+    test : "wilcoxon" is the signed-rank test (Wilcoxon 1945), exact for few pairs without ties; it assumes a symmetric
+        distribution of the differences. "permutation" flips the signs of the differences (Fisher 1935, section 21): all
+        signings up to 20 people, 100 000 random ones above. "t" is Student's test, for normally distributed
+        differences.
+    names : names of the two methods.
 
     Raises
     ------
-    ShapeError : not two rows of the same length with 2 or more finite numbers. ConfigError : another test.
+    ShapeError : not two rows of the same length with 2 or more finite numbers.
+    ConfigError : another test.
 
     >>> print(paired([0.9, 0.8, 0.7, 0.9, 0.8, 0.9], [0.8, 0.6, 0.6, 0.5, 0.7, 0.6], names=("net", "lda")))
     Wilcoxon against lda: p = 0.0312, r = 1.00, n = 6
@@ -134,7 +157,7 @@ def paired(
 
 
 def _signings(d: np.ndarray, n_draws: int = 100_000) -> float:
-    """Two-sided p: the share of signings of the differences whose sum is at least as far from 0 as theirs."""
+    """Two-sided p: the fraction of signings of the differences whose sum is at least as far from 0 as theirs."""
     if len(d) > _MOST_ENUMERATED:
         signs = np.random.default_rng(0).integers(0, 2, (n_draws, len(d)), dtype=np.int8) * 2 - 1
         as_far = np.abs(signs @ d) >= abs(d.sum())
@@ -146,15 +169,23 @@ def _signings(d: np.ndarray, n_draws: int = 100_000) -> float:
 
 
 def compare(values: Mapping[str, Sequence[float]], reference: str, test: Test = "wilcoxon") -> dict[str, Comparison]:
-    """Every other method against `reference` (as `reference` minus the other), with Holm's correction over all of them.
+    """Compare every other method with `reference` (as `reference` minus the other), with Holm's correction over all of
+    them.
 
     Parameters
     ----------
-    values : name of each method to one value per person, the people in the same order.
+    values : name of each method to one value per person, with the people in the same order.
+    reference : name of the method that the others are compared with.
+    test : as in `paired`.
 
     Raises
     ------
-    ConfigError : `reference` is not among the names. ShapeError : as in `paired`.
+    ConfigError : `reference` is not among the names.
+    ShapeError : as in `paired`.
+
+    >>> values = {"net": [0.9, 0.8, 0.7, 0.9, 0.8, 0.9], "lda": [0.8, 0.6, 0.6, 0.5, 0.7, 0.6], "svm": [0.9] * 6}
+    >>> {name: round(found.p_holm, 4) for name, found in compare(values, reference="net").items()}
+    {'lda': 0.0625, 'svm': 0.25}
     """
     if reference not in values:
         raise ConfigError(f"reference must be one of {', '.join(values)}, got {reference!r}")
@@ -165,9 +196,10 @@ def compare(values: Mapping[str, Sequence[float]], reference: str, test: Test = 
 
 
 def holm(p: Sequence[float]) -> np.ndarray:
-    """p-values corrected for their number (Holm 1979), in the order given.
+    """Return p-values corrected for their number (Holm 1979), in the order given.
 
-    The k-th smallest of m is multiplied by m - k + 1; none falls below a smaller one's, and none exceeds 1.
+    The k-th smallest of m is multiplied by m - k + 1; no corrected value is below that of a smaller p, and none exceeds
+    1.
 
     >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
     [0.03, 0.06, 0.06]
@@ -184,9 +216,17 @@ def holm(p: Sequence[float]) -> np.ndarray:
 def friedman(values: Mapping[str, Sequence[float]]) -> Friedman:
     """Friedman's test (1937) over three or more methods on the same people.
 
+    Parameters
+    ----------
+    values : name of each method to one value per person, with the people in the same order.
+
     Raises
     ------
     ShapeError : fewer than 3 methods or 2 people, or rows of different lengths.
+
+    >>> found = friedman({"net": [0.9, 0.8, 0.9], "svm": [0.8, 0.7, 0.8], "lda": [0.7, 0.6, 0.7]})
+    >>> found.statistic, round(found.p, 4), found.mean_rank
+    (6.0, 0.0498, {'net': 1.0, 'svm': 2.0, 'lda': 3.0})
     """
     table, ranks = _ranks(values)
     k, n = table.shape
@@ -201,12 +241,18 @@ def friedman(values: Mapping[str, Sequence[float]]) -> Friedman:
 
 
 def nemenyi(values: Mapping[str, Sequence[float]], alpha: float = 0.05) -> Nemenyi:
-    """Nemenyi's comparison of all pairs of methods by their mean ranks, after a significant `friedman` (Nemenyi 1963;
-    Demšar 2006, section 3.2.2, with the critical difference that critical-difference diagrams show).
+    """Nemenyi's comparison of all pairs of methods by their mean ranks, after a significant `friedman`.
+
+    The critical difference is the one that critical-difference diagrams show (Nemenyi 1963; Demšar 2006, section
+    3.2.2).
 
     Raises
     ------
     ShapeError : as in `friedman`.
+
+    >>> found = nemenyi({"net": [0.9, 0.8, 0.9], "svm": [0.8, 0.7, 0.8], "lda": [0.7, 0.6, 0.7]})
+    >>> round(found.p["net", "lda"], 4)
+    0.038
     """
     table, ranks = _ranks(values)
     k, n = table.shape
@@ -225,7 +271,7 @@ def nemenyi(values: Mapping[str, Sequence[float]], alpha: float = 0.05) -> Nemen
 
 
 def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
-    """Student's interval of the mean over people, for values that are normally distributed.
+    """Student's interval of the mean over people, for normally distributed values.
 
     >>> low, high = t_interval([0.7, 0.8, 0.9])
     >>> round(low, 3), round(high, 3)
@@ -237,11 +283,13 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, flo
 
 
 def equivalent(a: Sequence[float], b: Sequence[float], margin: float) -> float:
-    """p of the hypothesis that the mean difference is `margin` or more, by two one-sided t tests (Schuirmann 1987): a
-    small p says that the methods are equivalent within the margin. Differences must be normally distributed.
+    """p of the hypothesis that the mean difference is `margin` or more, by two one-sided t tests (Schuirmann 1987).
+
+    A small p says that the methods are equivalent within the margin. Differences must be normally distributed.
 
     Parameters
     ----------
+    a, b : one value per person.
     margin : the largest difference that would not matter, in the unit of the values.
 
     >>> equivalent([0.80, 0.82, 0.79, 0.81], [0.80, 0.81, 0.80, 0.81], margin=0.05) < 0.05
@@ -266,6 +314,9 @@ def corrected_t(a: Sequence[float], b: Sequence[float], test_to_train: float) ->
     ----------
     a, b : one value per fold.
     test_to_train : number of test windows divided by number of train windows, 1 / (k - 1) for k folds.
+
+    >>> round(corrected_t([0.9, 0.8, 0.9, 0.8], [0.7, 0.7, 0.8, 0.6], test_to_train=1 / 3), 4)
+    0.0424
     """
     x, y = _together({"a": a, "b": b})
     d = x - y
@@ -277,9 +328,11 @@ def corrected_t(a: Sequence[float], b: Sequence[float], test_to_train: float) ->
 
 
 def chance_threshold(n_windows: int, n_classes: int, alpha: float = 0.05) -> float:
-    """The accuracy that guessing among equally frequent classes exceeds with a probability of at most `alpha`
-    (Combrisson and Jerbi 2015, doi:10.1016/j.jneumeth.2015.01.010). It assumes independent windows: give the number of
-    trials instead, because windows of one trial are not.
+    """The accuracy that guessing among equally frequent classes exceeds with a probability of at most `alpha`.
+
+    It assumes independent windows. Windows of one trial are not independent, so give the number of trials instead.
+
+    Source: Combrisson and Jerbi 2015, doi:10.1016/j.jneumeth.2015.01.010.
 
     >>> chance_threshold(100, 2)
     0.58

@@ -27,19 +27,29 @@ class Transfer:
 
     Parameters
     ----------
-    how : "pool" fits on all train windows alike. "weight" repeats the calibration windows, so that they weigh as much as
-        all others. "adapt" fits on the others, calls `calibrate` with the calibration windows, and calls `adapt` with the
-        unlabelled test windows before they are predicted. "target only" fits on the calibration windows alone.
-    adapt_on : the unlabelled windows that "adapt" sees: those of "each session" before that session is predicted, of the
-        person's "first session" for all sessions, or "everything".
-    adapt_seconds : "adapt" sees only the first so many seconds of them; None is all.
+    how : "pool" fits on all train windows alike. "weight" repeats the calibration windows, so that they weigh as much
+        as all others. "adapt" fits on the others, calls `calibrate` with the calibration windows, and calls `adapt`
+        with the unlabelled test windows before they are predicted. "target only" fits on the calibration windows alone.
+    adapt_on : the unlabelled windows that "adapt" sees: those of "each session" before that session is predicted, of
+        the person's "first session" for all sessions, or "everything".
+    adapt_seconds : "adapt" sees only this many seconds of them, from the first on; None is all.
 
     Raises
     ------
     ConfigError : a value is none of the above.
 
-    >>> Transfer("adapt", adapt_seconds=30.0).how
-    'adapt'
+    >>> from myograph.methods import lda
+    >>> from myograph.testing import make_windows
+    >>> windows = make_windows(n_repetitions=4)
+    >>> train = windows.column("repetition") < 4
+    >>> fold = Fold("a", np.flatnonzero(train), np.flatnonzero(~train), np.flatnonzero(windows.column("repetition") == 3))
+    >>> [settled] = Transfer("target only").settle([fold])
+    >>> len(fold.train), len(settled.train)
+    (42, 14)
+    >>> transfer = Transfer("pool")
+    >>> model = transfer.fit(lda(), fold, lambda rows: windows[rows])
+    >>> [rows.size for model, rows in transfer.parts(model, windows[fold.test].without_labels())]
+    [14]
     """
 
     how: How = "pool"
@@ -57,7 +67,7 @@ class Transfer:
             raise ConfigError(f"adapt_on and adapt_seconds belong to transfer='adapt', got transfer={self.how!r}")
 
     def settle(self, folds: Sequence[Fold]) -> list[Fold]:
-        """The folds as they are fitted and audited: under "target only" their train windows are the calibration windows.
+        """Return the folds to fit and audit: under "target only" their train windows are the calibration windows.
 
         Raises
         ------
@@ -75,11 +85,11 @@ class Transfer:
         return list(folds)
 
     def fit(self, estimator: BaseEstimator, fold: Fold, take: Callable[[np.ndarray], Windows]) -> Any:
-        """The fitted method.
+        """Return the fitted method.
 
         Parameters
         ----------
-        take : gives the windows of some rows, labelled in these rows alone.
+        take : returns the windows of some rows, with labels only in these rows.
         """
         from sklearn.base import clone
 
@@ -106,7 +116,9 @@ class Transfer:
         return model
 
     def parts(self, model: Any, test: Windows) -> Iterator[tuple[Any, np.ndarray]]:
-        """Yield (model, positions in `test`) until every unlabelled test window has been given, adapted where wanted."""
+        """Yield (model, positions in `test`) until every unlabelled test window was yielded; the model adapts if
+        requested.
+        """
         if self.how != "adapt":
             yield model, np.arange(len(test))
             return
@@ -122,7 +134,7 @@ class Transfer:
                 yield adapted, rows
 
     def _first(self, windows: Windows, rows: np.ndarray) -> np.ndarray:
-        """Those of the rows whose samples lie within the first `adapt_seconds` of signal that the rows cover."""
+        """Return those of the rows whose samples lie within the first `adapt_seconds` of signal that the rows cover."""
         if self.adapt_seconds is None:
             return rows
         start, stop, of = (windows.column(name)[rows] for name in ("start", "stop", "recording"))
