@@ -20,7 +20,10 @@ MODULES = sorted(
 # Public names without an example, and why. A name stands for all names below it.
 WITHOUT_EXAMPLE = {
     "myograph.cli": "commands are run by tests/test_cli.py, and docs/commands.md shows them",
-    "myograph.evaluation": "examples are still to be written",
+    "myograph.evaluation.info.read_info": "`Scores.load` shows it",
+    "myograph.evaluation.info.write_info": "`Scores.save` shows it",
+    "myograph.evaluation.report": "whole pages and charts: tests/test_report.py looks at them",
+    "myograph.evaluation.reproduction": "runs of minutes: tests/test_reproduction.py has small ones",
     "myograph.live": "examples are still to be written",
     "myograph.recipes": "published systems: `myograph recipes` and `myograph reproduce` run them",
     "myograph.training.distributed": "it needs the processes of `accelerate launch`",

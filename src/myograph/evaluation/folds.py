@@ -42,8 +42,14 @@ class KeptFolds:
     resume : use existing folds; False computes every fold again.
 
     >>> import tempfile
+    >>> from myograph.methods import lda
+    >>> from myograph.protocols import WithinSubject
+    >>> from myograph.testing import make_windows
+    >>> windows = make_windows(n_repetitions=6)
+    >>> [fold] = WithinSubject((2, 5)).folds(windows)
     >>> kept = KeptFolds(Path(tempfile.mkdtemp()), identity="0123", resume=True)
-    >>> kept.get(0, Fold("a", np.array([0]), np.array([1]))) is None
+    >>> kept.put(0, predict_stream(lda(), windows, [fold])[0])
+    >>> len(kept.get(0, fold)) == len(fold.test)
     True
     """
 
@@ -330,12 +336,21 @@ def _origin_of_file(path: Any) -> dict[str, Any]:
 
 
 def refuse_fitted_on(estimator: Any, windows: Windows, test: np.ndarray) -> None:
-    """Refuse an estimator with a part that was fitted before this run on windows that the test windows share samples or
-    a repetition with, as far as the part remembers them.
+    """Refuse an estimator with a part that was fitted, before this run, on windows that share samples or a repetition
+    with the test windows, as far as the part remembers them.
 
     Raises
     ------
     LeakageError : there is such a part.
+
+    >>> from sklearn.frozen import FrozenEstimator
+    >>> from myograph.features.transformer import Features
+    >>> from myograph.testing import make_windows
+    >>> windows = make_windows()
+    >>> fitted = FrozenEstimator(Features("MAV").fit(windows, windows.y))
+    >>> refuse_fitted_on(fitted, windows, np.array([0]))  # doctest: +IGNORE_EXCEPTION_DETAIL
+    Traceback (most recent call last):
+    myograph.errors.LeakageError: ...
     """
     for part, _ in _fitted_parts(estimator):
         seen = getattr(part, "_seen", None)

@@ -96,11 +96,18 @@ def load(cls: type[E], path: str | os.PathLike[str], device: str, yours: Mapping
 
 
 def origin_of_weights(pretrained: Any) -> dict[str, Any]:
-    """What the weights that a network begins with were fitted on, as far as their file says; {} without any.
+    """Return what a network's initial weights were fitted on, as far as their file says; {} without any.
+
+    Parameters
+    ----------
+    pretrained : the path of a saved network, a state dictionary, or None.
 
     Raises
     ------
     DataError : the file does not exist or is damaged.
+
+    >>> origin_of_weights(None), origin_of_weights({"head.bias": torch.zeros(2)})["windows"]
+    ({}, 0)
     """
     if pretrained is None:
         return {}
