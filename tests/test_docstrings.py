@@ -20,6 +20,7 @@ MODULES = sorted(
 # Public names without an example, and why. A name stands for all names below it.
 WITHOUT_EXAMPLE = {
     "myograph.cli": "commands are run by tests/test_cli.py, and docs/commands.md shows them",
+    "myograph.evaluation.continuous": "steps of `evaluate_continuously`, tested in tests/test_continuous.py",
     "myograph.evaluation.info.read_info": "`Scores.load` shows it",
     "myograph.evaluation.info.write_info": "`Scores.save` shows it",
     "myograph.evaluation.report": "whole pages and charts: tests/test_report.py looks at them",

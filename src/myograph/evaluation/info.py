@@ -10,7 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from myograph._common.files import read_identity, sha256, write_json
+from myograph.windows import Windows
 
 RUN = "run.json"
 VERSIONED = ("myograph", "numpy", "scipy", "scikit-learn", "numba", "torch", "pandas")
@@ -148,3 +151,38 @@ def peak_memory_bytes() -> int | None:
     unit = 1 if sys.platform == "darwin" else 1024
     kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     return max(resource.getrusage(kind).ru_maxrss for kind in kinds) * unit
+
+
+def glimpse(windows: Windows, seconds: float = 8.0, points: int = 900) -> dict[str, Any]:
+    """Return the signals around the first window, for the report: minimum and maximum of each of at most `points`
+    blocks.
+
+    >>> from myograph.testing import make_windows
+    >>> sorted(glimpse(make_windows(), seconds=1.0))
+    ['begin_s', 'high', 'low', 'n_channels', 'rate_hz', 'recording', 'step_s', 'unit', 'windows']
+    """
+    first = windows.table.iloc[0]
+    recording = windows.recordings[first["recording"]]
+    length = int(first["stop"] - first["start"])
+    begin = max(int(first["start"]) - length // 2, 0)
+    end = min(begin + max(int(seconds * recording.rate_hz), 2 * length), recording.n_samples)
+    part = recording.signal[:16, begin:end].astype(np.float64)
+    size = max(part.shape[1] // points, 1)
+    n = part.shape[1] // size
+    blocks = part[:, : n * size].reshape(len(part), n, size)
+    here = windows.where(recording=int(first["recording"])).table
+    here = here[(here["start"] >= begin) & (here["stop"] <= end)].head(200)
+    return {
+        "recording": recording.name,
+        "unit": recording.unit,
+        "rate_hz": recording.rate_hz,
+        "n_channels": recording.n_channels,
+        "begin_s": begin / recording.rate_hz,
+        "step_s": size / recording.rate_hz,
+        "low": blocks.min(axis=2).round(4).tolist(),
+        "high": blocks.max(axis=2).round(4).tolist(),
+        "windows": [
+            {"start_s": s / recording.rate_hz, "stop_s": e / recording.rate_hz, "label": str(name)}
+            for s, e, name in zip(here["start"], here["stop"], here["label"])
+        ],
+    }

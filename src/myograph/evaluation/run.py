@@ -20,7 +20,7 @@ from myograph.errors import ConfigError, ProtocolError
 from myograph.evaluation.continuous import check_continuous
 from myograph.evaluation.continuous import continuous as find_continuous
 from myograph.evaluation.folds import KeptFolds, fitted_before, refuse_fitted_on, run_folds
-from myograph.evaluation.info import taken, versions
+from myograph.evaluation.info import glimpse, taken, versions
 from myograph.evaluation.metrics import score
 from myograph.evaluation.recipe import Recipe
 from myograph.evaluation.scores import TARGET_ONLY, Scores
@@ -110,13 +110,15 @@ def evaluate(
 def evaluate_continuously(
     recipe: Recipe, recordings: Sequence[Recording], jobs: int = 1, progress: Report | None = None
 ) -> dict[str, Any]:
-    """Score every decision over the stretches of signal that the recipe's protocol tests, rest and transitions included.
+    """Score every decision over the stretches of signal that the recipe's protocol tests, including rest and
+    transitions.
 
-    The method always learns rest here, whatever the recipe says of it, because a decoder without rest moves all the time.
+    The method always learns rest here, whatever `recipe.rest` is, because a decoder without rest moves all the time.
 
     Parameters
     ----------
-    recordings : unfiltered. jobs, progress : as of `evaluate`.
+    recordings : unfiltered.
+    jobs, progress : as in `evaluate`.
 
     Returns
     -------
@@ -125,6 +127,12 @@ def evaluate_continuously(
     Raises
     ------
     ConfigError, ProtocolError, WindowError : the recipe, protocol or recordings do not allow it.
+
+    >>> from myograph.testing import make_recording
+    >>> recipe = Recipe("example", "mine", KFoldRepetitions(2), "lda")
+    >>> found = evaluate_continuously(recipe, [make_recording()])
+    >>> found["rest"], found["decisions"]
+    ('rest', 76)
     """
     windowing = check_continuous(recipe)
     say = progress or (lambda what, done, total: None)
@@ -473,41 +481,6 @@ def _fold_table(parts: list[pd.DataFrame], folds: list[Fold], audits: list[Audit
             }
         )
     return pd.DataFrame(rows)
-
-
-def glimpse(windows: Windows, seconds: float = 8.0, points: int = 900) -> dict[str, Any]:
-    """Return the signals around the first window, for the report: minimum and maximum of each of at most `points`
-    blocks.
-
-    >>> from myograph.testing import make_windows
-    >>> sorted(glimpse(make_windows(), seconds=1.0))
-    ['begin_s', 'high', 'low', 'n_channels', 'rate_hz', 'recording', 'step_s', 'unit', 'windows']
-    """
-    first = windows.table.iloc[0]
-    recording = windows.recordings[first["recording"]]
-    length = int(first["stop"] - first["start"])
-    begin = max(int(first["start"]) - length // 2, 0)
-    end = min(begin + max(int(seconds * recording.rate_hz), 2 * length), recording.n_samples)
-    part = recording.signal[:16, begin:end].astype(np.float64)
-    size = max(part.shape[1] // points, 1)
-    n = part.shape[1] // size
-    blocks = part[:, : n * size].reshape(len(part), n, size)
-    here = windows.where(recording=int(first["recording"])).table
-    here = here[(here["start"] >= begin) & (here["stop"] <= end)].head(200)
-    return {
-        "recording": recording.name,
-        "unit": recording.unit,
-        "rate_hz": recording.rate_hz,
-        "n_channels": recording.n_channels,
-        "begin_s": begin / recording.rate_hz,
-        "step_s": size / recording.rate_hz,
-        "low": blocks.min(axis=2).round(4).tolist(),
-        "high": blocks.max(axis=2).round(4).tolist(),
-        "windows": [
-            {"start_s": s / recording.rate_hz, "stop_s": e / recording.rate_hz, "label": str(name)}
-            for s, e, name in zip(here["start"], here["stop"], here["label"])
-        ],
-    }
 
 
 def name_of(thing: Any) -> str:
