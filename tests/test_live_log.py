@@ -239,6 +239,8 @@ def test_ways_to_publish():
     assert publisher("websocket:8000").port == 8000
     with pytest.raises(UnknownNameError, match="websocket"):
         publisher("websockets")
+    with pytest.raises(SourceError, match="another port"):
+        Websocket(99_999).open((), "test")
     for wrong in ("udp", "udp:here", "websocket:x"):
         with pytest.raises(ConfigError, match="expected"):
             publisher(wrong)

@@ -216,7 +216,7 @@ def sharing_samples(windows: Windows, rows: np.ndarray, decided: Windows) -> np.
 
 
 def _summary(table: pd.DataFrame, windowing: Windowing, rest: str, n_left_out: int) -> dict[str, Any]:
-    known = table[table["truth"] != ""]
+    known = table.loc[table["truth"] != ""]
     step_ms = windowing.step_ms
     usable = bool(np.isfinite(known["confidence"]).all())
 
@@ -231,10 +231,10 @@ def _summary(table: pd.DataFrame, windowing: Windowing, rest: str, n_left_out: i
 
     selective: list[dict[str, float]] = []
     if usable and len(known):
-        coverage, risk = risk_curve(known["confidence"], known["truth"] == known["decided"])
+        coverage, risk = risk_curve(known["confidence"].to_numpy(), (known["truth"] == known["decided"]).to_numpy())
         at = np.minimum(np.searchsorted(coverage, np.array(COVERAGES) - 1e-12), len(risk) - 1)
         selective = [{"coverage": c, "risk": float(risk[i])} for c, i in zip(COVERAGES, at)]
-    people = known.groupby("subject", sort=False)
+    people = [(name, cast(pd.DataFrame, rows)) for name, rows in known.groupby("subject", sort=False)]
     return {
         "decisions": len(known),
         "unlabelled": len(table) - len(known),

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -118,7 +118,7 @@ class LiveLog:
 
 def start_facts(decoder: Decoder) -> dict[str, Any]:
     """What a log's first line says of the decoder."""
-    votes = [p.n for p in decoder.post if isinstance(p, MajorityVote)]
+    votes = [cast(MajorityVote, p).n for p in decoder.post if isinstance(p, MajorityVote)]
     windowing = decoder.windowing
     steps = {"step_ms": windowing.step_ms, "length_ms": windowing.length_ms}
     return {"decoder": decoder.info, **steps, "n_votes": max(votes, default=1)}

@@ -152,6 +152,8 @@ class Websocket(Publisher):
     def __init__(self, port: int = WEBSOCKET_PORT):
         self.port = port
         self._loop: Any = None
+        self._stop: Any = None
+        self._clients: set[Any] = set()
         self._thread: threading.Thread | None = None
 
     def open(self, classes: tuple[str, ...], name: str) -> str:
@@ -162,27 +164,27 @@ class Websocket(Publisher):
 
         async def serve() -> None:
             self._stop = asyncio.Event()
-            self._clients: set[Any] = set()
-            try:
-                made = await server.serve(self._serve, "127.0.0.1", self.port, origins=[None, OWN_PAGES], max_size=1024)
-            except OSError as error:
-                failed.append(error)
-                ready.set()
-                return
+            made = await server.serve(self._serve, "127.0.0.1", self.port, origins=[None, OWN_PAGES], max_size=1024)
             self.port = made.sockets[0].getsockname()[1]
             self._loop = asyncio.get_running_loop()
             ready.set()
             async with made:
                 await self._stop.wait()
 
+        def work() -> None:
+            try:
+                asyncio.run(serve())
+            except (OSError, OverflowError) as error:
+                failed.append(error)
+            finally:
+                ready.set()
+
         self._hello = json.dumps({"decoder": name, "classes": list(classes)})
-        self._thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True, name="publish")
+        self._thread = threading.Thread(target=work, daemon=True, name="publish")
         self._thread.start()
         ready.wait()
         if failed:
-            raise SourceError(
-                f"cannot open a websocket on port {self.port} ({failed[0].strerror}); choose another port"
-            )
+            raise SourceError(f"cannot open a websocket on port {self.port} ({failed[0]}); choose another port")
         return f"websocket ws://127.0.0.1:{self.port}"
 
     async def _serve(self, client: Any) -> None:
