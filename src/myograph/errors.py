@@ -71,6 +71,10 @@ class MissingExtraError(MyographError, ImportError):
     """An optional dependency is not installed."""
 
 
+class NotAdaptedWarning(UserWarning):
+    """A method was given unlabelled windows to adapt to, and changed nothing."""
+
+
 def unknown_name(kind: str, given: str, known: Iterable[str]) -> UnknownNameError:
     """Return the error for an unknown name; its message lists the nearest known names, then all.
 

@@ -13,11 +13,13 @@ from myograph._common.lazy import attach
 
 _HOME_OF = {
     "METHODS": "registry",
+    "AlignedLDA": "aligned",
     "LogScale": "_pipeline",
     "ProductOfViews": "views",
     "SHAPE": "views",
     "SoftSVC": "kernel",
     "TIME_DOMAIN": "_pipeline",
+    "aligned_lda": "aligned",
     "knn": "neighbours",
     "lda": "linear",
     "lda_svm": "views",

@@ -1,0 +1,111 @@
+"""Unlabelled windows under a linear discriminant: how far have the classes moved, and what speaks for it?
+
+A linear discriminant is a mixture of normal distributions with one covariance. In coordinates in which that covariance is
+the identity, the mean of class k on a new day is m_k + b + d_k: all classes move by b, and each by some d_k more. Both have
+normal priors around zero, so few windows move little, and a class of which nothing is seen moves with the others. The
+shares of the classes are free. `moved` finds the most probable b and d by expectation-maximisation (Dempster, Laird &
+Rubin 1977; the prior as in Gauvain & Lee 1994, doi:10.1109/89.279278).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+STEPS = 30
+
+
+@dataclass(frozen=True)
+class Prior:
+    """How strongly the means hold: as strongly as so many windows that do not overlap.
+
+    common : of the movement b that all classes share. own : of each class's own movement d_k; infinite keeps d_k at 0.
+    """
+
+    common: float
+    own: float
+
+
+@dataclass(frozen=True)
+class Moved:
+    """The most probable movement.
+
+    offsets : (class, column), b + d_k. evidence : mean logarithm of the windows' probability, less the prior's penalty.
+    """
+
+    offsets: np.ndarray
+    evidence: float
+
+
+def whitening(covariance: np.ndarray) -> np.ndarray:
+    """The (column, column) matrix after which the covariance is the identity."""
+    return np.linalg.inv(np.linalg.cholesky(covariance)).T
+
+
+def log_densities(z: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """(window, class) logarithm of each class's density at each window, up to a constant; both whitened."""
+    return z @ means.T - 0.5 * (np.square(z).sum(axis=1)[:, None] + np.square(means).sum(axis=1))
+
+
+def evidence(z: np.ndarray, means: np.ndarray) -> float:
+    """Mean logarithm of the windows' probability where all classes are equally frequent."""
+    return float(_log_sum(log_densities(z, means))[0].mean() - np.log(len(means)))
+
+
+def moved(
+    z: np.ndarray,
+    means: np.ndarray,
+    overlap: float,
+    prior: Prior,
+    steps: int = STEPS,
+    start: Literal["as before", "at the mean"] = "as before",
+) -> Moved:
+    """The most probable movement of the classes.
+
+    Parameters
+    ----------
+    z : (window, column) unlabelled windows, whitened. means : (class, column), likewise.
+    overlap : number of windows that cover the same samples: so many count as one.
+    start : begin where the classes were, or with all classes moved so that their mean is that of the windows.
+
+    >>> z = np.array([[-1.0], [-1.0], [3.0], [3.0]])
+    >>> moved(z, np.array([[-2.0], [2.0]]), overlap=1.0, prior=Prior(0.0, np.inf)).offsets.round(2)
+    array([[1.],
+           [1.]])
+    """
+    n, k = len(z), len(means)
+    b, d = np.zeros(z.shape[1]), np.zeros_like(means)
+    if start == "at the mean":
+        b = z.mean(axis=0) - means.mean(axis=0)
+    log_share = np.full(k, -np.log(k))
+    found = 0.0
+    for _ in range(steps):
+        total, share = _log_sum(log_densities(z, means + b + d) + log_share)
+        found = float(total.mean())
+        count = share.sum(axis=0) / overlap
+        log_share = np.log((count + 1) / (count.sum() + k))
+        residual = share.T @ z / overlap - count[:, None] * means
+        # A class's windows say as much about b as its own movement leaves them to say.
+        held = count if np.isinf(prior.own) else count * prior.own / (count + prior.own)
+        mean_residual = residual / np.maximum(count, 1e-9)[:, None]
+        b = (held[:, None] * mean_residual).sum(axis=0) / max(held.sum() + prior.common, 1e-9)
+        if np.isfinite(prior.own):
+            d = (residual - count[:, None] * b) / (count + prior.own)[:, None]
+    penalty = prior.common * (b @ b) + (prior.own * np.square(d).sum() if np.isfinite(prior.own) else 0.0)
+    return Moved(b + d, found - 0.5 * penalty * overlap / n)
+
+
+def best_moved(z: np.ndarray, means: np.ndarray, overlap: float, prior: Prior, steps: int = STEPS) -> Moved:
+    """`moved` from both starts; the one with more evidence."""
+    both = [moved(z, means, overlap, prior, steps, start) for start in ("as before", "at the mean")]
+    return max(both, key=lambda m: m.evidence)
+
+
+def _log_sum(joint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(window,) logarithm of the sum over classes, and (window, class) shares in it."""
+    most = joint.max(axis=1, keepdims=True)
+    share = np.exp(joint - most)
+    total = share.sum(axis=1, keepdims=True)
+    return (most + np.log(total))[:, 0], share / total

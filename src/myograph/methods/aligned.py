@@ -1,0 +1,280 @@
+"""A linear discriminant that is carried over to new days and new people, with or without labels from there."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.utils.validation import check_is_fitted
+
+from myograph._common.fitted import need_two_classes
+from myograph._common.seen import no_leakage_warning, remember
+from myograph.errors import ConfigError, NotAdaptedWarning
+from myograph.features.transformer import Features
+from myograph.methods._mixture import Prior, best_moved, evidence, whitening
+from myograph.methods._rolls import align_groups, columns_of, common_layout, rolls_of
+from myograph.methods.registry import METHODS
+
+FREE = Prior(common=20.0, own=2.0)  # chosen on people 0-2 of electrode_shift, and 1 and 2 of longterm_myo
+RIGID = Prior(common=20.0, own=np.inf)
+CALIBRATED = Prior(common=20.0, own=5.0)  # chosen on 3DC
+HELD = 20.0  # windows per class, without overlap, as which the covariance of the training people counts in `calibrate`
+SEARCHED, SEEN = 500, 4000  # windows at most in the search for the roll, and in `adapt`
+
+
+class AlignedLDA(ClassifierMixin, BaseEstimator):
+    """Linear discriminant analysis of log-covariances that adapts to a new person or day.
+
+    A window is the matrix logarithm of its channels' covariance (feature LOGCOV). In these coordinates another gain, another
+    thickness of skin or a slight shift of the electrodes moves all windows by about the same vector.
+
+    `fit` on several people turns each person's armband or grid so that the class means agree best, removes each person's
+    mean, and fits a discriminant with shrinkage. One person is fitted as they are.
+
+    `adapt` takes unlabelled windows of a new person or day. It chooses the turn of the armband or grid under which the
+    windows are most probable, then moves the class means, all together and each by itself, to where the windows are most
+    probable (see `_mixture`: a prior holds the means, and the shares of the classes are free, so that one class may make up
+    most of the windows). Where half of the windows do not become more probable by what the other half taught, nothing is
+    changed and a NotAdaptedWarning says so. Each call begins with what `fit` or `calibrate` left.
+
+    `calibrate` takes some labelled windows of a new person or day: the class means are theirs, and the covariance is mixed of
+    theirs and that within the training people, the more theirs the more windows there are.
+
+    Parameters
+    ----------
+    roll : whether armbands and grids may be turned.
+    overlap : number of windows that cover the same samples, for arrays; Windows say it themselves.
+    feature_options : further arguments of `Features`.
+
+    Attributes
+    ----------
+    classes_ : (class,). means_ : (class, column) and covariance_, within_ : (column, column), as `fit` found them.
+    coef_ : (class, column) and intercept_ : (class,), of the current discriminant.
+    roll_ : number of the chosen turn; 0 leaves the channels as they are.
+    adapted_ : whether the last `adapt` or `calibrate` changed anything.
+
+    Raises
+    ------
+    ConfigError : `y` holds one class (`fit`), or a class that training did not have (`calibrate`).
+    ShapeError, SignalError : windows of another kind than in `fit`.
+
+    Source: log-Euclidean covariance as in LOGCOV; recentring as Zanini et al. 2018, doi:10.1109/TBME.2017.2742541, in the
+    tangent space; adaptation as in `_mixture`. The whole, and the turn by likelihood, are our own.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from myograph.methods import AlignedLDA
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.arange(40) % 2
+    >>> X = rng.standard_normal((40, 2, 100)) * np.where(y, [[1.0], [9.0]], [[9.0], [1.0]]).T[:, :, None]
+    >>> method = AlignedLDA(overlap=1.0).fit(X, y)
+    >>> louder = X * [[50.0], [1.0]]
+    >>> float((method.predict(louder) == y).mean()), float((method.adapt(louder).predict(louder) == y).mean())
+    (0.5, 1.0)
+    """
+
+    def __init__(self, roll: bool = True, overlap: float = 5.0, feature_options: dict[str, Any] | None = None):
+        self.roll = roll
+        self.overlap = overlap
+        self.feature_options = feature_options
+
+    def fit(self, X: Any, y: Any = None) -> AlignedLDA:
+        """Learn from labelled windows of one person or of several."""
+        y = np.asarray(X.y if y is None else y)
+        need_two_classes(y)
+        self.features_ = Features(["LOGCOV"], **(self.feature_options or {})).fit(X, y)
+        rolls = rolls_of(common_layout(X) if self.roll else None, self.features_.n_features_in_)
+        self.rolls_ = np.stack([columns_of(roll) for roll in rolls])
+        self.classes_, code = np.unique(y, return_inverse=True)
+        with no_leakage_warning():
+            v = self._vectors(X)
+        person = np.asarray(X.column("subject")) if hasattr(X, "recordings") else np.zeros(len(v), int)
+        people = list(dict.fromkeys(person.tolist()))
+        centre = np.zeros(v.shape[1])
+        if len(people) > 1:
+            v, centre = self._one_frame(v, code, [person == name for name in people])
+        residual = v.copy()
+        for name in people:
+            for k in range(len(self.classes_)):
+                rows = (person == name) & (code == k)
+                residual[rows] -= v[rows].mean(axis=0) if rows.any() else 0.0
+        model = _discriminant(v, code)
+        self.means_, self.covariance_, self.priors_ = model.means_ + centre, model.covariance_, model.priors_
+        self.within_ = self.covariance_
+        if len(people) > 1:
+            self.within_ = _discriminant(residual + model.means_[code], code).covariance_
+        self.n_people_ = len(people)
+        self._begin_from(self.means_, self.covariance_, 0, calibrated=False)
+        return self
+
+    def adapt(self, X: Any) -> AlignedLDA:
+        """Learn from unlabelled windows of the person and day that come next."""
+        check_is_fitted(self, "means_")
+        v = self._vectors(X)
+        few = _spread(len(v), SEEN)
+        overlap = max(self._overlap(X) * len(few) / max(len(v), 1), 1.0)
+        v, means, roll = v[few], self.base_means_, self.base_roll_
+        self._decide_by(means, self.base_covariance_, roll)
+        self.adapted_ = False
+        if len(v) < 2 * overlap:
+            _say("there is less signal than two windows' length")
+            return self
+        white = whitening(self.base_covariance_)
+        if not self.calibrated_:
+            roll = self._likely_roll(v, white, overlap)
+        before, after = (v[:, self.rolls_[r]] @ white for r in (self.base_roll_, roll))
+        prior = CALIBRATED if self.calibrated_ else FREE
+        if not _pays(before, after, means @ white, overlap, prior):
+            _say("windows that were held back became no more probable by it")
+            return self
+        offsets = best_moved(after, means @ white, overlap, prior).offsets
+        self._decide_by(means + offsets @ np.linalg.inv(white), self.base_covariance_, roll)
+        self.adapted_ = True
+        return self
+
+    def calibrate(self, X: Any, y: Any = None) -> AlignedLDA:
+        """Learn from some labelled windows of the person and day that come next."""
+        check_is_fitted(self, "means_")
+        y = np.asarray(X.y if y is None else y)
+        if unknown := sorted(set(y.tolist()) - set(self.classes_.tolist())):
+            raise ConfigError(
+                f"calibrate got windows of {', '.join(map(str, unknown))}, which training did not have; fit on people who "
+                "made these movements, or leave them out"
+            )
+        v, code = self._vectors(X), np.searchsorted(self.classes_, y)
+        remember(self.features_, X, more=True)
+        known = np.unique(code)
+        there, ours = np.stack([v[code == k].mean(axis=0) for k in known]), self.means_[known]
+        away = [np.square(_centred(there[:, roll]) - _centred(ours)).sum() for roll in self.rolls_]
+        roll = int(np.argmin(away)) if len(known) > 1 else 0
+        v, there = v[:, self.rolls_[roll]], there[:, self.rolls_[roll]]
+        means, covariance = self.means_ + (there - ours).mean(axis=0), self.within_
+        means[known] = there
+        if len(known) > 1:
+            weight = HELD / (HELD + len(v) / self._overlap(X) / len(known))
+            covariance = weight * covariance + (1 - weight) * _discriminant(v, code).covariance_
+        self._begin_from(means, covariance, roll, calibrated=True)
+        self.adapted_ = True
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """(window, class) probabilities."""
+        check_is_fitted(self, "means_")
+        return softmax(self._vectors(X)[:, self.rolls_[self.roll_]] @ self.coef_.T + self.intercept_, axis=1)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """(window,) labels."""
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    def _vectors(self, X: Any) -> np.ndarray:
+        return self.features_.transform(X)
+
+    def _overlap(self, X: Any) -> float:
+        """How many windows cover the same samples, on average."""
+        if not hasattr(X, "recordings") or not len(X):
+            return float(self.overlap)
+        order = np.lexsort((X.column("start"), X.column("recording")))
+        start, stop, of = (X.column(name)[order] for name in ("start", "stop", "recording"))
+        reached = np.where(np.append(False, of[1:] == of[:-1]), np.append(0, stop[:-1]), 0)
+        return float((stop - start).sum() / np.maximum(stop - np.maximum(start, reached), 0).sum())
+
+    def _one_frame(self, v: np.ndarray, code: np.ndarray, people: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """The windows with each person's turn and mean removed, and the mean of these means."""
+        n_classes = len(self.classes_)
+        means = [_class_means(v[rows], code[rows], n_classes) for rows in people]
+        turns = align_groups([m - np.nanmean(m, axis=0) for m in means], self.rolls_)
+        v, centres = v.copy(), []
+        for rows, mean, turn in zip(people, means, turns):
+            centres.append(np.nanmean(mean, axis=0)[self.rolls_[turn]])
+            v[rows] = v[rows][:, self.rolls_[turn]] - centres[-1]
+        return v, np.mean(centres, axis=0)
+
+    def _likely_roll(self, v: np.ndarray, white: np.ndarray, overlap: float) -> int:
+        """The turn under which the windows are most probable, all classes moving together."""
+        if len(self.rolls_) == 1:
+            return 0
+        few = _spread(len(v), SEARCHED)
+        overlap = max(overlap * len(few) / len(v), 1.0)
+        found = []
+        for roll in self.rolls_:
+            turned = v[few][:, roll]
+            score = best_moved(turned @ white, self.base_means_ @ white, overlap, RIGID, steps=10).evidence
+            if self.n_people_ > 1:  # people differ in all classes, but where their muscles lie is alike
+                score -= float(np.linalg.norm(turned.mean(axis=0) - self.base_means_.mean(axis=0)))
+            found.append(score)
+        return int(np.argmax(found))
+
+    def _begin_from(self, means: np.ndarray, covariance: np.ndarray, roll: int, calibrated: bool) -> None:
+        """What `adapt` begins with, and what decides until then."""
+        self.base_means_, self.base_covariance_, self.base_roll_ = means, covariance, roll
+        self.calibrated_, self.adapted_ = calibrated, False
+        self._decide_by(means, covariance, roll)
+
+    def _decide_by(self, means: np.ndarray, covariance: np.ndarray, roll: int) -> None:
+        self.roll_ = roll
+        self.coef_ = np.linalg.solve(covariance, means.T).T
+        self.intercept_ = np.log(self.priors_) - 0.5 * np.einsum("kf,kf->k", means, self.coef_)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+@METHODS.register
+def aligned_lda(roll: bool = True, overlap: float = 5.0, feature_options: dict[str, Any] | None = None) -> AlignedLDA:
+    """Linear discriminant on log-covariances that adapts to new days and new people: see `AlignedLDA`.
+
+    Parameters
+    ----------
+    roll : whether armbands and grids may be turned.
+    overlap : number of windows that cover the same samples, for arrays; Windows say it themselves.
+    feature_options : further arguments of `Features`.
+
+    Examples
+    --------
+    >>> from myograph.methods import aligned_lda
+    >>> hasattr(aligned_lda(), "adapt"), hasattr(aligned_lda(), "calibrate")
+    (True, True)
+    """
+    return AlignedLDA(roll, overlap, feature_options)
+
+
+def _pays(before: np.ndarray, after: np.ndarray, means: np.ndarray, overlap: float, prior: Prior) -> bool:
+    """Do windows become more probable by what others taught? The others are those of every second of eight blocks."""
+    block = np.arange(len(after)) * 8 // len(after) % 2
+    gain = 0.0
+    for held in (0, 1):
+        taught = best_moved(after[block != held], means, overlap, prior).offsets
+        rows = block == held
+        gain += evidence(after[rows], means + taught) - evidence(before[rows], means)
+    return gain > 0
+
+
+def _discriminant(v: np.ndarray, code: np.ndarray) -> LinearDiscriminantAnalysis:
+    return LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(v, code)
+
+
+def _class_means(v: np.ndarray, code: np.ndarray, n_classes: int) -> np.ndarray:
+    """(class, column), NaN where there is no window of a class."""
+    nothing = np.full(v.shape[1], np.nan)
+    return np.stack([v[code == k].mean(axis=0) if (code == k).any() else nothing for k in range(n_classes)])
+
+
+def _centred(means: np.ndarray) -> np.ndarray:
+    return means - means.mean(axis=0)
+
+
+def _spread(n: int, most: int) -> np.ndarray:
+    """At most so many of n positions, evenly spread."""
+    return np.arange(n) if n <= most else np.linspace(0, n - 1, most).astype(int)
+
+
+def _say(why: str) -> None:
+    warnings.warn(f"adapt changed nothing: {why}", NotAdaptedWarning, stacklevel=3)
