@@ -10,7 +10,6 @@ Rubin 1977; the prior as in Gauvain & Lee 1994, doi:10.1109/89.279278).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -60,7 +59,7 @@ def moved(
     overlap: float,
     prior: Prior,
     steps: int = STEPS,
-    start: Literal["as before", "at the mean"] = "as before",
+    margin: float = 0.0,
 ) -> Moved:
     """The most probable movement of the classes.
 
@@ -68,17 +67,22 @@ def moved(
     ----------
     z : (window, column) unlabelled windows, whitened. means : (class, column), likewise.
     overlap : number of windows that cover the same samples: so many count as one.
-    start : begin where the classes were, or with all classes moved so that their mean is that of the windows.
+    margin : the search begins where the classes were, and once more with all classes moved so that their mean is that of
+        the windows. The second result is taken where it has more evidence than the first by more than this.
 
     >>> z = np.array([[-1.0], [-1.0], [3.0], [3.0]])
     >>> moved(z, np.array([[-2.0], [2.0]]), overlap=1.0, prior=Prior(0.0, np.inf)).offsets.round(2)
     array([[1.],
            [1.]])
     """
+    near = _moved_from(np.zeros(z.shape[1]), z, means, overlap, prior, steps)
+    far = _moved_from(z.mean(axis=0) - means.mean(axis=0), z, means, overlap, prior, steps)
+    return far if far.evidence > near.evidence + margin else near
+
+
+def _moved_from(b: np.ndarray, z: np.ndarray, means: np.ndarray, overlap: float, prior: Prior, steps: int) -> Moved:
     n, k = len(z), len(means)
-    b, d = np.zeros(z.shape[1]), np.zeros_like(means)
-    if start == "at the mean":
-        b = z.mean(axis=0) - means.mean(axis=0)
+    d = np.zeros_like(means)
     log_share = np.full(k, -np.log(k))
     found = 0.0
     for _ in range(steps):
@@ -95,12 +99,6 @@ def moved(
             d = (residual - count[:, None] * b) / (count + prior.own)[:, None]
     penalty = prior.common * (b @ b) + (prior.own * np.square(d).sum() if np.isfinite(prior.own) else 0.0)
     return Moved(b + d, found - 0.5 * penalty * overlap / n)
-
-
-def best_moved(z: np.ndarray, means: np.ndarray, overlap: float, prior: Prior, steps: int = STEPS) -> Moved:
-    """`moved` from both starts; the one with more evidence."""
-    both = [moved(z, means, overlap, prior, steps, start) for start in ("as before", "at the mean")]
-    return max(both, key=lambda m: m.evidence)
 
 
 def _log_sum(joint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

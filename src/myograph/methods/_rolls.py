@@ -34,6 +34,19 @@ def rolls_of(layout: Layout | None, n_channels: int) -> np.ndarray:
     return np.stack(found)
 
 
+def sizes_of(rolls: np.ndarray) -> np.ndarray:
+    """(roll,) how far each roll turns, in channels: that many rolls by the least turn, the shorter way round.
+
+    >>> sizes_of(rolls_of(Layout.ring(5), 5)).tolist()
+    [0, 1, 2, 2, 1]
+    """
+    found = []
+    for roll in rolls:
+        shift = np.abs(roll - np.arange(len(roll)))
+        found.append(np.min(shift[shift > 0], initial=len(roll)) if shift.any() else 0)
+    return np.asarray(found)
+
+
 def columns_of(roll: np.ndarray) -> np.ndarray:
     """(column,) positions of the entries of a matrix's upper triangle after its rows and columns are rolled.
 

@@ -15,13 +15,17 @@ from myograph._common.fitted import need_two_classes
 from myograph._common.seen import no_leakage_warning, remember
 from myograph.errors import ConfigError, NotAdaptedWarning
 from myograph.features.transformer import Features
-from myograph.methods._mixture import Prior, best_moved, evidence, whitening
-from myograph.methods._rolls import align_groups, columns_of, common_layout, rolls_of
+from myograph.methods._mixture import Prior, evidence, moved, whitening
+from myograph.methods._rolls import align_groups, columns_of, common_layout, rolls_of, sizes_of
 from myograph.methods.registry import METHODS
 
-FREE = Prior(common=20.0, own=2.0)  # chosen on people 0-2 of electrode_shift, and 1 and 2 of longterm_myo
-RIGID = Prior(common=20.0, own=np.inf)
-CALIBRATED = Prior(common=20.0, own=5.0)  # chosen on 3DC
+# Chosen on people 0-2 of electrode_shift, 1 and 2 of longterm_myo, and for several people on 3DC and MyoArmband.
+FREE = Prior(common=5.0, own=0.5)
+RIGID = Prior(common=5.0, own=np.inf)
+CALIBRATED = Prior(common=20.0, own=5.0)
+STEP = 0.5  # nats per window that each electrode's distance of a new person's turn costs; chosen on 3DC's six people
+# Nats per window that a far movement, or a turn, of a known person's electrodes must bring to be taken.
+FAR = TURN = 3.0
 HELD = 20.0  # windows per class, without overlap, as which the covariance of the training people counts in `calibrate`
 SEARCHED, SEEN = 500, 4000  # windows at most in the search for the roll, and in `adapt`
 
@@ -89,7 +93,7 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
         need_two_classes(y)
         self.features_ = Features(["LOGCOV"], **(self.feature_options or {})).fit(X, y)
         rolls = rolls_of(common_layout(X) if self.roll else None, self.features_.n_features_in_)
-        self.rolls_ = np.stack([columns_of(roll) for roll in rolls])
+        self.rolls_, self.sizes_ = np.stack([columns_of(roll) for roll in rolls]), sizes_of(rolls)
         self.classes_, code = np.unique(y, return_inverse=True)
         with no_leakage_warning():
             v = self._vectors(X)
@@ -129,10 +133,10 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
             roll = self._likely_roll(v, white, overlap)
         before, after = (v[:, self.rolls_[r]] @ white for r in (self.base_roll_, roll))
         prior = CALIBRATED if self.calibrated_ else FREE
-        if not _pays(before, after, means @ white, overlap, prior):
+        if not _pays(before, after, means @ white, overlap, prior, self._margin):
             _say("windows that were held back became no more probable by it")
             return self
-        offsets = best_moved(after, means @ white, overlap, prior).offsets
+        offsets = moved(after, means @ white, overlap, prior, margin=self._margin).offsets
         self._decide_by(means + offsets @ np.linalg.inv(white), self.base_covariance_, roll)
         self.adapted_ = True
         return self
@@ -203,11 +207,19 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
         found = []
         for roll in self.rolls_:
             turned = v[few][:, roll]
-            score = best_moved(turned @ white, self.base_means_ @ white, overlap, RIGID, steps=10).evidence
+            score = moved(turned @ white, self.base_means_ @ white, overlap, RIGID, 10, self._margin).evidence
             if self.n_people_ > 1:  # people differ in all classes, but where their muscles lie is alike
-                score -= float(np.linalg.norm(turned.mean(axis=0) - self.base_means_.mean(axis=0)))
+                score -= float(np.linalg.norm(_without_gain(turned.mean(axis=0) - self.base_means_.mean(axis=0))))
+                score -= STEP * float(self.sizes_[len(found)])
             found.append(score)
-        return int(np.argmax(found))
+        best = int(np.argmax(found))
+        return best if self.n_people_ > 1 or found[best] > found[0] + TURN else 0
+
+    @property
+    def _margin(self) -> float:
+        """Another person may be far from training. The same person is near, and there the mean of the windows would mislead
+        where the classes are not equally frequent."""
+        return 0.0 if self.n_people_ > 1 and not self.calibrated_ else FAR
 
     def _begin_from(self, means: np.ndarray, covariance: np.ndarray, roll: int, calibrated: bool) -> None:
         """What `adapt` begins with, and what decides until then."""
@@ -246,12 +258,15 @@ def aligned_lda(roll: bool = True, overlap: float = 5.0, feature_options: dict[s
     return AlignedLDA(roll, overlap, feature_options)
 
 
-def _pays(before: np.ndarray, after: np.ndarray, means: np.ndarray, overlap: float, prior: Prior) -> bool:
-    """Do windows become more probable by what others taught? The others are those of every second of eight blocks."""
-    block = np.arange(len(after)) * 8 // len(after) % 2
+def _pays(
+    before: np.ndarray, after: np.ndarray, means: np.ndarray, overlap: float, prior: Prior, margin: float
+) -> bool:
+    """Do windows become more probable by what others taught? The others are every second block of two windows' length:
+    short blocks, so that a movement that is held for a second is in both halves."""
+    block = np.arange(len(after)) // max(round(2 * overlap), 1) % 2
     gain = 0.0
     for held in (0, 1):
-        taught = best_moved(after[block != held], means, overlap, prior).offsets
+        taught = moved(after[block != held], means, overlap, prior, margin=margin).offsets
         rows = block == held
         gain += evidence(after[rows], means + taught) - evidence(before[rows], means)
     return gain > 0
@@ -269,6 +284,13 @@ def _class_means(v: np.ndarray, code: np.ndarray, n_classes: int) -> np.ndarray:
 
 def _centred(means: np.ndarray) -> np.ndarray:
     return means - means.mean(axis=0)
+
+
+def _without_gain(vector: np.ndarray) -> np.ndarray:
+    """A vector of a log-covariance without what a gain common to all channels adds to it."""
+    n = int(np.sqrt(2 * len(vector)))
+    a, b = np.triu_indices(n)
+    return vector - np.where(a == b, vector[a == b].mean(), 0.0)
 
 
 def _spread(n: int, most: int) -> np.ndarray:
