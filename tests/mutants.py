@@ -112,7 +112,7 @@ def mutants_of(source: str) -> list[Mutant]:
         for new in _changes(node, text):
             mine = lines if node.lineno in lines else range(node.lineno, (node.end_lineno or node.lineno) + 1)
             found.append(Mutant(node.lineno, start, stop, source[start:stop], new, mine))
-    return found
+    return sorted(found, key=lambda mutant: (mutant.line, mutant.start))
 
 
 def _code(node: ast.AST) -> Iterator[ast.expr | ast.stmt]:
@@ -262,6 +262,11 @@ def in_child(work: Callable[[], int], limit_s: float) -> tuple[str, float]:
     return "too long", limit_s
 
 
+def uncompiled(function: Callable | None = None, **options):
+    """In place of numba's decorators, with arguments or without."""
+    return function if function is not None else uncompiled
+
+
 def run(module: str, source: str, tests: Sequence[str], coverage_to: Path | None = None) -> int:
     """pytest's exit code for these tests on another source of the module."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
@@ -269,7 +274,8 @@ def run(module: str, source: str, tests: Sequence[str], coverage_to: Path | None
         path.write_text(source)
         sys.meta_path.insert(0, Finder("myograph." + module.replace("/", "."), path))
         if module in UNCOMPILED:
-            importlib.import_module("myograph._common.jit").njit = lambda **options: lambda function: function
+            for name in ("njit", "kernel", "part"):
+                setattr(importlib.import_module("myograph._common.jit"), name, uncompiled)
         plugin = Coverage(path)
         if coverage_to is not None:
             plugin.start()

@@ -141,6 +141,7 @@ def test_twenty_that_are_killed(work, same, tmp_path):
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(4 * 3600)
 @pytest.mark.parametrize("name", ["atzori2016", "ding2018", "fin2025", "hd_mobilenet", "muscle_cnn_lstm", "zhai2017"])
 def test_a_published_system_that_is_killed(name, tmp_path):
     assert name in REPRODUCTIONS
