@@ -21,6 +21,7 @@ import wfdb
 from scipy.io import savemat
 
 from myograph.datasets._formats.edf_writer import write_edf
+from myograph.datasets._names import natural
 from myograph.datasets.base import DATASETS, Dataset
 from myograph.datasets.bids import Bids
 from myograph.datasets.folder import Folder
@@ -199,9 +200,14 @@ QUICK = [n for n in EVERY if n in FORMATS]
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_damaged_files_of_every_format(name: str, tmp_path: Path) -> None:
+def test_damaged_files_of_every_format(name: str, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
     outcomes = run(name, tmp_path, 14, seed=1)
     assert outcomes["refused"] > 0
+    assert capfd.readouterr() == ("", "")  # other libraries' messages would spoil what --json prints
+
+
+def test_digits_that_are_not_decimal_are_text() -> None:
+    assert natural("r²") == [(1, "r²")]
 
 
 @pytest.mark.nightly

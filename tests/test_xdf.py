@@ -124,6 +124,18 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
         list(Folder(path=str(tmp_path)).read(tmp_path))
 
 
+def test_a_damaged_chunk_is_refused_and_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    write(tmp_path / "a.xdf")
+    whole = (tmp_path / "a.xdf").read_bytes()
+    (tmp_path / "dataset.toml").write_text('files = "{subject}.xdf"\nlabel = "annotations"\n')
+    last = 27  # bytes of the last chunk, a clock offset
+    for raw in (whole[:-10], whole[:-last] + b"\xff" * 9 + whole[-last:], whole[:-last] + b"\x01\x04\x04\x00\x01"):
+        (tmp_path / "a.xdf").write_bytes(raw)
+        with pytest.raises(DataError, match=r"a\.xdf is cut short or damaged"):
+            list(Folder(path=str(tmp_path)).read(tmp_path))
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.real_data
 def test_public_examples(tmp_path: Path) -> None:
     with zipfile.ZipFile(Path(os.environ["MYOGRAPH_DATA"]) / "xdf_examples.zip") as packed:

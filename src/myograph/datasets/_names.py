@@ -13,4 +13,5 @@ def aside(path: Path, folder: Path) -> bool:
 
 def natural(name: str) -> list[tuple[int, int | str]]:
     """Return the sort key under which "S10" follows "S9"."""
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", str(name)) if part]
+    # Not isdigit: it holds for characters such as "²", which int() refuses.
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", str(name)) if part]

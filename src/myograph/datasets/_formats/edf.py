@@ -25,6 +25,7 @@ class Signal:
 def signals(path: Path) -> list[Signal]:
     """The signals that a file lists; no samples are read."""
     pyedflib = need("pyedflib", "formats")
+    _check_length(path)
     with pyedflib.EdfReader(str(path)) as file:
         names = distinct(file.getSignalLabels())
         rates = file.getSampleFrequencies()
@@ -39,6 +40,7 @@ def read_edf(path: Path, description: Description) -> Table:
     DataError : the signals differ in rate, or there are none. MissingExtraError : pyedflib is not installed.
     """
     pyedflib = need("pyedflib", "formats")
+    _check_length(path)
     with pyedflib.EdfReader(str(path)) as file:
         names = distinct(file.getSignalLabels())
         rates = [float(f"{r:.12g}") for r in file.getSampleFrequencies()]  # without the error of a division
@@ -50,6 +52,22 @@ def read_edf(path: Path, description: Description) -> Table:
         }
         onsets, durations, texts = file.readAnnotations()
     return with_annotations(columns, rate_hz, stated, onsets, durations, [str(t) for t in texts])
+
+
+def _check_length(path: Path) -> None:
+    """Raise ValueError where a file does not have the length that its header states: edflib would print to stdout."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        top = file.read(256)
+        try:
+            header, n_records, n_signals = int(top[184:192]), int(top[236:244]), int(top[252:256])
+            file.seek(256 + 216 * n_signals)
+            samples = sum(int(file.read(8)) for _ in range(n_signals))
+        except ValueError:
+            raise ValueError("its header is damaged") from None
+    expected = header + max(n_records, 0) * samples * (3 if top[:1] == b"\xff" else 2)
+    if header != 256 * (n_signals + 1) or (n_records >= 0 and size != expected):
+        raise ValueError(f"it has {size} bytes, its header states {expected}")
 
 
 def with_annotations(

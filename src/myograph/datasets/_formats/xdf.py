@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,12 +79,35 @@ def sampled(path: Path) -> list[Stream]:
 
 def _streams(path: Path) -> list[dict[str, Any]]:
     pyxdf = need("pyxdf", "formats")
-    logging.getLogger("pyxdf").setLevel(logging.ERROR)
+    problems: list[str] = []
     # pyxdf 1.17 fits clock offsets from memory that it has not set (NumPy 2.4 warns), so they are applied here.
-    streams, _ = pyxdf.load_xdf(
-        str(path), synchronize_clocks=False, handle_clock_resets=False, dejitter_timestamps=False, verbose=False
-    )
+    with _logged(problems):
+        streams, _ = pyxdf.load_xdf(
+            str(path), synchronize_clocks=False, handle_clock_resets=False, dejitter_timestamps=False, verbose=False
+        )
+    if problems:  # pyxdf skips damaged chunks and goes on
+        raise ValueError(problems[0])
     return streams
+
+
+@contextlib.contextmanager
+def _logged(problems: list[str]) -> Iterator[None]:
+    """Collect what pyxdf logs as an error, or as a warning while it reads chunks, and keep it from the terminal."""
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            problems.append(record.getMessage())
+
+    logger, collector = logging.getLogger("pyxdf"), Collector(logging.WARNING)
+    kept = logger.level, logger.propagate
+    logger.addHandler(collector)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(collector)
+        logger.setLevel(kept[0])
+        logger.propagate = kept[1]
 
 
 def corrected(stream: dict[str, Any]) -> np.ndarray:

@@ -33,7 +33,7 @@ class Slot:
 
     @property
     def digits(self) -> bool:
-        return all(v.isdigit() for v in self.values)
+        return all(v.isdecimal() for v in self.values)
 
     @property
     def n(self) -> int:
@@ -99,7 +99,7 @@ def _joined(cells: list[list[str]]) -> list[list[str]] | None:
         after = least - at - 1
         joined = [[*c[:at], "".join(c[at : len(c) - after]), *c[len(c) - after :]] for c in cells]
         others = [i for i in range(0, least, 2) if i != at]
-        if all(_regular([j[i] for j in joined]) for i in others) and not any(j[at].isdigit() for j in joined):
+        if all(_regular([j[i] for j in joined]) for i in others) and not any(j[at].isdecimal() for j in joined):
             return joined
     return None
 
@@ -114,7 +114,7 @@ def _column(values: Sequence[str], folder: bool, before: str) -> list[str | Slot
     if len(set(values)) == 1:
         return [values[0]]
     tokens = [re.findall(r"\d+|\D+", v) for v in values]
-    kinds = {tuple(t[:1].isdigit() for t in row) for row in tokens}
+    kinds = {tuple(t[:1].isdecimal() for t in row) for row in tokens}
     if len(kinds) != 1 or () in kinds:
         return [Slot(tuple(values), before.lower(), folder)]
     found: list[str | Slot] = []
