@@ -30,8 +30,9 @@ def measure(n_channels: int, seconds: float, folder: Path) -> dict:
     """One run with the tab Signals open."""
     import psutil
 
+    import myograph.cli  # noqa: F401  # its folder is where the server's process looks
     from chromium import open_page
-    from test_studio_browser import serve
+    from studio_process import serve
 
     with serve(folder / "studio", "--set", f"n_channels={n_channels}") as address, open_page(folder) as page:
         server = next(p for p in psutil.Process(os.getpid()).children() if "studio" in " ".join(p.cmdline()))

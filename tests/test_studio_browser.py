@@ -4,16 +4,12 @@
 """
 
 import os
-import re
-import signal
-import subprocess
-import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from chromium import browser, open_page
+from studio_process import serve
 
 pytest.importorskip("websockets")
 pytest.importorskip("uvicorn")
@@ -23,28 +19,6 @@ pytestmark = [
     pytest.mark.skipif(browser() is None, reason="there is no Chromium or Chrome on this machine"),
 ]
 TABS = ("signals", "record", "train", "decode", "test")
-
-
-@contextmanager
-def serve(folder, *options):
-    """A studio in a process of its own; its address."""
-    source = str(Path(sys.modules["myograph"].__file__).parents[1])
-    command = [sys.executable, "-m", "myograph.cli", "studio", str(folder), "--no-browser", "--port", "0", *options]
-    environment = {**os.environ, "PYTHONPATH": source, "COLUMNS": "200"}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True)
-    try:
-        lines = []
-        for line in process.stdout:
-            lines.append(line)
-            if found := re.search(r"http://\S+", line):
-                yield found[0]
-                break
-        else:
-            raise AssertionError("".join(lines))
-    finally:
-        process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=60)
-        assert "Traceback" not in rest, rest
 
 
 def pictures(page, name):
