@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from myograph.cli.studio.lamps import SPAN_S, Last, lamps
+from myograph.cli.studio.lamps import SPAN_S, Judge, Last, lamps
 
 RATE = 1000.0
 
@@ -45,7 +45,7 @@ def test_sixty_hertz_is_mains_as_well():
 
 
 def test_little_hum_of_a_quiet_electrode_is_no_fault():
-    x = np.random.default_rng(0).normal(size=(4, 4000)) * 3 + 2 * np.sin(2 * np.pi * 50 * np.arange(4000) / RATE)
+    x = np.random.default_rng(0).normal(size=(4, 8000)) * 3 + 2 * np.sin(2 * np.pi * 50 * np.arange(8000) / RATE)
     assert lamps(x, RATE, "uV") == ["good"] * 4
 
 
@@ -55,7 +55,7 @@ def test_the_last_samples_are_in_order(step):
     x = np.arange(2 * 9000, dtype=np.float32).reshape(2, 9000)
     for start in range(0, 9000, step):
         last.push(x[:, start : start + step])
-    assert np.array_equal(last.samples(), x[:, -400:])
+    assert np.array_equal(last.samples(), x[:, -800:])
 
 
 def test_before_there_is_enough_all_are_good():
@@ -63,3 +63,22 @@ def test_before_there_is_enough_all_are_good():
     last.push(np.zeros((2, 10), np.float32))
     assert last.samples().shape == (2, 10)
     assert lamps(last.samples(), 100.0, "uV") == ["good", "good"]
+
+
+def test_a_contraction_with_a_line_in_its_spectrum_is_not_hum():
+    """A motor unit that fires regularly at 50 Hz for some seconds."""
+    x = signal()
+    x[2, -3500::20] += 800.0
+    assert lamps(x, RATE, "uV")[2] == "good"
+
+
+def test_a_long_contraction_is_not_noise_but_a_loose_electrode_is():
+    rng = np.random.default_rng(0)
+    judge, last = Judge(RATE, "uV"), Last(4, RATE)
+    for second in range(28):
+        x = rng.normal(size=(4, 1000)) * (5.0 if second < 10 else 60.0)
+        x[3] += 45 * rng.normal(size=1000)
+        last.push(x.astype(np.float32))
+        found = judge.judge(last.samples())
+        assert found[:3] == ["good"] * 3, second
+    assert found[3] == "noise"

@@ -43,6 +43,7 @@ class Steps:
         for _ in range(1000):
             if self.seconds(0.25):
                 self.recorder.stop()
+                self.recorder.export()
                 return
         raise AssertionError("the plan does not end")
 

@@ -306,6 +306,7 @@ def test_the_recorded_folder_is_run_by_the_command_line(trained, monkeypatch, ca
 
     from myograph.cli.app import app
 
+    trained.exporting.join()
     found = CliRunner().invoke(
         app, ["run", "--dataset", str(trained.root / "dataset.toml"), "--method", "lda", "--jobs", "1", "--json",
               "--out", str(trained.root / "run")]

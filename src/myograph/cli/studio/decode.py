@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from myograph.cli.studio.plan import REST
-from myograph.cli.studio.train import decoder_path
 from myograph.errors import ConfigError
 from myograph.live.decisions import Decisions
 from myograph.live.decoder import Decoder
@@ -30,23 +28,14 @@ class Decoding:
         decisions until full speed (0 is at once).
     """
 
-    def __init__(self, root: Path, session: Session):
-        self.root, self.session = root, session
+    def __init__(self, session: Session):
+        self.session = session
         self.name = ""
         self.votes, self.threshold, self.ramp = 3, 0.5, 0
         self.total = 0
         self._latency: deque[float] = deque(maxlen=KEPT)
         self._recent: deque[tuple[int, str, bool]] = deque(maxlen=RECENT)
         self._last: dict[str, Any] | None = None
-
-    def load(self, name: str) -> None:
-        """Decode with the decoder of this name from now on.
-
-        Raises
-        ------
-        DataError : there is none, or it is damaged. ShapeError, SignalError : it is for another device.
-        """
-        self.use(Decoder.load(decoder_path(self.root, name)), name)
 
     def use(self, decoder: Decoder, name: str) -> None:
         """Decode with this decoder from now on.

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 
 from myograph.datasets.quality import MAINS_SHARE, WEAK_RATIO, mains_share
 from myograph.recording import Recording
 
-SPAN_S = 4.0
+SPAN_S = 8.0
+RECENT_S = 4.0  # of it, for all faults but mains
 RAIL_SHARE = 1e-3  # of the samples at the end of the range, in runs of three or more
+HUM_UV = 8.0  # RMS
 NOISE_UV = 20.0  # between contractions, where good electrodes have 2 to 10 µV
 NOISE_RATIO = 4.0  # where the unit is unknown: over the quietest quarter of the channels
 QUIET_PERCENTILE = 10.0
+QUIET_JUDGMENTS = 20  # one per second
 TITLES = {
     "good": "good",
     "dead": "no signal: the electrode is off or its cable broken",
@@ -44,27 +49,41 @@ class Last:
         return np.roll(self._samples, -(self._taken % width), axis=1)
 
 
-def lamps(samples: np.ndarray, rate_hz: float, unit: str) -> list[str]:
+class Judge:
+    """Lamps over time. How noisy a channel is between contractions is the least of what it was in the last 20 seconds."""
+
+    def __init__(self, rate_hz: float, unit: str):
+        self.rate_hz, self.unit = rate_hz, unit
+        self._quiet: deque[np.ndarray] = deque(maxlen=QUIET_JUDGMENTS)
+
+    def judge(self, samples: np.ndarray) -> list[str]:
+        """The lamps now; to be called once per second with what `Last` holds."""
+        if samples.shape[1] >= self.rate_hz / 2:
+            self._quiet.append(_quiet_level(samples[:, -round(self.rate_hz) :], self.rate_hz))
+        return lamps(samples, self.rate_hz, self.unit, np.min(self._quiet, axis=0) if self._quiet else None)
+
+
+def lamps(samples: np.ndarray, rate_hz: float, unit: str, quiet: np.ndarray | None = None) -> list[str]:
     """A key of `TITLES` per channel; the first that applies of dead, rail, mains, noise, good.
 
-    samples : (channel, time), of a few seconds. Thresholds are our choice, those of `myograph.datasets.quality` where it
+    samples : (channel, time), of a few seconds. quiet : (channel,) level between contractions; None takes that of the
+        samples. Thresholds are our choice, those of `myograph.datasets.quality` where it
         has them.
 
     >>> noise = np.random.default_rng(0).normal(size=(2, 4000)) * 5
     >>> lamps(np.vstack([noise, np.zeros(4000)]), 1000.0, "uV")
     ['good', 'good', 'dead']
     """
-    n = samples.shape[1]
-    if n < rate_hz / 2:
+    if samples.shape[1] < rate_hz / 2:
         return ["good"] * len(samples)
+    whole, samples = samples, samples[:, -round(RECENT_S * rate_hz) :]
     spread = samples.std(axis=1, dtype=np.float64)
     live = spread > 1e-9 * np.maximum(np.abs(samples.mean(axis=1, dtype=np.float64)), 1e-30)
     dead = ~live
     if live.sum() >= 4:
         dead |= spread < WEAK_RATIO * np.median(spread[live])
-    usable = Recording(samples, rate_hz, None, "1") if n >= 2 * rate_hz else None  # type: ignore[arg-type]
-    mains = np.zeros(len(samples)) if usable is None else mains_share(usable, live)[1]
-    quiet = _quiet_level(samples, rate_hz)
+    hum = _has_hum(whole, rate_hz, live, unit)
+    quiet = _quiet_level(samples, rate_hz) if quiet is None else quiet
     limit = NOISE_UV if unit == "uV" else NOISE_RATIO * float(np.percentile(quiet[live], 25)) if live.any() else np.inf
     found = []
     for c, channel in enumerate(samples):
@@ -72,16 +91,25 @@ def lamps(samples: np.ndarray, rate_hz: float, unit: str) -> list[str]:
             found.append("dead")
         elif _rail_share(channel) > RAIL_SHARE:
             found.append("rail")
-        elif mains[c] > MAINS_SHARE and _is_loud(mains[c], spread[c], unit):
+        elif hum[c]:
             found.append("mains")
         else:
             found.append("noise" if quiet[c] > limit else "good")
     return found
 
 
-def _is_loud(share: float, spread: float, unit: str) -> bool:
-    """Hum that is small against what muscles give does not matter, however large its share of a quiet signal is."""
-    return unit != "uV" or np.sqrt(share) * spread > 5.0
+def _has_hum(samples: np.ndarray, rate_hz: float, live: np.ndarray, unit: str) -> np.ndarray:
+    """(channel,) whether there is mains hum in both halves: muscles have lines in their spectra too, which do not last.
+
+    Hum that is small against what muscles give does not matter, however large its share of a quiet signal is.
+    """
+    half = round(RECENT_S * rate_hz)
+    found = np.full(len(samples), samples.shape[1] >= 2 * half)
+    for part in (samples[:, :half], samples[:, half:]) if found.any() else ():
+        share = mains_share(Recording(part, rate_hz, np.full(part.shape[1], -1), "1"), live)[1]
+        loud = np.sqrt(share) * part.std(axis=1, dtype=np.float64) > HUM_UV if unit == "uV" else True
+        found &= (share > MAINS_SHARE) & loud
+    return found
 
 
 def _quiet_level(samples: np.ndarray, rate_hz: float) -> np.ndarray:

@@ -117,13 +117,19 @@ class Recorder:
                 self._event("ready")
 
     def stop(self) -> None:
-        """End the session, and write the data set of all sessions."""
+        """End the session."""
         if self._writer is not None:
             self._event("stop")
             self._writer.close()
             self._writer = None
         self.sessions = self._list()
-        self.dataset = export(self.root)
+
+    def export(self) -> None:
+        """Write the data set of all sessions; it takes its time, and needs no lock."""
+        try:
+            self.dataset = export(self.root)
+        except (MyographError, OSError) as error:
+            self.problem = f"the data set could not be written: {error}"
 
     def take(self, samples: np.ndarray, restarted: bool) -> bool:
         """Write (channel, time) samples and move the prompts on; True when the plan has just been finished."""

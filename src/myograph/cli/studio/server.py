@@ -26,7 +26,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from myograph._common.files import plain
 from myograph.cli.studio.guard import POLICY, REPORT_POLICY, Guard
-from myograph.cli.studio.studio import Studio
+from myograph.cli.studio.studio import SLOW, Studio
 from myograph.errors import MyographError
 from myograph.evaluation.report.live import render_live
 from myograph.live.log import read_log
@@ -146,7 +146,7 @@ class Server:
                 message = await socket.receive()
                 if message["type"] == "websocket.disconnect":
                     break
-                client.answer(self.obey(message))
+                client.answer(await self.obey(message))
                 self.send_parts()
         except WebSocketDisconnect as error:  # the page does not read what it asked for
             with contextlib.suppress(WebSocketDisconnect, RuntimeError):
@@ -157,7 +157,7 @@ class Server:
             with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
                 await writer  # it fails where the page went away while something was sent to it
 
-    def obey(self, message: Any) -> str:
+    async def obey(self, message: Any) -> str:
         """Carry out one message of a page; the answer as JSON."""
         number = None
         try:
@@ -171,7 +171,10 @@ class Server:
             arguments = given.get("with", {})
             if not isinstance(arguments, dict):
                 raise ValueError(f"with is an object, got {arguments!r}")
-            self.studio.command(given["do"], arguments)
+            if given["do"] in SLOW:
+                await asyncio.to_thread(self.studio.command, given["do"], arguments)
+            else:
+                self.studio.command(given["do"], arguments)
         except (MyographError, ValueError, RecursionError) as error:
             return json.dumps({"error": str(error), "id": number})
         return json.dumps({"done": number})

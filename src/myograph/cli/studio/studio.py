@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 import types
 import typing
 from collections.abc import Callable
@@ -11,13 +12,14 @@ from typing import Any
 
 from myograph.cli.studio.decode import Decoding
 from myograph.cli.studio.engine import Engine
-from myograph.cli.studio.lamps import TITLES, Last, lamps
+from myograph.cli.studio.lamps import TITLES, Judge, Last
 from myograph.cli.studio.plan import REST, Plan
 from myograph.cli.studio.record import Recorder
-from myograph.cli.studio.train import Trainer
+from myograph.cli.studio.train import Trainer, decoder_path
 from myograph.cli.studio.trials import DIRECTIONS, CursorTest, LiveTest, MotionTest, RestTest, Results, make_targets
 from myograph.cli.studio.view import View
 from myograph.errors import ConfigError, unknown_name
+from myograph.live.decoder import Decoder
 from myograph.live.session import Piece
 from myograph.live.sources.base import Gaps, Source
 
@@ -35,6 +37,8 @@ CATALOGUE = (
     "supination",
 )
 
+SLOW = ("train.start", "train.save", "decode.load")  # they read and write files, and take the lock only where they must
+
 
 class Studio:
     """What stands behind the page.
@@ -46,7 +50,7 @@ class Studio:
     gaps : what becomes of missing samples.
 
     Commands come from pages through `command`; samples come from the acquisition thread through the engine. Both run
-    under the engine's lock.
+    under the engine's lock, except for commands of `SLOW`.
     """
 
     def __init__(self, source: Source, root: Path, gaps: Gaps | None = None):
@@ -57,13 +61,15 @@ class Studio:
         self.last = Last(info.n_channels, info.rate_hz)
         self.recorder = Recorder(self.root, info)
         self.trainer = Trainer(self.root)
-        self.decoding = Decoding(self.root, self.engine.session)
+        self.decoding = Decoding(self.engine.session)
         self.results = Results(self.root)
         self.test: LiveTest | None = None
+        self._judge = Judge(info.rate_hz, info.unit)
         self.lamps = ["good"] * info.n_channels
         self.gap_bins: list[int] = []  # of the newest gaps
         self.follow = True
         self.performing = REST
+        self.exporting: threading.Thread | None = None
         self.engine.take = self.take
         self._commands: dict[str, Callable[..., Any]] = {
             "source.again": self.engine.again,
@@ -74,7 +80,7 @@ class Studio:
             "record.pause": self.recorder.pause,
             "record.resume": self.recorder.resume,
             "record.undo": self.recorder.undo,
-            "record.stop": self.recorder.stop,
+            "record.stop": self.stop_recording,
             "train.start": self.train,
             "train.save": self.save,
             "decode.load": self.load,
@@ -111,7 +117,7 @@ class Studio:
         self.view.push(samples)
         self.last.push(samples)
         if finished:
-            self.recorder.stop()
+            self.stop_recording()
         if self.performs and self.follow:
             wanted = self.wanted
             if wanted is not None:
@@ -121,6 +127,12 @@ class Studio:
     def wanted(self) -> str | None:
         """What a prompt asks for; None while there is none."""
         return self.recorder.wanted if self.test is None else self.test.wanted
+
+    def stop_recording(self) -> None:
+        """End the session that is recorded, and write the data set in a thread, for which no sample has to wait."""
+        self.recorder.stop()
+        self.exporting = threading.Thread(target=self.recorder.export, name="export", daemon=True)
+        self.exporting.start()
 
     def _ask(self, gesture: str) -> None:
         if gesture != self.performing:
@@ -160,8 +172,10 @@ class Studio:
 
     def load(self, name: str) -> None:
         """Decode with a saved decoder; a test that runs with another one is ended."""
-        self.stop_test()
-        self.decoding.load(name)
+        decoder = Decoder.load(decoder_path(self.root, name))
+        with self.engine.lock:
+            self.stop_test()
+            self.decoding.use(decoder, name)
 
     def stop_decoding(self) -> None:
         """Decode no longer."""
@@ -256,15 +270,17 @@ class Studio:
             raise unknown_name("command", name, self._commands)
         function = self._commands[name]
         _check_types(name, function, args)
-        with self.engine.lock:
+        if name in SLOW:
             function(**args)
+        else:
+            with self.engine.lock:
+                function(**args)
 
     def judge(self) -> None:
         """Bring the lamps up to date."""
         with self.engine.lock:
             samples = self.last.samples()
-        info = self.engine.info
-        self.lamps = lamps(samples, info.rate_hz, info.unit)
+        self.lamps = self._judge.judge(samples)
 
     def parts(self) -> dict[str, Any]:
         """The whole state in parts, as plain values; a part is sent when it has changed."""
@@ -314,6 +330,8 @@ class Studio:
     def close(self) -> None:
         """End the acquisition, and close all files."""
         self.engine.stop()
+        if self.exporting is not None:
+            self.exporting.join()
         with self.engine.lock:
             self.recorder.close()
             self.stop_test()

@@ -19,11 +19,11 @@ export class Decode {
     this.empty = h("section", {class: "card"}, h("h2", {}, "No decoder yet"), h("p", {class: "soft"}, "Record some gestures, then train. Or choose a saved decoder."), h("button", {class: "do main", type: "button", onclick: () => shared.go("record")}, "Record"));
     this.body = h("div", {class: "two", hidden: true},
       h("section", {class: "card"}, h("div", {class: "stage"}, this.hand.element, this.what, this.note), this.strip),
-      h("section", {class: "card"}, h("h2", {}, "Probabilities"), this.shares),
+      h("div", {}, h("section", {class: "card"}, h("h2", {}, "Probabilities"), this.shares),
       h("section", {class: "card"}, h("h2", {}, "Post-processing"), this.sliders()),
       h("section", {class: "card"}, h("h2", {}, "Latency"), h("p", {class: "small soft"}, "From the arrival of a window's last sample to its decision, over the last minute."), this.latency),
       h("section", {class: "card"}, h("h2", {}, "That was wrong"), h("p", {class: "small soft"}, "Keeps the last half second as an example of what you really did. Train again to use it."),
-        h("div", {class: "row"}, field("It was", this.right), h("button", {class: "do", type: "button", onclick: () => shared.ask("decode.wrong", {label: this.right.value})}, "Keep it"))));
+        h("div", {class: "row"}, field("It was", this.right), h("button", {class: "do", type: "button", onclick: () => shared.ask("decode.wrong", {label: this.right.value})}, "Keep it")))));
     panel.append(
       h("section", {class: "card"}, h("div", {class: "row middle spread"}, h("h2", {}, "Decode"), h("div", {class: "row middle"}, this.load,
         h("button", {class: "do", type: "button", onclick: () => this.load.value && shared.ask("decode.load", {name: this.load.value})}, "Use"))), this.about),

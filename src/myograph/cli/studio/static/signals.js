@@ -16,7 +16,7 @@ export class Signals {
     this.scale = h("span", {class: "small soft number"});
     this.rate = h("span", {class: "small soft number", id: "frame-rate"});
     this.pages = h("select", {"aria-label": "Channels shown", hidden: true, onchange: () => { this.page = Number(this.pages.value); this.redraw = true; this.list(); }});
-    this.heat = h("canvas", {class: "heat", role: "img"});
+    this.heat = h("canvas", {class: "heat", role: "img", "aria-label": "Levels"});
     this.quality = h("ul", {class: "notes"});
     this.counts = h("p", {class: "small soft"});
     this.again = h("button", {class: "do", type: "button", hidden: true, onclick: () => shared.ask("source.again")}, "Play again");

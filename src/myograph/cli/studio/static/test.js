@@ -19,7 +19,7 @@ export class Test {
     this.run = h("section", {class: "card", hidden: true},
       h("div", {class: "row middle spread"}, this.progress, h("button", {class: "do stop", type: "button", onclick: () => shared.ask("test.stop")}, "Stop")),
       this.stage.element, h("div", {class: "arena"}, this.fieldWords, this.field.element), this.decided);
-    this.choice = h("div", {class: "two"}, this.motionForm(), this.restForm(), this.fittsForm());
+    this.choice = h("div", {class: "two"}, h("div", {}, this.motionForm(), this.restForm()), this.fittsForm());
     this.none = h("section", {class: "card"}, h("h2", {}, "No decoder yet"), h("p", {class: "soft"}, "A test needs a decoder at work."), h("button", {class: "do main", type: "button", onclick: () => shared.go("record")}, "Record"));
     this.results = h("div");
     panel.append(this.run, this.none, this.choice, this.results);
