@@ -1,4 +1,4 @@
-"""`Decisions`: what a decoder decided, one row per decision."""
+"""`Decisions`: the decisions of a decoder, one row per decision."""
 
 from __future__ import annotations
 
@@ -24,13 +24,29 @@ class Decisions:
     ----------
     classes : names; every index below points into them.
     start, stop : (decision,) the window's samples [start, stop), counted from the first sample after the filters.
-    time_s : (decision,) when the window's last sample was recorded, in seconds from the first sample.
+    time_s : (decision,) time of the window's last sample, in seconds from the first sample.
     raw : (decision,) class index of the method alone, before post-processing.
     label : (decision,) class index after post-processing.
     rejected : (decision,) whether post-processing withheld the decision.
     gain : (decision,) speed from 0 to 1; 1 without a post-processor that sets it.
-    proba : (decision, class) probabilities of the method; NaN where it has none.
-    latency_ms : (decision,) from the call that brought the last sample to the decision; NaN offline. It is not compared.
+    proba : (decision, class) probabilities of the method; NaN if it has none.
+    latency_ms : (decision,) from the call with the last sample to the decision; NaN offline. It is not compared.
+
+    Examples
+    --------
+    >>> from myograph import Windowing
+    >>> from myograph.live.decoder import Decoder
+    >>> from myograph.testing import make_recording
+    >>> recording = make_recording()
+    >>> decisions = Decoder.fit(recording, "lda", windowing=Windowing(200, 100)).decide(recording)
+    >>> decisions.names[:3].tolist(), decisions.output()[:3].tolist(), decisions.confidence.shape
+    (['rest', 'rest', 'rest'], ['rest', 'rest', 'rest'], (39,))
+    >>> decisions.table.columns[:3].tolist(), decisions.truth(recording)[:3].tolist()
+    (['time_s', 'start', 'stop'], ['rest', 'rest', 'rest'])
+    >>> decisions.metrics(recording)["total_error"] < 0.2
+    True
+    >>> len(Decisions.concatenate([decisions, decisions])) == 2 * len(decisions)
+    True
     """
 
     classes: tuple[str, ...]
@@ -61,7 +77,7 @@ class Decisions:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Decisions]) -> Decisions:
-        """Several decisions of one decoder, one after the other.
+        """Join several decisions of one decoder, in order.
 
         Raises
         ------
@@ -83,12 +99,14 @@ class Decisions:
         return self.proba[np.arange(len(self)), self.raw]
 
     def output(self, rest: str = "rest") -> np.ndarray:
-        """(decision,) class names, with `rest` where the decision was rejected."""
+        """Return (decision,) class names, with `rest` for rejected decisions."""
         return np.where(self.rejected, rest, self.names.astype(str))
 
     @property
     def table(self) -> pd.DataFrame:
-        """The decisions as a table: time_s, decision, rejected, gain, raw, confidence, one column per class, latency_ms."""
+        """The decisions as a table: time_s, start, stop, decision, rejected, gain, raw, confidence, one column per
+        class, latency_ms.
+        """
         table = pd.DataFrame(
             {
                 "time_s": self.time_s,
@@ -105,20 +123,26 @@ class Decisions:
         return pd.concat([table, shares, pd.Series(self.latency_ms, name="latency_ms")], axis=1)
 
     def to_csv(self, path: str | Path) -> None:
-        """Write `table` as CSV; a file that was there is replaced only by a complete one."""
+        """Write `table` as CSV; an existing file is replaced only by a complete one.
+
+        >>> import tempfile
+        >>> none, of = np.zeros(0), np.zeros(0, int)
+        >>> decisions = Decisions(("rest", "fist"), of, of, none, of, of, of, none, np.zeros((0, 2)), none)
+        >>> decisions.to_csv(Path(tempfile.mkdtemp()) / "decisions.csv")
+        """
         write_atomically(Path(path), lambda to: self.table.to_csv(to, index=False))
 
     def truth(self, recording: Recording) -> np.ndarray:
-        """(decision,) the recording's label name at each window's last sample; "" where it is unlabelled.
+        """Return the (decision,) label name of the recording at each window's last sample; "" if it is unlabelled.
 
-        recording : the one that the decisions were made of, before filters.
+        recording : the recording that was decided, before filters.
         """
         sample = np.minimum(np.round(self.time_s * recording.rate_hz).astype(np.int64), recording.n_samples) - 1
         names = np.asarray([*recording.label_names, ""], dtype=object)
         return names[recording.label[np.maximum(sample, 0)]].astype(str)
 
     def metrics(self, recording: Recording, rest: str = "rest", **options: Any) -> dict[str, Any]:
-        """Every decision metric against the recording's labels (see `myograph.live.metrics.all_metrics`).
+        """Return every decision metric against the recording's labels (see `myograph.live.metrics.all_metrics`).
 
         Decisions at unlabelled samples are left out. A rejected decision counts as `rest`.
         """

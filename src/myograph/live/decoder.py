@@ -1,4 +1,4 @@
-"""`Decoder`: everything between raw samples and decisions, in one file; the same decisions live and offline."""
+"""`Decoder`: everything between raw samples and decisions, in one file, with the same decisions live and offline."""
 
 from __future__ import annotations
 
@@ -44,23 +44,23 @@ FIELDS = (
 
 @dataclass(frozen=True, eq=False)
 class Decoder:
-    """From raw samples to decisions.
-
-    Make one with `Decoder.fit` or `Decoder.load`.
+    """From raw samples to decisions; `Decoder.fit` and `Decoder.load` return one.
 
     Attributes
     ----------
     method : the fitted scikit-learn estimator.
     classes : names of the classes, in the order of the probabilities.
     n_channels, rate_hz, unit, layout : of the raw samples. Samples of another kind are refused.
-    filters : applied to the raw samples in their order; all causal.
+    filters : causal filters, applied to the raw samples in order.
     windowing : a `Windowing`; its grid starts at the first sample.
-    post : post-processors, applied to the decisions in their order.
-    dtype : of the samples in training; live samples are converted to it.
-    trained_on : what it was fitted on, as plain values: recordings with their hashes, the recipe, the date.
-    scores : the scores of the evaluation behind it, as plain values; None where there was none.
-    version : of the myograph that fitted it.
+    post : post-processors, applied to the decisions in order.
+    dtype : dtype of the samples in training; live samples are converted to it.
+    trained_on : facts about the training as plain values: recordings with their hashes, the recipe, the date.
+    scores : the scores of its evaluation, as plain values; None if there was none.
+    version : version of myograph that fitted it.
 
+    Examples
+    --------
     >>> import numpy as np
     >>> from myograph import Recording, Windowing
     >>> rng = np.random.default_rng(0)
@@ -72,6 +72,16 @@ class Decoder:
     >>> parts = [stream.push(recording.signal[:, i : i + 33]) for i in range(0, 2000, 33)]
     >>> Decisions.concatenate(parts) == decoder.decide(recording)
     True
+    >>> decoder.filtered, decoder.info["classes"]
+    ((500.0, 2), ['fist', 'rest'])
+    >>> from myograph.live.postprocess import MajorityVote
+    >>> decoder.with_post(MajorityVote(5)).info["post"]
+    ['MajorityVote(n=5)']
+    >>> import tempfile
+    >>> path = decoder.save(Path(tempfile.mkdtemp()) / "fist.decoder")
+    >>> loaded = Decoder.load(path)
+    >>> loaded.decide(recording) == decoder.decide(recording), len(loaded.sha256)
+    (True, 64)
     """
 
     method: Any
@@ -153,11 +163,19 @@ class Decoder:
     ) -> Decoder:
         """Fit an estimator on windows that were cut from these raw recordings after these filters.
 
-        `Decoder.fit` cuts the windows itself; this is for windows that were chosen in another way.
+        `Decoder.fit` cuts the windows itself; this method is for windows that were selected in another way.
 
         Raises
         ------
-        ConfigError : recordings that differ in rate, unit or channels; fewer than two classes; a filter that looks ahead.
+        ConfigError : recordings that differ in rate, unit or channels; fewer than two classes; a filter that looks
+            ahead.
+
+        >>> from myograph.methods import lda
+        >>> from myograph.testing import make_recording
+        >>> recording = make_recording(n_classes=3)
+        >>> windows = Windows.cut(recording).where(label=("fist", "open"))
+        >>> Decoder.learn(lda(), windows, [recording], filters=(), windowing=Windowing()).classes
+        ('fist', 'open')
         """
         kind = _common_kind(recordings)
         if len(found := np.unique(windows.y)) < 2:
@@ -178,13 +196,14 @@ class Decoder:
         )
 
     def decide(self, recording: Recording) -> Decisions:
-        """The decisions of a whole recording, those that `stream` gives for its samples.
+        """Return the decisions of a whole recording, equal to those of `stream` for its samples.
 
-        A recording with breaks is decided stretch by stretch: filters, windows and post-processing start afresh there.
+        A recording with breaks is decided stretch by stretch: filters, windows and post-processing restart at each
+        break.
 
         Raises
         ------
-        ShapeError, SignalError : another number of channels, rate or unit than the decoder was fitted for.
+        ShapeError, SignalError : another number of channels, rate or unit than in training.
         """
         self._check(recording)
         stream = self.stream()
@@ -195,24 +214,27 @@ class Decoder:
         return Decisions.concatenate(parts)
 
     def stream(self) -> DecoderStream:
-        """A fresh state for live samples: `push(chunk)` with (channel, time) samples gives the decisions they complete."""
+        """Return a new state for live samples: `push(chunk)` with (channel, time) samples returns the decisions they
+        complete.
+        """
         return DecoderStream(self)
 
     def with_post(self, *post: PostProcessor) -> Decoder:
-        """The same decoder with other post-processors."""
+        """Return the same decoder with other post-processors."""
         return replace(self, post=tuple(post))
 
     def save(self, path: str | os.PathLike[str], classes: Sequence[type] = ()) -> Path:
-        """Write the decoder as one file; a file that was there is replaced only by a complete one.
+        """Write the decoder as one file; an existing file is replaced only by a complete one.
 
         Parameters
         ----------
-        classes : classes of yours that the method is made of; `load` needs them again.
+        path : the file.
+        classes : your own classes in the method; `load` needs them too.
 
         Raises
         ------
         ConfigError : a part of the method cannot be written as plain values and arrays.
-        ResultsError : it cannot be written there.
+        ResultsError : the file cannot be written there.
         """
         encoder = Encoder(classes)
         values = {name: encoder.encode(getattr(self, name), name) for name in FIELDS}
@@ -221,15 +243,16 @@ class Decoder:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], classes: Sequence[type] = ()) -> Decoder:
-        """The decoder that `save` wrote. Reading it runs no code from the file.
+        """Return the decoder that `save` wrote. Reading it runs no code from the file.
 
         Parameters
         ----------
-        classes : classes of yours that the method is made of.
+        path : the file.
+        classes : your own classes in the method.
 
         Raises
         ------
-        DataError : no such file, not a decoder, damaged, of another version, or with a class that is not known.
+        DataError : no such file, not a decoder, damaged, of another version, or with an unknown class.
         """
         arrays, values, digest = _file.read(path)
         try:
@@ -248,13 +271,13 @@ class Decoder:
 
     @cached_property
     def filtered(self) -> tuple[float, int]:
-        """(rate in Hz, channels) after the filters."""
+        """Rate in Hz and number of channels after the filters."""
         stream = stream_all(self.filters, self.rate_hz, self.n_channels, self.layout)
         return stream.rate_hz, stream.n_channels
 
     @property
     def info(self) -> dict[str, Any]:
-        """What the decoder is, as plain values."""
+        """The properties of the decoder, as plain values."""
         return {
             "method": type(self.method).__name__,
             "classes": list(self.classes),

@@ -1,9 +1,9 @@
-"""Metrics of decisions in time: what a user of a decoder feels, which the accuracy of windows does not tell.
+"""Metrics of decisions in time: what a user of a decoder notices, and what the accuracy of windows does not show.
 
 `truth` and `decided` hold one class name per decision, in time, at a constant step. A rejected decision counts as rest
 unless a function says otherwise: pass it as the name of rest. Test values of every metric were computed by hand.
 
-`part` holds one number per decision where decisions of several stretches of signal are given as one: nothing that needs
+`part` holds one number per decision if decisions of several stretches of signal are given as one. Nothing that needs
 neighbouring decisions (changes, activations, contractions, delays) spans two parts.
 """
 
@@ -74,9 +74,16 @@ def instability(truth: ArrayLike, decided: ArrayLike, part: ArrayLike | None = N
 class FalseActivations:
     """Activations that began while the truth was rest.
 
-    events : runs of decisions other than rest that began at rest. overhang : runs that began before rest did and
-    reached into it, counted apart. hours : of rest. per_hour, low, high : the rate and its exact 95 % Poisson interval
-    (Garwood 1936); NaN without rest.
+    Attributes
+    ----------
+    events : number of runs of decisions other than rest that began at rest.
+    overhang : number of runs that began before rest did and continued into it; they are not in `events`.
+    hours : hours of rest.
+    per_hour, low, high : the rate and its exact 95 % Poisson interval (Garwood 1936); NaN without rest.
+
+    >>> found = false_activations(["rest"] * 4, ["rest", "fist", "rest", "rest"], step_ms=900_000.0)
+    >>> found.events, found.hours, found.per_hour
+    (1, 1.0, 1.0)
     """
 
     events: int
@@ -140,7 +147,17 @@ def missed_activations(
 
 @dataclass(frozen=True)
 class Delays:
-    """Delays in ms: median, 90th percentile, and the share of contractions in which it was never reached."""
+    """Delays in ms: median, 90th percentile, and the fraction of contractions in which it was never reached.
+
+    Attributes
+    ----------
+    p50_ms, p90_ms : median and 90th percentile.
+    never : fraction of the `n` contractions without one.
+    n : number of contractions.
+
+    >>> Delays(p50_ms=100.0, p90_ms=150.0, never=0.0, n=4).p90_ms
+    150.0
+    """
 
     p50_ms: float
     p90_ms: float
@@ -271,15 +288,21 @@ def all_metrics(
     consecutive: int = 1,
     part: ArrayLike | None = None,
 ) -> dict[str, Any]:
-    """Every metric of this module as plain values, for tables and reports.
+    """Return every metric of this module as plain values, for tables and reports.
 
     Parameters
     ----------
     truth, decided : (decision,) class names; a rejected decision as `rest`.
-    time_s : (decision,) when each is given out.
-    confidence : (decision,) probability of the decided class, where there is one.
+    time_s : (decision,) time of each decision in seconds.
+    step_ms : time from one decision to the next.
+    confidence : (decision,) probability of the decided class, if there is one.
     min_ms, merge_ms, consecutive : see `false_activations` and `onset_delays`.
-    part : (decision,) which stretch of signal each belongs to; None where there is one.
+    part : (decision,) the stretch of signal of each decision; None if there is one.
+
+    >>> names = ["rest", "rest", "fist", "fist"]
+    >>> found = all_metrics(names, names, time_s=[0.1, 0.2, 0.3, 0.4], step_ms=100.0)
+    >>> found["total_error"], found["contractions"], found["onset_delay"]["p50_ms"]
+    (0.0, 1, 0.0)
     """
     c, d = _pair(truth, decided)
     missed, contractions = missed_activations(c, d, rest, part)

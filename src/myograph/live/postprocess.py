@@ -24,11 +24,16 @@ POSTPROCESSORS = Registry("post-processor", "myograph.live.postprocess")
 class Step(NamedTuple):
     """One decision on its way through the post-processors.
 
+    Parameters
+    ----------
     label : index into the classes.
-    proba : (class,) posterior probabilities; NaN where the method has none.
+    proba : (class,) posterior probabilities; NaN if the method has none.
     rejected : whether the decision is withheld. A rejected decision counts as rest in the metrics.
-    gain : speed of the movement as a share of its greatest, between 0 and 1.
+    gain : speed of the movement as a fraction of its maximum, 0 to 1.
     amplitude : mean absolute value of the window over its channels, in the recording's unit.
+
+    >>> Step(label=1, proba=np.array([0.2, 0.8])).gain
+    1.0
     """
 
     label: int
@@ -42,12 +47,19 @@ Push = Callable[[Step], Step]
 
 
 class PostProcessor:
-    """Base of all post-processors: a subclass is a frozen dataclass that defines `start`."""
+    """Base class of all post-processors: a subclass is a frozen dataclass that defines `start`.
+
+    >>> class Never(PostProcessor):
+    ...     def start(self, classes):
+    ...         return lambda step: step._replace(rejected=True)
+    >>> Never().start(["rest", "fist"])(Step(1, np.array([0.2, 0.8]))).rejected
+    True
+    """
 
     needs_proba: bool = False
 
     def start(self, classes: Sequence[str]) -> Push:
-        """A fresh state for decisions among `classes`.
+        """Return a function with a new state, from one `Step` to the next, for decisions among `classes`.
 
         Raises
         ------
@@ -57,7 +69,12 @@ class PostProcessor:
 
 
 def run_all(post: Sequence[PostProcessor], classes: Sequence[str]) -> Push:
-    """One function that runs the post-processors in their order, each with a fresh state."""
+    """Return one function that runs the post-processors in order, each with a new state.
+
+    >>> push = run_all([MajorityVote(3)], ["rest", "fist"])
+    >>> [push(Step(label, np.zeros(2))).label for label in (0, 0, 1, 1)]
+    [0, 0, 0, 1]
+    """
     pushes = [one.start(classes) for one in post]
 
     def push(step: Step) -> Step:
@@ -321,9 +338,16 @@ class ProportionalVelocity(PostProcessor):
             object.__setattr__(self, name, MappingProxyType(value) if name == "ranges" else value)
 
     def learn(self, amplitude: np.ndarray, labels: np.ndarray) -> ProportionalVelocity:
-        """The same settings with the ranges of these training windows.
+        """Return the same settings with the ranges of these training windows.
 
-        amplitude : (window,) mean absolute value over channels. labels : (window,) class names.
+        Parameters
+        ----------
+        amplitude : (window,) mean absolute value over channels.
+        labels : (window,) class names.
+
+        >>> post = ProportionalVelocity(0, 100).learn(np.array([10.0, 30.0]), np.array(["fist", "fist"]))
+        >>> dict(post.ranges)
+        {'fist': (10.0, 30.0)}
         """
         percentiles = (self.low_percentile, self.high_percentile)
         found = {

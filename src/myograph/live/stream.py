@@ -1,4 +1,4 @@
-"""`DecoderStream`: a decoder at work on live samples."""
+"""`DecoderStream`: a decoder running on live samples."""
 
 from __future__ import annotations
 
@@ -19,10 +19,22 @@ if TYPE_CHECKING:
 
 
 class DecoderStream:
-    """Filters, features, method and post-processing with their states; made by `Decoder.stream`.
+    """Filters, features, method and post-processing with their states; `Decoder.stream` returns one.
 
-    However the samples are cut into chunks, the decisions are the same to the last bit, and equal those of
-    `Decoder.decide` for a recording of these samples.
+    The decisions do not depend on how the samples are divided into chunks. They equal those of `Decoder.decide` for a
+    recording of these samples, bit for bit.
+
+    >>> from myograph.live.decoder import Decoder
+    >>> from myograph.live.postprocess import MajorityVote
+    >>> from myograph.testing import make_recording
+    >>> recording = make_recording()
+    >>> stream = Decoder.fit(recording, "lda").stream()
+    >>> len(stream.push(recording.signal[:, :249])), len(stream.push(recording.signal[:, 249:251]))
+    (1, 1)
+    >>> stream.set_post([MajorityVote(5)])
+    >>> stream.reset()
+    >>> len(stream.push(recording.signal[:, :249]))
+    1
     """
 
     def __init__(self, decoder: Decoder):
@@ -30,7 +42,7 @@ class DecoderStream:
         self.reset()
 
     def reset(self, sample: int = 0) -> None:
-        """Forget all samples and every state: what comes next follows a break.
+        """Forget all samples and states, as after a break.
 
         sample : number of the next raw sample, from which the times of the decisions count.
         """
@@ -67,14 +79,15 @@ class DecoderStream:
         return self._measures or self._predict.needs_samples
 
     def push(self, chunk: Any) -> Decisions:
-        """The decisions that these samples complete; none, one or several.
+        """Return the decisions that these samples complete: none, one or several.
 
         chunk : (channel, time) raw samples, any number of them, in the decoder's unit and at its rate.
 
         Raises
         ------
         ShapeError : another number of channels.
-        SignalError : not real numbers, NaN or infinite ones. The samples are not taken, and the state is as before.
+        SignalError : not real numbers, NaN or infinite ones. The samples are then ignored, and the state does not
+            change.
         """
         came = time.perf_counter()
         chunk = np.asarray(chunk)

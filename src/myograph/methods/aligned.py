@@ -80,6 +80,8 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
     >>> louder = X * [[50.0], [1.0]]
     >>> float((method.predict(louder) == y).mean()), float((method.adapt(louder).predict(louder) == y).mean())
     (0.5, 1.0)
+    >>> method.calibrate(louder[:8], y[:8]).predict_proba(louder).argmax(axis=1)[:4]
+    array([0, 1, 0, 1])
     """
 
     def __init__(self, roll: bool = True, overlap: float = 5.0, feature_options: dict[str, Any] | None = None):

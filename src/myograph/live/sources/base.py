@@ -1,7 +1,7 @@
-"""What every source of live samples gives, and what becomes of gaps.
+"""The interface of every source of live samples, and the treatment of gaps.
 
-A source numbers its samples. The number of a chunk's first sample says whether samples are missing before it, so that a gap
-is counted in samples and never guessed from time stamps, which jitter.
+A source numbers its samples. The number of a chunk's first sample shows whether samples are missing before it. So a gap
+is counted in samples and never estimated from time stamps, which jitter.
 """
 
 from __future__ import annotations
@@ -16,14 +16,21 @@ from myograph.errors import ConfigError, ShapeError, SignalError
 from myograph.recording import Layout
 
 SOURCES = Registry("source", "myograph.live.sources")
-RESTARTED_S = 1.0  # packets are never late by as much as this
+RESTARTED_S = 1.0  # packets are never this late
 
 
 @dataclass(frozen=True)
 class StreamInfo:
     """What a source delivers.
 
-    n_channels, rate_hz, unit : as of a Recording. channels : names, where the source knows them. name : for messages.
+    Attributes
+    ----------
+    n_channels, rate_hz, unit, layout : as for a Recording.
+    channels : names, if the source knows them.
+    name : name in messages.
+
+    >>> StreamInfo(n_channels=8, rate_hz=200.0).unit
+    'adc'
     """
 
     n_channels: int
@@ -35,11 +42,18 @@ class StreamInfo:
 
 
 class Chunk(NamedTuple):
-    """Samples as they came.
+    """Samples as they arrived.
 
-    samples : (channel, time). first : number of the first sample, counted by the device from 0. stamps : (time,) seconds of
-    the source's own clock, for the record; nothing is decided by them. breaks : whether these samples do not follow on the
-    ones before, although the numbers do, as at a break of a recording.
+    Attributes
+    ----------
+    samples : (channel, time).
+    first : number of the first sample, counted by the device from 0.
+    stamps : (time,) seconds of the source's own clock, for the record only.
+    breaks : whether these samples do not continue the ones before although the numbers do, as at a break of a
+        recording.
+
+    >>> Chunk(np.zeros((8, 20)), first=0, stamps=np.zeros(20)).breaks
+    False
     """
 
     samples: np.ndarray
@@ -49,26 +63,39 @@ class Chunk(NamedTuple):
 
 
 class Source:
-    """Base of all sources. `open`, then `read` again and again, then `close`; or `with source as info:`.
+    """Base class of all sources: `open`, then `read` repeatedly, then `close`; or `with source as info:`.
 
-    A source is a frozen dataclass whose fields are its options; what it holds while open is made in `open`.
+    A source is a frozen dataclass whose fields are its options; its state while open is created in `open`.
+
+    >>> class Silence(Source):
+    ...     def open(self):
+    ...         return StreamInfo(n_channels=2, rate_hz=1000.0)
+    ...
+    ...     def read(self):
+    ...         return Chunk(np.zeros((2, 10)), 0, np.zeros(10))
+    >>> source = Silence()
+    >>> with source as info:
+    ...     print(info.n_channels, source.read().samples.shape)
+    2 (2, 10)
+    >>> source.close()
     """
 
     def open(self) -> StreamInfo:
-        """Connect, and say what will come.
+        """Connect, and return what the source delivers.
 
         Raises
         ------
-        SourceError : nothing answers, or what answers is not what the options say.
+        SourceError : no answer, or an answer that does not fit the options.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define open()")
 
     def read(self) -> Chunk | None:
-        """The samples that have arrived since the last call, at once; None where none have.
+        """Return the samples that have arrived since the last call, without waiting; None if there are none.
 
         Raises
         ------
-        SourceEnded : the source has ended and every sample was read. SourceError : the connection was lost.
+        SourceEnded : the source has ended and every sample was read.
+        SourceError : the connection was lost.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define read()")
 
@@ -84,13 +111,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Gaps:
-    """What becomes of missing samples.
+    """Treatment of missing samples.
 
     Parameters
     ----------
-    policy : "fill" puts the last sample of each channel in their place; "restart" forgets all samples before the gap, so
-        that no window spans it; "refuse" raises SignalError.
-    most_ms : a longer gap than this restarts even where the policy is "fill".
+    policy : "fill" repeats the last sample of each channel; "restart" forgets all samples before the gap, so that no
+        window spans it; "refuse" raises SignalError.
+    most_ms : a gap longer than this causes a restart even under "fill".
 
     >>> keeper = Gaps().start(n_channels=1, rate_hz=1000.0)
     >>> keeper.take(Chunk(np.array([[1.0, 2.0]]), 0, np.zeros(2)))[0].tolist()
@@ -111,17 +138,26 @@ class Gaps:
             raise ConfigError(f"Gaps: most_ms is a duration of 0 or more, got {self.most_ms!r}")
 
     def start(self, n_channels: int, rate_hz: float) -> GapKeeper:
-        """A fresh count for samples of that many channels and that rate."""
+        """Return a new count for samples of this number of channels and this rate."""
         return GapKeeper(self, n_channels, rate_hz)
 
 
 class GapKeeper:
-    """Turns chunks into samples without a gap, or says that the stream starts again; made by `Gaps.start`.
+    """Turn chunks into samples without gaps, or report that the stream starts again; `Gaps.start` returns one.
 
     Attributes
     ----------
-    counts : samples received, filled, lost (missing and not filled) and repeated (received twice, taken once), and restarts.
-        How many samples were lost while a device was off is not known; it is counted as one restart.
+    counts : samples received, filled, lost (missing and not filled) and repeated (received twice, used once), and
+        restarts. The number of samples lost while a device was off is unknown; it is counted as one restart.
+
+    >>> keeper = Gaps("restart").start(n_channels=1, rate_hz=1000.0)
+    >>> samples, restart = keeper.take(Chunk(np.ones((1, 5)), 0, np.zeros(5)))
+    >>> keeper.next
+    5
+    >>> keeper.reconnected()
+    >>> samples, restart = keeper.take(Chunk(np.ones((1, 5)), 8, np.zeros(5)))
+    >>> restart, keeper.counts["lost"]
+    (8, 3)
     """
 
     def __init__(self, settings: Gaps, n_channels: int, rate_hz: float):
@@ -141,17 +177,19 @@ class GapKeeper:
         return self._next or 0
 
     def reconnected(self) -> None:
-        """Say that the connection was lost and made again: numbers that go back mean that the device counts from 0 again."""
+        """Report a new connection: if the numbers then go back, the device counts from 0 again."""
         self._new_connection = True
 
     def take(self, chunk: Chunk) -> tuple[np.ndarray, int | None]:
-        """(channel, time) samples to decide on, and the number of the first one where the stream starts again, else None.
+        """Return (channel, time) samples to decide on, and the number of the first one if the stream starts again, else
+        None.
 
         Numbers that go back by more than a second mean that the device was started again.
 
         Raises
         ------
-        ShapeError : another number of channels. SignalError : samples are missing and the policy refuses that.
+        ShapeError : another number of channels.
+        SignalError : samples are missing and the policy refuses this.
         """
         samples = np.asarray(chunk.samples)
         if samples.ndim != 2 or samples.shape[0] != self._n_channels:
