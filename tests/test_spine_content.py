@@ -241,4 +241,7 @@ def test_stretches_are_joined_over_channels_where_they_hold_enough():
     assert joined == [Match(1, 2, 10, 17, 70), Match(1, 2, 200, 207, 20)]
     touching = content._evident(0, 1, np.array([[-3, 60, 10], [-3, 50, 10]]), np.array([100.0, 100.0]))
     assert touching == [Match(0, 1, 50, 47, 20)]
+    chain = content._evident(0, 1, np.array([[0, 10, 50], [0, 40, 40], [0, 70, 30]]), np.array([90.0, 90.0, 90.0]))
+    assert chain == [Match(0, 1, 10, 10, 90)]
     assert content._evident(0, 1, stretches[:1], np.array([127.9])) == []
+    assert len(content._evident(0, 1, stretches[:1], np.array([128.0]))) == 1

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
+import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.pipeline import Pipeline
@@ -12,8 +15,8 @@ from conftest import make_recording
 from myograph import KFoldRepetitions, Windowing, Windows
 from myograph.errors import ConfigError
 from myograph.evaluation import folds as folds_module
-from myograph.evaluation.folds import KeptFolds, labelled_in, predictions_of, run_folds, streams
-from myograph.protocols import Fold
+from myograph.evaluation.folds import KeptFolds, fitted_before, labelled_in, predictions_of, run_folds, streams
+from myograph.protocols import Fold, SessionStream
 
 PROBA = np.array([[0.2, 0.8, 0.0], [0.5, 0.1, 0.4], [0.3, 0.3, 0.4]])
 
@@ -140,6 +143,45 @@ def test_as_many_processes_as_asked_for_and_as_there_are_folds(windows, monkeypa
     monkeypatch.setattr(joblib, "Parallel", lambda n_jobs, **options: asked.append(n_jobs) or real(1, **options))
     run_folds(Power(), windows, list(KFoldRepetitions().folds(windows)), False, None, jobs, lambda *what: None)
     assert asked == [most]
+
+
+def test_one_process_where_the_number_of_processors_is_unknown(windows, monkeypatch):
+    import joblib
+
+    asked = []
+    monkeypatch.setattr(folds_module.os, "cpu_count", lambda: None)
+    real = joblib.Parallel
+    monkeypatch.setattr(joblib, "Parallel", lambda n_jobs, **options: asked.append(n_jobs) or real(1, **options))
+    run_folds(Power(), windows, list(KFoldRepetitions().folds(windows)), False, None, -1, lambda *what: None)
+    assert asked == [1]
+
+
+def test_the_time_of_each_fold_is_its_own(windows):
+    folds = list(SessionStream(by="repetition").folds(windows))
+    begun = time.perf_counter()
+    tables = folds_module.predict_stream(Power(), windows, folds)
+    whole = time.perf_counter() - begun
+    seconds = [t["seconds"].iloc[0] for t in tables]
+    assert all(s > 0 for s in seconds)
+    assert sum(seconds) <= whole
+
+
+def test_a_hash_of_the_labels_is_not_that_of_all_labels(windows):
+    before = windows.recordings[0].content_hash
+    train = labelled_in(windows, np.arange(3))
+    assert train.recordings[0].content_hash != before
+    assert windows.recordings[0].content_hash == before
+
+
+def test_a_torch_module_is_named_as_a_part_with_weights():
+    method = Answers(labels=torch.nn.Linear(2, 2))
+    assert fitted_before(method) == ["Linear: a network with weights of its own, fitted on unknown data if at all"]
+
+
+def test_parameters_that_hold_themselves_come_to_an_end():
+    circle: dict = {}
+    circle["itself"] = circle
+    assert fitted_before(Answers(labels=circle)) == []
 
 
 def test_a_kept_fold_of_another_name_or_other_rows_is_not_believed(windows, tmp_path):
