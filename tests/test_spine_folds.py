@@ -178,12 +178,6 @@ def test_a_torch_module_is_named_as_a_part_with_weights():
     assert fitted_before(method) == ["Linear: a network with weights of its own, fitted on unknown data if at all"]
 
 
-def test_parameters_that_hold_themselves_come_to_an_end():
-    circle: dict = {}
-    circle["itself"] = circle
-    assert fitted_before(Answers(labels=circle)) == []
-
-
 def test_a_kept_fold_of_another_name_or_other_rows_is_not_believed(windows, tmp_path):
     fold = next(iter(KFoldRepetitions().folds(windows)))
     kept = KeptFolds(tmp_path, "x")
