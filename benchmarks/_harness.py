@@ -52,7 +52,7 @@ def in_turn(*works: Callable[[], float], rounds: int = 5) -> list[float]:
 
 
 class Peer:
-    """A worker process in another environment: it loads an array once and times what it is asked for."""
+    """A worker process in another environment: it loads an array once and times the requested functions."""
 
     def __init__(self, python: Path, script: Path, signal_file: Path):
         self._process = subprocess.Popen(

@@ -136,7 +136,7 @@ PLAIN = {
 
 
 class PlainJoint(nn.Module):
-    """The published joint network as written: an imitator for each feature and channel, run one after another."""
+    """The published joint network as written: one imitator per feature and channel, run in sequence."""
 
     def __init__(self, n_channels: int, n_classes: int):
         super().__init__()
@@ -190,7 +190,7 @@ def epoch_work(side: str, name: str, scale: float) -> Callable[[], Any]:
     clf = NeuralClassifier(model, epochs=3, batch_size=batch, device="cpu", **adam, **options)
     if side == "ours":
         return lambda: clf.fit(X, y)
-    # Where our time goes: the steps of the network on ready batches, nothing else.
+    # Our time without preparation: only the network's steps on ready batches.
     clf.set_params(epochs=1).fit(X[: 2 * batch], y[: 2 * batch])
     ready = torch.from_numpy(X[:batch])
     return lambda: bare_steps(clf.module_.train(), ready, y[:batch], 3 * -(-len(X) // batch))

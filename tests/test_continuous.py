@@ -101,7 +101,7 @@ def test_new_people_are_decided_as_a_decoder_does(recordings):
         decoder = Decoder.fit([recordings[other]], "lda", HighPass(20), Windowing(200, 50))
         offline = decoder.decide(recordings[i]).metrics(recordings[i])
         row = found["subjects"][i]
-        # Windows are decided one by one there, many at once here: ties may round another way.
+        # There each window is decided separately, here many at once: ties may round differently.
         assert row["total_error"] == pytest.approx(offline["total_error"], abs=0.003)
         assert row["active_error"] == pytest.approx(offline["active_error"], abs=0.003)
         assert row["contractions"] == offline["contractions"] == 8

@@ -1,4 +1,4 @@
-"""Pooling, LeakyReLU and dropout in one pass against torch's layers one by one."""
+"""Pooling, LeakyReLU and dropout in one pass, compared with torch's separate layers."""
 
 import pytest
 import torch

@@ -45,7 +45,7 @@ HONEST = {
 
 @pytest.fixture(scope="module")
 def nothing_to_learn() -> list[Recording]:
-    """Noise whose colour and loudness are drawn anew for every repetition of every label: neighbouring windows look
+    """Noise whose colour and loudness are drawn again for every repetition of every label: neighbouring windows look
     alike, and nothing connects one repetition to another."""
     rng = np.random.default_rng(7)
     recordings = []

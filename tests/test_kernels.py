@@ -224,7 +224,7 @@ def test_logarithms_of_zeros_and_subnormal_samples():
 
 
 def test_logarithms_of_samples_that_overflow_a_product():
-    """Units so large that products of neighbours overflow: samples that overflow are taken one by one."""
+    """Units so large that products of neighbours overflow: samples that overflow are handled separately."""
     x = np.random.default_rng(13).standard_normal((2, 3, 90)) * 1e120
     np.testing.assert_allclose(Features("LD").transform(x), np.exp(np.log1p(np.abs(x)).mean(-1)), rtol=1e-12)
 

@@ -194,7 +194,7 @@ def test_udp_disconnect_and_reconnect(decoder, signal, stored, counts_on):
 
 
 def test_udp_backpressure(decoder, signal, stored):
-    """A reader that sleeps for a second loses nothing: the operating system keeps what came."""
+    """A reader that sleeps for a second loses nothing: the operating system keeps the samples that arrive."""
     port = free_port()
     plan = [[a, a + 20] for a in range(0, 2000, 20)]
     source = Udp(4, RATE_HZ, "uV", port=port, timeout_s=15.0)

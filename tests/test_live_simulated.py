@@ -1,4 +1,4 @@
-"""The simulated source: a person who performs what is asked, the same for the same seed and clock."""
+"""The simulated source: a person who performs requested gestures, the same for the same seed and clock."""
 
 import numpy as np
 import pytest

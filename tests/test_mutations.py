@@ -158,7 +158,7 @@ def damages(files: list[Path], rng: np.random.Generator) -> Iterator[Damage]:
 
 
 def survives(dataset: Dataset, folder: Path) -> str:
-    """Read everything: what came of it, in a word. Anything but a MyographError passes through."""
+    """Read everything, and return the result in one word. Anything but a MyographError passes through."""
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")

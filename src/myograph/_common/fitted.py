@@ -120,7 +120,7 @@ class WindowsTransformer(TransformerMixin):
 
     def _learn_kind(self, X: Any, y: Any, rate_hz: float | None = None) -> Kind:
         """Remember the kind of the windows, and where labels come with them, which windows they are: without labels it
-        is no part of a method that could be scored."""
+        is not a part of a method that could be scored."""
         need_two_classes(y)
         kind = Kind.of(X, rate_hz)
         self.n_features_in_, self.n_samples_ = kind.n_channels, kind.n_samples

@@ -1,5 +1,8 @@
-"""Published systems, run whole: each is a function that measures its table's rows, kept one by one so that an
-interrupted reproduction goes on; the paper's figure stands beside ours, and the honest one beside a leaky one."""
+"""Reproductions of published systems: each is a function that measures the rows of its table.
+
+Each row is stored when it is finished, so an interrupted reproduction resumes. The paper's figure stands beside ours,
+and an honest figure beside a leaky one.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +104,7 @@ class Context:
         recordings: Sequence[Any] | None = None,
         matrix: bool = False,
     ) -> Row:
-        """Evaluate a recipe with every seed and make a row of it: a value a subject, averaged over the seeds.
+        """Evaluate a recipe with every seed and return a row: one value per subject, averaged over the seeds.
 
         `matrix` keeps the confusion matrix, summed over folds and seeds, for the report.
         """

@@ -279,7 +279,7 @@ def _discriminant(v: np.ndarray, code: np.ndarray) -> LinearDiscriminantAnalysis
 
 
 def _class_means(v: np.ndarray, code: np.ndarray, n_classes: int) -> np.ndarray:
-    """(class, column), NaN where there is no window of a class."""
+    """(class, column), NaN for a class without windows."""
     nothing = np.full(v.shape[1], np.nan)
     return np.stack([v[code == k].mean(axis=0) if (code == k).any() else nothing for k in range(n_classes)])
 

@@ -290,12 +290,12 @@ class System:
         self._windows: dict[int, Windows] = {}
 
     def imitate(self, group: str, p: int) -> dict[str, dict[str, list[float]]]:
-        """For each feature, on repetitions 2 and 5 of each person of the group: r2 and as_published (a value a person),
-        by_channel (a value a person and channel), window_quantiles."""
+        """For each feature, on repetitions 2 and 5 of each person of the group: r2 and as_published (one value per person),
+        by_channel (one value per person and channel), window_quantiles."""
         return self.context.remember(f"imitate {group} {p}", self.settings, lambda: self._imitate(group, p))
 
     def classify(self, group: str, p: int, shares: Sequence[float], random_shares: Sequence[float]) -> dict[str, Any]:
-        """Accuracies, a value a person: true_features, untouched, and for each share the last epoch's, the chosen and
+        """Accuracies, one value per person: true_features, untouched, and for each share the last epoch's, the chosen and
         the best on test; from_chance too where p is 0."""
         each = []
         for subject in [s for s, g in self.group_of.items() if g == group]:

@@ -333,7 +333,7 @@ def days(context: Context, cohort: Cohort) -> Iterator[Row]:
 
     Each value is one person's accuracy on one later day. Beside the paper's two methods stands linear discriminant
     analysis on log-scaled time-domain features; AdaBN needs batch norm, so it adapts a raw ConvNet. The small methods
-    run at any size: "all" fits anew on all days so far, after each of them.
+    run at any size: "all" fits again on all days so far, after each of them.
     """
     if not is_here(cohort.dataset):
         data = f"{cohort.dataset}: its files are not here"

@@ -73,7 +73,7 @@ def _build(create: Callable[..., nn.Module], size: tuple[int, int], n_classes: i
     except ShapeError as error:
         refusal = str(error)
     if net is None:
-        assert str(size[0]) in refusal, f"the refusal of {size} does not say what came: {refusal}"
+        assert str(size[0]) in refusal, f"the refusal of {size} does not name the size that was given: {refusal}"
         return None
     with torch.no_grad():
         out = net.eval()(torch.randn(3, *size))

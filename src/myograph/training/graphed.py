@@ -1,7 +1,7 @@
 """Forward and backward pass of a network as one CUDA graph.
 
 The networks of this field are small: a training step of `atzori` at batch 256 keeps an H200 busy for 0.3 ms, but
-launching its kernels one by one takes 2.9 ms on the host. A CUDA graph launches them together.
+launching its kernels individually takes 2.9 ms on the host. A CUDA graph launches them together.
 Source: https://pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
 """
 

@@ -1,7 +1,7 @@
 """The training loop of every network.
 
 It does not subclass `skorch.NeuralNet`. skorch copies each batch's loss from the device to the host and fetches items
-one by one through a DataLoader. Its checkpoints are pickles that hold neither the states of the random generators nor
+individually through a DataLoader. Its checkpoints are pickles that hold neither the states of the random generators nor
 the averaged weights, so a resumed run does not reach the weights of an uninterrupted one.
 """
 

@@ -1,4 +1,4 @@
-"""`simulated`: a simulated person who performs what is asked, in real time or faster; needs no hardware."""
+"""`simulated`: a simulated person who performs requested gestures, in real time or faster; needs no hardware."""
 
 from __future__ import annotations
 
