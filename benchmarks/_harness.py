@@ -1,4 +1,4 @@
-"""Side-by-side timing: process CPU time on one thread, runs in turn, medians, and a table of ratios against bars."""
+"""Side-by-side timing: process CPU time on one thread, alternating runs, medians, and a table of ratios with their bars."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Runs in the peers' environment: times LibEMG, TSFEL and the published loops on the signal it is given.
+"""Runs in the peers' environment: times LibEMG, TSFEL and the published loops on a given signal.
 
-One request a line, {"what": ..., "names": [...], "length": ..., "step": ..., "windows": how many at most}; the answer
-is the CPU time, {"seconds": ...}. Windowing is timed with the features.
+Each line of input is one request, {"what": ..., "names": [...], "length": ..., "step": ..., "windows": largest number};
+the answer is the CPU time, {"seconds": ...}, of windowing and features together.
 """
 
 import json

@@ -1,11 +1,11 @@
-"""How long the audit's search for copies takes, and how much memory: 20 people x 88 recordings of 5 s x 10 channels at 1 kHz.
+"""Time and memory of the audit's search for copies: 20 people x 88 recordings of 5 s x 10 channels at 1 kHz.
 
     python benchmarks/audit.py [--people 20] [--rounds 5]
 
 Signals are coloured noise with quiet stretches, in two forms: as floating-point numbers, and as the whole numbers that a
-converter gives. One recording stands in the data twice under another name, scaled, so that the search has to find
-something. Time is the processor time of the best of several rounds on one thread, less what making the windows takes; memory
-is the peak of what the search allocates, beside the signals' own size.
+converter gives. One recording occurs a second time under another name, scaled, so that there is a copy to find. Time is the
+processor time of the fastest of several rounds on one thread, minus the time for making the windows; memory is the peak
+of the allocations of the search, beside the size of the signals.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""CPU time of burst detection and of spectral images against the straightforward NumPy and SciPy routes.
+"""CPU time of burst detection and of spectral images compared with direct NumPy and SciPy implementations.
 
     OMP_NUM_THREADS=1 python benchmarks/bursts_spectral.py [--rounds 7]
 
-Process CPU time on one thread, runs in turn, medians. Bars: burst detection on 16 channels x 600 s at 1 kHz at least 5
+Process CPU time on one thread, alternating runs, medians. Bars: burst detection on 16 channels x 600 s at 1 kHz at least 5
 times, power spectrogram of float32 windows at least 1.7 times the SciPy route.
 
-The peer of burst detection does the whole of the same job: Teager-Kaiser energy in NumPy, the same causal moving
-average by the fastest that SciPy has (`ndimage.uniform_filter1d`), the baseline from the quietest three tenths of the
+The peer of burst detection does the same complete task: Teager-Kaiser energy in NumPy, the same causal moving
+average with SciPy's fastest function (`ndimage.uniform_filter1d`), the baseline from the quietest three tenths of the
 quarter seconds of each channel, threshold, votes, and runs from `numpy.diff`, joined and chosen by the same rules. Both
-must find the same bursts. Two more rows, without a bar, put other smoothings of the literature in its place.
+must find the same bursts. Two more rows, without a bar, use other smoothing methods from the literature.
 """
 
 from __future__ import annotations

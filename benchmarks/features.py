@@ -1,9 +1,9 @@
-"""Features against LibEMG 2.0.3, TSFEL and the published loops.
+"""Features compared with LibEMG 2.0.3, TSFEL and the published loops.
 
     benchmarks/peers.sh && python benchmarks/features.py [--quick]
 
 12 channels x 2 kHz x 120 s float64, windows of 300 ms. Peers that take minutes are timed on their first windows and
-scaled; the table says so. --quick times everything once, to see that it runs; its figures mean little.
+scaled, which the table states. --quick times everything once, as a test of the script; its figures mean little.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""What the published systems cost at their full size: time per epoch here, and projected totals. Run: python benchmarks/full_size.py
+"""Cost of the published systems at full size: time per epoch on this machine, and projected totals. Run: python benchmarks/full_size.py
 
-A few batches of noise in each network's published shape and batch size are trained through `NeuralClassifier`; seconds a
-window (an epoch of a fit less the same of half as many windows) times the published number of windows, epochs and fits
+A few batches of noise in each network's published shape and batch size are trained through `NeuralClassifier`; the seconds
+per window (an epoch of a fit minus that of half as many windows) times the published number of windows, epochs and fits
 is the total. Window counts follow from the data sets' descriptions (NinaPro holds a movement for 5 s) and the papers'
-protocols; where a step was not published, ours counts. The last column is the arithmetic alone (three times the forward
-multiply-accumulates, two operations each) on one GPU at the rate that `benchmarks/gpu.py` measured, or, where no
-results/gpu.json is at hand, at an assumed one that the table names: a floor, not a measurement.
+protocols; ours is used if a step was not published. The last column is the arithmetic alone (three times the forward
+multiply-accumulates, two operations each) on one GPU at the rate that `benchmarks/gpu.py` measured, or, without
+results/gpu.json, at an assumed one that the table names. It is a lower bound, not a measurement.
 Results: benchmarks/results/full_size.json and .md.
 """
 

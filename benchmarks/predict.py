@@ -1,8 +1,8 @@
-"""Prediction by the classical methods: one window as it comes live, and a batch. Run: python benchmarks/predict.py
+"""Prediction with the classical methods: one window, as live, and a batch. Run: python benchmarks/predict.py
 
-A window of 12 channels x 300 samples goes in, a label comes out. Beside each other, taking turns: the pipeline with
-scikit-learn's own classifier, the same pipeline with ours, and `fast_predictor`. The training windows overlap, so the
-forest is deep and many vectors support. Labels are compared, too.
+The input is a window of 12 channels x 300 samples, the output a label. Timed alternately: the pipeline with
+scikit-learn's classifier, the same pipeline with ours, and `fast_predictor`. The training windows overlap, so the forest
+is deep and there are many support vectors. The labels are compared, too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One table of the bars of the signal engine, from the results of features.py and bursts_spectral.py."""
+"""One table with the bars of the signal engine, from the results of features.py and bursts_spectral.py."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The spine's own figures: memory of windowing, time of reading, time of import. Run: python benchmarks/spine.py
+"""Figures of the spine: memory of windowing, time of reading, time of import. Run: python benchmarks/spine.py
 
-Windowing is measured against the size of the signals; reading against the bars of 60 s cold and 2 s warm for six
+Windowing is compared with the size of the signals, reading with the bars of 60 s cold and 2 s warm for six
 participants of 3DC (needs MYOGRAPH_DATA)."""
 
 from __future__ import annotations

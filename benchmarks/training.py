@@ -1,12 +1,12 @@
-"""Training and preparation against the loops in which the published systems were trained. Run: python benchmarks/training.py
+"""Training and preparation compared with the loops in which the published systems were trained. Run: python benchmarks/training.py
 
 The other side is written in the style of the published code: a Dataset that returns one window, a DataLoader, a plain
 loop that reads each batch's loss; the same layers, optimiser, batch size and number of epochs, data already in memory.
-Three epochs, preparation included. Each side of each row runs in a process of its own, as the published scripts do: what
-our training sets (allocator, denormals) holds for a whole process, and what earlier work left in the allocator made the
-other side of the joint step three times as fast. The sides take turns on one thread; what counts is CPU time (other
-programs may share the machine), and the median of the ratios. Results: benchmarks/results/training.* and latency.*.
-`--only NAME` runs the rows whose name begins so, `--quick` takes fewer windows; neither writes results.
+Three epochs, preparation included. Each side of each row runs in a separate process, as the published scripts do,
+because our training settings (allocator, denormals) apply to a whole process, and earlier allocations made the other side
+of the joint step three times as fast. The sides alternate on one thread. The result is the median of the ratios of CPU
+time, since other programs may share the machine. Results: benchmarks/results/training.* and latency.*.
+`--only NAME` runs the rows whose name begins with NAME, `--quick` uses fewer windows; neither writes results.
 """
 
 from __future__ import annotations
