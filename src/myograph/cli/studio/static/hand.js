@@ -94,7 +94,7 @@ function parts(p) {
 /** A drawn hand. `show(gesture)` moves it there; `set(gesture)` puts it there at once. */
 export class Hand {
   constructor(gesture = "rest") {
-    this.element = s("svg", {class: "hand", viewBox: "-74 -112 148 228", "aria-hidden": "true"});
+    this.element = s("svg", {class: "hand", viewBox: "-86 -112 172 228", "aria-hidden": "true"});
     this.paths = new Map();
     this.now = pose(gesture);
     this.goal = this.now;
