@@ -40,13 +40,13 @@ def mobilenet(small: bool, widths: tuple[float, ...]) -> dict[str, Any]:
     shape: dict[str, Any] = {"n_repetitions": 5, "rest_s": 1.0}
     if small:
         shape = {"n_gestures": 3, "n_repetitions": 3, "hold_s": 0.5, "rest_s": 0.5}
-    options = HDOptions(dataset=Simulated("ice", seed=SEED, **shape), epochs=1 if small else 5)
+    options = HDOptions(dataset=Simulated("ice", seed=SEED, **shape), Epoch=1 if small else 5)
     found: dict[str, Any] = {}
     started = time.perf_counter()
     recordings = read(system(options))
     print(f"MobileNetV2: simulated in {time.perf_counter() - started:.0f} s", flush=True)
     for width in widths:
-        recipe = system(replace(options, width=width), filters=(FirstRepetitions(5),), rest="drop")
+        recipe = system(replace(options, model_width=width), filters=(FirstRepetitions(5),), rest="drop")
         started = time.perf_counter()
         scores = evaluate(recipe, recordings, jobs=1)
         assert scores.honest is not None

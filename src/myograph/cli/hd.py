@@ -1,59 +1,80 @@
-"""`myograph hd-train` and `hd-test`: networks on single samples of a high-density grid."""
+"""`myograph hd train` and `hd test`: networks on single samples of a high-density grid."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
 from myograph.cli.terminal import Json, out, print_json, print_path, print_rows
 
+app = typer.Typer(
+    no_args_is_help=True, help="The published high-density system, step by step: train a network, test it on a file."
+)
 
-def train_network(
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="An option of HDOptions: epochs=5, width=0.4, model_save=net …")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Train MobileNetV2 on single samples of a high-density grid, and save it (model_save=FILE)."""
-    from myograph.evaluation.settings import change
+Config = Annotated[
+    Path | None, typer.Option("--config", help="The authors' config.json, or a JSON file with the same names.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="One option of the published configuration: Epoch=5, model_width=0.4, fold=5 …"),
+]
+
+
+@app.command("train")
+def train(config: Config = None, settings: Settings = None, as_json: Json = False) -> None:
+    """Train MobileNetV2 on single samples of a high-density grid, a network per fold, and save it (model_save=FILE)."""
     from myograph.recipes import hd_mobilenet as hd
 
-    options = change(hd.HDOptions(), settings or ())
-    _, accuracy = hd.train(options)
-    # With folds=1 test samples are neighbours of train samples: no score without the honest one beside it.
-    leaky = options.folds == 1
+    options = _options(config, settings)
+    # With one fold test samples are neighbours of train samples: no score without the honest one beside it.
+    leaky = options.fold == 1
+    folds: list[dict[str, Any]] = []
+    for _, accuracy, path in hd.train(options):
+        folds.append({"fold": len(folds) + 1, "accuracy": accuracy, "saved": str(path or "")})
+        if not as_json:
+            if accuracy is not None:
+                out.print(f"fold {len(folds)} of {options.fold}: accuracy on its repetitions {accuracy:.3f}")
+            if path:
+                print_path("saved", path)
+    mean = None if leaky else sum(fold["accuracy"] for fold in folds) / len(folds)
     if as_json:
-        print_json({"accuracy": None if leaky else accuracy, "leaky": leaky, "saved": str(options.model_save or "")})
-        return
-    if leaky:
+        print_json({"accuracy": mean, "leaky": leaky, "folds": folds})
+    elif leaky:
         out.print(
             "The network was trained on randomly chosen samples, as published. Its test score would be "
             "[bold red]LEAKY[/bold red] and is not shown. [bold]myograph reproduce hd_mobilenet[/bold] shows it beside "
-            "the honest one; --set folds=5 trains honestly."
+            "the honest one; --set fold=5 trains honestly."
         )
     else:
-        out.print(f"accuracy on the held-out repetitions: {accuracy:.3f}")
-    if options.model_save:
-        print_path("saved", options.model_save)
+        out.print(f"mean over {len(folds)} folds: {mean:.3f}")
 
 
-def try_label(
-    model: Annotated[Path, typer.Argument(help="A network saved by hd-train.")],
-    label: Annotated[str, typer.Option(help="The label whose recordings are tested.")],
-    settings: Annotated[list[str] | None, typer.Option("--set", help="As for hd-train: dataset, path, …")] = None,
+@app.command("test")
+def try_on_file(
+    file: Annotated[Path, typer.Argument(help="A recording of one label, such as 001-002-005.mat.")],
+    model: Annotated[Path, typer.Option(help="A network saved by hd train.")],
+    label: Annotated[str, typer.Option(help="The label of the file: its name, or its number from 0.")] = "0",
+    config: Config = None,
+    settings: Settings = None,
     as_json: Json = False,
 ) -> None:
-    """Test a saved high-density network on the recordings of one label."""
-    from myograph.evaluation.settings import change
+    """Test a saved network on one file, all of whose samples have one label."""
     from myograph.recipes import hd_mobilenet as hd
 
-    found = hd.try_label(model, label, change(hd.HDOptions(), settings or ()))
+    found = hd.try_label(model, file, label, _options(config, settings))
     if as_json:
         print_json(found)
         return
     out.print(escape(f"{found['label']}: {found['accuracy']:.3f} of {found['n']:,} samples are classified correctly"))
-    out.print("[bold red]LEAKY[/bold red] if the network was trained on any repetition of these recordings")
+    out.print("[bold red]LEAKY[/bold red] if the network was trained on any sample of this file's repetition")
     print_rows([{"predicted": name, "samples": n} for name, n in found["predicted"].items()])
+
+
+def _options(config: Path | None, settings: list[str] | None) -> Any:
+    from myograph.evaluation.settings import change
+    from myograph.recipes.hd_mobilenet import HDOptions
+
+    return change(HDOptions.from_config(config) if config else HDOptions(), settings or ())

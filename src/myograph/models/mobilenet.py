@@ -39,17 +39,20 @@ STAGES = ((0, 16, 1, 1), (1, 24, 2, 1), (1, 32, 3, 2), (1, 64, 4, 2), (1, 96, 3,
 class Grid(Expect):
     """Turn windows of a grid into images: (batch, row * column, time) to (batch, time, row, column).
 
+    `planes` repeats the images, for networks that were made for the three colours of a picture.
+
     >>> import torch
     >>> Grid(rows=8, columns=24, n_samples=1)(torch.zeros(2, 192, 1)).shape
     torch.Size([2, 1, 8, 24])
     """
 
-    def __init__(self, rows: int, columns: int, n_samples: int):
+    def __init__(self, rows: int, columns: int, n_samples: int, planes: int = 1):
         super().__init__(rows * columns, n_samples)
-        self.rows, self.columns = rows, columns
+        self.rows, self.columns, self.planes = rows, columns, planes
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x).transpose(1, 2).unflatten(2, (self.rows, self.columns))
+        images = super().forward(x).transpose(1, 2).unflatten(2, (self.rows, self.columns))
+        return images if self.planes == 1 else images.repeat(1, self.planes, 1, 1)
 
 
 def grid_of(model: str, n_channels: int, grid: tuple[int, int] | None, layout: Layout | None) -> tuple[int, int]:
@@ -126,10 +129,12 @@ def mobilenet_v2(
     *,
     width: float = 1.0,
     grid: tuple[int, int] | None = None,
+    planes: int = 1,
     layout: Layout | None = None,
 ) -> nn.Module:
     """MobileNetV2: any grid; `width` sets the expansion int(6 width), `grid` is (rows, columns).
 
+    `planes` repeats the image, as for a network that was made for the three colours of a picture.
     Without `grid`, the electrode layout gives it (if its channels are numbered row by row), or else the divisors of
     `n_channels` nearest to a square. The published input has the grid (8, 24).
 
@@ -144,15 +149,15 @@ def mobilenet_v2(
     if n_channels < 1 or n_samples < 1:
         raise ShapeError(f"mobilenet_v2 got windows of {n_channels} channels x {n_samples} samples; it takes any grid")
     rows, columns = grid_of("mobilenet_v2", n_channels, grid, layout)
-    layers: list[nn.Module] = [_norm(n_samples, 32, 3), nn.ReLU(inplace=True)]
+    layers: list[nn.Module] = [_norm(n_samples * planes, 32, 3), nn.ReLU(inplace=True)]
     inputs = 32
-    for expands, planes, repeats, first in STAGES:
+    for expands, outputs, repeats, first in STAGES:
         for i in range(repeats):
             stride = first if i == 0 else 1
-            layers.append(InvertedResidual(inputs, planes, expansion if expands else 1, stride))
+            layers.append(InvertedResidual(inputs, outputs, expansion if expands else 1, stride))
             rows, columns = (rows - 1) // stride + 1, (columns - 1) // stride + 1
-            inputs = planes
-    net = nn.Sequential(Grid(*grid_of("mobilenet_v2", n_channels, grid, layout), n_samples), *layers)
+            inputs = outputs
+    net = nn.Sequential(Grid(*grid_of("mobilenet_v2", n_channels, grid, layout), n_samples, planes), *layers)
     net.append(_norm(320, 1280, 1)).append(nn.ReLU(inplace=True)).append(nn.Flatten())
     net.add_module("head", nn.Linear(1280 * rows * columns, n_classes))
     return net

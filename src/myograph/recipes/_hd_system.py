@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,61 +23,100 @@ from myograph.windows import Windows
 STEM = ("1", "3")  # the first convolution with its norm, and the first block
 
 
+DATASETS = {"ICE": "ice_lab", "CSL": "csl_hdemg"}  # the published names of the data sets
+
+
 @dataclass(frozen=True)
 class HDOptions:
-    """Options of the published configuration; every one changes the run.
+    """The options of the published configuration, under its names and with its values; each changes the run.
 
     Parameters
     ----------
-    epochs, lr, batch, weight_decay, label_smoothing : of AdamW, as they say.
+    Epoch, learning_rate, batch_size, weight_decay, label_smoothing : of AdamW.
     T_max : epochs from the highest to the lowest rate of the cosine schedule.
-    image_width, image_height : columns and rows of the image that one instant becomes, row by row.
-    channel : how many channels are read, the first ones; image_width x image_height of them.
-    workers : processes at work on folds, 0 for none but this one (the published program's load batches; here they
-        come from memory).
-    path : folder of the recordings; None looks where every data set is looked for.
-    dataset : a data set's name, or a Dataset.
-    folds : 1 tests on a random half of all samples (as published, LEAKY) with one repetition left out at a time
+    input_width, input_height : rows and columns of the image that one instant becomes, row by row; the published
+        configuration calls the 8 rows its width. As many channels are read, the first ones.
+    channel : planes of the image. 1 for sEMG; 3 repeats the image, for a network that was made for RGB.
+    num_workers : processes that work on folds, 0 for none but this one (the published program's load batches, which
+        here come from memory).
+    data_path : folder of the recordings; None looks where every data set is looked for.
+    dataset : "ICE" or "CSL", any data set's name, or a Dataset.
+    fold : 1 tests on a random half of all samples (as published, LEAKY) with one repetition left out at a time
         beside it; k > 1 deals the repetitions to k folds. (The published k folds deal samples, and leave the last part
         untested.)
-    model_save : file that `train` writes the network to.
-    fine_tune : train from pretrained_path with the first convolution, its norm and the first block held fixed.
-    pretrained_path : a saved network to begin with; its classes may be others.
-    width : of MobileNetV2: its expansion is int(6 width).
+    model_save : file that `train` writes the network to, or a folder for it.
+    finetune : train from pretrain_model_path with the first convolution, its norm and the first block held fixed.
+    pretrain_model_path : a saved network to begin with; its classes may be others.
+    model_width : sets the expansion of MobileNetV2 to int(6 model_width); the channel counts stay the same.
     subjects, seed : ours; which people, and of everything random.
+
+    >>> HDOptions(model_width=0.2).Epoch
+    5
     """
 
-    epochs: int = 5
-    lr: float = 3e-4
+    Epoch: int = 5
+    learning_rate: float = 3e-4
     T_max: int = 5
-    image_width: int = 24
-    image_height: int = 8
-    channel: int = 192
-    batch: int = 1000
-    workers: int = 0
-    path: str | Path | None = None
+    input_width: int = 8
+    input_height: int = 24
+    channel: int = 1
+    batch_size: int = 1000
+    num_workers: int = 0
+    data_path: str | Path | None = None
     dataset: Any = "ice_lab"
-    folds: int = 1
+    fold: int = 1
     weight_decay: float = 3e-4
     model_save: str | Path | None = None
-    fine_tune: bool = False
-    pretrained_path: str | Path | None = None
+    finetune: bool = False
+    pretrain_model_path: str | Path | None = None
     label_smoothing: float = 0.1
-    width: float = 1.0
+    model_width: float = 1.0
     subjects: tuple[str, ...] | None = None
     seed: int = 0
 
+    @classmethod
+    def from_config(cls, path: str | Path) -> HDOptions:
+        """Read the authors' `config.json`: one JSON object with the names above; those left out keep their values.
+
+        Empty paths stand for None.
+
+        Raises
+        ------
+        ConfigError : the file is not such an object, names an option that does not exist, or a value has another type.
+        """
+        try:
+            found = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{path} cannot be read as JSON: {error}; give the program's config.json") from error
+        if not isinstance(found, dict):
+            raise ConfigError(f"{path} holds a {type(found).__name__}; one JSON object of options was expected")
+        known = {f.name: f.default for f in fields(cls)}
+        for name, value in found.items():
+            if name not in known:
+                raise unknown_name(f"option of {path}", name, known)
+            default = known[name]
+            wanted = (int, float) if isinstance(default, float) else type(default)
+            if default is not None and (
+                not isinstance(value, wanted) or isinstance(value, bool) != isinstance(default, bool)
+            ):
+                raise ConfigError(f"{name} of {path} is {value!r}, and a value such as {default!r} was expected")
+        return cls(**{k: None if v == "" else tuple(v) if isinstance(v, list) else v for k, v in found.items()})
+
+    @property
+    def electrodes(self) -> int:
+        """How many channels are read."""
+        return self.input_width * self.input_height
+
     def check(self) -> None:
         """Raise ConfigError where options do not go together (not before: they may be set one after another)."""
-        if self.image_width * self.image_height != self.channel:
-            raise ConfigError(
-                f"an image of {self.image_height} x {self.image_width} holds {self.image_height * self.image_width} "
-                f"channels, channel is {self.channel}; the ICE Lab's are 8 x 24 = 192, CSL-HDEMG's 24 x 7 = 168"
-            )
-        if self.folds < 1 or self.workers < 0:
-            raise ConfigError(f"folds is 1 or more and workers 0 or more, got {self.folds} and {self.workers}")
-        if self.fine_tune and self.pretrained_path is None:
-            raise ConfigError("fine_tune starts from a saved network; give its file as pretrained_path")
+        if self.channel not in (1, 3):
+            raise ConfigError(f"channel is the number of planes of the image, 1 or 3, got {self.channel}")
+        if self.input_width < 1 or self.input_height < 1:
+            raise ConfigError(f"an image has rows and columns, got {self.input_width} x {self.input_height}")
+        if self.fold < 1 or self.num_workers < 0:
+            raise ConfigError(f"fold is 1 or more and num_workers 0 or more, got {self.fold} and {self.num_workers}")
+        if self.finetune and self.pretrain_model_path is None:
+            raise ConfigError("finetune starts from a saved network; give its file as pretrain_model_path")
 
 
 def system(
@@ -85,29 +125,32 @@ def system(
     """The recipe that the options stand for: MobileNetV2 on single samples, each z-scored over its channels."""
     options.check()
     if protocol is None:
-        whole = KFoldRepetitions(None if options.folds == 1 else options.folds)
+        whole = KFoldRepetitions(None if options.fold == 1 else options.fold)
         random_half = LeakyShuffledWindows(0.5, "pooled", seed=options.seed, honest=whole)
-        protocol = random_half if options.folds == 1 else whole
+        protocol = random_half if options.fold == 1 else whole
+    network: dict[str, Any] = {"width": options.model_width, "grid": (options.input_width, options.input_height)}
+    if options.channel != 1:
+        network["planes"] = options.channel
     method: dict[str, Any] = {
-        "model_options": {"width": options.width, "grid": (options.image_height, options.image_width)},
-        "epochs": options.epochs,
-        "batch_size": options.batch,
-        "lr": options.lr,
+        "model_options": network,
+        "epochs": options.Epoch,
+        "batch_size": options.batch_size,
+        "lr": options.learning_rate,
         "schedule": "cosine",
         "schedule_options": {"period": options.T_max},
         "weight_decay": options.weight_decay,
         "label_smoothing": options.label_smoothing,
         "normalise": "window",
     }
-    if options.pretrained_path is not None:
-        method["pretrained"] = str(options.pretrained_path)
-    if options.fine_tune:
+    if options.pretrain_model_path is not None:
+        method["pretrained"] = str(options.pretrain_model_path)
+    if options.finetune:
         method["layers"] = dict.fromkeys(STEM, 0)
     return Recipe(
-        name=f"hd-mobilenet-{options.width:g}",
-        dataset=options.dataset,
+        name=f"hd-mobilenet-{options.model_width:g}",
+        dataset=_dataset(options),
         subjects=options.subjects,
-        filters=(FirstChannels(options.channel), *filters),
+        filters=(FirstChannels(options.electrodes), *filters),
         windowing=SampleBySample(),
         rest=rest,
         protocol=protocol,
@@ -117,43 +160,61 @@ def system(
     )
 
 
+def _dataset(options: HDOptions) -> Any:
+    return DATASETS.get(options.dataset, options.dataset) if isinstance(options.dataset, str) else options.dataset
+
+
 def recordings(options: HDOptions) -> list[Recording]:
-    """What the options say to read: from `path` where it is given, else from where the data set is."""
-    if options.path is None:
+    """What the options say to read: from `data_path` where it is given, else from where the data set is."""
+    if options.data_path is None:
         return read(system(options))
     from myograph.datasets.base import get
 
-    if not Path(options.path).is_dir():
-        raise ConfigError(f"there is no folder {options.path}; path is the folder that holds the recordings")
-    return list(get(options.dataset).read(Path(options.path), options.subjects))
+    if not Path(options.data_path).is_dir():
+        raise ConfigError(f"there is no folder {options.data_path}; data_path is the folder that holds the recordings")
+    return list(get(_dataset(options)).read(Path(options.data_path), options.subjects))
 
 
 def run(options: HDOptions, out: str | Path | None = None, say: Callable[..., None] | None = None) -> Scores:
     """Evaluate the options' recipe; with one fold the scores are LEAKY and `honest` stands beside them."""
-    return evaluate(system(options), recordings(options), out, jobs=max(options.workers, 1), progress=say)
+    return evaluate(system(options), recordings(options), out, jobs=max(options.num_workers, 1), progress=say)
 
 
-def train(options: HDOptions) -> tuple[Any, float]:
-    """Fit on the train samples of the first fold; (fitted NeuralClassifier, accuracy on its test samples).
+def train(options: HDOptions) -> Iterator[tuple[Any, float | None, Path | None]]:
+    """Fit a network per fold; (fitted NeuralClassifier, accuracy on the fold's repetitions, file) one by one.
 
-    The last epoch is kept (the published program keeps the one that does best on the test samples), and written to
-    `model_save` where that is given.
+    With one fold, whose test samples are neighbours of its train samples, there is no accuracy: it would be LEAKY.
+    The last epoch is kept (the published program keeps the one that does best on the test samples). With `model_save`
+    each network is written: to this file, or into this folder as `mobilenet_v2.safetensors`; of several folds the
+    files end in `-fold1` and so on.
     """
     from myograph.evaluation.run import make_method
 
     recipe = system(options)
     windows = prepare(recipe, recordings(options))
-    fold = next(iter(recipe.protocol.folds(windows)))
-    check(windows, [fold], recipe.protocol)
-    fitted: Any = make_method(recipe)
-    fitted.fit(windows[fold.train])
-    if options.model_save is not None:
-        fitted.save(options.model_save)
-    return fitted, fitted.score(windows[fold.test])
+    folds = list(recipe.protocol.folds(windows))
+    check(windows, folds, recipe.protocol)
+    for number, fold in enumerate(folds, 1):
+        fitted: Any = make_method(recipe)
+        fitted.fit(windows[fold.train])
+        path = None
+        if options.model_save is not None:
+            path = Path(options.model_save)
+            path = path if path.suffix else path / "mobilenet_v2.safetensors"
+            path = path if len(folds) == 1 else path.with_stem(f"{path.stem}-fold{number}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fitted.save(path)
+        yield fitted, None if recipe.protocol.leaky else fitted.score(windows[fold.test]), path
 
 
-def try_label(model: str | Path, label: str, options: HDOptions = HDOptions()) -> dict[str, Any]:
-    """Try a saved network on the recordings of one label.
+def try_label(model: str | Path, file: str | Path, label: str, options: HDOptions = HDOptions()) -> dict[str, Any]:
+    """Test a saved network on one file, all of whose samples have one label.
+
+    Parameters
+    ----------
+    model : a network that `train` saved.
+    file : a recording in the format of the options' data set ("ICE" or "CSL"), such as `001-002-005.mat`.
+    label : the label's name, or its number among the network's classes as in the published program.
 
     Returns
     -------
@@ -161,40 +222,59 @@ def try_label(model: str | Path, label: str, options: HDOptions = HDOptions()) -
 
     Raises
     ------
-    UnknownNameError : the data have no such label.
+    UnknownNameError : the network does not know the label.
+    ConfigError : single files of this data set cannot be read.
     """
     from myograph.training.estimator import NeuralClassifier
 
     network = NeuralClassifier.load(model)
-    found = recordings(options)
-    names = list(dict.fromkeys(n for r in found for n in r.label_names))
+    names = [str(name) for name in network.classes_]
+    if label not in names and label.isdecimal() and int(label) < len(names):
+        label = names[int(label)]
     if label not in names:
-        raise unknown_name("label of these recordings", label, names)
-    only = [FirstChannels(options.channel).apply(r) for r in found if label in r.label_names]
-    only = [r for r in only if (r.label == r.label_names.index(label)).any()]
-    if not only:
-        raise ConfigError(f"no sample is labelled {label!r}; choose another label or other subjects")
-    windows = Windows.cut(only, SampleBySample(network.n_samples_)).where(label=label)
+        raise unknown_name("label of this network", label, names)
+    recording = FirstChannels(options.electrodes).apply(_one_file(options, Path(file)))
+    windows = Windows.cut([recording], SampleBySample(network.n_samples_))
     predicted, counts = np.unique(network.predict(windows).astype(str), return_counts=True)
     hits = dict(zip(predicted.tolist(), counts.tolist()))
     return {"label": label, "n": len(windows), "accuracy": hits.get(label, 0) / len(windows), "predicted": hits}
 
 
+def _one_file(options: HDOptions, path: Path) -> Recording:
+    """One file as a recording without labels."""
+    from myograph.datasets._trials import OneFileATrial
+    from myograph.datasets.base import get
+
+    dataset = get(_dataset(options))
+    if not path.is_file():
+        raise ConfigError(f"there is no file {path}; give a recording of the data set {dataset.name}")
+    if isinstance(dataset, OneFileATrial):
+        signal = dataset.parse(path)
+        about: dict[str, Any] = {"subject": "", "unit": dataset.unit, "layout": dataset.layout, "name": path.name}
+        return Recording(signal, dataset.rate_hz, None, **about)
+    if dataset.name == "csl_hdemg":
+        from myograph.datasets._files import File
+
+        found = dataset.record(File(path, "", "", 0))
+        return replace(found, label=None, label_names=())
+    raise ConfigError(f"single files of {dataset.name} cannot be read; choose dataset=ICE or dataset=CSL")
+
+
 def m5(options: HDOptions = HDOptions(), epochs: int = 100, step: int = 1, filters: Sequence[Any] = ()) -> Recipe:
     """M5 on 20 samples at a time, raw: AdamW 0.01, cosine over 100 epochs, label smoothing, 33 % of the windows test."""
-    whole = KFoldRepetitions(None if options.folds == 1 else options.folds)
+    whole = KFoldRepetitions(None if options.fold == 1 else options.fold)
     return Recipe(
         name="hd-m5",
         dataset=options.dataset,
         subjects=options.subjects,
-        filters=(FirstChannels(options.channel), *filters),
+        filters=(FirstChannels(options.electrodes), *filters),
         windowing=SampleBySample(20, step),
         rest="drop",
         protocol=LeakyShuffledWindows(0.33, "pooled", seed=options.seed, honest=whole),
         method="m5",
         method_options={
             "epochs": epochs,
-            "batch_size": options.batch,
+            "batch_size": options.batch_size,
             "lr": 0.01,
             "schedule": "cosine",
             "schedule_options": {"period": epochs},

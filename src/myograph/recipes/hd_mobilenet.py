@@ -2,8 +2,8 @@
 
 `HDOptions` are the options of the published configuration, under its names and with its values; `system(options)` is
 the recipe they stand for, `train(options)` fits and saves a network, `try_label` tests a saved one on one gesture.
-On the command line: `myograph hd-train --set width=0.2 --set model_save=net.safetensors`, then
-`myograph hd-test net.safetensors --label "gesture 1"`.
+On the command line: `myograph hd train --config config.json --set model_save=net.safetensors`, then
+`myograph hd test 001-001-005.mat --label 0 --model net.safetensors`.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def ice_lab_mobilenet(dataset: str | None = None) -> Recipe:
 
 
 GRIDS = {
-    "csl_hdemg": {"channel": 168, "image_height": 24, "image_width": 7},
-    "flexemg": {"channel": 64, "image_height": 16, "image_width": 4},
-    "capgmyo": {"channel": 128, "image_height": 8, "image_width": 16},
+    "csl_hdemg": {"input_width": 24, "input_height": 7},
+    "flexemg": {"input_width": 16, "input_height": 4},
+    "capgmyo": {"input_width": 8, "input_height": 16},
 }
 """Data sets whose grids are not the ICE Lab's 8 x 24."""
 CODE = "README of the authors' code"
@@ -62,17 +62,17 @@ CSL_PAPER = {
 QUICK_MS = 60.0
 QUICK = HDOptions(
     dataset=Simulated("ice", n_gestures=5, n_repetitions=4, hold_s=1.0, rest_s=0.5),
-    epochs=8,
+    Epoch=8,
     T_max=8,
-    batch=32,
-    lr=4e-3,
+    batch_size=32,
+    learning_rate=4e-3,
 )
 QUICK_CSL = replace(
     QUICK,
     dataset=Simulated("csl", n_subjects=1, n_sessions=2, n_gestures=5, n_repetitions=4, hold_s=1.0, rest_s=0.5),
-    epochs=5,
+    Epoch=5,
     T_max=5,
-    width=0.2,
+    model_width=0.2,
 )
 
 
@@ -120,7 +120,7 @@ def hd_mobilenet(context: Context) -> Iterator[Row]:
         yield from another_grid(context, ice)
         return
     for width, paper in PUBLISHED.items():
-        chosen = system(replace(ice, width=width), _split(context, ice), filters(5), "drop")
+        chosen = system(replace(ice, model_width=width), _split(context, ice), filters(5), "drop")
         known = paper if as_published else None
         yield context.evaluate(f"MobileNetV2, width {width:g}", chosen, known, "accuracy", section=section)
     chosen = m5(ice, *context.choose((60, 4), (100, 1)), filters=filters(7))
@@ -136,7 +136,7 @@ def csl_trials(context: Context, csl: HDOptions) -> Iterator[Row]:
     """CSL-HDEMG: folds of trials within a session, per sample and by a vote over the trial."""
     folds = KFoldRepetitions(context.choose(2, 10), within="session")
     chosen = system(csl, folds, (KeepMiddle(QUICK_MS),) if context.quick else (), context.choose("drop", "keep"))
-    setting = f"MobileNetV2, width {csl.width:g}"
+    setting = f"MobileNetV2, width {csl.model_width:g}"
     one = context.evaluate(
         f"{setting}, one sample",
         chosen,
@@ -174,14 +174,14 @@ def cohorts(context: Context) -> tuple[HDOptions, HDOptions | None]:
 def another_grid(context: Context, options: HDOptions) -> Iterator[Row]:
     """A real grid of another size, four gestures: the published random split LEAKY, one repetition of a session left out
     beside it, and the array put on again."""
-    section = f"{options.dataset}, {options.image_height} x {options.image_width} grid"
+    section = f"{options.dataset}, {options.input_width} x {options.input_height} grid"
     whole = KFoldRepetitions(context.choose(5, None), within="session")
     kept = f"the middle {QUICK_MS:g} ms of each gesture of each repetition" if context.quick else ""
     for width in context.choose((0.2,), PUBLISHED):
         random = LeakyShuffledWindows(0.5, "pooled", seed=options.seed, honest=whole)
         for setting, protocol in (("random half of the samples", random), ("array put on again", CrossSession())):
             chosen = system(
-                replace(options, width=width), protocol, (KeepMiddle(QUICK_MS),) if context.quick else (), "drop"
+                replace(options, model_width=width), protocol, (KeepMiddle(QUICK_MS),) if context.quick else (), "drop"
             )
             name = f"MobileNetV2, width {width:g}, {setting}"
             honest = "honest: repetitions left out within each session" if protocol is random else ""

@@ -192,14 +192,17 @@ def dots(
         parts.append(f'<text class="tick" x="{x(tick):.1f}" y="{height - 6}" text-anchor="middle">{tick:.0%}</text>')
     for i, name in enumerate(names):
         y = top + row * (i + 0.5)
-        parts.append(f'<text x="{left - 12}" y="{y + 4:.1f}" text-anchor="end">{escape(shorten(name, 38))}</text>')
+        parts.append(f'<text x="{left - 12}" y="{y + 4:.1f}" text-anchor="end">{escape(shorten(name, 34))}</text>')
         kind = "bad" if leaky and leaky[i] else "c0"
-        for each, colour in ((values[i], kind), ((honest[i] if honest else None) or (), "good")):
+        # Honest dots lie a little lower, so that they do not hide the leaky ones.
+        for each, colour, below in ((values[i], kind, 0), ((honest[i] if honest else None) or (), "good", 6)):
             for v in each:
                 note = tip(f"{name}{', honest' if colour == 'good' else ''}: {v:.1%}")
-                parts.append(f'<circle class="{colour}" cx="{x(v):.1f}" cy="{y:.1f}" r="4" {note}/>')
+                parts.append(f'<circle class="{colour}" cx="{x(v):.1f}" cy="{y + below:.1f}" r="4" {note}/>')
             if len(each):
                 mean = float(np.mean(each))
-                parts.append(f'<rect class="means" x="{x(mean) - 1.5:.1f}" y="{y - 9:.1f}" width="3" height="18"/>')
+                parts.append(
+                    f'<rect class="means" x="{x(mean) - 1.5:.1f}" y="{y + below - 9:.1f}" width="3" height="18"/>'
+                )
         parts.append(f'<text class="value" x="{width - right + 8}" y="{y + 4:.1f}">{np.mean(values[i]):.1%}</text>')
     return "".join([*parts, "</svg>"])
