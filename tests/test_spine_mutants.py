@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.model_selection import GroupKFold, KFold
 
 from conftest import make_recording
 from myograph import KFoldRepetitions, PooledSubjects, Recording, Windowing, Windows
 from myograph.audit import AuditedSplit, audit
 from myograph.errors import LeakageError, ProtocolError
+from myograph.methods.adapt import LDAMeans
 from myograph.protocols import SessionStream
 
 
@@ -77,3 +79,14 @@ def test_splitters_of_scikit_learn_are_audited():
         assert np.array_equal(test, there)
     with pytest.raises(ProtocolError, match="needs Windows, got ndarray"):
         next(AuditedSplit(KFold(2)).split(np.zeros((4, 2))))
+
+
+def test_means_that_move_keep_the_shares_of_the_classes():
+    """With a rate of 0 nothing moves, so the discriminant stays what it was, rare classes and all."""
+    rng = np.random.default_rng(0)
+    y = np.repeat(["a", "b", "c"], [200, 20, 60])
+    X = rng.normal(size=(len(y), 3)) + np.unique(y, return_inverse=True)[1][:, None]
+    for some in (y != "c", np.full(len(y), True)):  # two classes have one discriminant, three have three
+        adapted = LDAMeans(LinearDiscriminantAnalysis(solver="lsqr"), rate=0.0).fit(X[some], y[some])
+        before = adapted.predict_proba(X)
+        np.testing.assert_allclose(adapted.adapt(X).predict_proba(X), before, atol=1e-9)
