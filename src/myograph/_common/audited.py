@@ -43,7 +43,8 @@ class AuditedEstimator(MetaEstimatorMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any = None, **parameters: Any) -> AuditedEstimator:
         """Fit a clone of the estimator; windows of `Windows` are remembered, those of an array are not."""
-        self.estimator_ = clone(self.estimator).fit(X, y, **parameters)
+        fresh: Any = clone(self.estimator)
+        self.estimator_: Any = fresh.fit(X, y, **parameters)
         remember(self, X)
         return self
 

@@ -100,7 +100,10 @@ class HDOptions:
                 not isinstance(value, wanted) or isinstance(value, bool) != isinstance(default, bool)
             ):
                 raise ConfigError(f"{name} of {path} is {value!r}, and a value such as {default!r} was expected")
-        return cls(**{k: None if v == "" else tuple(v) if isinstance(v, list) else v for k, v in found.items()})
+        given: dict[str, Any] = {
+            k: None if v == "" else tuple(v) if isinstance(v, list) else v for k, v in found.items()
+        }
+        return cls(**given)
 
     @property
     def electrodes(self) -> int:
@@ -245,18 +248,18 @@ def _one_file(options: HDOptions, path: Path) -> Recording:
     from myograph.datasets._trials import OneFileATrial
     from myograph.datasets.base import get
 
-    dataset = get(_dataset(options))
+    dataset: Any = get(_dataset(options))
     if not path.is_file():
         raise ConfigError(f"there is no file {path}; give a recording of the data set {dataset.name}")
     if isinstance(dataset, OneFileATrial):
         signal = dataset.parse(path)
         about: dict[str, Any] = {"subject": "", "unit": dataset.unit, "layout": dataset.layout, "name": path.name}
-        return Recording(signal, dataset.rate_hz, None, **about)
+        return Recording(signal, dataset.rate_hz, np.full(signal.shape[1], -1, np.int32), **about)
     if dataset.name == "csl_hdemg":
         from myograph.datasets._files import File
 
         found = dataset.record(File(path, "", "", 0))
-        return replace(found, label=None, label_names=())
+        return replace(found, label=np.full(found.n_samples, -1, np.int32), label_names=())
     raise ConfigError(f"single files of {dataset.name} cannot be read; choose dataset=ICE or dataset=CSL")
 
 

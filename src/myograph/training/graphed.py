@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +45,7 @@ class Graphed(nn.Module):
 
     def _captured(self, x: Tensor) -> nn.Module | None:
         """The graph, or None where the module does what cannot be captured, such as reading a value back."""
+        graph: Any = None
         buffers = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
         half = torch.is_autocast_enabled("cuda")
         # Autocast must not keep cast weights from one call for the next, because a graph repeats the casts that it saw.
@@ -55,7 +57,6 @@ class Graphed(nn.Module):
                 graph = torch.cuda.make_graphed_callables(_Step(self.module), (x.clone(),), allow_unused_input=True)
             except RuntimeError as error:
                 log.debug("steps of %s run without a CUDA graph: %s", type(self.module).__name__, error)
-                graph = None
                 torch.cuda.synchronize(x.device)
         with torch.no_grad():
             for name, buffer in self.module.named_buffers():

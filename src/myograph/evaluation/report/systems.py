@@ -117,7 +117,7 @@ def _verdict(results: Mapping[str, dict[str, Any]], claim: Mapping[str, Any]) ->
         return [ours, against, "", row["data"]]
     people = f"{(values > other).sum()} of {len(values)} {row['over']}"
     if len(values) >= MIN_FOR_INTERVAL:
-        people += f", p = {paired(values, other).p:.2g}"
+        people += f", p = {paired(values.tolist(), other.tolist()).p:.2g}"
     return [ours, against, people, row["data"]]
 
 
