@@ -9,19 +9,29 @@ from typing import Annotated
 import typer
 
 from myograph.cli.run import choose
-from myograph.cli.terminal import Jobs, Json, out, print_json, print_path, progress_bar
+from myograph.cli.terminal import (
+    DatasetName,
+    Jobs,
+    Json,
+    MethodName,
+    RecipeName,
+    Seed,
+    Settings,
+    Subjects,
+    out,
+    print_json,
+    print_path,
+    progress_bar,
+)
 
 
 def curve(
-    recipe: Annotated[str | None, typer.Argument(help="Name of a recipe; see `myograph recipes`.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Name of a data set; see `myograph datasets list`.")] = None,
-    subjects: Annotated[str | None, typer.Option(help="Subjects to use: 1-6, or 1,3,5, or names.")] = None,
-    method: Annotated[str | None, typer.Option(help="Name of a method; see `myograph methods`.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change any setting: key=value, for example windowing.length_ms=250."),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of every random choice.")] = None,
+    recipe: RecipeName = None,
+    dataset: DatasetName = None,
+    subjects: Subjects = None,
+    method: MethodName = None,
+    settings: Settings = None,
+    seed: Seed = None,
     repetitions: Annotated[str, typer.Option(help="Numbers of labelled repetitions, separated by commas.")] = "0,1,2,4",
     transfers: Annotated[
         str | None, typer.Option(help="pool, weight, adapt, target only [default: all that the method allows]")

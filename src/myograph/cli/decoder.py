@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from myograph.cli.run import choose
-from myograph.cli.terminal import Json, out, print_facts, print_json, print_path, progress_bar
+from myograph.cli.terminal import (
+    DatasetName,
+    Json,
+    MethodName,
+    RecipeName,
+    Seed,
+    Settings,
+    Subjects,
+    out,
+    print_facts,
+    print_json,
+    print_path,
+    progress_bar,
+)
 from myograph.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,16 +38,13 @@ Post = Annotated[
 
 
 def train(
-    recipe: Annotated[str | None, typer.Argument(help="Name of a recipe; see `myograph recipes`.")] = None,
+    recipe: RecipeName = None,
     save: Annotated[Path, typer.Option(help="File to write the decoder to.")] = Path("decoder.myo"),
-    dataset: Annotated[str | None, typer.Option(help="Name of a data set, or a dataset.toml.")] = None,
-    subjects: Annotated[str | None, typer.Option(help="Subjects to use: 1-6, or 1,3,5, or names.")] = None,
-    method: Annotated[str | None, typer.Option(help="Name of a method; see `myograph methods`.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change any setting: key=value, for example windowing.length_ms=250."),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of every random choice.")] = None,
+    dataset: DatasetName = None,
+    subjects: Subjects = None,
+    method: MethodName = None,
+    settings: Settings = None,
+    seed: Seed = None,
     post: Post = None,
     as_json: Json = False,
 ) -> None:
@@ -56,7 +66,7 @@ def predict(
         list[str],
         typer.Argument(help="Names of data sets, paths of dataset.toml files, or .npy files (channel, time)."),
     ],
-    subjects: Annotated[str | None, typer.Option(help="Subjects to use: 1-6, or 1,3,5, or names.")] = None,
+    subjects: Subjects = None,
     csv: Annotated[Path | None, typer.Option(help="Write every decision to this CSV file.")] = None,
     rest: Annotated[str, typer.Option(help="Name of the class that a rejected decision counts as.")] = "rest",
     as_json: Json = False,

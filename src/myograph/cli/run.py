@@ -11,7 +11,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from myograph.cli.terminal import Jobs, Json, command_line, out, print_json, print_path, progress_bar
+from myograph.cli.terminal import (
+    DatasetName,
+    Jobs,
+    Json,
+    MethodName,
+    RecipeName,
+    Seed,
+    Settings,
+    Subjects,
+    command_line,
+    out,
+    print_json,
+    print_path,
+    progress_bar,
+)
 from myograph.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,15 +35,12 @@ if TYPE_CHECKING:
 
 
 def run(
-    recipe: Annotated[str | None, typer.Argument(help="Name of a recipe; see `myograph recipes`.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Name of a data set; see `myograph datasets list`.")] = None,
-    subjects: Annotated[str | None, typer.Option(help="Subjects to use: 1-6, or 1,3,5, or names.")] = None,
-    method: Annotated[str | None, typer.Option(help="Name of a method; see `myograph methods`.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change any setting: key=value, for example windowing.length_ms=250."),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of every random choice.")] = None,
+    recipe: RecipeName = None,
+    dataset: DatasetName = None,
+    subjects: Subjects = None,
+    method: MethodName = None,
+    settings: Settings = None,
+    seed: Seed = None,
     protocols: Annotated[
         str | None,
         typer.Option(help="all: run every honest protocol that the data allow, and print the scores side by side."),

@@ -21,6 +21,17 @@ out = Console()
 err = Console(stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else.")]
+RecipeName = Annotated[str | None, typer.Argument(help="Name of a recipe; see `myograph recipes`.")]
+DatasetName = Annotated[
+    str | None, typer.Option(help="Name of a data set, see `myograph datasets list`, or the path of a dataset.toml.")
+]
+Subjects = Annotated[str | None, typer.Option(help="Subjects to use: 1-6, or 1,3,5, or names.")]
+MethodName = Annotated[str | None, typer.Option(help="Name of a method; see `myograph methods`.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change any setting: key=value, for example windowing.length_ms=250."),
+]
+Seed = Annotated[int | None, typer.Option(help="Seed of every random choice.")]
 Jobs = Annotated[int, typer.Option(help="Folds to run at the same time; -1 uses every processor core.")]
 
 

@@ -75,16 +75,17 @@ def constructors() -> dict[str, type]:
     True
     """
     from myograph import protocols, windows
-    from myograph.preprocessing import bursts, channels, cutters, envelopes, resampling, sections, spatial
+    from myograph.preprocessing import bursts, cutters, filters
 
-    found: dict[str, type] = {}
-    for module in (protocols, windows, sections, envelopes, resampling, spatial, channels, cutters):
-        for name, thing in vars(module).items():
-            if inspect.isclass(thing) and dataclasses.is_dataclass(thing) and thing.__module__ == module.__name__:
-                found[name] = thing
+    def of(module: Any) -> dict[str, type]:
+        return {n: t for n, t in vars(module).items() if inspect.isclass(t) and dataclasses.is_dataclass(t)}
+
+    mine = {**of(protocols), **of(windows), **of(cutters)}
+    found = {
+        name: t for name, t in mine.items() if t.__module__ in (protocols.__name__, windows.__name__, cutters.__name__)
+    }
     found.pop("Fold", None)
-    found["Bursts"] = bursts.Bursts
-    return found
+    return {**found, **of(filters), "Bursts": bursts.Bursts}
 
 
 def _value(node: ast.AST) -> Any:

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from myograph.features.transformer import Features
+from myograph.protocols import PooledSubjects
 
 TIME_DOMAIN = ("MAV", "WL", "ZC", "SSC", "RMS")
 """The features that a method uses if none are named."""
@@ -75,3 +77,8 @@ def pipeline_of(
     if log:
         steps.append(("log", LogScale()))
     return Pipeline([*steps, ("scale", StandardScaler()), ("classify", classifier)])
+
+
+def chosen_by_repetition(pipeline: Pipeline, grid: dict[str, list[Any]], seed: int) -> GridSearchCV:
+    """The pipeline with the values of `grid` that do best on the training windows, cross-validated by repetition."""
+    return GridSearchCV(pipeline, grid, cv=PooledSubjects(test_fraction=0.34, seed=seed), error_score="raise")

@@ -8,12 +8,10 @@ from typing import Any, cast
 import numpy as np
 from scipy.special import softmax
 from sklearn.base import BaseEstimator
-from sklearn.model_selection import GridSearchCV
 
-from myograph.methods._pipeline import TIME_DOMAIN, pipeline_of
+from myograph.methods._pipeline import TIME_DOMAIN, chosen_by_repetition, pipeline_of
 from myograph.methods._svc import FastSVC
 from myograph.methods.registry import METHODS
-from myograph.protocols import PooledSubjects
 
 
 @METHODS.register
@@ -52,7 +50,7 @@ def svm(
     if not search:
         return pipeline
     grid = {"classify__C": [1.0, 10.0, 100.0], "classify__gamma": ["scale", 0.001, 0.01]}
-    return GridSearchCV(pipeline, grid, cv=PooledSubjects(test_fraction=0.34, seed=seed), error_score="raise")
+    return chosen_by_repetition(pipeline, grid, seed)
 
 
 class SoftSVC(FastSVC):

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from sklearn.base import BaseEstimator
-from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 
-from myograph.methods._pipeline import TIME_DOMAIN, pipeline_of
+from myograph.methods._pipeline import TIME_DOMAIN, chosen_by_repetition, pipeline_of
 from myograph.methods.registry import METHODS
-from myograph.protocols import PooledSubjects
 
 
 @METHODS.register
@@ -48,4 +46,4 @@ def knn(
     if not search:
         return pipeline
     grid = {"classify__n_neighbors": [1, 3, 5, 9, 15]}
-    return GridSearchCV(pipeline, grid, cv=PooledSubjects(test_fraction=0.34, seed=seed), error_score="raise")
+    return chosen_by_repetition(pipeline, grid, seed)
