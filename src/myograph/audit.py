@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from myograph._common.audited import AuditedEstimator
 from myograph._common.seen import reaching
 from myograph.errors import LeakageError, ProtocolError
 from myograph.recording import Recording
 from myograph.windows import Windows
 
 if TYPE_CHECKING:
+    from myograph._common.audited import AuditedEstimator
     from myograph._common.content import Marks, Match
 
 REPETITION = ("subject", "session", "repetition")
@@ -202,6 +202,8 @@ def audited(estimator: Any) -> AuditedEstimator:
     >>> count, said[0].category.__name__
     (0, 'LeakageWarning')
     """
+    from myograph._common.audited import AuditedEstimator
+
     return AuditedEstimator(estimator)
 
 

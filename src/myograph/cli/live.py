@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
-import numpy as np
 import typer
 
 from myograph.cli.decoder import Post, load_recordings, parse_post, parse_value
@@ -203,6 +202,8 @@ class LiveRun:
 
     def result(self) -> LoggedSession:
         """The session as its log tells it, or would."""
+        import numpy as np
+
         from myograph.live.decisions import Decisions
         from myograph.live.log import LoggedSession, read_log, start_facts
 
