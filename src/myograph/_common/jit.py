@@ -77,9 +77,6 @@ class _Loop(CPUDispatcher):
 class _PartLibrary(JITCodeLibrary):
     """LLVM's code of a part: the kernels into which it is linked are optimised as a whole, and made machine code."""
 
-    def _optimize_functions(self, ll_module: Any) -> None:
-        ll_module.data_layout = self._codegen._data_layout
-
     def _optimize_final_module(self) -> None:
         pass
 
