@@ -163,7 +163,8 @@ def test_defaults():
     assert not Protocol.disjoint
     assert LeakyShuffledWindows.leaky
     assert SessionStream.sequential
-    assert CrossSession.disjoint == ("session",)
+    assert CrossSession().disjoint == ("session",)
+    assert CrossSession(calibration_repetitions=1).disjoint == ()
     assert not CrossSession.sequential
 
 
