@@ -314,7 +314,7 @@ class LeaveOneSubjectOut(Protocol):
     calibration_seconds: float | None = field(default=None, metadata=ADDED)
     calibration_sessions: str = field(default="each", metadata=ADDED)
     reserved_repetitions: int = field(default=0, metadata=ADDED)
-    __repr__ = repr_of_decisive
+    __repr__ = repr_of_decisive  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         if not 0 <= self.calibration < 1:
@@ -364,7 +364,7 @@ class CrossSession(Protocol):
     calibration_repetitions: int = field(default=0, metadata=ADDED)
     calibration_seconds: float | None = field(default=None, metadata=ADDED)
     reserved_repetitions: int = field(default=0, metadata=ADDED)
-    __repr__ = repr_of_decisive
+    __repr__ = repr_of_decisive  # type: ignore[assignment]
 
     @property
     def disjoint(self) -> tuple[str, ...]:  # type: ignore[override]

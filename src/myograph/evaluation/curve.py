@@ -44,7 +44,8 @@ class LearningCurve:
     @property
     def means(self) -> pd.DataFrame:
         """Mean accuracy over people: one row per number of repetitions, one column per transfer, NaN if missing."""
-        mean = self.table.groupby(["repetitions", "transfer"], sort=False)["accuracy"].mean().unstack()
+        each: Any = self.table.groupby(["repetitions", "transfer"], sort=False)["accuracy"].mean()
+        mean: pd.DataFrame = each.unstack()
         return mean.reindex(columns=[how for how in HOW if how in mean.columns]).sort_index()
 
     def as_dict(self) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def _moved_from(b: np.ndarray, z: np.ndarray, means: np.ndarray, overlap: float,
         if np.isfinite(prior.own):
             d = (residual - count[:, None] * b) / (count + prior.own)[:, None]
     penalty = prior.common * (b @ b) + (prior.own * np.square(d).sum() if np.isfinite(prior.own) else 0.0)
-    return Moved(b + d, found - 0.5 * penalty * overlap / n)
+    return Moved(b + d, float(found - 0.5 * penalty * overlap / n))
 
 
 def _log_sum(joint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
