@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -59,3 +60,22 @@ def make_recording(
         session=session,
         label_names=names or tuple(f"g{i}" for i in range(n_labels)),
     )
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run the command line in this process: command("run", …) gives (exit status, stdout, stderr)."""
+    from myograph.cli import terminal
+    from myograph.cli.app import main
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["myograph", *map(str, words)])
+        for console, stream in ((terminal.out, sys.stdout), (terminal.err, sys.stderr)):
+            monkeypatch.setattr(console, "_file", stream)
+            monkeypatch.setattr(console, "_width", 200)
+        with pytest.raises(SystemExit) as stop:
+            main()
+        said = capsys.readouterr()
+        return int(stop.value.code or 0), said.out, said.err
+
+    return run

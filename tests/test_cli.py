@@ -11,7 +11,6 @@ import pytest
 from rich.console import Console
 
 from myograph.cli import terminal
-from myograph.cli.app import main
 from myograph.datasets.base import DATASETS
 
 
@@ -25,23 +24,12 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture
-def call(data, monkeypatch, capsys, tmp_path):
-    """Run the command line in this process: (exit status, stdout, stderr)."""
+def call(data, monkeypatch, command, tmp_path):
+    """Run the command line beside the data: (exit status, stdout, stderr)."""
     monkeypatch.setenv("MYOGRAPH_DATA", str(data))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["myograph", *words])
-        for console, stream in ((terminal.out, sys.stdout), (terminal.err, sys.stderr)):
-            monkeypatch.setattr(console, "_file", stream)
-            monkeypatch.setattr(console, "_width", 200)
-        with pytest.raises(SystemExit) as stop:
-            main()
-        found = capsys.readouterr()
-        return int(stop.value.code or 0), found.out, found.err
-
-    return run
+    return command
 
 
 def test_json_is_one_object_and_nothing_else(call, tmp_path):

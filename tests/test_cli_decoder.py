@@ -1,14 +1,11 @@
 """`myograph run --save`, `train`, `predict` and `decoder info`: from the command line to decisions."""
 
 import json
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from myograph.cli import terminal
-from myograph.cli.app import main
 from myograph.cli.decoder import parse_post
 from myograph.datasets import load
 from myograph.errors import MyographError
@@ -18,22 +15,9 @@ SMALL = ["--dataset", "simulated", "--subjects", "1", "--method", "lda", "--set"
 
 
 @pytest.fixture
-def call(tmp_path, monkeypatch, capsys):
+def call(tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["myograph", *map(str, words)])
-        for console, stream in ((terminal.out, sys.stdout), (terminal.err, sys.stderr)):
-            monkeypatch.setattr(console, "_file", stream)
-        try:
-            main()
-            status = 0
-        except SystemExit as stop:
-            status = stop.code or 0
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return run
+    return command
 
 
 def test_a_run_saves_a_decoder_with_its_scores(call, tmp_path):

@@ -14,8 +14,6 @@ import pytest
 
 from conftest import make_recording
 from myograph import Windowing
-from myograph.cli import terminal
-from myograph.cli.app import main
 from myograph.cli.live import choose_source
 from myograph.datasets import load
 from myograph.errors import ConfigError, MyographError, UnknownNameError
@@ -44,22 +42,9 @@ def folder(tmp_path_factory, recordings):
 
 
 @pytest.fixture
-def call(folder, monkeypatch, capsys):
+def call(folder, monkeypatch, command):
     monkeypatch.chdir(folder)
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["myograph", *map(str, words)])
-        for console, stream in ((terminal.out, sys.stdout), (terminal.err, sys.stderr)):
-            monkeypatch.setattr(console, "_file", stream)
-        try:
-            main()
-            status = 0
-        except SystemExit as stop:
-            status = stop.code or 0
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return run
+    return command
 
 
 def test_a_simulated_session_and_its_report(call, folder):

@@ -1,4 +1,4 @@
-"""A studio that is killed while it records: what it had received is there, and recording goes on where it was."""
+"""A studio that is killed while it records: everything it had received is kept, and recording resumes there."""
 
 import json
 

@@ -139,6 +139,6 @@ def counted(n: int, one: str, several: str = "") -> str:
 def number(n: int) -> str:
     """
     >>> number(5012)
-    '5 012'
+    '5,012'
     """
-    return f"{n:,}".replace(",", " ")
+    return f"{n:,}"

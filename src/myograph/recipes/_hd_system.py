@@ -184,7 +184,7 @@ def run(options: HDOptions, out: str | Path | None = None, say: Callable[..., No
 
 
 def train(options: HDOptions) -> Iterator[tuple[Any, float | None, Path | None]]:
-    """Fit a network per fold; (fitted NeuralClassifier, accuracy on the fold's repetitions, file) one by one.
+    """Fit a network per fold; (fitted NeuralClassifier, accuracy on the fold's repetitions, file) of each fold in turn.
 
     With one fold, whose test samples are neighbours of its train samples, there is no accuracy: it would be LEAKY.
     The last epoch is kept (the published program keeps the one that does best on the test samples). With `model_save`
