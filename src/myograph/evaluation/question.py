@@ -71,7 +71,7 @@ def sessions_in_words(few: int, many: int) -> str:
 def rest_in_words(rest: dict[str, Any]) -> str:
     """
     >>> rest_in_words({"found": 5012, "kept": 0})
-    'rest left out (5 012 windows)'
+    'rest left out (5,012 windows)'
     """
     found, kept = rest["found"], rest["kept"]
     if not found:
