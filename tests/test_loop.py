@@ -9,7 +9,9 @@ from scipy import stats
 from torch import nn
 
 from myograph.errors import ConfigError
+from myograph.evaluation.recipe import Recipe
 from myograph.training.batches import GATHER_BYTES, Batches, Normalise
+from myograph.training.estimator import NeuralClassifier
 from myograph.training.loop import Trainer, balanced_order, batches_of
 from myograph.training.objectives import Objective
 from myograph.training.plan import Plan, lr_factor, make_optimizer
@@ -67,21 +69,53 @@ def test_plateau_lowers_the_rate_only_when_nothing_improves():
     assert rate < 0.3
 
 
-def test_weight_decay_spares_norms_and_biases():
+@pytest.mark.parametrize(("spare", "of_rest"), [(False, (0.1, 0.1, 0.2)), (True, (0.0, 0.0, 0.0))])
+def test_which_parameters_decay(spare, of_rest):
+    """As published everything decays; the option spares norms and biases, in layers with rates of their own too."""
     net = Net(4, 3, 24)
-    groups = make_optimizer(
-        net, Plan(weight_decay=0.1, layers={"head": {"lr": 0.5, "weight_decay": 0.2}, "conv": 0.1})
-    ).param_groups
+    layers = {"head": {"lr": 0.5, "weight_decay": 0.2}, "conv": 0.1}
+    plan = Plan(weight_decay=0.1, layers=layers, spare_biases_and_norms=spare)
     names = {id(p): n for n, p in net.named_parameters()}
+    groups = make_optimizer(net, plan).param_groups
     how = {names[id(p)]: (g["lr"], g["weight_decay"]) for g in groups for p in g["params"]}
+    conv, norm, head = of_rest
     assert how == {
         "conv.weight": (pytest.approx(1e-4), 0.1),
-        "conv.bias": (pytest.approx(1e-4), 0.0),
-        "norm.weight": (1e-3, 0.0),
-        "norm.bias": (1e-3, 0.0),
+        "conv.bias": (pytest.approx(1e-4), conv),
+        "norm.weight": (1e-3, norm),
+        "norm.bias": (1e-3, norm),
         "head.weight": (0.5, 0.2),
-        "head.bias": (0.5, 0.0),
+        "head.bias": (0.5, head),
     }
+
+
+def test_a_step_without_gradient_shrinks_what_decays_and_nothing_else():
+    """AdamW multiplies a parameter whose gradient is zero by 1 - lr * decay in each step."""
+    for spare in (False, True):
+        net = Net(4, 3, 24)
+        nn.init.ones_(net.conv.bias)
+        before = {k: v.clone() for k, v in net.named_parameters()}
+        optimizer = make_optimizer(net, Plan(lr=0.5, weight_decay=0.2, spare_biases_and_norms=spare))
+        for p in net.parameters():
+            p.grad = torch.zeros_like(p)
+        optimizer.step()
+        for k, p in net.named_parameters():
+            kept = spare and k not in ("conv.weight", "head.weight")
+            assert torch.allclose(p, before[k] if kept else 0.9 * before[k]), (spare, k)
+
+
+def test_the_option_reaches_the_optimiser_and_changes_a_recipe_only_when_it_is_on():
+    X, y, _ = toy()
+    nets = [small(epochs=1, weight_decay=0.5, spare_biases_and_norms=s).fit(X, y).module_ for s in (False, True)]
+    assert not torch.allclose(nets[0].norm.weight, nets[1].norm.weight)
+    recipes = [
+        Recipe("r", "simulated", method=NeuralClassifier("m5", **more))
+        for more in ({}, {"spare_biases_and_norms": True})
+    ]
+    assert "spare_biases_and_norms" not in recipes[0].as_dict()["method"]
+    assert recipes[0].identity({}) != recipes[1].identity({})
+    with pytest.raises(ConfigError, match="True or False"):
+        Plan(spare_biases_and_norms=1)
 
 
 def test_frozen_layers_do_not_move_nor_do_their_statistics():

@@ -18,6 +18,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from torch import nn
 
+from myograph._common.fields import ADDED
 from myograph._common.fitted import Kind
 from myograph._common.origin import joined_origin, origin_of
 from myograph._common.seen import remember, warn_of_leakage
@@ -73,6 +74,7 @@ class NeuralEstimator(BaseEstimator):
     checkpoint: str | os.PathLike[str] | None = None
     distributed: bool = False
     verbose: int = 0
+    spare_biases_and_norms: bool = dataclasses.field(default=Plan.spare_biases_and_norms, metadata=ADDED)
 
     # Subclasses define the targets as a tensor, the loss, and the number of outputs.
     def _learn_targets(self, y: np.ndarray, train: np.ndarray) -> tuple[torch.Tensor, int]:

@@ -36,7 +36,8 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
     schedule, schedule_options : "constant"; "cosine" (period in epochs, final as a fraction of lr); "step" (every or
         milestones in epochs, factor); "onecycle" (rise, start, final); "plateau" (factor, wait in epochs). All take
         warmup, in epochs.
-    weight_decay : of weights; norms and biases never decay.
+    weight_decay, spare_biases_and_norms : decay of every parameter, as in torch and in published programs; True spares
+        biases and the parameters of norm layers.
     layers : {pattern: how} by parameter name (a prefix or a glob): 0 freezes, a number scales `lr`, {"lr": …,
         "weight_decay": …} sets them.
     label_smoothing, class_weight, sampling : `class_weight` is None, "balanced" or {label: weight}; sampling="balanced"

@@ -6,13 +6,14 @@ import fnmatch
 import math
 import numbers
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 import numpy as np
 import torch
 from torch import nn
 
+from myograph._common.fields import ADDED
 from myograph.errors import ConfigError
 
 OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop", "nadam", "adagrad")
@@ -49,6 +50,7 @@ class Plan:
     monitor: str = "loss"
     augment_copies: int = 0
     seed: int = 0
+    spare_biases_and_norms: bool = field(default=False, metadata=ADDED)
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
@@ -78,6 +80,8 @@ class Plan:
             raise ConfigError(f"precision is 'float32', 'bf16' or 'auto' (bf16 on a GPU), got {self.precision!r}")
         if self.monitor not in ("loss", "accuracy"):
             raise ConfigError(f"monitor is 'loss' or 'accuracy' of the validation windows, got {self.monitor!r}")
+        if not isinstance(self.spare_biases_and_norms, bool):
+            raise ConfigError(f"spare_biases_and_norms is True or False, got {self.spare_biases_and_norms!r}")
         if self.ema is not None and not 0 < self.ema < 1:
             raise ConfigError(f"ema is the decay of the averaged weights, between 0 and 1, or None; got {self.ema!r}")
 
@@ -130,13 +134,15 @@ def lr_factor(plan: Plan, epoch: int, progress: float) -> float:
 def make_optimizer(module: nn.Module, plan: Plan) -> torch.optim.Optimizer:
     """Return the optimiser, with one parameter group per (lr, weight decay).
 
-    Norm layers and biases have no weight decay. Layers set to 0 in `plan.layers` are frozen.
+    Every parameter decays, as in torch and in the published programs, unless `plan.spare_biases_and_norms` is set:
+    then biases and the parameters of norm layers do not. Layers set to 0 in `plan.layers` are frozen.
 
     Raises
     ------
     ConfigError : an unknown optimiser or option, a pattern of `layers` that matches nothing, or all layers frozen.
 
-    >>> optimizer = make_optimizer(nn.Linear(4, 2), Plan(lr=0.1, weight_decay=0.01))
+    >>> sparing = Plan(lr=0.1, weight_decay=0.01, spare_biases_and_norms=True)
+    >>> optimizer = make_optimizer(nn.Linear(4, 2), sparing)
     >>> [(group["lr"], group["weight_decay"]) for group in optimizer.param_groups]
     [(0.1, 0.01), (0.1, 0.0)]
     """
@@ -159,7 +165,8 @@ def make_optimizer(module: nn.Module, plan: Plan) -> torch.optim.Optimizer:
                 lr, decay = how.get("lr", lr), how.get("weight_decay", decay)
         parameter.requires_grad_(bool(lr > 0))
         if lr > 0:
-            decay = 0.0 if parameter.ndim <= 1 or name in in_norm else decay
+            spared = plan.spare_biases_and_norms and (parameter.ndim <= 1 or name in in_norm)
+            decay = 0.0 if spared else decay
             groups.setdefault((lr, decay), []).append(parameter)
     if unused:
         names = ", ".join(n for n, _ in module.named_parameters())
