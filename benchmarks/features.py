@@ -26,7 +26,7 @@ import numpy as np
 
 from myograph import Recording, Windowing, Windows
 from myograph.features._fast.extract import at_once
-from myograph.features._fast.sums import RECIPES, Layout, walk
+from myograph.features._fast.sums import FORMULAS, SumTable, walk
 from myograph.features.transformer import Features
 
 HERE = Path(__file__).parent
@@ -105,13 +105,13 @@ def against_peers(peer: Peer, recording: Recording, quick: bool) -> list[Row]:
 def alone(recording: Recording) -> list[Row]:
     features = Features(TEN)
     signal = recording.signal
-    layout = Layout([RECIPES[name] for name in TEN], [0.0, 0.0, 10.0, 0.0])
+    table = SumTable([FORMULAS[name] for name in TEN], [0.0, 0.0, 10.0, 0.0])
 
     def sums(step: int) -> float:
         start, most = np.arange(0, signal.shape[1] - LENGTH + 1, step), at_once(len(signal), step)
 
         def work():
-            for _ in walk(layout, signal, start, LENGTH, step, most):
+            for _ in walk(table, signal, start, LENGTH, step, most):
                 pass
 
         return cpu_s(work)

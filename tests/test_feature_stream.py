@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from myograph import Recording, Windowing, Windows
 from myograph.errors import ShapeError, SignalError, WindowError
-from myograph.features._fast.sums import RECIPES
+from myograph.features._fast.sums import FORMULAS
 from myograph.features.transformer import Features
 
-ADDITIVE = sorted(RECIPES)
+ADDITIVE = sorted(FORMULAS)
 
 
 def offline(features, signal, windowing, rate_hz=1000.0):

@@ -11,11 +11,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 from myograph import Recording, Windowing, Windows
 from myograph.features._fast import kernels
 from myograph.features._fast.plan import pure, requests
-from myograph.features._fast.sums import RECIPES, Grid, Layout, segments, walk
+from myograph.features._fast.sums import FORMULAS, SlidingSums, SumTable, segments, walk
 from myograph.features.transformer import Features
 
 OPTIONS = {"ZC": {"threshold": 0.2}, "SSC": {"threshold": 0.3}, "WAMP": {"threshold": 0.7}, "MYOP": {"threshold": 0.5}}
-NAMES = sorted(RECIPES)
+NAMES = sorted(FORMULAS)
 PER_CHANNEL = [name for name in NAMES if "PHASOR" not in name]
 
 
@@ -168,11 +168,11 @@ def test_a_memory_mapped_signal_and_one_of_another_layout(tmp_path):
 def test_bits_do_not_depend_on_chunks_threads_or_neighbours(length, step):
     signal = np.random.default_rng(8).standard_normal((5, 6000))
     start = np.arange(0, 6000 - length + 1, step)
-    layout = Layout([RECIPES[name] for name in NAMES], [0.2, 0.3, 0.7, 0.5])
-    whole = np.concatenate([s.copy() for _, s in walk(layout, signal, start, length, step, len(start))], axis=1)
-    pieces = np.concatenate([s.copy() for _, s in walk(layout, signal, start[7:], length, step, 13)], axis=1)
+    table = SumTable([FORMULAS[name] for name in NAMES], [0.2, 0.3, 0.7, 0.5])
+    whole = np.concatenate([s.copy() for _, s in walk(table, signal, start, length, step, len(start))], axis=1)
+    pieces = np.concatenate([s.copy() for _, s in walk(table, signal, start[7:], length, step, 13)], axis=1)
     # What is left over of a row of zeros before the window may differ: first and last values are not results.
-    results = [i for i, row in enumerate(layout.kept) if row not in NOT_RESULTS]
+    results = [i for i, row in enumerate(table.kept) if row not in NOT_RESULTS]
     np.testing.assert_array_equal(pieces[results], whole[results][:, 7:])
     recording = Recording(signal, 1000.0, np.zeros(6000, int), "1")
     windows = Windows.cut(recording, Windowing(length, step))
@@ -189,8 +189,8 @@ def test_variance_survives_a_large_offset_and_a_burst_before_rest():
     start = np.arange(0, 3800, 20)
     got = np.concatenate(
         [
-            s[list(layout_var.kept).index(kernels.DEVIATION)].copy()
-            for _, s in walk(layout_var, signal, start, 200, 20, 64)
+            s[list(var_table.kept).index(kernels.DEVIATION)].copy()
+            for _, s in walk(var_table, signal, start, 200, 20, 64)
         ]
     )
     windows = gathered(signal, start, 200).astype(np.longdouble)
@@ -198,7 +198,7 @@ def test_variance_survives_a_large_offset_and_a_burst_before_rest():
     np.testing.assert_allclose(got, exact, rtol=1e-11)
 
 
-layout_var = Layout([RECIPES["VAR"]], [0.0] * 4)
+var_table = SumTable([FORMULAS["VAR"]], [0.0] * 4)
 
 
 def test_crossings_over_zeros_are_those_within_the_window():
@@ -288,7 +288,7 @@ def test_each_sample_is_read_once(monkeypatch):
     signal = np.random.default_rng(12).standard_normal((2, 6000))
     for length, step in ((300, 10), (300, 70), (100, 70)):
         read = 0
-        grid = Grid(layout_var, 2, length, step, 50)
+        grid = SlidingSums(var_table, 2, length, step, 50)
         n = (6000 - length) // step + 1
         for first in range(0, n, 50):
             grid.advance(signal, first * step, min(50, n - first), fresh=first == 0)

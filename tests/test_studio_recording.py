@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from myograph.cli.studio.plan import Plan, Prompter
+from myograph.cli.studio.plan import Prompter, PromptPlan
 from myograph.cli.studio.record import Recorder
 from myograph.cli.studio.sessions import SessionWriter, export, read_events, read_info, read_session, session_folder
 from myograph.datasets import load
@@ -61,17 +61,17 @@ def runs(recording):
 
 
 def test_every_gesture_is_asked_for_once_per_block_in_a_seeded_order():
-    plan = Plan(("a", "b", "c"), repetitions=5, seed=2)
+    plan = PromptPlan(("a", "b", "c"), repetitions=5, seed=2)
     trials = plan.trials()
     assert [{g for g, r in trials if r == k} for k in range(1, 6)] == [{"a", "b", "c"}] * 5
     assert [r for _, r in trials] == sorted(r for _, r in trials)
-    assert trials == Plan(("a", "b", "c"), repetitions=5, seed=2).trials()
-    assert len({tuple(Plan(("a", "b", "c"), repetitions=5, seed=s).trials()) for s in range(10)}) > 5
+    assert trials == PromptPlan(("a", "b", "c"), repetitions=5, seed=2).trials()
+    assert len({tuple(PromptPlan(("a", "b", "c"), repetitions=5, seed=s).trials()) for s in range(10)}) > 5
 
 
 @pytest.mark.parametrize("step", [1, 7, 100, 5000])
 def test_prompts_begin_and_end_at_the_same_samples_for_any_chunks(step):
-    prompter = Prompter(Plan.of(PLAN), RATE)
+    prompter = Prompter(PromptPlan.of(PLAN), RATE)
     found, at = [], 0
     while prompter.phase != "done":
         found += [(e.kind, at + e.offset) for e in prompter.advance(step)]
@@ -85,7 +85,7 @@ def test_a_session_is_labelled_as_it_was_asked_for(tmp_path):
     steps = Steps(tmp_path)
     steps.to_the_end()
     recording = read_session(session_folder(tmp_path, "anna", "1"))
-    trials = Plan.of(PLAN).trials()
+    trials = PromptPlan.of(PLAN).trials()
     expected = []
     for k, (gesture, repetition) in enumerate(trials):
         begin = 1 + 3 * k  # half a second of reaction is unlabelled after each change
@@ -98,14 +98,14 @@ def test_a_session_is_labelled_as_it_was_asked_for(tmp_path):
 def test_an_undone_repetition_is_unlabelled_and_asked_for_again(tmp_path):
     steps = Steps(tmp_path)
     steps.seconds(3.5)  # into the rest after the first prompt
-    first = Plan.of(PLAN).trials()[0]
+    first = PromptPlan.of(PLAN).trials()[0]
     steps.recorder.undo()
     assert steps.recorder.prompter.coming == first
     assert steps.recorder.prompter.finished == 0
     steps.to_the_end()
     found = runs(read_session(session_folder(tmp_path, "anna", "1")))
     assert found[0] == (*first, 3.5 + 1 + 0.5, 3.5 + 1 + 2)
-    assert sorted(f[:2] for f in found if f[0] != "rest") == sorted(Plan.of(PLAN).trials())
+    assert sorted(f[:2] for f in found if f[0] != "rest") == sorted(PromptPlan.of(PLAN).trials())
 
 
 def test_undoing_twice_goes_two_repetitions_back(tmp_path):
@@ -117,7 +117,7 @@ def test_undoing_twice_goes_two_repetitions_back(tmp_path):
     assert steps.recorder.prompter.finished == 0
     steps.to_the_end()
     found = runs(read_session(session_folder(tmp_path, "anna", "1")))
-    assert sorted(f[:2] for f in found if f[0] != "rest") == sorted(Plan.of(PLAN).trials())
+    assert sorted(f[:2] for f in found if f[0] != "rest") == sorted(PromptPlan.of(PLAN).trials())
     assert min(f[2] for f in found) == 6.5 + 1 + 0.5
 
 
@@ -140,7 +140,7 @@ def test_a_ramp_is_labelled_where_effort_is_asked_for(tmp_path):
     steps = Steps(tmp_path, {**PLAN, "shape": "ramp", "hold_s": 4.0})
     steps.to_the_end()
     _name, _, start, stop = runs(read_session(session_folder(tmp_path, "anna", "1")))[0]
-    plan = Plan.of({**PLAN, "shape": "ramp", "hold_s": 4.0})
+    plan = PromptPlan.of({**PLAN, "shape": "ramp", "hold_s": 4.0})
     assert (round(start - 1, 2), round(stop - 1, 2)) == (1.2, 3.3)
     assert plan.level(0.7 / 4) == pytest.approx(0.5)
     assert (plan.level(0), plan.level(0.5), plan.level(1)) == (0, 1, 0)
@@ -166,7 +166,7 @@ def test_a_session_that_was_broken_off_goes_on_where_it_was(tmp_path):
     recording = read_session(session_folder(tmp_path, "anna", "1"))
     assert recording.breaks == (500,)
     found = runs(recording)
-    assert sorted(f[:2] for f in found if f[0] != "rest") == sorted(Plan.of(PLAN).trials())
+    assert sorted(f[:2] for f in found if f[0] != "rest") == sorted(PromptPlan.of(PLAN).trials())
     assert [f[2] for f in found if f[0] != "rest"][:2] == [1.5, 5 + 1 + 0.5]
 
 
@@ -179,7 +179,7 @@ def test_undo_after_a_restart_voids_what_was_recorded_before(tmp_path):
     after.recorder.undo()
     after.to_the_end()
     found = runs(read_session(session_folder(tmp_path, "anna", "1")))
-    assert sorted(f[:2] for f in found if f[0] != "rest") == sorted(Plan.of(PLAN).trials())
+    assert sorted(f[:2] for f in found if f[0] != "rest") == sorted(PromptPlan.of(PLAN).trials())
     assert min(f[2] for f in found) > 3.5
 
 

@@ -32,8 +32,8 @@ def export(
     """
     from myograph.datasets._bids.export import export_bids as write
 
-    with progress_bar() as say:
-        folder = write(dataset, out, subjects, bits, task, progress=say)
+    with progress_bar() as progress:
+        folder = write(dataset, out, subjects, bits, task, progress=progress)
     files = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
     if as_json:
         print_json({"folder": str(folder), "files": files})

@@ -62,8 +62,8 @@ def curve(
 
     chosen = change(chosen, settings or ())
     wanted = None if transfers is None else tuple(part.strip() for part in transfers.split(","))
-    with progress_bar() as say:
-        found = learning_curve(chosen, numbers, wanted, root="runs", jobs=jobs, progress=say)
+    with progress_bar() as progress:
+        found = learning_curve(chosen, numbers, wanted, root="runs", jobs=jobs, progress=progress)
     found.save_svg(figure)
     if as_json:
         print_json({**found.as_dict(), "figure": str(figure)})

@@ -68,8 +68,8 @@ def fetch(
         err.print(licence, markup=False)
         return yes or typer.confirm("Continue?", err=True)
 
-    with progress_bar() as say:
-        folder = fetch(name, confirm=confirm, progress=say)
+    with progress_bar() as progress:
+        folder = fetch(name, confirm=confirm, progress=progress)
     out.print(f"{name} is in {folder}", soft_wrap=True, markup=False)
 
 
@@ -89,8 +89,8 @@ def check(
 
     chosen = change(Recipe("check", name), [f"dataset.{s.removeprefix('dataset.')}" for s in settings or ()])
     dataset = get(name, **dict(chosen.dataset_options))
-    with progress_bar() as say:
-        findings = dataset.check(locate(dataset), progress=say)
+    with progress_bar() as progress:
+        findings = dataset.check(locate(dataset), progress=progress)
     rows = [dataclasses.asdict(f) for f in findings]
     if as_json:
         print_json({"dataset": name, "findings": rows})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from myograph._common.progress import Progress
 from myograph.cli.run import choose
 from myograph.cli.terminal import (
     DatasetName,
@@ -55,8 +56,8 @@ def train(
     from myograph.evaluation.deploy import fit_decoder
 
     chosen = choose(recipe, dataset, subjects, method, settings or (), seed)
-    with progress_bar() as say:
-        decoder = fit_decoder(chosen, post=parse_post(post), progress=say)
+    with progress_bar() as progress:
+        decoder = fit_decoder(chosen, post=parse_post(post), progress=progress)
     report_saved(decoder, decoder.save(save), as_json)
 
 
@@ -82,10 +83,10 @@ def predict(
 
     decoder = Decoder.load(file)
     found, tables = [], []
-    with progress_bar() as say:
-        loaded = [r for given in recordings for r in load_recordings(given, subjects, decoder, say)]
+    with progress_bar() as progress:
+        loaded = [r for given in recordings for r in load_recordings(given, subjects, decoder, progress)]
         for done, recording in enumerate(loaded):
-            say("deciding", done, len(loaded))
+            progress("deciding", done, len(loaded))
             decisions = decoder.decide(recording)
             facts: dict[str, Any] = {"recording": recording.name, "decisions": len(decisions)}
             facts["share"] = {c: float((decisions.output(rest) == c).mean()) for c in decoder.classes}
@@ -171,7 +172,7 @@ def report_saved(decoder: Decoder, path: Path, as_json: bool) -> None:
         print_path("decoder", path)
 
 
-def load_recordings(given: str, subjects: str | None, decoder: Decoder, say: Any) -> list[Any]:
+def load_recordings(given: str, subjects: str | None, decoder: Decoder, progress: Progress) -> list[Any]:
     """The recordings of a data set or of a .npy file, which has the decoder's rate and unit."""
     import numpy as np
 
@@ -179,7 +180,7 @@ def load_recordings(given: str, subjects: str | None, decoder: Decoder, say: Any
     from myograph.recording import Recording, Unit
 
     if not given.endswith(".npy"):
-        return load(given, subjects=subjects, progress=say)
+        return load(given, subjects=subjects, progress=progress)
     try:
         signal = np.load(given, allow_pickle=False)
     except (OSError, ValueError) as error:

@@ -253,8 +253,8 @@ def _recording(given: str, subjects: str | None, decoder: Decoder) -> Any:
 
     if not given:
         raise ConfigError("--source replay needs a recording: replay:NAME of a data set, a dataset.toml or a .npy file")
-    with progress_bar() as say:
-        return joined(load_recordings(given, subjects, decoder, say))
+    with progress_bar() as progress:
+        return joined(load_recordings(given, subjects, decoder, progress))
 
 
 @contextlib.contextmanager

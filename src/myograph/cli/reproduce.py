@@ -51,8 +51,8 @@ def reproduce(
     results = []
     for system in list(REPRODUCTIONS) if everything else [str(name)]:
         place = folder / system if folder and everything else folder
-        with progress_bar() as say:
-            results.append(rep.reproduce(system, not full, dataset, seeds, place, jobs, say))
+        with progress_bar() as progress:
+            results.append(rep.reproduce(system, not full, dataset, seeds, place, jobs, progress))
         if not as_json:
             show_reproduction(results[-1])
     page = results[0]["report"]

@@ -29,9 +29,9 @@ from myograph.cli.terminal import (
 from myograph.errors import ConfigError
 
 if TYPE_CHECKING:
+    from myograph._common.progress import Progress
     from myograph.datasets.quality import Finding
     from myograph.evaluation.recipe import Recipe
-    from myograph.evaluation.run import Report
 
 
 def run(
@@ -77,15 +77,15 @@ def run(
     from myograph.evaluation.run import evaluate
 
     every = save is not None and _can_decide_continuously(chosen) if continuous is None else continuous
-    with progress_bar() as say:
-        scores = evaluate(chosen, None, folder, "runs", jobs, say, command_line(), every)
+    with progress_bar() as progress:
+        scores = evaluate(chosen, None, folder, "runs", jobs, progress, command_line(), every)
         report = write_report(scores)
         decoder = None
         if save is not None:
             from myograph.evaluation.deploy import fit_decoder
 
-            decoder = fit_decoder(chosen, scores=scores, progress=say).save(save)
-        checked = None if as_json else signal_checks(chosen, say)
+            decoder = fit_decoder(chosen, scores=scores, progress=progress).save(save)
+        checked = None if as_json else signal_checks(chosen, progress)
     if as_json:
         print_json(
             {**scores.as_dict(), "report": str(report), **({} if decoder is None else {"decoder": str(decoder)})}
@@ -118,10 +118,10 @@ def run_all(recipe: Recipe, protocols: str, folder: Path | None, jobs: int, as_j
         raise ConfigError(
             f"--protocols takes the word all, got {protocols!r}; one protocol is chosen by --set protocol=LeaveOneSubjectOut"
         )
-    with progress_bar() as say:
-        found = evaluate_all(recipe, root=folder or "runs", jobs=jobs, progress=say, command=command_line())
+    with progress_bar() as progress:
+        found = evaluate_all(recipe, root=folder or "runs", jobs=jobs, progress=progress, command=command_line())
         reports = {question: str(write_report(scores)) for question, scores in found.scores.items()}
-        checked = None if as_json else signal_checks(recipe, say)
+        checked = None if as_json else signal_checks(recipe, progress)
     if as_json:
         print_json({**found.as_dict(), "reports": reports})
         return
@@ -131,7 +131,7 @@ def run_all(recipe: Recipe, protocols: str, folder: Path | None, jobs: int, as_j
         print_path(f"report, {question}", report)
 
 
-def signal_checks(recipe: Recipe, say: Report) -> tuple[list[Finding], str] | None:
+def signal_checks(recipe: Recipe, progress: Progress) -> tuple[list[Finding], str] | None:
     """The findings of the signal checks on a recipe's recordings, and the command that shows them; None where there are
     no files."""
     from myograph.datasets._checked import used
@@ -142,7 +142,7 @@ def signal_checks(recipe: Recipe, say: Report) -> tuple[list[Finding], str] | No
     dataset = get(recipe.dataset, **dict(recipe.dataset_options))
     if not dataset.needs_files:
         return None
-    findings = used(dataset, locate(dataset), read(recipe, say), say)
+    findings = used(dataset, locate(dataset), read(recipe, progress), progress)
     name = recipe.dataset if isinstance(recipe.dataset, str) else dataset.name
     options = [w for k, v in recipe.dataset_options.items() for w in ("--set", f"dataset.{k}={v}")]
     return findings, shlex.join(["myograph", "datasets", "check", name, *options])

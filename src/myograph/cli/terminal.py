@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from myograph.evaluation.run import Report
+    from myograph._common.progress import Progress
 
 out = Console()
 err = Console(stderr=True)
@@ -36,9 +36,10 @@ Jobs = Annotated[int, typer.Option(help="Folds to run at the same time; -1 uses 
 
 
 @contextmanager
-def progress_bar() -> Iterator[Report]:
+def progress_bar() -> Iterator[Progress]:
     """Show a progress bar on stderr with the current step and the remaining time; yields the function that moves it."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
     columns = (
         SpinnerColumn(),
@@ -47,17 +48,17 @@ def progress_bar() -> Iterator[Report]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=err, transient=True) as bar:
+    with Bar(*columns, console=err, transient=True) as bar:
         tasks: dict[str, Any] = {}
 
-        def say(what: str, done: int, total: int) -> None:
+        def progress(what: str, done: int, total: int) -> None:
             if what not in tasks:
                 for task in tasks.values():
                     bar.update(task, visible=False)
                 tasks[what] = bar.add_task(what, total=total)
             bar.update(tasks[what], completed=done, total=total, visible=True)
 
-        yield say
+        yield progress
 
 
 def print_json(value: Any) -> None:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from myograph._common.files import written_beside
+from myograph._common.progress import Progress
 from myograph.datasets._places import cache_folder
 from myograph.datasets._store import options_of, state_of
 from myograph.datasets.checks import copies, merged, of_items
 from myograph.datasets.quality import Finding
 
 if TYPE_CHECKING:
-    from myograph.datasets.base import Dataset, Progress
+    from myograph.datasets.base import Dataset
     from myograph.recording import Recording
 
 CHECKS_VERSION = 1  # raise it when the checks change

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from myograph._common.files import written_beside
+from myograph._common.progress import Progress
 from myograph.datasets._archives import sha256
 from myograph.errors import DownloadError
 
 if TYPE_CHECKING:
-    from myograph.datasets.base import Dataset, Progress, RemoteFile
+    from myograph.datasets.base import Dataset, RemoteFile
 
 ATTEMPTS = 3
 TIMEOUT_S = 60.0

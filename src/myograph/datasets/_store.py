@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from myograph._common.files import remove_temporary, written_beside
+from myograph._common.progress import Progress
 from myograph.datasets._archives import A_DAY_S, ARCHIVES, unpack_once
 from myograph.errors import DataError
 from myograph.recording import Layout, Recording
 
 if TYPE_CHECKING:
-    from myograph.datasets.base import Dataset, Progress
+    from myograph.datasets.base import Dataset
 
 LAYOUT_VERSION = 2
 INDEX = "index.json"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
+from myograph._common.progress import Progress
 from myograph._common.registry import Registry
 from myograph.datasets.quality import Finding
 from myograph.errors import ConfigError, DataError, MyographError, unknown_name
@@ -17,9 +18,6 @@ from myograph.recording import Recording
 from myograph.windows import Windowing
 
 DATASETS = Registry("data set", "myograph.datasets", "DATASETS")
-
-Progress = Callable[[str, int, int], None]
-"""Called as progress(message, done, total)."""
 
 Found = TypeVar("Found")
 

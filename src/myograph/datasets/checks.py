@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from myograph._common.progress import Progress
 from myograph.datasets._names import natural
 from myograph.datasets.quality import Finding, inspect
 from myograph.errors import MyographError
 from myograph.recording import Recording
 
 if TYPE_CHECKING:
-    from myograph.datasets.base import Dataset, Progress
-
+    from myograph.datasets.base import Dataset
 
 ONE_OF = 128  # one stretch per this number of samples represents a recording
 LEAST_SHARED, LEAST_PART = 3, 0.05

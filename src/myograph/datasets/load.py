@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from myograph._common.progress import Progress
 from myograph.datasets._places import cache_folder, data_folder
-from myograph.datasets.base import Dataset, Progress, get
+from myograph.datasets.base import Dataset, get
 from myograph.errors import ConfigError, DataError, unknown_name
 from myograph.recording import Recording
 

@@ -9,13 +9,14 @@ train window is left out where it shares samples, or those within the reach of t
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 
 from myograph._common.files import plain
+from myograph._common.progress import Progress, silent
 from myograph._common.runs import run_starts
 from myograph.errors import ConfigError, ProtocolError
 from myograph.evaluation.folds import POOL, labelled_in, predictions_of
@@ -60,7 +61,7 @@ def continuous(
     rest: str,
     transfer: Transfer = POOL,
     jobs: int = 1,
-    progress: Callable[[str, int, int], Any] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Fit an estimator on each fold and score its decisions on every window of the stretches that the fold tests.
 
@@ -92,14 +93,14 @@ def continuous(
     """
     import joblib
 
-    say = progress or (lambda what, done, total: None)
+    progress = progress or silent
     jobs = min(os.cpu_count() or 1 if jobs < 0 else max(jobs, 1), len(folds))
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")
     work = [joblib.delayed(decide_fold)(i, estimator, windows, f, windowing, transfer) for i, f in enumerate(folds)]
     done: list[tuple[int, pd.DataFrame, int]] = []
     for result in cast(Iterable[tuple[int, pd.DataFrame, int]], parallel(work)):
         done.append(result)
-        say("continuous evaluation", len(done), len(folds))
+        progress("continuous evaluation", len(done), len(folds))
     done.sort(key=lambda found: found[0])
     tables = [table.assign(part=table["part"] + 1_000_000 * i) for i, table, _ in done]
     return plain(_summary(pd.concat(tables, ignore_index=True), windowing, rest, sum(n for *_, n in done)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from myograph._common.files import plain, write_bytes
+from myograph._common.progress import Progress, silent
 from myograph._common.svg import lines, standalone
 from myograph.errors import ConfigError
 from myograph.evaluation.recipe import Recipe
@@ -80,7 +81,7 @@ def learning_curve(
     recordings: Sequence[Recording] | None = None,
     root: str | Path | None = None,
     jobs: int = 1,
-    progress: Callable[[str, int, int], Any] | None = None,
+    progress: Progress | None = None,
 ) -> LearningCurve:
     """Evaluate a recipe with several numbers of calibration repetitions, each in several ways of using them.
 
@@ -111,8 +112,8 @@ def learning_curve(
         raise ConfigError(f"transfers are {', '.join(HOW)}, got {', '.join(sorted(wrong))}")
     method = make_method(recipe)
     usual = [how for how in HOW if how != "adapt" or (hasattr(method, "adapt") and hasattr(method, "calibrate"))]
-    say = progress or (lambda what, done, total: None)
-    recordings = read(recipe, say) if recordings is None else recordings
+    progress = progress or silent
+    recordings = read(recipe, progress) if recordings is None else recordings
     rows, question = [], ""
     for n in sorted(set(repetitions)):
         change = {"calibration_repetitions": n, "reserved_repetitions": max(repetitions)}
@@ -121,7 +122,7 @@ def learning_curve(
             if n == 0 and how in ("weight", "target only"):
                 continue
             asked = dataclasses.replace(recipe, protocol=protocol, transfer=how)
-            scores = evaluate(asked, recordings, None, root, jobs, say)
+            scores = evaluate(asked, recordings, None, root, jobs, progress)
             question = scores.question
             rows += [
                 {"transfer": how, "repetitions": n, "subject": person["subject"], "accuracy": person["accuracy"]}

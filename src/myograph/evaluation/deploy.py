@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from myograph._common.progress import Progress
 from myograph.errors import ConfigError
 from myograph.evaluation.recipe import Recipe
 from myograph.evaluation.run import make_method, prepare, read
@@ -20,7 +21,7 @@ def fit_decoder(
     recordings: Sequence[Recording] | None = None,
     scores: Scores | None = None,
     post: Sequence[PostProcessor] = (),
-    progress: Any = None,
+    progress: Progress | None = None,
 ) -> Decoder:
     """Fit the recipe's method on every window of every recording, and return it as a Decoder.
 

@@ -6,7 +6,7 @@ import copy
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +16,7 @@ import pandas as pd
 from myograph._common.files import sha256, write_bytes, write_json
 from myograph._common.origin import in_words, origin_of_fitted
 from myograph._common.pipelines import before_last
+from myograph._common.progress import Progress
 from myograph._common.seen import Seen, no_leakage_warning
 from myograph.errors import ConfigError, DataError, LeakageError
 from myograph.evaluation.identity import is_fitted_name
@@ -99,7 +100,7 @@ def run_folds(
     sequential: bool,
     kept: KeptFolds | None,
     jobs: int,
-    say: Callable[[str, int, int], Any],
+    progress: Progress,
     transfer: Transfer = POOL,
 ) -> list[pd.DataFrame]:
     """Return one table of predictions per fold, in the folds' order; stored folds are not computed again.
@@ -110,7 +111,7 @@ def run_folds(
     sequential : whether neighbouring folds that share their train rows are steps of one stream, see `streams`.
     kept : finished folds, or None.
     jobs : number of parallel processes; -1 is one per core.
-    say : called as say(message, done, total).
+    progress : called as progress(message, done, total).
     transfer : how windows of the tested person or session are used.
 
     >>> from myograph.methods import lda
@@ -132,7 +133,7 @@ def run_folds(
     todo = [group for group in streams(folds, sequential) if any(i not in parts for i in group)]
     if todo:
         warm(estimator, windows)
-    say("folds", len(parts), len(folds))
+    progress("folds", len(parts), len(folds))
     jobs = min(os.cpu_count() or 1 if jobs < 0 else max(jobs, 1), max(len(todo), 1))
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")
     work = parallel(joblib.delayed(_one_stream)(g, estimator, windows, [folds[i] for i in g], transfer) for g in todo)
@@ -141,7 +142,7 @@ def run_folds(
             if kept is not None:
                 kept.put(i, part)
             parts[i] = part
-        say("folds", len(parts), len(folds))
+        progress("folds", len(parts), len(folds))
     return [parts[i] for i in range(len(folds))]
 
 

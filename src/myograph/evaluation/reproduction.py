@@ -20,13 +20,14 @@ from typing import Any
 import numpy as np
 
 from myograph._common.files import only_run_in, plain, write_json
+from myograph._common.progress import Progress, silent
 from myograph.errors import ConfigError, DataError, ResultsError
 from myograph.evaluation.info import versions
 from myograph.evaluation.metrics import TITLES, summarise
 from myograph.evaluation.recipe import Published, Recipe
 from myograph.evaluation.registry import REPRODUCTIONS
 from myograph.evaluation.report.systems import write_page
-from myograph.evaluation.run import Report, evaluate, name_of
+from myograph.evaluation.run import evaluate, name_of
 
 RESULT = "result.json"
 
@@ -85,7 +86,7 @@ class Context:
     dataset: str | None = None
     seeds: tuple[int, ...] = (0,)
     jobs: int = 1
-    say: Report = lambda what, done, total: None
+    progress: Progress = silent
     figures: list[dict[str, Any]] = field(default_factory=list)
 
     def choose(self, quick: Any, full: Any) -> Any:
@@ -112,8 +113,8 @@ class Context:
         runs = []
         for seed in self.seeds:
             seeded = dataclasses.replace(recipe, seed=seed)
-            report = lambda what, done, total: self.say(f"{setting}: {what}", done, total)  # noqa: E731
-            runs.append(evaluate(seeded, recordings, root=self.folder / "runs", jobs=self.jobs, progress=report))
+            progress = lambda what, done, total: self.progress(f"{setting}: {what}", done, total)  # noqa: E731
+            runs.append(evaluate(seeded, recordings, root=self.folder / "runs", jobs=self.jobs, progress=progress))
         if matrix:
             counts = np.sum([run.confusion for run in runs], axis=0)
             title = ", ".join(filter(None, [section, setting]))
@@ -188,7 +189,7 @@ def reproduce(
     n_seeds: int = 1,
     out: str | Path | None = None,
     jobs: int = 1,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Run a published system and write `result.json` and `report.html` into its folder.
 
@@ -212,14 +213,14 @@ def reproduce(
     folder = Path(out) if out else Path("runs") / "-".join(filter(None, ["reproduce", name, kind, dataset]))
     started = time.perf_counter()
     with only_run_in(folder, f"reproduce {name} {kind} {dataset} {n_seeds}"):
-        say = progress or (lambda what, done, total: None)
-        context = Context(name, folder, quick, dataset, tuple(range(n_seeds)), jobs, say)
+        progress = progress or silent
+        context = Context(name, folder, quick, dataset, tuple(range(n_seeds)), jobs, progress)
         rows: list[dict[str, Any]] = []
         finished = False
         try:
             for row in measure(context):
                 rows.append(row.as_dict())
-                say(f"{name}: {len(rows)} rows measured", len(rows), len(rows))
+                progress(f"{name}: {len(rows)} rows measured", len(rows), len(rows))
             finished = True
         finally:  # a run that is interrupted shows its rows so far, and later counts the time of all its parts
             result = plain(

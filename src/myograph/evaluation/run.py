@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from myograph._common.files import only_run_in, plain
+from myograph._common.progress import Progress, silent
 from myograph.audit import Audit, audit
 from myograph.errors import ConfigError, ProtocolError
 from myograph.evaluation.continuous import check_continuous
@@ -32,8 +33,6 @@ from myograph.windows import Windows
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
-Report = Callable[[str, int, int], None]
-
 
 def evaluate(
     recipe: Recipe,
@@ -41,7 +40,7 @@ def evaluate(
     out: str | Path | None = None,
     root: str | Path | None = None,
     jobs: int = 1,
-    progress: Report | None = None,
+    progress: Progress | None = None,
     command: str | None = None,
     continuous: bool = False,
 ) -> Scores:
@@ -84,21 +83,21 @@ def evaluate(
     started = time.perf_counter()
     if continuous:
         check_continuous(recipe)
-    say = progress or (lambda what, done, total: None)
-    recordings = _recordings(recipe, recordings, say)
-    ready = _make_ready(recipe, recordings, say)
+    progress = progress or silent
+    recordings = _recordings(recipe, recordings, progress)
+    ready = _make_ready(recipe, recordings, progress)
     own = None if root is None else Path(root) / f"{recipe.name}-{ready.info['identity'][:10]}"
     folder = own if out is None else Path(out)
     with nullcontext() if folder is None else only_run_in(folder, ready.info["identity"]):
         kept = None if folder is None else KeptFolds(folder, ready.info["identity"], resume=_may_resume(ready, folder))
         sequential, transfer = recipe.protocol.sequential, recipe.how_to_transfer()
-        parts = run_folds(ready.estimator, ready.windows, ready.folds, sequential, kept, jobs, say, transfer)
+        parts = run_folds(ready.estimator, ready.windows, ready.folds, sequential, kept, jobs, progress, transfer)
         predictions = pd.concat([p.drop(columns="seconds") for p in parts], ignore_index=True)
         table = _fold_table(parts, ready.folds, ready.audits)
         again = lambda other, name: evaluate(  # noqa: E731
             other, recordings, None if folder is None else folder / name, None, jobs, progress
         )
-        honest, target_only = _beside(recipe, ready.folds, again, say)
+        honest, target_only = _beside(recipe, ready.folds, again, progress)
         every = evaluate_continuously(recipe, recordings, jobs, progress) if continuous else None
         info = {**ready.info, "command": command, "continuous": every, **taken(started)}
         scores = Scores(predictions, table, plain(info), folder, honest, target_only)
@@ -108,7 +107,7 @@ def evaluate(
 
 
 def evaluate_continuously(
-    recipe: Recipe, recordings: Sequence[Recording], jobs: int = 1, progress: Report | None = None
+    recipe: Recipe, recordings: Sequence[Recording], jobs: int = 1, progress: Progress | None = None
 ) -> dict[str, Any]:
     """Score every decision over the stretches of signal that the recipe's protocol tests, including rest and
     transitions.
@@ -135,25 +134,27 @@ def evaluate_continuously(
     ('rest', 76)
     """
     windowing = check_continuous(recipe)
-    say = progress or (lambda what, done, total: None)
-    windows = prepare(dataclasses.replace(recipe, rest="keep"), recordings, say)
+    progress = progress or silent
+    windows = prepare(dataclasses.replace(recipe, rest="keep"), recordings, progress)
     folds = list(recipe.protocol.folds(windows))
     check(windows, folds, recipe.protocol)
     rest = rest_label(recipe) or "rest"
-    return find_continuous(make_method(recipe), windows, folds, windowing, rest, recipe.how_to_transfer(), jobs, say)
+    return find_continuous(
+        make_method(recipe), windows, folds, windowing, rest, recipe.how_to_transfer(), jobs, progress
+    )
 
 
 def _beside(
-    recipe: Recipe, folds: Sequence[Fold], evaluate_as: Callable[[Recipe, str], Scores], say: Report
+    recipe: Recipe, folds: Sequence[Fold], evaluate_as: Callable[[Recipe, str], Scores], progress: Progress
 ) -> tuple[Scores | None, Scores | None]:
     """The honest counterpart of a LEAKY run, and the score of the calibration windows alone, where there are any."""
     honest, target_only = None, None
     if recipe.transfer != "target only" and all(len(f.calibration) for f in folds):
-        say("target only", 0, 1)
+        progress("target only", 0, 1)
         alone = dataclasses.replace(recipe, transfer="target only", adapt_on="each session", adapt_seconds=None)
         target_only = evaluate_as(alone, TARGET_ONLY)
     if recipe.protocol.leaky:
-        say("the honest counterpart", 0, 1)
+        progress("the honest counterpart", 0, 1)
         fair = dataclasses.replace(recipe, protocol=getattr(recipe.protocol, "honest", None) or KFoldRepetitions(2))
         honest = evaluate_as(fair, "honest")
     return honest, target_only
@@ -185,7 +186,7 @@ def evaluate_all(
     recordings: Recording | Sequence[Recording] | None = None,
     root: str | Path | None = None,
     jobs: int = 1,
-    progress: Report | None = None,
+    progress: Progress | None = None,
     command: str | None = None,
 ) -> SideBySide:
     """Run a recipe once for each question that its data can answer: new repetitions, new sessions, new people.
@@ -202,8 +203,8 @@ def evaluate_all(
     >>> list(found.scores), list(found.skipped)
     (['new repetitions', 'new sessions'], ['new people'])
     """
-    say = progress or (lambda what, done, total: None)
-    recordings = _recordings(recipe, recordings, say)
+    progress = progress or silent
+    recordings = _recordings(recipe, recordings, progress)
     windows = prepare(recipe, recordings)
     scores, skipped = {}, {}
     for question, protocol in honest_protocols(recipe.protocol).items():
@@ -214,7 +215,7 @@ def evaluate_all(
             skipped[question] = str(error)
             continue
         asked = recipe if protocol == recipe.protocol else dataclasses.replace(recipe, protocol=protocol)
-        name = lambda what, done, total, question=question: say(f"{question}: {what}", done, total)  # noqa: E731
+        name = lambda what, done, total, question=question: progress(f"{question}: {what}", done, total)  # noqa: E731
         scores[question] = evaluate(asked, recordings, None, root, jobs, name, command)
     if not scores:
         raise ProtocolError(f"{recipe.name}: no honest protocol fits these recordings; {'; '.join(skipped.values())}")
@@ -239,9 +240,9 @@ def honest_protocols(own: Protocol) -> dict[str, Protocol]:
     return found
 
 
-def _recordings(recipe: Recipe, given: Recording | Sequence[Recording] | None, say: Report) -> list[Recording]:
+def _recordings(recipe: Recipe, given: Recording | Sequence[Recording] | None, progress: Progress) -> list[Recording]:
     if given is None:
-        return read(recipe, say)
+        return read(recipe, progress)
     given = [given] if isinstance(given, Recording) else list(given)
     if strange := [type(r).__name__ for r in given if not isinstance(r, Recording)]:
         raise ConfigError(f"recordings are Recording objects, got {strange[0]}; make one with Recording(signal, ...)")
@@ -259,8 +260,8 @@ class _Ready:
     info: dict[str, Any]
 
 
-def _make_ready(recipe: Recipe, recordings: Sequence[Recording], say: Report) -> _Ready:
-    windows, rest = _prepare(recipe, recordings, say)
+def _make_ready(recipe: Recipe, recordings: Sequence[Recording], progress: Progress) -> _Ready:
+    windows, rest = _prepare(recipe, recordings, progress)
     folds = recipe.how_to_transfer().settle(list(recipe.protocol.folds(windows)))
     if len({f.name for f in folds}) < max(len(folds), 1):
         what = "two folds of one name; give each its own" if folds else "no folds for these windows"
@@ -330,7 +331,7 @@ def _info(recipe: Recipe, recordings: Sequence[Recording], windows: Windows) -> 
     }
 
 
-def read(recipe: Recipe, say: Report | None = None) -> list[Recording]:
+def read(recipe: Recipe, progress: Progress | None = None) -> list[Recording]:
     """Return the recipe's recordings, unfiltered.
 
     >>> small = {"n_sessions": 1, "n_gestures": 2, "n_repetitions": 2, "hold_s": 0.5, "rest_s": 0.5}
@@ -340,10 +341,10 @@ def read(recipe: Recipe, say: Report | None = None) -> list[Recording]:
     from myograph.datasets.load import load
 
     options = dict(recipe.dataset_options)
-    return load(recipe.dataset, subjects=recipe.subjects, progress=say, **options)
+    return load(recipe.dataset, subjects=recipe.subjects, progress=progress, **options)
 
 
-def prepare(recipe: Recipe, recordings: Sequence[Recording], say: Report | None = None) -> Windows:
+def prepare(recipe: Recipe, recordings: Sequence[Recording], progress: Progress | None = None) -> Windows:
     """Filter the recordings, cut windows, and drop, keep or balance rest according to the recipe.
 
     Raises
@@ -355,18 +356,20 @@ def prepare(recipe: Recipe, recordings: Sequence[Recording], say: Report | None 
     >>> len(prepare(Recipe("example", "mine", rest="keep"), [make_recording()]))
     48
     """
-    return _prepare(recipe, recordings, say)[0]
+    return _prepare(recipe, recordings, progress)[0]
 
 
-def _prepare(recipe: Recipe, recordings: Sequence[Recording], say: Report | None) -> tuple[Windows, dict[str, Any]]:
+def _prepare(
+    recipe: Recipe, recordings: Sequence[Recording], progress: Progress | None
+) -> tuple[Windows, dict[str, Any]]:
     """Return the windows, and how many windows of rest were found and kept."""
     filtered = []
     for i, recording in enumerate(recordings):
-        if say and recipe.filters:
-            say("filtering", i, len(recordings))
+        if progress and recipe.filters:
+            progress("filtering", i, len(recordings))
         filtered.append(apply_all(recipe.filters, recording))
-    if say:
-        say("cutting windows", 0, 1)
+    if progress:
+        progress("cutting windows", 0, 1)
     whole, rest = Windows.cut(filtered, recipe.windowing), rest_label(recipe)
     windows = settle_rest(whole, recipe.rest, rest, recipe.seed)
     if len(labels := np.unique(windows.y)) < 2:

@@ -9,8 +9,8 @@ import numpy as np
 from myograph._common.simd import as_signal
 from myograph.errors import ShapeError, SignalError, WindowError
 from myograph.features._fast.extract import at_once
-from myograph.features._fast.plan import Plan, Request
-from myograph.features._fast.sums import Grid
+from myograph.features._fast.plan import FeaturePlan, Request
+from myograph.features._fast.sums import SlidingSums
 from myograph.windows import Windowing
 
 
@@ -19,7 +19,7 @@ class FeatureStream:
 
     Windows lie on a grid that starts at the stream's first sample. The chunk that completes a window returns its row.
     The row equals that of `Features.transform` for the same window, if the recording has one label and starts at that
-    sample: bit for bit for features computed from sums (`myograph.features._fast.sums.RECIPES`); for others up to
+    sample: bit for bit for features computed from sums (`myograph.features._fast.sums.FORMULAS`); for others up to
     rounding that depends on the size of a batch. Features computed from sums cost a constant amount of work per sample,
     whatever the overlap.
 
@@ -41,14 +41,14 @@ class FeatureStream:
         self.length, self.step, _ = windowing.samples(rate_hz)
         self.n_channels, self.rate_hz = n_channels, rate_hz
         try:
-            self._plan = Plan(wanted, n_channels, self.length, rate_hz)
+            self._plan = FeaturePlan(wanted, n_channels, self.length, rate_hz)
         except ShapeError as error:  # here the caller's windowing is wrong, not an array
             raise WindowError(str(error)) from None
         self.n_features = self._plan.n_columns
         self._most = at_once(n_channels, self.step)
         self._grid = None
-        if self._plan.layout is not None:
-            self._grid = Grid(self._plan.layout, n_channels, self.length, self.step, self._most)
+        if self._plan.table is not None:
+            self._grid = SlidingSums(self._plan.table, n_channels, self.length, self.step, self._most)
         # The samples that later windows need, and two before them, which differences need.
         self._held = np.zeros((n_channels, 4 * (self.length + self.step) + 2))
         self.reset()

@@ -16,7 +16,7 @@ from myograph._common.fitted import Kind
 from myograph._common.simd import as_signal
 from myograph.errors import ShapeError, SignalError
 from myograph.features._fast.extract import all_finite
-from myograph.features._fast.plan import Plan
+from myograph.features._fast.plan import FeaturePlan
 from myograph.features._fast.sums import scattered
 from myograph.features.transformer import Features
 from myograph.methods._pipeline import LogScale
@@ -123,19 +123,19 @@ def _features(features: Features, n_channels: int, n_samples: int, rate_hz: floa
     known = features.rate_hz if features.rate_hz is not None else getattr(features, "rate_hz_", None)
     features.refuse_other(Kind(n_channels, n_samples, () if rate_hz is None else (float(rate_hz),)))
     rate_hz = known if known is not None else rate_hz
-    return _Rows(Plan(features._requests(), n_channels, n_samples, rate_hz))
+    return _Rows(FeaturePlan(features._requests(), n_channels, n_samples, rate_hz))
 
 
 class _Rows:
     """(1, channel, time) -> (1, column): the features of one window by the kernels that `Features` uses."""
 
-    def __init__(self, plan: Plan):
+    def __init__(self, plan: FeaturePlan):
         self._plan, self._start = plan, np.zeros(1, np.int64)
 
     def __call__(self, window: np.ndarray) -> np.ndarray:
         plan, row = self._plan, np.empty((1, self._plan.n_columns))
-        if plan.layout is not None:
-            ((_, sums),) = scattered(plan.layout, as_signal(window[0]), self._start, plan.length, 1)
+        if plan.table is not None:
+            ((_, sums),) = scattered(plan.table, as_signal(window[0]), self._start, plan.length, 1)
             plan.put_sums(row, slice(1), sums)
         if plan.by_samples:
             plan.put_samples(row, slice(1), window.astype(np.float64))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from myograph._common.progress import Progress
 from myograph.errors import ConfigError, unknown_name
 from myograph.evaluation.recipe import Recipe
 from myograph.evaluation.run import check, evaluate, prepare, read
@@ -178,9 +179,9 @@ def recordings(options: HDOptions) -> list[Recording]:
     return list(get(_dataset(options)).read(Path(options.data_path), options.subjects))
 
 
-def run(options: HDOptions, out: str | Path | None = None, say: Callable[..., None] | None = None) -> Scores:
+def run(options: HDOptions, out: str | Path | None = None, progress: Progress | None = None) -> Scores:
     """Evaluate the options' recipe; with one fold the scores are LEAKY and `honest` stands beside them."""
-    return evaluate(system(options), recordings(options), out, jobs=max(options.num_workers, 1), progress=say)
+    return evaluate(system(options), recordings(options), out, jobs=max(options.num_workers, 1), progress=progress)
 
 
 def train(options: HDOptions) -> Iterator[tuple[Any, float | None, Path | None]]:

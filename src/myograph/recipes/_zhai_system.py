@@ -114,7 +114,7 @@ def run(context: Context, cohort: Cohort, name: str, protocol: Protocol, make: M
     found: dict[str, list[Scores]] = {}
     subjects = cohort.subjects()
     for n, subject in enumerate(subjects):
-        context.say(f"{cohort.title}, {name}", n, len(subjects))
+        context.progress(f"{cohort.title}, {name}", n, len(subjects))
         recordings = cohort.recordings(subject)
         for seed in context.seeds:
             recipe = dataclasses.replace(cohort.recipe(name, protocol, make(seed)), seed=seed, subjects=(subject,))

@@ -261,7 +261,7 @@ def _databases(context: Context) -> Iterator[tuple[Database, Any]]:
 
 def _measure(context: Context, db: Database, dataset: Any) -> Iterator[Row]:
     subjects = ("1", "2") if context.quick and isinstance(dataset, str) else None
-    recordings = read(Recipe(name="read", dataset=dataset, subjects=subjects), context.say)
+    recordings = read(Recipe(name="read", dataset=dataset, subjects=subjects), context.progress)
     n = len({name for r in recordings for name in np.asarray(r.label_names)[np.unique(r.label[r.label >= 0])]})
     title = db.title if db.paper else f"{db.title}, which the paper did not use"
     section = title if isinstance(dataset, str) else f"Simulated in the shape of {db.title}"

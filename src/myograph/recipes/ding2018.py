@@ -116,7 +116,7 @@ def reproduce(context: Context) -> Iterator[Row]:
     the paper's finding.
     """
     for cohort in _cohorts(context):
-        recordings = read(cohort.recipe(PROPOSED, context), context.say)
+        recordings = read(cohort.recipe(PROPOSED, context), context.progress)
         rows = {}
         for variant in VARIANTS:
             run = cohort.recipe(variant, context)

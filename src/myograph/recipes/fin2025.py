@@ -143,7 +143,7 @@ Found = dict[tuple[str, int], dict[str, Any]]
 @REPRODUCTIONS.register
 def fin2025(context: Context) -> Iterator[Row]:
     sizes, base = settle(context)
-    recordings = read(base, context.say)
+    recordings = read(base, context.progress)
     names = list(dict.fromkeys(r.subject for r in recordings))
     n_seen = sizes.n_seen or max(round(len(names) * 5 / 8), 1)
     group_of = {name: "seen" if i < n_seen else "unseen" for i, name in enumerate(names)}
@@ -302,7 +302,7 @@ class System:
             what = [self.settings, dataclasses.asdict(self.sizes), shares, random_shares]
             one = lambda subject=subject: self._classify(subject, p, shares, random_shares)  # noqa: E731
             each.append(self.context.remember(f"classify {subject} {p}", what, one))
-            self.context.say(f"fin2025: subject {subject}, p = {p}", len(each), len(self.group_of))
+            self.context.progress(f"fin2025: subject {subject}, p = {p}", len(each), len(self.group_of))
         return gather_people(each)
 
     def windows(self, p: int) -> Windows:
@@ -339,7 +339,7 @@ class System:
             if p and self.sizes.ahead_imitation is not None:
                 options = self.sizes.ahead_imitation
                 net.load_state_dict(self.imitators(0).state_dict())
-            self.context.say(f"fin2025: imitators for p = {p}, {len(batches)} windows", 0, 1)
+            self.context.progress(f"fin2025: imitators for p = {p}, {len(batches)} windows", 0, 1)
             self._imitation(p, **options, shadow_epochs=0)(net, batches, self.seed)
         _weights.write(path, "imitators", net.state_dict(), {"p": p, "seed": self.seed})
         return net

@@ -28,7 +28,7 @@ from myograph.training import saved
 from myograph.training._memory import training_settings
 from myograph.training.batches import Batches, Normalise, as_source, gather, pick_device, split_by_repetition
 from myograph.training.build import build_model, load_matching
-from myograph.training.history import Progress, plot_history
+from myograph.training.history import EpochBar, plot_history
 from myograph.training.loop import Trainer, channels_last, seeded
 from myograph.training.objectives import Objective
 from myograph.training.plan import Plan
@@ -211,7 +211,7 @@ class NeuralEstimator(BaseEstimator):
 
     def _drive(self, trainer: Trainer, batches: Batches, held: Batches | None, identity: str | None) -> None:
         main = trainer.accelerator is None or trainer.accelerator.is_main_process
-        with Progress(trainer.plan.epochs, trainer.epoch, enabled=bool(self.verbose) and main) as progress:
+        with EpochBar(trainer.plan.epochs, trainer.epoch, enabled=bool(self.verbose) and main) as progress:
             for row in trainer.run(batches, held):
                 progress.show(row)
                 if self.checkpoint is not None and main:

@@ -13,20 +13,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Progress:
+class EpochBar:
     """A progress bar over epochs with the losses and accuracies of the last row; it shows nothing if not enabled.
 
-    >>> with Progress(epochs=2, enabled=False) as bar:
+    >>> with EpochBar(epochs=2, enabled=False) as bar:
     ...     bar.show({"epoch": 1, "train_loss": 0.5})
     """
 
     def __init__(self, epochs: int, done: int = 0, enabled: bool = True):
         self.bar: Any = None
         if enabled:
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-            from rich.progress import Progress as Bar
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-            self.bar = Bar(
+            self.bar = Progress(
                 TextColumn("epoch"),
                 MofNCompleteColumn(),
                 BarColumn(),
@@ -35,7 +34,7 @@ class Progress:
             )
             self.task = self.bar.add_task("epoch", total=epochs, completed=done, row="")
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> EpochBar:
         if self.bar is not None:
             self.bar.start()
         return self

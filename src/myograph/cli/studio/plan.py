@@ -21,7 +21,7 @@ LIMITS = {"repetitions": (1, 100), "hold_s": (1.0, 60.0), "rest_s": (1.0, 60.0),
 
 
 @dataclass(frozen=True)
-class Plan:
+class PromptPlan:
     """Prompts of a recording or of a test.
 
     Parameters
@@ -36,7 +36,7 @@ class Plan:
     ------
     ConfigError : a value outside its limits.
 
-    >>> Plan(("fist", "open"), repetitions=2, seed=1).trials()
+    >>> PromptPlan(("fist", "open"), repetitions=2, seed=1).trials()
     [('fist', 1), ('open', 1), ('fist', 2), ('open', 2)]
     """
 
@@ -64,7 +64,7 @@ class Plan:
             raise ConfigError(f"shape is 'hold' or 'ramp', got {self.shape!r}")
 
     @classmethod
-    def of(cls, given: Mapping[str, Any]) -> Plan:
+    def of(cls, given: Mapping[str, Any]) -> PromptPlan:
         """A plan from plain values.
 
         Raises
@@ -136,7 +136,7 @@ class Prompter:
     left : samples until the phase ends.
     """
 
-    def __init__(self, plan: Plan, rate_hz: float, finished: Sequence[Attempt] = (), number: int = 0):
+    def __init__(self, plan: PromptPlan, rate_hz: float, finished: Sequence[Attempt] = (), number: int = 0):
         self.plan, self.rate_hz = plan, rate_hz
         done = [trial for _, trial in finished]
         self._open = [trial for trial in plan.trials() if trial not in done]

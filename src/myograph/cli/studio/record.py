@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from myograph.cli.studio.plan import REST, Plan, Prompter
+from myograph.cli.studio.plan import REST, Prompter, PromptPlan
 from myograph.cli.studio.sessions import (
     SessionWriter,
     export,
@@ -53,7 +53,7 @@ class Recorder:
         ConfigError : a session runs, or there is one of this name, or the plan is not one.
         """
         self._need_idle()
-        chosen = Plan.of(plan)
+        chosen = PromptPlan.of(plan)
         folder = session_folder(self.root, subject, session)
         if folder.exists():
             raise ConfigError(
@@ -77,7 +77,7 @@ class Recorder:
         done = finished_attempts(events)
         number = max((e["attempt"] for e in events if isinstance(e.get("attempt"), int)), default=0)
         self._writer = SessionWriter(self.root, subject, session, self.info)
-        self._begin(subject, session, Prompter(Plan.of(info["plan"]), self.info.rate_hz, done, number))
+        self._begin(subject, session, Prompter(PromptPlan.of(info["plan"]), self.info.rate_hz, done, number))
 
     def _begin(self, subject: str, session: str, prompter: Prompter) -> None:
         self.subject, self.session, self.prompter, self.problem = subject, session, prompter, ""
@@ -208,7 +208,7 @@ class Recorder:
         for folder in list_sessions(self.root):
             try:
                 info, events = read_info(folder), read_events(folder)
-                plan = None if info.get("plan") is None else Plan.of(info["plan"])
+                plan = None if info.get("plan") is None else PromptPlan.of(info["plan"])
                 seconds = n_samples(folder, info["n_channels"]) / info["rate_hz"]
             except MyographError:
                 continue

@@ -13,7 +13,7 @@ from typing import Any
 from myograph.cli.studio.decode import Decoding
 from myograph.cli.studio.engine import Engine
 from myograph.cli.studio.lamps import TITLES, Judge, Last
-from myograph.cli.studio.plan import REST, Plan
+from myograph.cli.studio.plan import REST, PromptPlan
 from myograph.cli.studio.record import Recorder
 from myograph.cli.studio.train import Trainer, decoder_path
 from myograph.cli.studio.trials import DIRECTIONS, CursorTest, LiveTest, MotionTest, RestTest, Results, make_targets
@@ -200,7 +200,7 @@ class Studio:
     def test_motion(self, repetitions: int = 2, hold_s: float = 3.0, rest_s: float = 2.0, seed: int = 0) -> None:
         """Ask for every gesture of the decoder, and compare its decisions."""
         decoder = self._ready()
-        plan = Plan(tuple(c for c in decoder.classes if c != REST), repetitions, hold_s, rest_s, seed=seed)
+        plan = PromptPlan(tuple(c for c in decoder.classes if c != REST), repetitions, hold_s, rest_s, seed=seed)
         self.test = MotionTest(self.results.next_path("motion"), decoder, self.engine.info, self._facts(), plan)
 
     def test_rest(self, seconds: float = 60.0) -> None:

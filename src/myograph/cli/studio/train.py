@@ -105,15 +105,15 @@ class Trainer:
         return found
 
     def _run(self, recipe: Recipe, recordings: list[Recording]) -> None:
-        def say(what: str, done: int, total: int) -> None:
+        def progress(what: str, done: int, total: int) -> None:
             self.progress = (what, done, total)
 
         try:
-            found = evaluate_all(recipe, recordings, progress=say)
+            found = evaluate_all(recipe, recordings, progress=progress)
             self.scores = [_shown(question, scores) for question, scores in found.scores.items()]
             self.skipped = found.skipped
             by_repetition = next(iter(found.scores.values()))
-            self.decoder = fit_decoder(recipe, recordings, by_repetition, progress=say)
+            self.decoder = fit_decoder(recipe, recordings, by_repetition, progress=progress)
             self.state = "done"
         except (MyographError, ValueError, ArithmeticError, MemoryError) as error:
             self.state, self.problem = "failed", str(error)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from myograph._common.files import plain
-from myograph.cli.studio.plan import REACTION_S, REST, Plan, Prompter
+from myograph.cli.studio.plan import REACTION_S, REST, Prompter, PromptPlan
 from myograph.cli.studio.record import prompt
 from myograph.errors import ConfigError, DataError
 from myograph.live.decisions import Decisions
@@ -81,7 +81,7 @@ class MotionTest(LiveTest):
 
     kind = "motion"
 
-    def __init__(self, path: Path, decoder: Decoder, info: StreamInfo, facts: Mapping[str, Any], plan: Plan):
+    def __init__(self, path: Path, decoder: Decoder, info: StreamInfo, facts: Mapping[str, Any], plan: PromptPlan):
         super().__init__(path, decoder, info, {**facts, "settings": plan.as_dict()})
         self._prompter = Prompter(plan, info.rate_hz)
 

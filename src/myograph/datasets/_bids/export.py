@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from myograph._common.files import written_beside
+from myograph._common.progress import Progress, silent
 from myograph.datasets._bids.electrodes import SPACE, coordinate_facts, electrode_rows
 from myograph.datasets._bids.events import COLUMNS, MEANING, event_rows
 from myograph.datasets._bids.side_files import MISSING, write_facts, write_table
@@ -18,7 +19,7 @@ from myograph.errors import ConfigError
 from myograph.recording import Layout, Recording
 
 if TYPE_CHECKING:
-    from myograph.datasets.base import Dataset, Progress
+    from myograph.datasets.base import Dataset
 
 BIDS_VERSION = "1.11.0"
 NOT_STATED = "not stated in the source data set"
@@ -71,15 +72,15 @@ def export_bids(
     name = _label(dataset.name if task is None else task)
     if not name or (task is not None and name != task):
         raise ConfigError(f"a task's name is made of letters and digits, got {task!r}")
-    say = progress or (lambda message, done, total: None)
-    recordings = load(dataset, subjects, progress=say)
+    progress = progress or silent
+    recordings = load(dataset, subjects, progress=progress)
     people = _distinct(list(dict.fromkeys(r.subject for r in recordings)))
     out.parent.mkdir(parents=True, exist_ok=True)
     with written_beside(out) as place:
         place.mkdir()
         _write_top(place, dataset, people, name)
         for done, (subject, label) in enumerate(people.items()):
-            say(f"writing subject {subject}", done, len(people))
+            progress(f"writing subject {subject}", done, len(people))
             _write_subject(place, label, [r for r in recordings if r.subject == subject], name, dataset.title, bits)
     return out
 

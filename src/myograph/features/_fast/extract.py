@@ -16,8 +16,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from myograph._common.simd import as_signal
 from myograph.errors import ConfigError, ShapeError, SignalError
-from myograph.features._fast.plan import Plan, Request, plan_of
-from myograph.features._fast.sums import Layout, scattered, segments, walk
+from myograph.features._fast.plan import FeaturePlan, Request, plan_of
+from myograph.features._fast.sums import SumTable, scattered, segments, walk
 from myograph.windows import Windows, distinct
 
 BATCH_BYTES = 1 << 21  # of gathered float64 samples, so that intermediate results stay in the caches
@@ -154,7 +154,7 @@ def check_input(X: Any) -> Windows | np.ndarray:
 
 def extract(parts: Sequence[Stretch | Batch], wanted: Sequence[Request], n_windows: int, n_jobs: int = 1) -> np.ndarray:
     """Return (window, column) float64 of the requested features: features first, then outputs, then channels."""
-    plans: dict[Any, Plan] = {}
+    plans: dict[Any, FeaturePlan] = {}
     kinds = [(p.length, p.rate_hz, isinstance(p, Stretch) and p.channel is not None) for p in parts]
     for part, kind in zip(parts, kinds):
         if kind not in plans:
@@ -168,8 +168,8 @@ def extract(parts: Sequence[Stretch | Batch], wanted: Sequence[Request], n_windo
     tasks: list[Callable[[], None]] = []
     for part, kind in zip(parts, kinds):
         plan = plans[kind]
-        if plan.layout is not None:
-            tasks.extend(_sums_of(part, plan, plan.layout, out, _threads(n_jobs)))
+        if plan.table is not None:
+            tasks.extend(_sums_of(part, plan, plan.table, out, _threads(n_jobs)))
         if plan.by_samples:
             tasks.extend(partial(_gathered, batch, plan, out) for batch in part.batches())
     _run(tasks, _threads(n_jobs))
@@ -255,12 +255,12 @@ def at_once(n_channels: int, step: int) -> int:
 
 
 def _sums_of(
-    part: Stretch | Batch, plan: Plan, layout: Layout, out: np.ndarray, threads: int
+    part: Stretch | Batch, plan: FeaturePlan, table: SumTable, out: np.ndarray, threads: int
 ) -> Iterator[Callable[[], None]]:
     """The tasks that write the features computed from sums; split into pieces where several threads pay off."""
     if isinstance(part, Batch):
-        return (partial(_sum_batch, batch, plan, layout, out) for batch in part.batches())
-    grid = _Starts(part, plan, layout, out)
+        return (partial(_sum_batch, batch, plan, table, out) for batch in part.batches())
+    grid = _Starts(part, plan, table, out)
     return (partial(grid.sum, first, end) for first, end in pairwise(_edges(len(grid.start), threads)))
 
 
@@ -278,11 +278,11 @@ def _edges(n: int, threads: int) -> list[int]:
     return [n * end // sum(sizes) for end in accumulate(sizes, initial=0)]
 
 
-def _sum_batch(batch: Batch, plan: Plan, layout: Layout, out: np.ndarray) -> None:
+def _sum_batch(batch: Batch, plan: FeaturePlan, table: SumTable, out: np.ndarray) -> None:
     # Separate windows are treated as one long window with many channels.
     n, c, length = batch.samples.shape
     signal = as_signal(batch.samples).reshape(n * c, length)
-    for _, sums in walk(layout, signal, np.array([0]), length, length, 1):
+    for _, sums in walk(table, signal, np.array([0]), length, length, 1):
         plan.put_sums(out, batch.row, sums.reshape(-1, n, c))
 
 
@@ -292,8 +292,8 @@ class _Starts:
     start : distinct starts; `back` maps each row to its start, since rows can share a window.
     """
 
-    def __init__(self, part: Stretch, plan: Plan, layout: Layout, out: np.ndarray):
-        self.plan, self.layout, self.out, self.length = plan, layout, out, part.length
+    def __init__(self, part: Stretch, plan: FeaturePlan, table: SumTable, out: np.ndarray):
+        self.plan, self.table, self.out, self.length = plan, table, out, part.length
         gaps = np.diff(part.start)
         if (gaps < 0).any():
             part = part[np.argsort(part.start, kind="stable")]
@@ -312,14 +312,14 @@ class _Starts:
         """Write the rows of the windows at the distinct starts first .. end - 1."""
         if self.apart:
             most = at_once(len(self.signal), self.length)
-            for here, sums in scattered(self.layout, self.signal, self.start[first:end], self.length, most):
+            for here, sums in scattered(self.table, self.signal, self.start[first:end], self.length, most):
                 self._put(first + here.start, first + here.stop, sums)
             return
         most = at_once(len(self.signal), self.step)
         for segment in self.segments:
             begin, stop = max(segment.start, first), min(segment.stop, end)
             if begin < stop:
-                for here, sums in walk(self.layout, self.signal, self.start[begin:stop], self.length, self.step, most):
+                for here, sums in walk(self.table, self.signal, self.start[begin:stop], self.length, self.step, most):
                     self._put(begin + here.start, begin + here.stop, sums)
 
     def _put(self, first: int, end: int, sums: np.ndarray) -> None:
@@ -333,5 +333,5 @@ class _Starts:
         self.plan.put_sums(self.out, rows, sums, window, channel)
 
 
-def _gathered(batch: Stretch | Batch, plan: Plan, out: np.ndarray) -> None:
+def _gathered(batch: Stretch | Batch, plan: FeaturePlan, out: np.ndarray) -> None:
     plan.put_samples(out, batch.row, batch.gather())

@@ -13,8 +13,8 @@ from myograph.errors import ConfigError, ShapeError, unknown_name
 from myograph.features import FEATURES, Feature, resolve
 from myograph.features._base import check_level
 from myograph.features._fast import merges
-from myograph.features._fast.shared import SPECTRAL, WAVELET, spectral, wavelet
-from myograph.features._fast.sums import Layout, Sums, recipe_of
+from myograph.features._fast.shared import SPECTRAL, WAVELET, spectral_features, wavelet_features
+from myograph.features._fast.sums import Sums, SumTable, formula_of
 
 ALL = np.empty(0, np.int64)  # channels: what `merges.write` takes where each row holds all of them
 
@@ -80,7 +80,7 @@ def _owner(name: str) -> Feature:
     return FEATURES[name]
 
 
-class Plan:
+class FeaturePlan:
     """How the features of windows of one kind are computed, and which columns of a row they fill.
 
     Parameters
@@ -93,7 +93,7 @@ class Plan:
     ----------
     places : the slice of a row for each feature.
     n_columns : number of columns of a row.
-    layout : the sums that features are computed from, or None if no feature is computed from sums.
+    table : the sums that features are computed from, or None if no feature is computed from sums.
     by_samples : whether any feature needs the windows' samples.
 
     Raises
@@ -125,17 +125,17 @@ class Plan:
             place = slice(self.n_columns, self.n_columns + width)
             self.places.append(place)
             self.n_columns += width
-            recipe = None if one_channel and feature.axes == "channel" else recipe_of(feature.name, filled)
-            if recipe is None:
+            formula = None if one_channel and feature.axes == "channel" else formula_of(feature.name, filled)
+            if formula is None:
                 slow.append((feature, filled, place))
                 continue
-            if recipe.level is not None:
-                levels[recipe.level] = check_level(feature.name, "threshold", filled["threshold"])
-            summed.append((recipe, place))
-        layout = Layout([recipe for recipe, _ in summed], levels) if summed else None
-        self.layout = layout
-        self._values = [(recipe.value, place) for recipe, place in summed if not isinstance(recipe.value, int)]
-        forms = [(layout.place[r.rows[0]], r.value, p.start) for r, p in summed if layout and isinstance(r.value, int)]
+            if formula.level is not None:
+                levels[formula.level] = check_level(feature.name, "threshold", filled["threshold"])
+            summed.append((formula, place))
+        table = SumTable([formula for formula, _ in summed], levels) if summed else None
+        self.table = table
+        self._values = [(formula.value, place) for formula, place in summed if not isinstance(formula.value, int)]
+        forms = [(table.place[r.rows[0]], r.value, p.start) for r, p in summed if table and isinstance(r.value, int)]
         self._forms = tuple(np.array(forms, np.int64).reshape(-1, 3).T.copy())  # what `merges.write` takes
         self._from_samples = _together(slow)
         self.by_samples = bool(slow)
@@ -153,13 +153,13 @@ class Plan:
         window : (row,) the window that each row belongs to, or None if window i is row i.
         channel : (row,) the single channel of each row, or None if rows hold all channels.
         """
-        assert self.layout is not None
+        assert self.table is not None
         if len(self._forms[0]):
             to = np.arange(rows.start or 0, rows.stop) if isinstance(rows, slice) else rows
             of = np.arange(len(to)) if window is None else window
             merges.write(values, of, ALL if channel is None else channel, self.length, *self._forms, out, to)
         if self._values:
-            sums = Sums(values if window is None else values[:, window], self.layout, self.length)
+            sums = Sums(values if window is None else values[:, window], self.table, self.length)
             for value, place in self._values:
                 found = value(sums)
                 out[rows, place] = found if channel is None else found[np.arange(len(channel)), channel][:, None]
@@ -180,21 +180,21 @@ def plan_of(
     length: int,
     rate_hz: float | None = None,
     one_channel: bool = False,
-) -> Plan:
-    """The `Plan` for windows of one kind; plans are cached."""
+) -> FeaturePlan:
+    """The `FeaturePlan` for windows of one kind; plans are cached."""
     # The type is part of the key: 1, 1.0 and True are equal, but not all of them are a number of coefficients.
     what = tuple((r.feature, *((name, type(v), v) for name, v in r.parameters.items())) for r in wanted)
     try:
         hash(what)
     except TypeError:  # an option is not hashable, for example a list
-        return Plan(wanted, n_channels, length, rate_hz, one_channel)
+        return FeaturePlan(wanted, n_channels, length, rate_hz, one_channel)
     return _kept_plan(what, n_channels, length, rate_hz, one_channel)
 
 
 @lru_cache(maxsize=64)
-def _kept_plan(what: tuple, n_channels: int, length: int, rate_hz: float | None, one_channel: bool) -> Plan:
+def _kept_plan(what: tuple, n_channels: int, length: int, rate_hz: float | None, one_channel: bool) -> FeaturePlan:
     wanted = [Request(feature, {name: value for name, _, value in parameters}) for feature, *parameters in what]
-    return Plan(wanted, n_channels, length, rate_hz, one_channel)
+    return FeaturePlan(wanted, n_channels, length, rate_hz, one_channel)
 
 
 def _together(
@@ -219,9 +219,9 @@ def _together(
 def _compute(features: Sequence[Feature], filled: Sequence[Mapping[str, Any]], samples: np.ndarray) -> list[np.ndarray]:
     names = [f.name for f in features]
     if names[0] in SPECTRAL and len(names) > 1:
-        return spectral(samples, names, filled)
+        return spectral_features(samples, names, filled)
     if names[0] in WAVELET and len(names) > 1:
-        return [np.moveaxis(v, -1, 1).reshape(len(samples), -1) for v in wavelet(samples, names, filled[0])]
+        return [np.moveaxis(v, -1, 1).reshape(len(samples), -1) for v in wavelet_features(samples, names, filled[0])]
     return [pure(feature, parameters, samples) for feature, parameters in zip(features, filled)]
 
 

@@ -24,7 +24,7 @@ WAVELET = ("WENG", "WV", "WWL", "WENT")
 TINY = float(np.finfo(np.float64).tiny)
 
 
-def spectral(x: np.ndarray, names: Sequence[str], parameters: Sequence[Mapping[str, Any]]) -> list[np.ndarray]:
+def spectral_features(x: np.ndarray, names: Sequence[str], parameters: Sequence[Mapping[str, Any]]) -> list[np.ndarray]:
     """Compute the named features of SPECTRAL from one transform: (..., time) float64 -> (...,) each."""
     n = fft_length(x.shape[-1])
     spectrum = scipy.fft.rfft(x, n, axis=-1)[..., : n // 2]
@@ -70,7 +70,7 @@ def _median_bin(p):
     return found
 
 
-def wavelet(x: np.ndarray, names: Sequence[str], parameters: Mapping[str, Any]) -> list[np.ndarray]:
+def wavelet_features(x: np.ndarray, names: Sequence[str], parameters: Mapping[str, Any]) -> list[np.ndarray]:
     """Compute the named features of WAVELET, with one set of parameters, from one transform: (..., time) -> (..., level
     + 1).
     """

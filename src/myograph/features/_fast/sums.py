@@ -20,8 +20,8 @@ from myograph.features.channels import _phasor_distances
 class Sums:
     """Sums of windows by row of `kernels`: `s(k.ABS)` is (window, channel). `n` is the number of samples per window."""
 
-    def __init__(self, values: np.ndarray, layout: Layout, n: int):
-        self._values, self._place, self.n = values, layout.place, n
+    def __init__(self, values: np.ndarray, table: SumTable, n: int):
+        self._values, self._place, self.n = values, table.place, n
 
     def __call__(self, row: int) -> np.ndarray:
         return self._values[self._place[row]]
@@ -49,7 +49,7 @@ def _orientation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Formula:
     """The rows that a feature needs, the threshold that it sets, and how it is computed from them.
 
     value : a function of the sums or, if the feature is computed from the first row alone, one of the forms of
@@ -59,88 +59,90 @@ class Recipe:
     rows: tuple[int, ...]
     value: Callable[[Sums], np.ndarray] | int
     level: int | None = None
-    only: Mapping[str, Any] | None = None  # the parameters for which the recipe holds, if not for all
+    only: Mapping[str, Any] | None = None  # the parameters for which the formula holds, if not for all
 
 
 _ROOTS = (k.SQUARE, k.STEP_SQUARE, k.BEND_SQUARE, k.LOG + k.SQUARE, k.LOG + k.STEP_SQUARE, k.LOG + k.BEND_SQUARE)
 
-RECIPES: dict[str, Recipe] = {
-    "MAV": Recipe((k.ABS,), merges.MEAN),
-    "IAV": Recipe((k.ABS,), merges.SUM),
-    "MLK": Recipe((k.ABS,), lambda s: np.log(s(k.ABS) + EPS) / s.n),
-    "MEAN": Recipe((k.TOTAL,), merges.MEAN),
-    "RMS": Recipe((k.SQUARE,), merges.ROOT_MEAN),
-    "SSI": Recipe((k.SQUARE,), merges.SUM),
-    "ACT": Recipe((k.SQUARE,), merges.MEAN),
-    "VAR": Recipe((k.DEVIATION, k.MEAN), merges.MEAN),
-    "TM": Recipe((k.CUBE,), merges.MEAN, only={"order": 3}),
-    "LD": Recipe((k.LOG_1P,), merges.EXP_MEAN),
-    "LOG": Recipe((k.LOG_ABS,), merges.EXP_MEAN),
-    "MSR": Recipe((k.ROOT_POSITIVE, k.ROOT_NEGATIVE), lambda s: np.hypot(s(k.ROOT_POSITIVE), s(k.ROOT_NEGATIVE)) / s.n),
-    "MYOP": Recipe((k.ABOVE,), merges.MEAN, level=3),
-    "MPK": Recipe((k.PEAK,), merges.SUM),
-    "ENT": Recipe(
+FORMULAS: dict[str, Formula] = {
+    "MAV": Formula((k.ABS,), merges.MEAN),
+    "IAV": Formula((k.ABS,), merges.SUM),
+    "MLK": Formula((k.ABS,), lambda s: np.log(s(k.ABS) + EPS) / s.n),
+    "MEAN": Formula((k.TOTAL,), merges.MEAN),
+    "RMS": Formula((k.SQUARE,), merges.ROOT_MEAN),
+    "SSI": Formula((k.SQUARE,), merges.SUM),
+    "ACT": Formula((k.SQUARE,), merges.MEAN),
+    "VAR": Formula((k.DEVIATION, k.MEAN), merges.MEAN),
+    "TM": Formula((k.CUBE,), merges.MEAN, only={"order": 3}),
+    "LD": Formula((k.LOG_1P,), merges.EXP_MEAN),
+    "LOG": Formula((k.LOG_ABS,), merges.EXP_MEAN),
+    "MSR": Formula(
+        (k.ROOT_POSITIVE, k.ROOT_NEGATIVE), lambda s: np.hypot(s(k.ROOT_POSITIVE), s(k.ROOT_NEGATIVE)) / s.n
+    ),
+    "MYOP": Formula((k.ABOVE,), merges.MEAN, level=3),
+    "MPK": Formula((k.PEAK,), merges.SUM),
+    "ENT": Formula(
         (k.SOFT_PEAK, k.SOFT_OTHERS, k.SOFT_WEIGHTED),
         lambda s: np.log1p(s(k.SOFT_OTHERS)) - s(k.SOFT_WEIGHTED) / (1 + s(k.SOFT_OTHERS)),
     ),
-    "ZC": Recipe((k.CROSSINGS, k.CROSSINGS_FIRST, k.CROSSINGS_LAST), merges.SUM, level=0),
-    "SSC": Recipe((k.TURNS, k.TURNS_FIRST, k.TURNS_LAST), merges.SUM, level=1),
-    "WAMP": Recipe((k.STEP_ABOVE,), merges.SUM, level=2),
-    "WL": Recipe((k.STEP,), merges.SUM),
-    "MFL": Recipe((k.STEP,), lambda s: np.log10(np.maximum(s(k.STEP), EPS))),
-    "MAVFD": Recipe((k.STEP,), merges.MEAN_OF_STEPS),
-    "DASDV": Recipe((k.STEP_SQUARE,), merges.ROOT_MEAN_OF_STEPS),
-    "MDIFF": Recipe((k.STEP_SQUARE,), merges.MEAN),
-    "MZP": Recipe((k.STEP_SQUARE,), merges.ROOT_MEAN),
-    "MOB": Recipe((k.SQUARE, k.STEP_SQUARE), lambda s: np.sqrt(ratio(s(k.STEP_SQUARE), s(k.SQUARE)))),
-    "COMP": Recipe(
+    "ZC": Formula((k.CROSSINGS, k.CROSSINGS_FIRST, k.CROSSINGS_LAST), merges.SUM, level=0),
+    "SSC": Formula((k.TURNS, k.TURNS_FIRST, k.TURNS_LAST), merges.SUM, level=1),
+    "WAMP": Formula((k.STEP_ABOVE,), merges.SUM, level=2),
+    "WL": Formula((k.STEP,), merges.SUM),
+    "MFL": Formula((k.STEP,), lambda s: np.log10(np.maximum(s(k.STEP), EPS))),
+    "MAVFD": Formula((k.STEP,), merges.MEAN_OF_STEPS),
+    "DASDV": Formula((k.STEP_SQUARE,), merges.ROOT_MEAN_OF_STEPS),
+    "MDIFF": Formula((k.STEP_SQUARE,), merges.MEAN),
+    "MZP": Formula((k.STEP_SQUARE,), merges.ROOT_MEAN),
+    "MOB": Formula((k.SQUARE, k.STEP_SQUARE), lambda s: np.sqrt(ratio(s(k.STEP_SQUARE), s(k.SQUARE)))),
+    "COMP": Formula(
         (k.SQUARE, k.STEP_SQUARE, k.BEND_SQUARE),
         lambda s: ratio(np.sqrt(s(k.BEND_SQUARE)) * np.sqrt(s(k.SQUARE)), s(k.STEP_SQUARE)),
     ),
-    "COR": Recipe(
+    "COR": Formula(
         (k.SQUARE, k.STEP_SQUARE, k.BEND_SQUARE),
         lambda s: ratio(s(k.STEP_SQUARE), s(k.BEND_SQUARE) * s(k.SQUARE)),
     ),
-    "PAP": Recipe(
+    "PAP": Formula(
         (k.SQUARE, k.STEP_SQUARE, k.BEND_SQUARE),
         lambda s: ratio(np.sqrt(s(k.SQUARE)) * np.sqrt(s(k.STEP_SQUARE)), np.sqrt(s(k.BEND_SQUARE))),
     ),
-    "M0": Recipe(_ROOTS, lambda s: s.orientation(lambda r0, r2, r4: r0)),
-    "M2": Recipe(_ROOTS, lambda s: s.orientation(lambda r0, r2, r4: r0 - r2)),
-    "M4": Recipe(_ROOTS, lambda s: s.orientation(lambda r0, r2, r4: r0 - r4)),
-    "SPARSI": Recipe(
+    "M0": Formula(_ROOTS, lambda s: s.orientation(lambda r0, r2, r4: r0)),
+    "M2": Formula(_ROOTS, lambda s: s.orientation(lambda r0, r2, r4: r0 - r2)),
+    "M4": Formula(_ROOTS, lambda s: s.orientation(lambda r0, r2, r4: r0 - r4)),
+    "SPARSI": Formula(
         _ROOTS, lambda s: s.orientation(lambda r0, r2, r4: ratio(np.sqrt(np.abs((r0 - r2) * (r0 - r4))), r0))
     ),
-    "IRF": Recipe(_ROOTS, lambda s: s.orientation(lambda r0, r2, r4: ratio(r2, np.sqrt(r0 * r4)))),
-    "WLF": Recipe(
+    "IRF": Formula(_ROOTS, lambda s: s.orientation(lambda r0, r2, r4: ratio(r2, np.sqrt(r0 * r4)))),
+    "WLF": Formula(
         (k.STEP, k.BEND, k.LOG + k.SQUARE, k.LOG + k.STEP, k.LOG + k.BEND),
         lambda s: _orientation(
             np.sqrt(ratio(s(k.STEP), s(k.BEND))), np.sqrt(ratio(s(k.LOG + k.STEP), s(k.LOG + k.BEND)))
         ),
     ),
-    "RMSPHASOR": Recipe(
+    "RMSPHASOR": Formula(
         (k.SQUARE, k.STEP_SQUARE),
         lambda s: _phasor_distances("RMSPHASOR", np.sqrt(s(k.SQUARE) / s.n), np.sqrt(s(k.STEP_SQUARE) / (s.n - 1))),
     ),
-    "WLPHASOR": Recipe((k.STEP, k.BEND), lambda s: _phasor_distances("WLPHASOR", s(k.STEP), s(k.BEND))),
+    "WLPHASOR": Formula((k.STEP, k.BEND), lambda s: _phasor_distances("WLPHASOR", s(k.STEP), s(k.BEND))),
 }
 """The features that this module computes, by their registered names."""
 
 
-def recipe_of(name: str, parameters: Mapping[str, Any]) -> Recipe | None:
-    """Return the recipe for a feature with all its parameters, or None if sums do not suffice."""
-    recipe = RECIPES.get(name)
-    if recipe is None or (recipe.only and any(parameters[key] != value for key, value in recipe.only.items())):
+def formula_of(name: str, parameters: Mapping[str, Any]) -> Formula | None:
+    """Return the formula for a feature with all its parameters, or None if sums do not suffice."""
+    formula = FORMULAS.get(name)
+    if formula is None or (formula.only and any(parameters[key] != value for key, value in formula.only.items())):
         return None
-    return recipe
+    return formula
 
 
-class Layout:
-    """The rows that a list of recipes needs, and the place where each is kept."""
+class SumTable:
+    """The rows that a list of formulas needs, and the place where each is kept."""
 
-    def __init__(self, recipes: Sequence[Recipe], levels: Sequence[float]):
-        rows = sorted({row for recipe in recipes for row in recipe.rows}, key=lambda row: (not k.ADDS[row], row))
-        self.recipes = tuple(recipes)
+    def __init__(self, formulas: Sequence[Formula], levels: Sequence[float]):
+        rows = sorted({row for formula in formulas for row in formula.rows}, key=lambda row: (not k.ADDS[row], row))
+        self.formulas = tuple(formulas)
         self.kept = np.array(rows, np.int64)
         self.place = {row: i for i, row in enumerate(rows)}
         self.want = np.zeros(k.N_ROWS, np.bool_)
@@ -157,7 +159,7 @@ class Layout:
         self.kinds, self.rows = np.array(groups, np.int64).T.copy()
 
 
-class Grid:
+class SlidingSums:
     """Sums of windows at a fixed step over one signal, computed for several windows at a time. Each sample is read
     once.
 
@@ -168,14 +170,14 @@ class Grid:
     size : the largest number of windows per call.
     """
 
-    def __init__(self, layout: Layout, n_channels: int, length: int, step: int, size: int):
-        self.layout, self.n_channels, self.length, self.step, self.size = layout, n_channels, length, step, size
+    def __init__(self, table: SumTable, n_channels: int, length: int, step: int, size: int):
+        self.table, self.n_channels, self.length, self.step, self.size = table, n_channels, length, step, size
         blocks, tail = divmod(length, step)
         # A second difference reaches two samples back, so the parts of a block cannot be shorter.
         self.whole = blocks == 0 or step < 2 or (tail > 0 and min(tail, step - tail) < 2)
         self.blocks, self.tail = (1, 0) if self.whole else (blocks, tail)
         # What is not written before it is read is in lanes whose results are left out.
-        held = lambda blocks: np.empty((len(layout.kept), blocks + WIDTH, n_channels))  # noqa: E731
+        held = lambda blocks: np.empty((len(table.kept), blocks + WIDTH, n_channels))  # noqa: E731
         self._out = held(size)
         if self.whole:
             self._spare = held(size)
@@ -191,15 +193,15 @@ class Grid:
 
         fresh : the windows do not continue those of the last call, so no sums can be reused.
         """
-        layout = self.layout
+        table = self.table
         first = 0 if fresh else self.blocks - 1
         if self.whole:
             self._blocks(signal, start + np.arange(m) * self.step, self.length, 0, self._out, self._spare)
         else:
             self._read(signal, start, first, m + self.blocks - 1 - first, fresh)
-            merges.window_sums[layout.everything](
-                layout.kinds, layout.rows, layout.edges, self._inner, self._full,
-                self._head_full if self.tail else self._full, first, m, self.blocks, self.step, self.tail, layout.level,
+            merges.window_sums[table.everything](
+                table.kinds, table.rows, table.edges, self._inner, self._full,
+                self._head_full if self.tail else self._full, first, m, self.blocks, self.step, self.tail, table.level,
                 self._out,
             )  # fmt: skip
             if self.tail:
@@ -215,7 +217,7 @@ class Grid:
         after these is read too, since the last of the windows ends in it. With `fresh`, the first block's head is read
         first; `first` does not show this if a window has only one block.
         """
-        layout = self.layout
+        table = self.table
         begin = start + np.arange(first, first + m) * self.step
         if not self.tail:
             self._blocks(signal, begin, self.step, first, self._inner, self._full)
@@ -225,17 +227,17 @@ class Grid:
         self._blocks(signal, heads, self.tail, ahead, self._head_inner, self._head_full)
         self._blocks(signal, begin + self.tail, self.step - self.tail, 0, self._rest_inner, self._rest)
         for inner, full in ((self._head_inner, self._head_full), (self._rest_inner, self._rest)):
-            full[layout.alone] = inner[layout.alone]
+            full[table.alone] = inner[table.alone]
         for block, head in ((self._inner, self._head_inner), (self._full, self._head_full)):
             block[:, first : first + m] = head[:, first : first + m]
             merges.append(
-                layout.kinds, layout.rows, block, first, self.tail, self._rest, self.step - self.tail, m, layout.level
+                table.kinds, table.rows, block, first, self.tail, self._rest, self.step - self.tail, m, table.level
             )
 
     def _blocks(self, signal, begin, length, first, inner, full) -> None:
-        layout = self.layout
-        k.block_sums[layout.everything](
-            signal, begin, length, layout.want, layout.kept, k.EDGES, layout.level, first, inner, full
+        table = self.table
+        k.block_sums[table.everything](
+            signal, begin, length, table.want, table.kept, k.EDGES, table.level, first, inner, full
         )
 
 
@@ -260,22 +262,22 @@ def segments(start: np.ndarray, length: int) -> tuple[int, list[slice]]:
     return step, [slice(a, b) for a, b in itertools.pairwise(edges)]
 
 
-def scattered(layout: Layout, signal: np.ndarray, start: np.ndarray, length: int, size: int) -> Iterator:
+def scattered(table: SumTable, signal: np.ndarray, start: np.ndarray, length: int, size: int) -> Iterator:
     """As `walk`, for windows that share little: each is summed separately, whatever its start."""
-    out, spare = (np.empty((len(layout.kept), min(size, len(start)) + WIDTH, signal.shape[0])) for _ in range(2))
+    out, spare = (np.empty((len(table.kept), min(size, len(start)) + WIDTH, signal.shape[0])) for _ in range(2))
     for first in range(0, len(start), size):
         here = slice(first, min(first + size, len(start)))
-        k.block_sums[layout.everything](
-            signal, start[here], length, layout.want, layout.kept, k.EDGES, layout.level, 0, out, spare
+        k.block_sums[table.everything](
+            signal, start[here], length, table.want, table.kept, k.EDGES, table.level, 0, out, spare
         )
         yield here, out[:, : here.stop - first]
 
 
 def walk(
-    layout: Layout, signal: np.ndarray, start: np.ndarray, length: int, step: int, size: int
+    table: SumTable, signal: np.ndarray, start: np.ndarray, length: int, step: int, size: int
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """For windows on one grid (sorted, distinct starts), yield slices of them and their sums (row, window, channel)."""
-    grid = Grid(layout, signal.shape[0], length, step, min(size, (start[-1] - start[0]) // step + 1))
+    grid = SlidingSums(table, signal.shape[0], length, step, min(size, (start[-1] - start[0]) // step + 1))
     place = (start - start[0]) // step
     n, at = int(place[-1]) + 1, int(start[0])
     for first in range(0, n, size):

@@ -1,0 +1,12 @@
+"""How long-running functions report what they are doing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Progress = Callable[[str, int, int], None]
+"""Called as progress(message, done, total)."""
+
+
+def silent(message: str, done: int, total: int) -> None:
+    """The progress that nobody watches."""
