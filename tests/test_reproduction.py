@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,11 +13,25 @@ from myograph.cli.app import app
 from myograph.datasets.simulated import Simulated
 from myograph.errors import ConfigError, DataError, ResultsError
 from myograph.evaluation.recipe import Published, Recipe
-from myograph.evaluation.report.systems import LEAKY, counted, dots_of, index, page_of, shown
+from myograph.evaluation.report.systems import (
+    LEAKY,
+    bars_of,
+    counted,
+    dots_of,
+    index,
+    page_of,
+    pairs,
+    shown,
+    write_docs,
+)
 from myograph.evaluation.reproduction import (
     REPRODUCTIONS,
     Context,
+    Difference,
     Row,
+    describe_system,
+    differences_of,
+    differs,
     load_result,
     reproduce,
 )
@@ -152,19 +167,94 @@ def test_the_front_page_counts_for_how_many_people_a_claim_holds(system, tmp_pat
 
     result = reproduce(system(measure), out=tmp_path)
     claim = {"system": "tiny_system", "finding": "New is better.", "paper": "90 %", "result": "kept", "setting": "new"}
-    page = index({"kept": result}, [claim | {"against": "old"}, claim | {"setting": "shuffled"}, claim])
-    first, leaky, alone = page.strip().split("\n")[-3:]
-    # Five of six differences are positive; the sixth is the smallest, so W = 1 and p = 2 * 2 / 2 ** 6.
-    assert "5 of 6 subjects, p = 0.062 |" in first
-    assert "old: 54.2" in first
-    assert LEAKY + " 80.0" in leaky
-    assert "honest: 54.2" in leaky
-    assert " of 6" not in leaky
-    assert "6 of 6 subjects, p = 0.031 |" in alone
+    shifted = claim | {"at_least": 0.65}
+    page = index({"kept": result}, [claim | {"against": "old"}, claim | {"setting": "shuffled"}, claim, shifted])
+    first, leaky, alone, threshold = [line for line in page.split("\n") if line.startswith("| [tiny_system]")]
+    # Five of six differences are positive; the sixth is the smallest, so W = 1 and p = 2 * 2 / 2 ** 6. Of the three tests
+    # the smallest p's, 2 / 2 ** 6, are multiplied by 3 and 2, and no p is below a smaller one's: all are 3 * 2 / 2 ** 6.
+    assert "80.0 ± 8.9 against 54.2 ± 12.0 | as ours | 6 people, an armband | not shown: 5 of 6, p = 0.094 |" in first
+    assert LEAKY + " 80.0 ± 8.9 | 54.2 ± 12.0 | 6 people, an armband | the score is the split's" in leaky
+    assert "| +80.0 ± 8.9 points | as ours | 6 people, an armband | not shown: 6 of 6, p = 0.094 |" in alone
+    assert "| 80.0 ± 8.9 | as ours | 6 people, an armband | not shown: 6 of 6, p = 0.094 |" in threshold
+    (alone,) = [line for line in index({"kept": result}, [claim]).split("\n") if line.startswith("| [tiny_system]")]
+    assert "| holds: 6 of 6, p = 0.031 |" in alone
     with pytest.raises(ResultsError, match="0 rows of tiny_system are '', 'newer'; there are : new; : old"):
         index({"kept": result}, [claim | {"setting": "newer"}])
     with pytest.raises(ResultsError, match="names the result 'lost'; stored are kept"):
         index({"kept": result}, [claim | {"result": "lost"}])
+
+
+def test_a_few_people_are_counted_and_not_tested(system, tmp_path):
+    def measure(context):
+        """A title"""
+        yield Row("new", (0.9, 0.8, 0.7), data="an armband")
+
+    result = reproduce(system(measure), out=tmp_path)
+    claim = {"system": "tiny_system", "finding": "f", "paper": "", "result": "kept", "setting": "new"}
+    unknown = {"system": "tiny_system", "finding": "f", "paper": "95 %", "why": "no recordings"}
+    page = index({"kept": result}, [claim, unknown])
+    assert "| as ours | 3 people, an armband | 3 of 3; too few to test |" in page
+    assert "| 95 % | none |  |  | no recordings |" in page
+
+
+def test_the_page_has_the_table_of_what_differs(system, tmp_path):
+    @differs(Difference("epoch", "best on test", "last", "no choice | on test"))
+    def measure(context):
+        """A title"""
+        yield Row("row", (1.0,))
+
+    result = reproduce(system(measure), out=tmp_path)
+    assert "| epoch | best on test | last | no choice \\| on test |" in page_of([result])
+    assert "no choice | on test" in (tmp_path / "report.html").read_text()
+
+
+def test_people_are_joined_by_lines_where_a_claim_compares_settings(system, tmp_path):
+    def measure(context):
+        """A title"""
+        yield Row("new", (0.9, 0.8, 0.7), data="an armband", section="s")
+        yield Row("old", (0.5, 0.6, 0.5), data="an armband", section="s")
+        yield Row("one", (0.5,), data="an armband", section="s")
+
+    result = reproduce(system(measure), out=tmp_path)
+    claim = {"system": "tiny_system", "result": "kept", "setting": "new", "against": "old"}
+    assert pairs({"kept": result}, [claim, claim | {"result": "another"}]) == {"s": [["old", "new"]]}
+    assert page_of([result], {"s": [["old", "new"]]}).count('class="person"') == 3
+    assert 'class="person"' not in page_of([result], {"s": [["one", "new"]]})
+    assert 'class="person"' not in page_of([result])
+
+
+def test_bars_show_leaky_scores_above_honest_ones():
+    row = {"setting": "a", "unit": "%", "values": [0.5, 0.7], "honest": [0.2, 0.3], "leaky": True}
+    chart = bars_of([row, row | {"leaky": False, "honest": None}])
+    assert "LEAKY 60.0%" in chart
+    assert "honest 25.0%" in chart
+    assert chart.count("<rect") == 2
+    assert bars_of([row | {"leaky": False, "honest": None}]) == ""
+
+
+def test_runs_with_more_people_come_first():
+    row = Row("row", (0.5, 0.6), data="one", section="two people").as_dict()
+    day = Row("row", (0.5, 0.6, 0.7), data="two", section="three days", over="later days").as_dict()
+    shared = {"name": "n", "title": "t", "about": "t", "dataset": None, "kind": "full", "n_seeds": 1, "wall_s": 60.0}
+    shared |= {"finished": "today", "figures": []}
+    text = page_of([shared | {"rows": [day]}, shared | {"rows": [row]}])
+    assert text.index("two people") < text.index("three days")
+
+
+def test_the_stored_pages_are_those_of_the_stored_results(tmp_path):
+    docs = Path(__file__).parents[1] / "docs"
+    if not (docs / "results").is_dir():
+        pytest.skip("the installed package has no docs")
+    stored = {path.stem: load_result(path) for path in sorted((docs / "results").glob("*.json"))}
+    written = write_docs(stored, docs / "claims.json", tmp_path, describe_system)
+    assert len(written) == 7
+    for path in written:
+        assert (docs / "systems" / path.name).read_text() == path.read_text(), (
+            f"docs/systems/{path.name} is out of date: run `myograph reproduce --docs`"
+        )
+    for name in REPRODUCTIONS:
+        assert f"]({name}.md)" in (docs / "systems" / "index.md").read_text()
+        assert len(differences_of(REPRODUCTIONS[name])) >= 8
 
 
 def test_dots_show_every_person_and_the_honest_ones_beside_leaky():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -35,7 +35,13 @@ def shorten(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def lines(x: Sequence[Any], series: Mapping[str, Sequence[float | None]], y: str, mark: int | None = None) -> str:
+def lines(
+    x: Sequence[Any],
+    series: Mapping[str, Sequence[float | None]],
+    y: str,
+    mark: int | None = None,
+    dotted: Collection[str] = (),
+) -> str:
     """A line chart.
 
     Parameters
@@ -44,6 +50,7 @@ def lines(x: Sequence[Any], series: Mapping[str, Sequence[float | None]], y: str
     series : name to one value per position, None where there is none.
     y : name of the vertical axis.
     mark : position at which a dotted vertical line stands.
+    dotted : names of series that are drawn dotted; they take the colours of the others, in the same order.
 
     >>> lines([1, 2], {"loss": [0.5, 0.25]}, "loss").count("<circle")
     3
@@ -65,14 +72,18 @@ def lines(x: Sequence[Any], series: Mapping[str, Sequence[float | None]], y: str
     for i in range(0, len(x), max(len(x) // 10, 1)):
         name = escape(str(x[i]))
         parts.append(f'<text class="tick" x="{px(i):.1f}" y="{height - 20}" text-anchor="middle">{name}</text>')
+    groups = [[n for n in series if n not in dotted], [n for n in series if n in dotted]]
+    colour = {name: i % 6 for group in groups for i, name in enumerate(group)}
     for k, (name, each) in enumerate(series.items()):
+        c, dash = colour[name], ' stroke-dasharray="2 5"' if name in dotted else ""
         points = [(px(i), py(v), v) for i, v in enumerate(each) if v is not None and np.isfinite(v)]
         path = "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b, _ in points) if points else ""
-        parts.append(f'<path class="series s{k % 6}" d="{path}"/>')
+        parts.append(f'<path class="series s{c}" d="{path}"{dash}/>')
         if len(points) <= 40:
             for a, b, v in points:
-                parts.append(f'<circle class="p{k % 6}" cx="{a:.1f}" cy="{b:.1f}" r="3.5" {tip(f"{name}: {v:.3g}")}/>')
-        parts.append(f'<circle class="p{k % 6}" cx="{width - right + 18}" cy="{top + 12 + 20 * k}" r="5"/>')
+                parts.append(f'<circle class="p{c}" cx="{a:.1f}" cy="{b:.1f}" r="3.5" {tip(f"{name}: {v:.3g}")}/>')
+        radius = 3 if name in dotted else 5
+        parts.append(f'<circle class="p{c}" cx="{width - right + 18}" cy="{top + 12 + 20 * k}" r="{radius}"/>')
         parts.append(f'<text x="{width - right + 30}" y="{top + 16 + 20 * k}">{escape(shorten(str(name), 22))}</text>')
     parts.append(f'<text class="tick" x="{left}" y="{height - 4}">{escape(y)}</text>')
     return "".join([*parts, "</svg>"])

@@ -75,7 +75,7 @@ def write_docs() -> None:
         raise ResultsError(
             f"{Path('docs/results').absolute()} holds no results; run this command in the folder that contains docs/"
         )
-    for path in systems.write_docs(stored, Path("docs/claims.json"), Path("docs/systems")):
+    for path in systems.write_docs(stored, Path("docs/claims.json"), Path("docs/systems"), rep.describe_system):
         print_path("wrote", path)
 
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -27,9 +27,11 @@ from myograph.evaluation.metrics import TITLES, summarise
 from myograph.evaluation.recipe import Published, Recipe
 from myograph.evaluation.registry import REPRODUCTIONS
 from myograph.evaluation.report.systems import write_page
-from myograph.evaluation.run import evaluate, name_of
+from myograph.evaluation.run import check, evaluate, name_of, prepare, read
 
 RESULT = "result.json"
+_DIFFERENCES = "differences"
+Measure = TypeVar("Measure", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,51 @@ class Row:
         found["ours"] = summarise(np.array(self.values))
         found["honest_summary"] = summarise(np.array(self.honest)) if self.honest is not None else None
         return plain(found)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One line of a system's table "what differs from the paper, and why".
+
+    Parameters
+    ----------
+    setting : what is compared, such as "window step".
+    paper : the paper's value; "not found" if no source states it.
+    ours : the value of the recipe.
+    reason : why it differs, or where the value is from.
+
+    >>> Difference("epoch", "best on test", "last", "a choice on test samples is no test").ours
+    'last'
+    """
+
+    setting: str
+    paper: str
+    ours: str
+    reason: str
+
+
+def differs(*rows: Difference) -> Callable[[Measure], Measure]:
+    """Return a decorator that attaches the table of differences to a reproduction's function.
+
+    >>> measure = differs(Difference("epoch", "best on test", "last", "honest"))(lambda context: iter(()))
+    >>> [row.setting for row in differences_of(measure)]
+    ['epoch']
+    """
+
+    def attach(measure: Measure) -> Measure:
+        setattr(measure, _DIFFERENCES, rows)
+        return measure
+
+    return attach
+
+
+def differences_of(measure: Callable[..., Any]) -> tuple[Difference, ...]:
+    """Return the rows that `differs` attached; none if there are none.
+
+    >>> differences_of(len)
+    ()
+    """
+    return getattr(measure, _DIFFERENCES, ())
 
 
 @dataclass
@@ -154,6 +201,17 @@ class Context:
         write_json(path, value)
         return value
 
+    def curves(self, name: str, recipe: Recipe, title: str, recordings: Sequence[Any] | None = None) -> None:
+        """Keep loss and accuracy by epoch of the recipe's first fold, one chart each; see `watch`.
+
+        The network is trained once more for this, with the last epoch as its result.
+        """
+        found = self.remember(f"curves of {name}", recipe.as_dict(), lambda: watch(recipe, recordings))
+        for kind in ("loss", "accuracy"):
+            series = {"train": found[f"train_{kind}"], "test": found[f"valid_{kind}"]}
+            epochs = list(range(1, len(series["train"]) + 1))
+            self.figure(f"{kind.capitalize()} by epoch: {title}", series, epochs, kind, CURVES)
+
     def figure(self, title: str, series: Mapping[str, Any], x: Sequence[Any], y: str, note: str = "") -> None:
         """Keep a line chart for the report: each series has one value for each x."""
         self.figures.append(
@@ -161,6 +219,32 @@ class Context:
                 {"title": title, "series": {k: list(v) for k, v in series.items()}, "x": list(x), "y": y, "note": note}
             )
         )
+
+
+CURVES = "First fold. Train: during the epoch, with dropout; test: after it. Nothing is chosen by these curves."
+
+
+def watch(recipe: Recipe, recordings: Sequence[Any] | None = None) -> dict[str, list[float]]:
+    """Train and test loss and accuracy after every epoch of the recipe's first fold, by column.
+
+    Parameters
+    ----------
+    recipe : its method is the name of a network.
+    recordings : the recipe's recordings; None reads them.
+    """
+    from myograph.training.estimator import NeuralClassifier
+
+    windows = prepare(recipe, read(recipe) if recordings is None else recordings)
+    fold = next(iter(recipe.protocol.folds(windows)))
+    check(windows, [fold], recipe.protocol)
+    is_test = np.zeros(len(windows), int)
+    is_test[fold.test] = 1
+    rows = np.sort(np.concatenate([fold.train, fold.test]))
+    # Held-out rows are scored after each epoch; nothing else is learnt from them, and the last epoch stays.
+    network = NeuralClassifier(
+        recipe.method, seed=recipe.seed, validation=(1,), restore_best=False, **recipe.method_options
+    )
+    return network.fit(windows[rows], groups=is_test[rows]).history_.to_dict("list")
 
 
 def _values(run: Any, metric: str, over: str) -> list[float]:
@@ -226,8 +310,7 @@ def reproduce(
             result = plain(
                 {
                     "name": name,
-                    "title": _about(measure).split("\n")[0],
-                    "about": _about(measure),
+                    **describe_system(name),
                     "kind": kind,
                     "dataset": dataset,
                     "n_seeds": n_seeds,
@@ -266,6 +349,19 @@ def _add_time(path: Path, seconds: float) -> float:
     total = seconds + (json.loads(path.read_text()) if path.exists() else 0.0)
     write_json(path, total)
     return total
+
+
+def describe_system(name: str) -> dict[str, Any]:
+    """Title, text and differences of a published system as they are now; empty for an unknown name.
+
+    >>> sorted(describe_system("ding2018")), describe_system("unknown")
+    (['about', 'differences', 'title'], {})
+    """
+    if name not in REPRODUCTIONS:
+        return {}
+    about = _about(REPRODUCTIONS[name])
+    rows = [dataclasses.asdict(row) for row in differences_of(REPRODUCTIONS[name])]
+    return {"title": about.split("\n")[0], "about": about, "differences": rows}
 
 
 def _about(measure: Callable[..., Any]) -> str:

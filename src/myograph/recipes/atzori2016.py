@@ -14,12 +14,13 @@ from sklearn.pipeline import FeatureUnion
 from myograph.datasets.simulated import Simulated
 from myograph.errors import ConfigError
 from myograph.evaluation.recipe import RECIPES, Published, Recipe
-from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, need_data
+from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, differs, need_data
 from myograph.evaluation.run import read
 from myograph.features.histogram import TrainHistogram
 from myograph.features.transformer import Features
 from myograph.preprocessing.filters import LowPass, Rectify, Resample, ZeroPhase
 from myograph.protocols import WithinSubject
+from myograph.recipes._differences import ATZORI2016
 from myograph.windows import Windowing
 
 PAPER = "Atzori et al. 2016, results"
@@ -209,6 +210,7 @@ TSINGANOS_VOTE = Published("DB1, vote over a repetition", 92.31, None, TSINGANOS
 
 
 @REPRODUCTIONS.register("atzori2016")
+@differs(*ATZORI2016)
 def reproduce(context: Context) -> Iterator[Row]:
     """Atzori, Cognolato & Mueller 2016: a small network against classical methods, NinaPro DB1-DB3 (Front. Neurorobot. 10:9)
 

@@ -15,11 +15,12 @@ from myograph.datasets.load import load, locate
 from myograph.datasets.simulated import Simulated
 from myograph.errors import ConfigError
 from myograph.evaluation.recipe import RECIPES, Published, Recipe
-from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row
+from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, differs
 from myograph.evaluation.run import read
 from myograph.evaluation.stats import Comparison, compare, friedman
 from myograph.preprocessing.resampling import Resample
 from myograph.protocols import Protocol, WithinSubject
+from myograph.recipes._differences import DING2018
 from myograph.windows import Windowing
 
 PROPOSED = "C-B1PB2"
@@ -85,6 +86,7 @@ def ding2018_all() -> Recipe:
 
 
 @REPRODUCTIONS.register("ding2018")
+@differs(*DING2018)
 def reproduce(context: Context) -> Iterator[Row]:
     """Ding, Yang, Tian, Li, Li & Li 2018: two parallel blocks of large kernels and five ablations, NinaPro DB2 (Sustainability 10:1865)
 
@@ -123,7 +125,7 @@ def reproduce(context: Context) -> Iterator[Row]:
             paper = cohort.published if variant == PROPOSED else None
             note = ASKS.get(variant, "proposed")
             rows[variant] = context.evaluate(
-                variant, run, paper, "accuracy", note, cohort.section, recordings=recordings
+                variant, run, paper, "accuracy", note, cohort.section, recordings=recordings, matrix=variant == PROPOSED
             )
         yield from judged(rows)
         if cohort.published is None:
@@ -134,6 +136,7 @@ def reproduce(context: Context) -> Iterator[Row]:
                 )  # fmt: skip
                 note = "classical, same windows, our choice of features"
                 yield context.evaluate(title, run, None, "accuracy", note, cohort.section, recordings=recordings)
+        context.curves(PROPOSED, cohort.recipe(PROPOSED, context), f"{PROPOSED}, {cohort.section}", recordings)
 
 
 def judged(rows: dict[str, Row]) -> Iterator[Row]:

@@ -58,9 +58,10 @@ import numpy as np
 
 from myograph.audit import audit
 from myograph.evaluation.recipe import RECIPES, Published, Recipe, describe
-from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, describe_data
+from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, describe_data, differs
 from myograph.evaluation.run import read
 from myograph.protocols import WithinSubject
+from myograph.recipes._differences import FIN2025
 from myograph.recipes._fin2025 import (
     N_SEEN,
     SHARES,
@@ -141,6 +142,7 @@ Found = dict[tuple[str, int], dict[str, Any]]
 
 
 @REPRODUCTIONS.register
+@differs(*FIN2025)
 def fin2025(context: Context) -> Iterator[Row]:
     sizes, base = settle(context)
     recordings = read(base, context.progress)

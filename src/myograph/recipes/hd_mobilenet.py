@@ -14,9 +14,10 @@ from typing import Any, cast
 
 from myograph.datasets.simulated import Simulated
 from myograph.evaluation.recipe import RECIPES, Published, Recipe
-from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, need_data
+from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, differs, need_data
 from myograph.preprocessing.channels import FirstRepetitions, KeepMiddle
 from myograph.protocols import CrossSession, KFoldRepetitions, LeakyShuffledWindows
+from myograph.recipes._differences import HD_MOBILENET
 from myograph.recipes._hd_system import HDOptions, m5, recordings, run, system, train, try_label
 
 __all__ = ["HDOptions", "hd_mobilenet", "m5", "recordings", "run", "system", "train", "try_label"]
@@ -77,6 +78,7 @@ QUICK_CSL = replace(
 
 
 @REPRODUCTIONS.register
+@differs(*HD_MOBILENET)
 def hd_mobilenet(context: Context) -> Iterator[Row]:
     """CNN-HD-sEMG-Classifier (MIC Laboratory, public code): MobileNetV2 and M5 on a high-density grid
 

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from myograph.evaluation.recipe import RECIPES, Published, Recipe
-from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, describe_data
-from myograph.evaluation.run import check, prepare, read
+from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, describe_data, differs, watch
 from myograph.preprocessing.bursts import Bursts
 from myograph.preprocessing.channels import MergeLabels
 from myograph.preprocessing.cutters import EachChannel
 from myograph.protocols import LastRepetitions, LeaveOneSubjectOut, PooledSubjects, Protocol
+from myograph.recipes._differences import MUSCLE_CNN_LSTM
 
 MATRIX = "the authors' confusion matrices"
 SUMMARY = "model summaries of the authors' repository"
@@ -134,6 +134,7 @@ def random_hybrid_loso(dataset: str | None = None) -> Recipe:
 
 
 @REPRODUCTIONS.register
+@differs(*MUSCLE_CNN_LSTM)
 def muscle_cnn_lstm(context: Context) -> Iterator[Row]:
     """Velasquez Rendon et al. 2023 (DSP): muscles told apart by a pretrained CNN-LSTM
 
@@ -266,19 +267,3 @@ def best_epochs(context: Context, recipe: Any) -> Iterator[Row]:
             kind,
             "train: during the epoch, dropout on; test: after it",
         )
-
-
-def watch(recipe: Recipe) -> dict[str, list[float]]:
-    """Train and test loss and accuracy after every epoch of the recipe's first fold, by column."""
-    from myograph.training.estimator import NeuralClassifier
-
-    windows = prepare(recipe, read(recipe))
-    fold = next(iter(recipe.protocol.folds(windows)))
-    check(windows, [fold], recipe.protocol)
-    is_test = np.zeros(len(windows), int)
-    is_test[fold.test] = 1
-    # Held-out rows are scored after each epoch; nothing else is learnt from them, and the last epoch stays.
-    network = NeuralClassifier(
-        recipe.method, seed=recipe.seed, validation=(1,), restore_best=False, **recipe.method_options
-    )
-    return network.fit(windows, groups=is_test).history_.to_dict("list")

@@ -18,7 +18,7 @@ import numpy as np
 from myograph.datasets.load import is_here, load
 from myograph.evaluation.metrics import per_class_recall, summarise
 from myograph.evaluation.recipe import RECIPES, Published, Recipe
-from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, describe_data
+from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, describe_data, differs
 from myograph.evaluation.run import prepare
 from myograph.evaluation.scores import Scores
 from myograph.methods.adapt import (
@@ -31,6 +31,7 @@ from myograph.methods.adapt import (
 from myograph.methods.registry import METHODS
 from myograph.preprocessing.cutters import Trials
 from myograph.protocols import SessionStream, WithinSubject
+from myograph.recipes._differences import ZHAI2017
 from myograph.recipes._zhai_system import (
     Cohort,
     Make,
@@ -113,6 +114,7 @@ def _recalibration() -> Recipe:
 
 
 @REPRODUCTIONS.register
+@differs(*ZHAI2017)
 def zhai2017(context: Context) -> Iterator[Row]:
     """Zhai, Jelfs, Chan & Tin 2017: a CNN that recalibrates itself (Front. Neurosci. 11:379)
 

@@ -46,6 +46,29 @@ def bars(
     return "".join([*parts, "</svg>"])
 
 
+def twins(names: Sequence[str], values: Sequence[tuple[float, float]]) -> str:
+    """Two bars from 0 to 1 per name: the leaky score, and below it the honest one.
+
+    >>> twins(["random split"], [(0.99, 0.7)]).count("<rect")
+    2
+    """
+    row, left, right, top, width = 40, 250, 110, 8, 760
+    height = top + row * len(names) + 24
+    x = lambda v: left + (width - left - right) * min(max(v, 0.0), 1.0)  # noqa: E731
+    parts = [begin(width, height, "dots")]
+    for tick in (0, 0.25, 0.5, 0.75, 1):
+        parts.append(f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{top}" y2="{height - 22}"/>')
+        parts.append(f'<text class="tick" x="{x(tick):.1f}" y="{height - 6}" text-anchor="middle">{tick:.0%}</text>')
+    for i, (name, pair) in enumerate(zip(names, values)):
+        y = top + row * i
+        parts.append(f'<text x="{left - 12}" y="{y + 22}" text-anchor="end">{escape(shorten(name, 34))}</text>')
+        for kind, colour, value, below in (("LEAKY", "bad", pair[0], 4), ("honest", "good", pair[1], 19)):
+            size, note = max(x(value) - left, 1), tip(f"{name}, {kind}: {value:.1%}")
+            parts.append(f'<rect class="{colour}" x="{left}" y="{y + below}" width="{size:.1f}" height="13" {note}/>')
+            parts.append(f'<text class="value" x="{x(value) + 6:.1f}" y="{y + below + 11}">{kind} {value:.1%}</text>')
+    return "".join([*parts, "</svg>"])
+
+
 def matrix(counts: np.ndarray, labels: Sequence[str]) -> str:
     """A confusion matrix with normalised rows: true labels down, predictions across."""
     n = len(labels)

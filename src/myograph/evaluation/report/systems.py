@@ -3,35 +3,42 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
+import pandas as pd
 
 from myograph._common.files import write_atomically
 from myograph._common.svg import lines
 from myograph.errors import ResultsError
 from myograph.evaluation.metrics import MIN_FOR_INTERVAL, summarise
 from myograph.evaluation.report import charts
-from myograph.evaluation.stats import paired
+from myograph.evaluation.stats import holm, paired
 
 FEWEST_DOTS = 2  # a chart of single values says no more than its table
 COUNTED = "no data: counted"
+SIGNIFICANT = 0.05
 LEAKY = '<strong class="leaky">LEAKY</strong>'  # red on the site, bold elsewhere
 
 INTRODUCTION = """\
-Every page is written by `myograph reproduce --docs` from the results that are stored with the project. *Ours* is the mean ±
-the standard deviation over people (or what the row says), followed by a bootstrap 95 % interval of the mean where there
-are at least six. A score marked <strong class="leaky">LEAKY</strong> shares samples between train and test, or was selected on test data; the honest
-score stands beside it. Simulated recordings check the code. They cannot confirm a figure of a paper, so no such figure
-stands beside them.
+What each paper found, and what our recordings say about it.
+"""
+EXPLANATION = """\
+*Paper* is the published figure. Nobody here has the people of the papers, so *ours* is from other recordings: the mean ± the
+standard deviation over people, of the setting that the finding names against the one that it is compared with. *Honest* is
+"as ours" if train and test share nothing. A score marked <strong class="leaky">LEAKY</strong> shares samples between train
+and test, or was selected on test data; its honest counterpart stands beside it, and it supports no finding. *Verdict* counts
+for how many people the finding holds. p is that of Wilcoxon's signed-rank test over them, corrected for the number of tests
+in this table (Holm). Fewer than six people cannot reach 0.05, so they are not tested.
 
-"Paper" is the published figure. Nobody here has the people of the papers: unless a column says otherwise, the paper's
-recordings are others than ours. "Holds for" counts for how many people the claim holds on our recordings; p is that of Wilcoxon's
-signed-rank test over them, which needs six people to reach 0.05.
+`myograph reproduce --docs` writes these pages from the results that are stored with the project. Each page has the table of
+what differs from the paper, the command, seeds and duration of every run, and an interval (bootstrap, 95 %) for six or more
+people. Simulated recordings check the code. They cannot confirm a figure of a paper, so no such figure stands beside them.
 """
 
 
@@ -47,6 +54,7 @@ def write_page(results: Sequence[dict[str, Any]], path: Path) -> None:
         "paper": paper_of,
         "figure": lambda figure: Markup(draw(figure)),
         "dots": lambda rows: Markup(dots_of(rows)),
+        "bars": lambda rows: Markup(bars_of(rows)),
     }
     folder = files("myograph.evaluation.report")
     template = environment.from_string(folder.joinpath("reproduction.html.j2").read_text(encoding="utf-8"))
@@ -56,7 +64,12 @@ def write_page(results: Sequence[dict[str, Any]], path: Path) -> None:
     write_atomically(path, lambda to: Path(to).write_text(page, encoding="utf-8"))
 
 
-def write_docs(results: Mapping[str, dict[str, Any]], claims: Path, folder: Path) -> list[Path]:
+def write_docs(
+    results: Mapping[str, dict[str, Any]],
+    claims: Path,
+    folder: Path,
+    describe: Callable[[str], Mapping[str, Any]] = lambda name: {},
+) -> list[Path]:
     """Write `index.md` and one page per system.
 
     Parameters
@@ -64,6 +77,7 @@ def write_docs(results: Mapping[str, dict[str, Any]], claims: Path, folder: Path
     results : stored results by the name of their file, such as "ding2018-3dc".
     claims : JSON file with one object per line of the index; see docs/claims.json.
     folder : where the pages go.
+    describe : a system's name to its title, text and differences, which replace the stored ones.
 
     Returns
     -------
@@ -73,9 +87,11 @@ def write_docs(results: Mapping[str, dict[str, Any]], claims: Path, folder: Path
     ------
     ResultsError : a claim names a result or a row that is not stored.
     """
-    pages = {folder / "index.md": index(results, json.loads(claims.read_text(encoding="utf-8")))}
+    stated = json.loads(claims.read_text(encoding="utf-8"))
+    pages = {folder / "index.md": index(results, stated)}
     for name in sorted({result["name"] for result in results.values()}):
-        pages[folder / f"{name}.md"] = page_of([r for r in results.values() if r["name"] == name])
+        own = {key: {**result, **describe(name)} for key, result in results.items() if result["name"] == name}
+        pages[folder / f"{name}.md"] = page_of(list(own.values()), pairs(own, stated))
     for path, text in pages.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, lambda to, text=text: Path(to).write_text(text, encoding="utf-8"))
@@ -84,41 +100,88 @@ def write_docs(results: Mapping[str, dict[str, Any]], claims: Path, folder: Path
 
 def index(results: Mapping[str, dict[str, Any]], claims: Sequence[Mapping[str, Any]]) -> str:
     """The front page: what each paper found, and what our recordings say about it."""
-    head = ["system", "finding", "paper", "ours", "compared with", "holds for", "recordings"]
-    text = ["# Published systems", "", INTRODUCTION, "", _line(head), _line(["---"] * len(head))]
-    for claim in claims:
+    head = ["system", "finding", "paper", "ours, real data", "honest", "n", "verdict"]
+    text = ["# Published systems", "", INTRODUCTION, _line(head), _line(["---"] * len(head))]
+    tested = [_Tested.of(results, claim) if "result" in claim else None for claim in claims]
+    raw = [t.p for t in tested if t and t.p is not None]
+    corrected = iter(holm(raw).tolist() if raw else [])
+    for claim, found in zip(claims, tested):
         link = f"[{claim['system']}]({claim['system']}.md)"
-        text.append(_line([link, claim["finding"], claim["paper"], *_verdict(results, claim)]))
-    return "\n".join(text) + "\n"
+        if found is None:
+            cells = ["none", "", "", claim["why"]]
+        else:
+            cells = found.cells(next(corrected) if found.p is not None else None)
+        text.append(_line([link, claim["finding"], claim["paper"], *cells]))
+    return "\n".join([*text, "", EXPLANATION])
 
 
-def _verdict(results: Mapping[str, dict[str, Any]], claim: Mapping[str, Any]) -> list[str]:
-    """Ours, what it is compared with, for how many people the claim holds, and on which recordings."""
-    if "result" not in claim:
-        return ["not yet", "", "", claim["why"]]
-    if claim["result"] not in results:
-        raise ResultsError(
-            f"the claim of {claim['system']} names the result {claim['result']!r}; stored are {', '.join(results)}"
-        )
-    result = results[claim["result"]]
-    section = claim.get("section", "")
-    row = find(result, section, claim["setting"])
-    values = np.array(row["values"])
-    ours = (LEAKY + " " if row["leaky"] else "") + shown(summarise(values), row["unit"])
-    if row["leaky"]:
-        other = np.array(row["honest"])
-        against = "honest: " + shown(summarise(other), row["unit"])
-    elif "against" in claim:
-        other = np.array(find(result, section, claim["against"])["values"])
-        against = f"{claim['against']}: {shown(summarise(other), row['unit'])}"
-    else:
-        other, against = np.zeros(len(values)), "no change"
-    if row["leaky"]:  # a leaky score supports no claim
-        return [ours, against, "", row["data"]]
-    people = f"{(values > other).sum()} of {len(values)} {row['over']}"
-    if len(values) >= MIN_FOR_INTERVAL:
-        people += f", p = {paired(values.tolist(), other.tolist()).p:.2g}"
-    return [ours, against, people, row["data"]]
+@dataclass(frozen=True)
+class _Tested:
+    """A claim on stored values: the row it names, and the values that the row's are compared with.
+
+    is_change : the row holds changes, which are compared with 0.
+    p : of Wilcoxon's test, before Holm's correction; None for a leaky row and for fewer than six values.
+    """
+
+    row: Mapping[str, Any]
+    other: np.ndarray
+    against: str
+    is_change: bool
+    p: float | None
+
+    @classmethod
+    def of(cls, results: Mapping[str, dict[str, Any]], claim: Mapping[str, Any]) -> _Tested:
+        if claim["result"] not in results:
+            raise ResultsError(
+                f"the claim of {claim['system']} names the result {claim['result']!r}; stored are {', '.join(results)}"
+            )
+        result, section = results[claim["result"]], claim.get("section", "")
+        row = find(result, section, claim["setting"])
+        n = len(row["values"])
+        other, against = np.zeros(n), ""
+        if "against" in claim:
+            other = np.array(find(result, section, claim["against"])["values"])
+            against = f" against {shown(_short(other), row['unit'])}"
+        elif "at_least" in claim:
+            other = np.full(n, float(claim["at_least"]))
+        testable = not row["leaky"] and n >= MIN_FOR_INTERVAL
+        is_change = not row["leaky"] and "against" not in claim and "at_least" not in claim
+        return cls(row, other, against, is_change, paired(row["values"], other.tolist()).p if testable else None)
+
+    def cells(self, p: float | None) -> list[str]:
+        """Ours, honest, n and the verdict; p is corrected."""
+        row = self.row
+        ours = shown(_short(np.array(row["values"])), row["unit"]) + self.against
+        if self.is_change:
+            ours = f"{'+' if np.mean(row['values']) > 0 else ''}{ours} points"
+        n = counted(row).replace("subjects", "people").replace("subject", "person")
+        n += f", {row['data'].split(' (')[0]}"
+        if row["leaky"]:  # a leaky score supports no finding
+            honest = shown(_short(np.array(row["honest"])), row["unit"])
+            return [f"{LEAKY} {ours}", honest, n, "the score is the split's; the honest one counts"]
+        difference = np.array(row["values"]) - self.other
+        count = f"{(difference > 0).sum()} of {len(difference)}"
+        if p is None:
+            return [ours, "as ours", n, f"{count}; too few to test"]
+        word = "not shown"
+        if p < SIGNIFICANT:
+            word = "holds" if difference.mean() > 0 else "the opposite"
+        return [ours, "as ours", n, f"{word}: {count}, p = {p:.2g}"]
+
+
+def _short(values: np.ndarray) -> dict[str, Any]:
+    """A summary without an interval, for a table that fits a screen."""
+    return summarise(values) | {"low": None, "high": None}
+
+
+def pairs(results: Mapping[str, dict[str, Any]], claims: Sequence[Mapping[str, Any]]) -> dict[str, list[list[str]]]:
+    """The settings that a page compares person by person, by section, as the claims name them."""
+    found: dict[str, list[list[str]]] = {}
+    for claim in claims:
+        if claim.get("result") in results and "against" in claim:
+            row = find(results[claim["result"]], claim.get("section", ""), claim["setting"])
+            found.setdefault(row["section"], []).append([claim["against"], claim["setting"]])
+    return found
 
 
 def find(result: Mapping[str, Any], section: str, setting: str) -> dict[str, Any]:
@@ -130,10 +193,15 @@ def find(result: Mapping[str, Any], section: str, setting: str) -> dict[str, Any
     return rows[0]
 
 
-def page_of(results: Sequence[dict[str, Any]]) -> str:
-    """One system: what was published and what differs, real recordings, then the simulated check of the code."""
+def page_of(results: Sequence[dict[str, Any]], compared: Mapping[str, list[list[str]]] | None = None) -> str:
+    """One system: what was published and what differs, real recordings, then the simulated check of the code.
+
+    compared : section to settings that are drawn with one line per person, see `pairs`.
+    """
     first = results[0]
     text = [f"# {first['title']}", "", "\n".join(first["about"].split("\n")[1:]).strip(), ""]
+    if first.get("differences"):
+        text += ["## What differs from the paper, and why", "", *differences(first["differences"]), ""]
     kinds = [
         ("Real recordings", lambda row: not is_simulated(row) and row["data"] != COUNTED),
         ("Sizes of the networks", lambda row: row["data"] == COUNTED),
@@ -142,7 +210,7 @@ def page_of(results: Sequence[dict[str, Any]]) -> str:
     for heading, belongs in kinds:
         simulated = belongs is is_simulated
         chosen = [(r, [row for row in r["rows"] if belongs(row)]) for r in results]
-        chosen = [(r, rows) for r, rows in chosen if rows]
+        chosen = sorted(((r, rows) for r, rows in chosen if rows), key=lambda found: -_people(found[1]))
         if not chosen:
             continue
         if heading.startswith("Sizes"):  # the same in every run
@@ -152,23 +220,41 @@ def page_of(results: Sequence[dict[str, Any]]) -> str:
         if simulated:
             text += ["These rows check that the code runs and learns. They say nothing about the paper's figures.", ""]
         for result, rows in chosen:
-            text += _run(result, rows, simulated)
+            text += _run(result, rows, simulated, compared or {})
     return "\n".join(text) + "\n"
 
 
-def _run(result: Mapping[str, Any], rows: Sequence[dict[str, Any]], simulated: bool) -> list[str]:
+def _people(rows: Sequence[dict[str, Any]]) -> int:
+    """The number of people of a run; 0 where values are of folds or days, so that these runs come last."""
+    return max((len(row["values"]) for row in rows if row["over"] == "subjects"), default=0)
+
+
+def differences(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """Markdown lines: what is set, the paper's value, ours, and the reason."""
+    head = ["setting", "paper", "ours", "reason"]
+    return [_line(head), _line(["---"] * 4), *(_line([row[name] for name in head]) for row in rows)]
+
+
+def _run(
+    result: Mapping[str, Any],
+    rows: Sequence[dict[str, Any]],
+    simulated: bool,
+    compared: Mapping[str, list[list[str]]],
+) -> list[str]:
     on = f" --dataset {result['dataset']}" if result["dataset"] else ""
+    seeds = f"{result['n_seeds']} seed{'s' if result['n_seeds'] > 1 else ''}"
     text = [
         f"`myograph reproduce {result['name']}{on} --{result['kind']}`, {finished_on(result)}, "
-        f"{result['wall_s'] / 60:.1f} minutes, seeds {result['n_seeds']}.",
+        f"{result['wall_s'] / 60:.1f} minutes, {seeds}.",
         "",
     ]
     for section in dict.fromkeys(row["section"] for row in rows):
         inside = [row for row in rows if row["section"] == section]
         text += [f"### {section}", ""] if section else []
         text += [*table(inside, simulated), ""]
-        if chart := dots_of(inside):
-            text += [f'<div class="figure">{chart}</div>', ""]
+        here = [] if simulated else compared.get(section, [])
+        for chart in (dots_of(inside), bars_of(inside), *(lines_of(inside, names) for names in here)):
+            text += [f'<div class="figure">{chart}</div>', ""] if chart else []
     for figure in result["figures"]:
         text += [f"**{figure['title']}**", ""]
         text += [figure["note"], ""] if figure.get("note") else []
@@ -215,11 +301,31 @@ def dots_of(rows: Sequence[dict[str, Any]]) -> str:
     return charts.dots(names, [r["values"] for r in rows], [r["honest"] for r in rows], [r["leaky"] for r in rows])
 
 
+def bars_of(rows: Sequence[dict[str, Any]]) -> str:
+    """Bars of the leaky scores, each above the bar of its honest one; empty where nothing is leaky."""
+    rows = [r for r in rows if r["unit"] == "%" and r["leaky"]]
+    if not rows:
+        return ""
+    mean = lambda values: float(np.mean(values))  # noqa: E731
+    return charts.twins([r["setting"] for r in rows], [(mean(r["values"]), mean(r["honest"])) for r in rows])
+
+
+def lines_of(rows: Sequence[dict[str, Any]], settings: Sequence[str]) -> str:
+    """A chart with one line per person across these settings; empty where a setting is missing or people differ."""
+    found = [next((r["values"] for r in rows if r["setting"] == name), []) for name in settings]
+    if len({len(values) for values in found}) != 1 or len(found[0]) < FEWEST_DOTS:
+        return ""
+    people = [f"person {i + 1}" for i in range(len(found[0]))]
+    return charts.paired(pd.DataFrame(dict(zip(settings, found)), index=people))
+
+
 def draw(figure: Mapping[str, Any]) -> str:
-    """A stored figure as SVG: a confusion matrix or a line chart."""
+    """A stored figure as SVG: a confusion matrix, a stretch of a signal, or a line chart."""
     if "matrix" in figure:
         return charts.matrix(np.array(figure["matrix"]), figure["labels"])
-    return lines(figure["x"], figure["series"], figure["y"])
+    if "glimpse" in figure:
+        return charts.signals(figure["glimpse"])
+    return lines(figure["x"], figure["series"], figure["y"], dotted=figure.get("dotted", ()))
 
 
 def finished_on(result: Mapping[str, Any]) -> str:
@@ -235,7 +341,7 @@ def shown(found: Mapping[str, Any], unit: str) -> str:
     """
     scale = 100 if unit == "%" else 1
     digits = 1 if unit == "%" else 3
-    if found["mean"] is None:
+    if not found["n"] or found["mean"] is None:
         return "no value"
     text = f"{scale * found['mean']:.{digits}f}"
     if found["n"] > 1:
