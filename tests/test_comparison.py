@@ -88,7 +88,7 @@ def test_under_six_people_nothing_is_ranked_and_that_nothing_can_be_significant_
 def test_one_person_is_shown_by_fold_and_nothing_is_tested():
     recordings = noisy(("a",))
     found = compare_runs({m: run(m, recordings) for m in ("lda", "knn")})
-    assert found.unit == "fold"
+    assert found.over == "fold"
     assert found.tests == {}
     assert "nothing is tested or ranked" in found.notes[0]
 

@@ -260,5 +260,5 @@ def test_options_that_are_no_whole_numbers(name, option, value, message):
 
 
 def test_windows_without_channels():
-    with pytest.raises(ShapeError, match=r"no channels in shape \(3, 0, 64\)"):
+    with pytest.raises(ShapeError, match=r"got shape \(3, 0, 64\)"):
         Features("MAV").fit_transform(np.ones((3, 0, 64)))

@@ -16,6 +16,7 @@ from myograph import Recording, Windowing, Windows
 from myograph._common.origin import checked_origin
 from myograph.errors import ConfigError, MyographError, ShapeError, SignalError
 from myograph.evaluation.folds import fitted_before
+from myograph.features.histogram import TrainHistogram
 from myograph.features.images import ChannelPCA, Spectrogram
 from myograph.features.tangent import TangentSpace
 from myograph.features.transformer import Features
@@ -222,3 +223,19 @@ def test_what_was_fitted_before_is_said_as_far_as_it_is_known(tmp_path):
 def test_an_origin_that_is_not_written_as_ours_is_refused(origin):
     with pytest.raises(ValueError, match="expected data, people, sessions and windows"):
         checked_origin(origin)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        (np.zeros((40, 2)), ShapeError, r"got shape \(40, 2\); use x\[None\]"),
+        (np.zeros((3, 0, 40)), ShapeError, r"got shape \(3, 0, 40\)"),
+        (np.full((3, 2, 40), "1"), SignalError, "samples are real numbers"),
+        (np.full((3, 2, 40), np.nan), SignalError, "NaN or infinite samples, the first in window 0"),
+        (np.full((3, 2, 40), -np.inf, np.float32), SignalError, "NaN or infinite samples, the first in window 0"),
+    ],
+)
+@pytest.mark.parametrize("transformer", [Features("MAV"), TangentSpace(), TrainHistogram(), Spectrogram(rate_hz=RATE)])
+def test_every_transformer_refuses_what_is_not_windows_with_the_same_words(transformer, given, error, message):
+    with pytest.raises(error, match=message):
+        clone(transformer).fit(given)

@@ -99,7 +99,7 @@ def test_chance_is_the_largest_share_of_a_label_averaged_over_people():
     assert scores.as_dict()["chance"] == scores.chance
     label = np.where((two.label == 2) & (two.repetition == 3), -1, two.label)
     alone = run(KFoldRepetitions(3), [dataclasses.replace(two, label=label)])
-    assert alone.unit == "fold"
+    assert alone.over == "fold"
     assert alone.chance == pytest.approx((5 / 10 + 5 / 10 + 1) / 3)
 
 

@@ -141,7 +141,7 @@ def test_tangent_space_on_windows_and_its_contract():
 def test_tangent_space_errors():
     with pytest.raises(ConfigError, match="'riemann' or 'log-euclidean', got 'euclid'"):
         TangentSpace(mean="euclid").fit(R)
-    with pytest.raises(ShapeError, match=r"X is \(window, channel, time\)"):
+    with pytest.raises(ShapeError, match=r"got shape \(4, 150\); use x\[None\]"):
         TangentSpace().fit(R[0])
     with pytest.raises(ShapeError, match="got none"):
         TangentSpace().fit(R[:0])

@@ -1,4 +1,4 @@
-"""The kind of windows that a method was fitted on, and the refusal of windows of another kind.
+"""What estimators accept as windows, the kind of windows that one was fitted on, and the refusal of another kind.
 
 Every estimator that takes windows calls this, so that all methods refuse the same input with the same words.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import TransformerMixin
@@ -16,8 +16,53 @@ from myograph._common.columns import distinct
 from myograph._common.seen import no_leakage_warning, remember, warn_of_leakage
 from myograph.errors import ConfigError, ShapeError, SignalError
 
+if TYPE_CHECKING:
+    from myograph.windows import Windows
+
 SAME_RATE = 1e-3
 """Rates that differ by less than this share are the same: clocks of recorders differ by about as much."""
+
+
+def as_windows(X: Any) -> Windows | np.ndarray:
+    """Return X as `Windows` or as a finite (window, channel, time) array of real numbers; there may be no windows.
+
+    Raises
+    ------
+    ShapeError : other axes, no channels or no samples.
+    SignalError : not real numbers, or NaN or infinite samples. A Recording has checked its samples already.
+
+    Examples
+    --------
+    >>> as_windows([[[1.0, -3.0, 2.0]]]).shape
+    (1, 1, 3)
+    >>> as_windows(np.zeros((8, 200)))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    myograph.errors.ShapeError: X is Windows or a (window, channel, time) array, got shape (8, 200); use x[None] for ...
+    """
+    if hasattr(X, "recordings"):
+        return X
+    X = np.asarray(X)
+    if X.dtype.kind not in "fiub":
+        raise SignalError(f"samples are real numbers, got an array of {X.dtype}")
+    if X.ndim != 3 or 0 in X.shape[1:]:
+        raise ShapeError(
+            f"X is Windows or a (window, channel, time) array, got shape {X.shape}; use x[None] for one window, "
+            "x[:, None] for windows of one channel"
+        )
+    if not all_finite(X):
+        bad = int(np.argwhere(~np.isfinite(X))[0, 0])
+        raise SignalError(f"X holds NaN or infinite samples, the first in window {bad}; repair or leave it out")
+    return X
+
+
+def all_finite(x: np.ndarray) -> bool:
+    """Whether there is no NaN and no infinity. One sum shows this unless it overflows.
+
+    >>> all_finite(np.array([1.0, np.inf])), all_finite(np.array([1e308, 1e308]))
+    (False, True)
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(x.dtype.kind != "f" or np.isfinite(x.sum(dtype=np.float64)) or np.isfinite(x).all())
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def compare(
     if latex:
         write_bytes(latex, found.to_latex().encode())
     if csv:
-        write_bytes(csv, found.values.to_csv(index_label=found.unit).encode())
+        write_bytes(csv, found.values.to_csv(index_label=found.over).encode())
     write_comparison(found, page)
     if as_json:
         print_json({**found.as_dict(), "report": str(page)})
@@ -52,7 +52,7 @@ def show_comparison(found: RunComparison) -> None:
     """Print the comparison as a table, with its notes."""
     from myograph.evaluation.metrics import TITLES
 
-    out.print(escape(f"{found.dataset}, {found.protocol}, n = {len(found.values)} {found.unit}s"), highlight=False)
+    out.print(escape(f"{found.dataset}, {found.protocol}, n = {len(found.values)} {found.over}s"), highlight=False)
     out.print(escape(f"question: {found.question}"), highlight=False)
     columns = ["95 % interval"] if found.ranked else []
     if found.tests:

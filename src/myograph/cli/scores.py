@@ -59,7 +59,7 @@ def show_side_by_side(found: SideBySide) -> None:
             mean_and_spread(accuracy),
             mean_and_spread(balanced),
             f"{scores.chance:.3f}",
-            f"{accuracy['n']} {scores.unit}s",
+            f"{accuracy['n']} {scores.over}s",
         )
     for question, why in found.skipped.items():
         table.add_row(escape(question), escape(f"not run: {why}"), "", "", "", "")
@@ -70,7 +70,7 @@ def _metrics(scores: Scores) -> Table:
     from myograph.evaluation.metrics import TITLES
 
     honest = scores.honest
-    mean = f"mean ± sd over {scores.unit}s"
+    mean = f"mean ± sd over {scores.over}s"
     columns = ["[red]LEAKY[/red]" if honest else mean, "95 % interval"]
     if honest:
         columns.append(f"honest ({escape(honest.info['protocol'])})")

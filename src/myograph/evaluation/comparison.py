@@ -29,7 +29,7 @@ class RunComparison:
     metric : a key of `myograph.evaluation.metrics.TITLES`.
     reference : name of the run that the others are compared with.
     values : one row per person and one column per run. If all runs test one person, one row per fold.
-    unit : "subject" or "fold": the meaning of a row.
+    over : "subject" or "fold": what a row is, and what means are taken over.
     tests : name of each other run to its paired Wilcoxon test, Holm-corrected. Empty if there is one person only.
     question, protocol, dataset : the question that the scores answer, and the data.
 
@@ -47,7 +47,7 @@ class RunComparison:
     metric: str
     reference: str
     values: pd.DataFrame
-    unit: str
+    over: str
     tests: dict[str, Comparison]
     question: str
     protocol: str
@@ -56,7 +56,7 @@ class RunComparison:
     @property
     def ranked(self) -> bool:
         """Whether there are enough people for a ranking and for intervals."""
-        return self.unit == "subject" and len(self.values) >= MIN_FOR_INTERVAL
+        return self.over == "subject" and len(self.values) >= MIN_FOR_INTERVAL
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -87,7 +87,7 @@ class RunComparison:
     def notes(self) -> list[str]:
         """What a reader must know besides the table, one sentence each."""
         n = len(self.values)
-        if self.unit == "fold":
+        if self.over == "fold":
             return [f"one person was tested: {n} folds share training windows, so nothing is tested or ranked"]
         notes = []
         if not self.ranked:
@@ -109,12 +109,12 @@ class RunComparison:
                 "dataset": self.dataset,
                 "protocol": self.protocol,
                 "question": self.question,
-                "over": self.unit,
+                "over": self.over,
                 "n": len(self.values),
                 "ranked": self.ranked,
                 "notes": self.notes,
                 "runs": self.table.to_dict("records"),
-                "values": [{self.unit: str(key), **row} for key, row in self.values.to_dict("index").items()],
+                "values": [{self.over: str(key), **row} for key, row in self.values.to_dict("index").items()],
             }
         )
 
@@ -129,7 +129,7 @@ class RunComparison:
             else:
                 cells += ["", "", ""]
             lines.append(" & ".join([_latex(row["run"]), *cells]) + r" \\")
-        note = f"% {self.dataset}, {self.protocol}: {self.question}; n = {len(self.values)} {self.unit}s"
+        note = f"% {self.dataset}, {self.protocol}: {self.question}; n = {len(self.values)} {self.over}s"
         return "\n".join([note, *(f"% {text}" for text in self.notes), *lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
@@ -169,21 +169,21 @@ def compare_runs(scores: Mapping[str, Scores], reference: str | None = None, met
             raise ResultsError(f"{name} is LEAKY, and leaky scores are not compared; give its folder honest/ instead")
         if what := _difference(first, scores[name]):
             raise ResultsError(f"{names[0]} and {name} cannot be compared: {what}")
-    unit = first.unit
+    over = first.over
     columns = {}
     for name, found in scores.items():
-        table = found.subjects if unit == "subject" else found.folds
-        columns[name] = table.set_index(unit)[metric]
+        table = found.subjects if over == "subject" else found.folds
+        columns[name] = table.set_index(over)[metric]
     values = pd.DataFrame(columns)
     if missing := [name for name in names if values[name].isna().any()]:
         raise ResultsError(
-            f"{', '.join(missing)} give no {TITLES[metric].lower()} for some {unit}s; choose another metric"
+            f"{', '.join(missing)} give no {TITLES[metric].lower()} for some {over}s; choose another metric"
         )
     tests = {}
-    if unit == "subject":
+    if over == "subject":
         tests = compare({name: values[name].tolist() for name in names}, reference)
     info = first.info
-    return RunComparison(metric, reference, values, unit, tests, first.question, info["protocol"], info["dataset"])
+    return RunComparison(metric, reference, values, over, tests, first.question, info["protocol"], info["dataset"])
 
 
 def name_runs(scores: Sequence[Scores]) -> dict[str, Scores]:

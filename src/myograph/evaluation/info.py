@@ -148,9 +148,9 @@ def peak_memory_bytes() -> int | None:
         import resource
     except ImportError:  # Windows
         return None
-    unit = 1 if sys.platform == "darwin" else 1024
+    n_bytes = 1 if sys.platform == "darwin" else 1024
     kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return max(resource.getrusage(kind).ru_maxrss for kind in kinds) * unit
+    return max(resource.getrusage(kind).ru_maxrss for kind in kinds) * n_bytes
 
 
 def glimpse(windows: Windows, seconds: float = 8.0, points: int = 900) -> dict[str, Any]:

@@ -83,13 +83,13 @@ def rest_in_words(rest: dict[str, Any]) -> str:
     return f"rest is a class ({number(kept)} of {number(found)} windows kept)"
 
 
-def interval_in_words(unit: str, n_people: int) -> str:
+def interval_in_words(over: str, n_people: int) -> str:
     """
     >>> interval_in_words("subject", 5)
     'no interval: 5 people, and six are needed'
     """
     if n_people < MIN_FOR_INTERVAL:
-        folds = "; folds share their training windows" if unit == "fold" else ""
+        folds = "; folds share their training windows" if over == "fold" else ""
         return f"no interval: {counted(n_people, 'person', 'people')}, and six are needed{folds}"
     return f"bootstrap percentile 95 % interval of the mean over {n_people} people"
 

@@ -166,11 +166,11 @@ class Context:
             counts = np.sum([run.confusion for run in runs], axis=0)
             title = ", ".join(filter(None, [section, setting]))
             self.figures.append(plain({"title": title, "matrix": counts.tolist(), "labels": runs[0].labels}))
-        over = runs[0].unit
+        over = runs[0].over
         metrics = {m: tuple(np.mean([_values(run, m, over) for run in runs], axis=0).tolist()) for m in TITLES}
         honest = None
         if runs[0].honest is not None:
-            honest = tuple(np.mean([_values(run.honest, metric, run.honest.unit) for run in runs], axis=0).tolist())
+            honest = tuple(np.mean([_values(run.honest, metric, run.honest.over) for run in runs], axis=0).tolist())
         return Row(
             setting=setting,
             values=metrics[metric],

@@ -44,7 +44,7 @@ class Scores:
     >>> from myograph.testing import make_recording
     >>> recordings = [make_recording(name, seed=i) for i, name in enumerate(["anna", "ben"])]
     >>> scores = evaluate(Recipe("example", "mine", LeaveOneSubjectOut(), "lda", rest="keep"), recordings)
-    >>> scores.unit, scores.labels, scores.leaky, scores.chance
+    >>> scores.over, scores.labels, scores.leaky, scores.chance
     ('subject', ['rest', 'fist'], False, 0.5)
     >>> scores.subjects["subject"].tolist(), scores.summary["accuracy"]["n"]
     (['anna', 'ben'], 2)
@@ -89,7 +89,7 @@ class Scores:
         return pd.DataFrame([{"subject": str(name), **score(rows), "n": len(rows)} for name, rows in groups])
 
     @property
-    def unit(self) -> Literal["subject", "fold"]:
+    def over(self) -> Literal["subject", "fold"]:
         """What means and deviations are computed over: subjects, or folds if there is one subject."""
         return "subject" if len(self.subjects) > 1 else "fold"
 
@@ -100,9 +100,9 @@ class Scores:
         `low` and `high` are a bootstrap percentile 95 % interval of the mean over people. They are NaN for fewer than
         six people, and over folds, which share their training windows; see `interval`.
         """
-        table = self.subjects if self.unit == "subject" else self.folds
+        table = self.subjects if self.over == "subject" else self.folds
         found = {name: summarise(table[name].to_numpy(float)) for name in TITLES}
-        if self.unit == "fold":
+        if self.over == "fold":
             found = {name: {**values, "low": float("nan"), "high": float("nan")} for name, values in found.items()}
         return found
 
@@ -113,7 +113,7 @@ class Scores:
         It is the largest fraction of one label among a subject's test windows, averaged over subjects (over folds if
         there is one subject), like accuracy.
         """
-        counts = self.predictions.groupby([self.unit, "y_true"], observed=True).size().unstack(fill_value=0).to_numpy()
+        counts = self.predictions.groupby([self.over, "y_true"], observed=True).size().unstack(fill_value=0).to_numpy()
         return float((counts.max(axis=1) / counts.sum(axis=1)).mean())
 
     @property
@@ -124,7 +124,7 @@ class Scores:
     @property
     def interval(self) -> str:
         """The interval that `summary` gives, or why it gives none."""
-        return question.interval_in_words(self.unit, len(self.subjects))
+        return question.interval_in_words(self.over, len(self.subjects))
 
     @property
     def notes(self) -> list[str]:
@@ -161,7 +161,7 @@ class Scores:
         leaky = "LEAKY " if self.leaky else ""
         return (
             f"<Scores {info['recipe']}: {info['method']} on {info['dataset']}, {info['protocol']}, {leaky}accuracy "
-            f"{found['mean']:.3f}{spread} over {found['n']} {self.unit}{'s' if found['n'] != 1 else ''}>"
+            f"{found['mean']:.3f}{spread} over {found['n']} {self.over}{'s' if found['n'] != 1 else ''}>"
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -182,7 +182,7 @@ class Scores:
             "n_classes": len(self.labels),
             "chance": self.chance,
             "metrics": self.summary,
-            "over": self.unit,
+            "over": self.over,
             "interval": self.interval,
             "subjects": self.subjects.to_dict("records"),
             "folds": self.folds.to_dict("records"),

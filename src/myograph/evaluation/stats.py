@@ -135,9 +135,9 @@ def paired(
         raise ConfigError(f"test must be {', '.join(map(repr, get_args(Test)))}, got {test!r}")
     x, y = _together({names[0]: a, names[1]: b})
     # 0.9 - 0.8 and 0.8 - 0.7 differ in the last bit: unrounded, equal differences would not tie and none would be zero.
-    unit = 10.0 ** np.floor(np.log10(max(np.abs([x, y]).max(), 1e-300)) - 11)
-    whole = np.round((x - y) / unit)
-    d = whole * unit
+    grain = 10.0 ** np.floor(np.log10(max(np.abs([x, y]).max(), 1e-300)) - 11)
+    whole = np.round((x - y) / grain)
+    d = whole * grain
     spread = d.std(ddof=1)
     if not d.any():
         p = 1.0

@@ -93,10 +93,10 @@ def fuzzyen(x, *, dim=2, tolerance=0.3, power=2.0):
     power = check_level("FUZZYEN", "power", power, above=0)
     c = centred(x)
     c = ratio(c, np.abs(c).max(-1, keepdims=True))
-    unit = ratio(c, np.sqrt(np.square(c).mean(-1, keepdims=True)))
+    scaled = ratio(c, np.sqrt(np.square(c).mean(-1, keepdims=True)))
     from myograph.features._pairs import fuzzy_entropies
 
-    return fuzzy_entropies(unit.reshape(-1, x.shape[-1]), dim, tolerance, power).reshape(x.shape[:-1])
+    return fuzzy_entropies(scaled.reshape(-1, x.shape[-1]), dim, tolerance, power).reshape(x.shape[:-1])
 
 
 @feature("PERMEN", shortest=lambda p, c: (p["order"] - 1) * p["delay"] + 1)

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from myograph._common.fitted import as_windows
 from myograph.features.amplitude import hist
 from myograph.windows import Windows
 
@@ -58,5 +59,6 @@ class TrainHistogram(TransformerMixin, BaseEstimator):
 
 
 def _batches(X: Windows | np.ndarray) -> Iterator[np.ndarray]:
-    for x in X.batches() if isinstance(X, Windows) else [np.asarray(X)]:
+    X = as_windows(X)
+    for x in X.batches() if isinstance(X, Windows) else [X]:
         yield x.astype(np.float64)

@@ -16,7 +16,7 @@ from scipy import signal as sps
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from myograph._common.fitted import WindowsTransformer
+from myograph._common.fitted import WindowsTransformer, as_windows
 from myograph.errors import ConfigError, ShapeError
 from myograph.recording import check_finite
 from myograph.windows import Windows
@@ -155,19 +155,14 @@ def wavelet_amplitude(
     return np.abs(np.asarray(scipy.fft.ifft(spectrum[..., None, :] * gain, axis=-1))[..., :n])
 
 
-def _check(X: Any) -> Any:
-    if isinstance(X, Windows):
-        return X
-    X = np.asarray(X)
-    if X.ndim != 3:
-        raise ShapeError(f"windows are (window, channel, time), got shape {X.shape}; use x[None] for one window")
-    return X if X.dtype in (np.float32, np.float64) else X.astype(np.float32)
+def _floating(X: Any) -> Any:
+    """Windows as `as_windows` returns them; arrays are float32 or float64."""
+    X = as_windows(X)
+    return X if isinstance(X, Windows) or X.dtype in (np.float32, np.float64) else X.astype(np.float32)
 
 
 def _gather(X: Any, rows: Any) -> np.ndarray:
-    batch = X.batch(rows) if isinstance(X, Windows) else X[rows]
-    check_finite(batch.reshape(len(batch), -1), "windows")
-    return batch
+    return X.batch(rows) if isinstance(X, Windows) else X[rows]
 
 
 class _Images(WindowsTransformer, BaseEstimator):
@@ -193,7 +188,7 @@ class _Images(WindowsTransformer, BaseEstimator):
         ShapeError : other axes, no windows, or windows that are too short.
         ConfigError : an array without `rate_hz`, settings that do not fit the rate, or `y` holds one class.
         """
-        X = _check(X)
+        X = _floating(X)
         rate = X.rate_hz if self.rate_hz is None and isinstance(X, Windows) else self.rate_hz
         if rate is None:
             raise ConfigError(f"an array does not say its rate: {type(self).__name__}(rate_hz=...)")
@@ -225,7 +220,7 @@ class _Images(WindowsTransformer, BaseEstimator):
         SignalError : windows of another rate or unit than in `fit`.
         """
         check_is_fitted(self)
-        X = _check(X)
+        X = _floating(X)
         if len(X):
             self._refuse_other(X)
         out = np.empty((len(X), self.n_channels_, *self.image_shape_), X.dtype)
@@ -479,6 +474,6 @@ class ChannelPCA(WindowsTransformer, BaseEstimator):
     def _rows(X: Any) -> Iterator[np.ndarray]:
         """Yield (channel, window, value) float64, one batch at a time."""
         for i in range(0, len(X), BATCH):
-            batch = X.batch(slice(i, i + BATCH)) if isinstance(X, Windows) else np.asarray(X[i : i + BATCH])
+            batch = np.asarray(_gather(X, slice(i, i + BATCH)))
             check_finite(batch.reshape(len(batch), -1), "images")
             yield batch.reshape(*batch.shape[:2], -1).swapaxes(0, 1).astype(np.float64)

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from myograph._common.fitted import WindowsTransformer
+from myograph._common.fitted import WindowsTransformer, as_windows
 from myograph.errors import ConfigError, ShapeError, SignalError
 from myograph.features.channels import shrunk_covariance, symmetric_function, symmetric_log, symmetric_vector
 from myograph.windows import Windows
@@ -64,13 +64,14 @@ class TangentSpace(WindowsTransformer, BaseEstimator):
         """Learn the mean of the covariance matrices of windows: `Windows` or a (window, channel, time) array."""
         if self.mean not in ("riemann", "log-euclidean"):
             raise ConfigError(f"mean is 'riemann' or 'log-euclidean', got {self.mean!r}")
+        X = as_windows(X)
         matrices = self._matrices(X)
         if len(matrices) == 0:
             raise ShapeError("TangentSpace needs at least one training window, got none")
         power = np.trace(matrices, axis1=1, axis2=2)
         if not power.any():
             raise SignalError("all training windows are constant; is the signal recorded, and in the right unit?")
-        self._learn_kind(X if isinstance(X, Windows) else np.asarray(X), y)
+        self._learn_kind(X, y)
         matrices = matrices[power > 0]  # a window without variance would pull the mean to zero
         start = symmetric_function(symmetric_log(matrices).mean(0), np.exp, floor=-np.inf)
         self.mean_ = riemannian_mean(matrices, start) if self.mean == "riemann" else start
@@ -79,9 +80,10 @@ class TangentSpace(WindowsTransformer, BaseEstimator):
     def transform(self, X: Windows | np.ndarray) -> np.ndarray:
         """Return the (window, channels (channels + 1) / 2) float64 vectors."""
         check_is_fitted(self, "mean_")
+        X = as_windows(X)
         matrices = self._matrices(X)
         if len(X):
-            self._refuse_other(X if isinstance(X, Windows) else np.asarray(X))
+            self._refuse_other(X)
         whiten = symmetric_function(self.mean_, lambda v: v**-0.5)
         return symmetric_vector(symmetric_log(whiten @ matrices @ whiten))
 
@@ -92,17 +94,13 @@ class TangentSpace(WindowsTransformer, BaseEstimator):
         return np.asarray([f"TANGENT_ch{i}_ch{j}" for i, j in zip(a, b)], dtype=object)
 
     def _matrices(self, X: Windows | np.ndarray) -> np.ndarray:
-        batches = X.batches() if isinstance(X, Windows) else [np.asarray(X)]
+        batches = X.batches() if isinstance(X, Windows) else [X]
         parts = [self._shrunk(batch) for batch in batches]
         if not parts:
             return np.empty((0, X.shape[1], X.shape[1]))
         return np.concatenate(parts)
 
     def _shrunk(self, batch: np.ndarray) -> np.ndarray:
-        if batch.ndim != 3 or batch.shape[2] == 0:
-            raise ShapeError(f"X is (window, channel, time), got an array of shape {batch.shape}")
-        if not np.isfinite(batch).all():
-            raise SignalError("samples are NaN or infinite; repair or drop these windows first")
         return shrunk_covariance(np.ascontiguousarray(batch, dtype=np.float64), self.shrinkage)
 
     def __sklearn_tags__(self):

@@ -9,9 +9,9 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from myograph._common.fitted import WindowsTransformer
+from myograph._common.fitted import WindowsTransformer, as_windows
 from myograph.errors import ConfigError, ShapeError
-from myograph.features._fast.extract import check_input, extract, sources
+from myograph.features._fast.extract import extract, sources
 from myograph.features._fast.plan import requests
 from myograph.features.stream import FeatureStream
 from myograph.windows import Windowing, Windows
@@ -80,7 +80,7 @@ class Features(WindowsTransformer, BaseEstimator):
 
     def fit(self, X: Windows | np.ndarray, y: Any = None) -> Features:
         """Check the parameters and remember the kind of the windows: channels, length, rates and units."""
-        X = check_input(X)
+        X = as_windows(X)
         wanted = self._requests()
         kind = self._learn_kind(X, y, self.rate_hz)
         one_rate = kind.rates_hz[0] if len(kind.rates_hz) == 1 else None
@@ -92,7 +92,7 @@ class Features(WindowsTransformer, BaseEstimator):
 
     def transform(self, X: Windows | np.ndarray) -> np.ndarray:
         """Return (window, column) float64: features in the order of `names`, then their outputs, then channels."""
-        X = check_input(X)
+        X = as_windows(X)
         parts = sources(X, self.rate_hz if self.rate_hz is not None else getattr(self, "rate_hz_", None))
         self._refuse_other(X)
         return extract(parts, self._requests(), len(X), self.n_jobs)

@@ -12,10 +12,9 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from myograph._common.fitted import Kind
+from myograph._common.fitted import Kind, all_finite
 from myograph._common.simd import as_signal
 from myograph.errors import ShapeError, SignalError
-from myograph.features._fast.extract import all_finite
 from myograph.features._fast.plan import FeaturePlan
 from myograph.features._fast.sums import scattered
 from myograph.features.transformer import Features

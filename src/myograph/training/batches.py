@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from myograph.errors import ConfigError, ShapeError, SignalError
+from myograph._common.fitted import as_windows
+from myograph.errors import ConfigError, ShapeError
 from myograph.windows import Windows
 
 NORMALISE = ("channel", "global", "window", "window_channel", "window_minmax", "none")
@@ -20,34 +21,21 @@ GATHER_BYTES = 1 << 30  # a float32 set up to this size is gathered once on a CP
 
 
 def as_source(X: Any) -> Windows | np.ndarray:
-    """Return `X` as a Windows or a (window, channel, time) array; (window, channel) frames become windows of one
-    sample.
+    """As `as_windows`, for networks: X may be a tensor, and (window, channel) frames become windows of one sample.
 
     Raises
     ------
     ShapeError : other axes, or no windows.
-    SignalError : not numbers, or NaN or infinite samples in an array (a Recording checks its own).
+    SignalError : not real numbers, or NaN or infinite samples in an array (a Recording checks its own).
 
     >>> as_source(np.zeros((5, 8))).shape
     (5, 8, 1)
     """
-    if isinstance(X, Windows):
-        if not len(X):
-            raise ShapeError("there are no windows: X is empty; does the split or the selection leave any?")
-        return X
-    if isinstance(X, torch.Tensor):
-        X = X.detach().cpu().numpy()
-    X = np.asarray(X)
-    if X.dtype.kind not in "iufb":
-        raise SignalError(f"windows hold numbers, got an array of dtype {X.dtype}")
-    if X.ndim == 2:
-        X = X[:, :, None]
-    if X.ndim != 3 or 0 in X.shape:
-        raise ShapeError(f"X is a Windows or a (window, channel, time) array, got shape {X.shape}; use x[None] for one")
-    with np.errstate(over="ignore", invalid="ignore"):
-        if X.dtype.kind == "f" and not np.isfinite(X.sum(dtype=np.float64)) and not np.isfinite(X).all():
-            bad = int(np.argwhere(~np.isfinite(X))[0, 0])
-            raise SignalError(f"X holds NaN or infinite samples, the first in window {bad}; repair or leave it out")
+    if not isinstance(X, Windows):
+        X = X.detach().cpu().numpy() if isinstance(X, torch.Tensor) else np.asarray(X)
+        X = as_windows(X[:, :, None] if X.ndim == 2 else X)
+    if not len(X):
+        raise ShapeError("there are no windows: X is empty; does the split or the selection leave any?")
     return X
 
 
@@ -248,11 +236,11 @@ def split_by_repetition(
         groups = np.asarray(groups)
         if groups.shape != (len(y),):
             raise ShapeError(f"groups names the repetition of each of the {len(y)} windows, got shape {groups.shape}")
-        unit, repetition = np.zeros(len(y), int), np.unique(groups, return_inverse=True)[1]
+        session, repetition = np.zeros(len(y), int), np.unique(groups, return_inverse=True)[1]
         named = groups
     elif isinstance(source, Windows):
         table = source.table
-        unit = table.groupby(["subject", "session"], sort=False, observed=True).ngroup().to_numpy()
+        session = table.groupby(["subject", "session"], sort=False, observed=True).ngroup().to_numpy()
         named = repetition = table["repetition"].to_numpy()
     else:
         raise ConfigError(
@@ -266,8 +254,8 @@ def split_by_repetition(
         if not 0 < validation < 1:
             raise ConfigError(f"validation is a fraction between 0 and 1, or repetition numbers; got {validation!r}")
         code = np.unique(y, return_inverse=True)[1] if y.ndim == 1 else np.zeros(len(y), int)
-        for u in np.unique(unit):
-            inside = unit == u
+        for one in np.unique(session):
+            inside = session == one
             present = np.unique(repetition[inside])
             wanted = min(max(1, round(validation * len(present))), len(present) - 1)
             for r in rng.permutation(present):

@@ -193,7 +193,7 @@ def _shown(question: str, scores: Scores) -> dict[str, Any]:
             "accuracy": scores.summary["accuracy"],
             "balanced": scores.summary["balanced_accuracy"],
             "vote": scores.summary.get("trial_vote_accuracy"),
-            "over": scores.unit,
+            "over": scores.over,
             "chance": scores.chance,
             "labels": scores.labels,
             "share": share.round(4).tolist(),

@@ -19,14 +19,14 @@ WORDS_FOR = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", BLANKS
 
 
 @dataclass(frozen=True)
-class _Layout:
+class _Dialect:
     delimiter: str
     decimal: str
     n_cells: int
 
 
 def guess_text(path: Path, notes: Notes) -> Table:
-    """Put the layout of a text file into `notes` and read it accordingly.
+    """Put the dialect of a text file (delimiter, decimal mark, header) into `notes` and read it accordingly.
 
     Raises
     ------
@@ -38,22 +38,22 @@ def guess_text(path: Path, notes: Notes) -> Table:
     rows = [(i, line) for i, line in numbered if line.lstrip()[0] not in "#%"][:LINES]
     if len(rows) < 2:
         raise DataError(f"{path} holds no table: {len(rows)} rows that are not comments; name another file")
-    layout = _layout([line for _, line in rows])
-    if layout is None:
+    dialect = _dialect([line for _, line in rows])
+    if dialect is None:
         raise DataError(
             f"{path} holds no table that can be recognised; write the description by hand (docs/your-own-data.md)"
         )
-    cells = [split_cells(line, layout.delimiter) for _, line in rows]
-    first = next(i for i, row in enumerate(cells) if len(row) == layout.n_cells and not _prose(row))
+    cells = [split_cells(line, dialect.delimiter) for _, line in rows]
+    first = next(i for i, row in enumerate(cells) if len(row) == dialect.n_cells and not _prose(row))
     values = notes.values
-    if layout.delimiter != DELIMITERS[path.suffix.lower()]:
-        values["delimiter"] = layout.delimiter
-    notes.found.append(f"{path.name}: {layout.n_cells} columns, separated by {WORDS_FOR[layout.delimiter]}")
-    if layout.decimal != ".":
-        values["decimal"] = layout.decimal
+    if dialect.delimiter != DELIMITERS[path.suffix.lower()]:
+        values["delimiter"] = dialect.delimiter
+    notes.found.append(f"{path.name}: {dialect.n_cells} columns, separated by {WORDS_FOR[dialect.delimiter]}")
+    if dialect.decimal != ".":
+        values["decimal"] = dialect.decimal
         notes.found.append("numbers have a decimal comma")
     above = 0
-    while first + above + 1 < len(cells) and _above(cells[first + above], cells[first + above + 1 :], layout.decimal):
+    while first + above + 1 < len(cells) and _above(cells[first + above], cells[first + above + 1 :], dialect.decimal):
         above += 1
     values["header"] = above == 1
     if first or above > 1:
@@ -77,10 +77,10 @@ def guess_text(path: Path, notes: Notes) -> Table:
     return table
 
 
-def _layout(lines: list[str]) -> _Layout | None:
+def _dialect(lines: list[str]) -> _Dialect | None:
     """The delimiter and decimal mark under which most cells of the lower rows are numbers and rows are alike."""
     lower = lines[len(lines) // 3 :][:200]
-    best: tuple[tuple[float, float, int], _Layout] | None = None
+    best: tuple[tuple[float, float, int], _Dialect] | None = None
     for delimiter in CANDIDATES:
         rows = [split_cells(line, delimiter) for line in lower]
         usual, times = Counter(map(len, rows)).most_common(1)[0]
@@ -95,7 +95,7 @@ def _layout(lines: list[str]) -> _Layout | None:
             share = sum(is_number(c, decimal) and not (decimal == "," and "." in c) for c in cells) / len(cells)
             score = (round(share, 2), round(alike, 2), usual if delimiter != BLANKS else usual - 1)
             if best is None or score > best[0]:
-                best = score, _Layout(delimiter, decimal, usual)
+                best = score, _Dialect(delimiter, decimal, usual)
     return None if best is None or best[0][0] < 0.2 else best[1]
 
 

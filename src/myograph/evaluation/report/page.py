@@ -57,7 +57,7 @@ def render(scores: Scores) -> str:
                 [f"subject {name}" for name in subjects["subject"]],
                 subjects["accuracy"].tolist(),
                 other=other_by_subject,
-                mean=scores.summary["accuracy"]["mean"] if scores.unit == "subject" else None,
+                mean=scores.summary["accuracy"]["mean"] if scores.over == "subject" else None,
                 notes=[f"balanced {b:.1%}, {n} windows" for b, n in zip(subjects["balanced_accuracy"], subjects["n"])],
                 kind=kind,
             )

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from myograph._common.simd import as_signal
-from myograph.errors import ConfigError, ShapeError, SignalError
+from myograph.errors import ConfigError
 from myograph.features._fast.plan import FeaturePlan, Request, plan_of
 from myograph.features._fast.sums import SumTable, scattered, segments, walk
 from myograph.windows import Windows, distinct
@@ -118,38 +118,6 @@ def sources(X: Windows | np.ndarray, rate_hz: float | None) -> list[Stretch | Ba
     if len({part.n_channels for part in found}) != 1:
         _ = X.n_channels  # raises
     return found
-
-
-def all_finite(x: np.ndarray) -> bool:
-    """Whether there is no NaN and no infinity. One sum shows this unless it overflows."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(x.dtype.kind != "f" or np.isfinite(x.sum(dtype=np.float64)) or np.isfinite(x).all())
-
-
-def check_input(X: Any) -> Windows | np.ndarray:
-    """Return X as Windows or as a finite (window, channel, time) array of numbers.
-
-    Raises
-    ------
-    ShapeError : other axes.
-    SignalError : not numbers, or NaN or infinite samples. A Recording has already checked its samples.
-    """
-    if isinstance(X, Windows):
-        return X
-    X = np.asarray(X)
-    if X.ndim != 3:
-        raise ShapeError(
-            f"Features takes Windows or a (window, channel, time) array, got shape {X.shape}; "
-            "use x[None] for one window, x[:, None] for windows of one channel"
-        )
-    if X.shape[1] == 0:
-        raise ShapeError(f"windows are (window, channel, time), got no channels in shape {X.shape}")
-    if X.dtype.kind not in "fiub":
-        raise SignalError(f"samples are real numbers, got an array of {X.dtype}")
-    if not all_finite(X):
-        bad = int(np.argwhere(~np.isfinite(X))[0, 0])
-        raise SignalError(f"X holds NaN or infinite samples, the first in window {bad}; repair or leave it out")
-    return X
 
 
 def extract(parts: Sequence[Stretch | Batch], wanted: Sequence[Request], n_windows: int, n_jobs: int = 1) -> np.ndarray:
