@@ -43,7 +43,7 @@ TESTS = {
     "_common/content": ["spine_content"],
     "_common/seen": ["spine_seen"],
     "evaluation/folds": ["spine_folds", "blind"],
-    "evaluation/identity": ["identity", "golden"],
+    "evaluation/identity": ["attempts_identity", "identity"],
     "evaluation/run": ["spine_mutants", "question", "evaluation"],
 }
 UNCOMPILED = ("_common/content",)  # their loops run as plain Python, so that no mutant waits for a compiler

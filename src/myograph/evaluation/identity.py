@@ -2,19 +2,27 @@
 
 A run resumes only if its recipe's description is the same. Installed code (myograph, scikit-learn, …) is described by
 its name; its version is recorded in the run. The user's own code has no version, so its content is described: bytecode
-with constants and nested functions, default values, closures, and the global names that it uses, followed through the
-user's modules. Comments, line numbers and names of local variables make no difference. Another version of Python may
-compile to other bytecode, and then a run does not resume.
+with constants and nested functions, default values, closures, attributes, and the global names that it uses, followed
+through the user's modules; a module that is imported inside a function counts with its whole text. Comments, line numbers
+and names of local variables make no difference. Another version of Python may compile to other bytecode, and then a run
+does not resume.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
+import decimal
+import dis
+import enum
+import fractions
 import functools
 import hashlib
+import importlib.util
 import json
 import os
+import re
 import sys
 import sysconfig
 import types
@@ -23,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from myograph._common.fields import decisive
 
@@ -33,6 +42,12 @@ _NOT_CODE = {
     "__dataclass_params__", "__match_args__", "__abstractmethods__", "_abc_impl", "__parameters__", "__orig_bases__",
     "__slots__",
 }  # fmt: skip
+# Installed types whose text says all. The text of others leaves out parts, such as the middle of an array, or shows an
+# address in memory, which is another one in each process.
+_TOLD_BY_TEXT = (
+    bytes, bytearray, complex, range, slice, os.PathLike, enum.Enum, np.dtype, re.Pattern, type(...), type(NotImplemented),
+    decimal.Decimal, fractions.Fraction, datetime.date, datetime.time, datetime.timedelta,
+)  # fmt: skip
 
 
 def describe(value: Any) -> Any:
@@ -84,7 +99,8 @@ class Description:
             parameters = {k: self._parameter(k, v) for k, v in value.get_params(deep=False).items()}
             return {"type": type(value).__name__, **parameters, **self._beyond_parameters(value)}
         if isinstance(value, Mapping):
-            return {str(k): self.of(v, str(k)) for k, v in value.items()}
+            made = {"": self.of(factory)} if (factory := getattr(value, "default_factory", None)) is not None else {}
+            return {**{str(k): self.of(v, str(k)) for k, v in value.items()}, **made}
         if isinstance(value, (list, tuple)):
             return [self.of(v, str(i)) for i, v in enumerate(value)]
         if isinstance(value, (set, frozenset)):  # their order changes from process to process
@@ -96,6 +112,12 @@ class Description:
                 "state": self.of(value.state_dict()),
                 **self._own(value),
             }
+        if isinstance(value, np.ufunc):  # one that was made from a function shows no more than the function's name
+            return str(value) if getattr(np, value.__name__, None) is value else self._say_unknown(value)
+        if isinstance(value, np.ma.MaskedArray):
+            return [_describe_array(value.filled(0)), _describe_array(np.ma.getmaskarray(value))]
+        if isinstance(value, (pd.DataFrame, pd.Series, pd.Index)):  # as an array they have no labels
+            return {"type": type(value).__name__, "made from": self.of(list(value.__reduce__()))}
         if hasattr(value, "__array__") and not isinstance(value, type):
             return _describe_array(np.asarray(value.detach().cpu() if hasattr(value, "detach") else value))
         if isinstance(value, functools.partial):
@@ -115,28 +137,31 @@ class Description:
         return self.of(value, name)
 
     def _beyond_parameters(self, value: Any) -> dict[str, Any]:
-        """The code of the user's own type, and its fitted state, whose names end with "_" as in scikit-learn."""
-        fitted = {k: self.of(v, k) for k, v in getattr(value, "__dict__", {}).items() if is_fitted_name(k)}
-        return {**({"fitted": fitted} if fitted and hasattr(value, "get_params") else {}), **self._own(value)}
+        """The code of the user's own type, and all that an estimator holds besides its parameters if it is fitted: some
+        of scikit-learn's keep the training samples under names that begin with "_"."""
+        held = getattr(value, "__dict__", {})
+        if not hasattr(value, "get_params") or not any(map(is_fitted_name, held)):
+            return self._own(value)
+        parameters = value.get_params(deep=False)
+        return {"fitted": {k: self.of(v, k) for k, v in held.items() if k not in parameters}, **self._own(value)}
 
     def _own(self, value: Any) -> dict[str, Any]:
         return {"code": self.code(type(value))} if is_own(type(value)) else {}
 
     def _of_object(self, value: Any) -> Any:
         """Any other object: by its attributes, by its text, or by what a copy of it would be made from."""
-        # The default text shows an address in memory, which is another one in each process.
         if is_own(type(value)) or type(value).__repr__ is object.__repr__:
             if hasattr(value, "__dict__") and not hasattr(type(value), "__slots__"):
                 return {"type": type(value).__name__, **self.of(vars(value)), **self._own(value)}
-        elif " at 0x" not in (text := str(value)):
-            return text
+        elif isinstance(value, _TOLD_BY_TEXT):
+            return str(value)
         try:
             made = value.__reduce_ex__(4)
         except Exception:  # an object's own code, or an extension's, may raise anything here
             return self._say_unknown(value)
-        parts = (
-            [list(part) if isinstance(part, Iterator) else part for part in made] if isinstance(made, tuple) else made
-        )
+        if isinstance(made, str):  # a name in the object's module
+            return f"{type(value).__module__}.{made}"
+        parts = [list(part) if isinstance(part, Iterator) else part for part in made]
         return {"type": type(value).__name__, "made from": self.of(parts), **self._own(value)}
 
     def _say_unknown(self, value: Any) -> str:
@@ -165,21 +190,33 @@ class Description:
             with contextlib.suppress(ValueError):  # a cell that was never filled
                 closure[name] = self.of(cell.cell_contents, name)
         used = sorted(set(_names(function.__code__)))
+        within = sorted({*used, *_texts(function.__code__)})  # a text may be what `getattr` is asked for
         known = function.__globals__
-        outside = {name: self._used(known[name], name, used) for name in used if name in known}
+        outside: dict[str, Any] = {}
+        if is_own(function):
+            outside = {name: self._used(known[name], name, within) for name in used if name in known}
+            outside |= _imported_inside(function.__code__, known.get("__package__") or "")
+        attributes = {k: self.of(v, k) for k, v in vars(function).items() if k != "__wrapped__"}
         return {
             "code": _bytecode(function.__code__),
             "defaults": self.of([function.__defaults__, function.__kwdefaults__], function.__qualname__),
             "closure": closure,
-            "globals": outside if is_own(function) else {},
+            "globals": outside,
+            **({"attributes": attributes} if attributes else {}),
         }
 
     def _used(self, value: Any, name: str, attributes: list[str]) -> Any:
         """A global name that a function uses; of a module of the user's own, the names that may be taken from it."""
-        if isinstance(value, types.ModuleType):
-            inside = {k: self.of(vars(value)[k], f"{name}.{k}") for k in attributes if k in vars(value)}
-            return {"module": value.__name__, **(inside if _is_own_module(value.__name__) else {})}
-        return self.of(value, name)
+        if not isinstance(value, types.ModuleType):
+            return self.of(value, name)
+        if not _is_own_module(value.__name__) or id(value) in self._open:
+            return {"module": value.__name__}
+        self._open.add(id(value))
+        try:
+            inside = {k: self._used(vars(value)[k], f"{name}.{k}", attributes) for k in attributes if k in vars(value)}
+        finally:
+            self._open.discard(id(value))
+        return {"module": value.__name__, **inside}
 
     def _class(self, cls: type) -> Any:
         own = [c for c in cls.__mro__ if is_own(c)]
@@ -217,15 +254,17 @@ def is_own(thing: Any) -> bool:
     >>> is_own(np.mean)
     False
     """
+    if isinstance(thing, types.FunctionType):  # a decorator may have given it the name and module of another one
+        return _is_own_module(thing.__globals__.get("__name__") or "__main__")
     return _is_own_module(getattr(thing, "__module__", None) or "builtins")
 
 
 @functools.lru_cache(maxsize=4096)
-def _is_own_module(name: str) -> bool:
+def _is_own_module(name: str, file: str | None = None) -> bool:
     top = name.partition(".")[0]
     if top in ("myograph", *sys.builtin_module_names) or top in sys.stdlib_module_names - {"__main__"}:
         return False
-    file = getattr(sys.modules.get(name) or sys.modules.get(top), "__file__", None)
+    file = file or getattr(sys.modules.get(name) or sys.modules.get(top), "__file__", None)
     if top == "__main__" or file is None:
         return True
     path = Path(file).resolve()
@@ -239,6 +278,55 @@ def _names(code: types.CodeType) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from _names(constant)
+
+
+def _texts(code: types.CodeType) -> Iterator[str]:
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _texts(constant)
+        elif isinstance(constant, str):
+            yield constant
+
+
+def _imported_inside(code: types.CodeType, package: str) -> dict[str, str]:
+    """The hashes of the user's modules that code imports when it runs, and of those that they import."""
+    found: dict[str, str] = {}
+    todo = [(code, package)]
+    while todo:
+        code, package = todo.pop()
+        todo += [(constant, package) for constant in code.co_consts if isinstance(constant, types.CodeType)]
+        for name in _imports(code, package):
+            if name in found:
+                continue
+            with contextlib.suppress(Exception):  # it cannot be imported, or it is compiled: then it imports no other
+                spec = importlib.util.find_spec(name)
+                if spec is None or spec.origin is None:
+                    continue
+                text = Path(spec.origin).read_bytes()
+                found[name] = hashlib.sha256(text).hexdigest()
+                todo.append((compile(text, name, "exec"), spec.parent or ""))
+    return {f"import {name}": text for name, text in found.items()}
+
+
+def _imports(code: types.CodeType, package: str) -> Iterator[str]:
+    """The user's modules that code imports. `from a import b` may import a.b, so that is one of them."""
+    steps = list(dis.get_instructions(code))
+    for i, step in enumerate(steps):
+        if step.opname != "IMPORT_NAME":
+            continue
+        level = next((s.argval for s in reversed(steps[:i]) if isinstance(s.argval, int)), 0)  # of `from .a import b`
+        base = importlib.util.resolve_name("." * level + step.argval, package) if level and package else step.argval
+        top = None
+        with contextlib.suppress(ImportError, ValueError):  # __main__ has no place
+            top = importlib.util.find_spec(base.partition(".")[0])  # imports nothing
+        if top is None or not _is_own_module(base, top.origin):
+            continue
+        yield base
+        for following in steps[i + 1 :]:
+            if following.opname == "IMPORT_FROM":
+                yield f"{base}.{following.argval}"
+            elif not following.opname.startswith(("STORE", "EXTENDED_ARG")):
+                break
 
 
 def _bytecode(code: types.CodeType) -> Any:
