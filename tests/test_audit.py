@@ -15,7 +15,7 @@ from myograph import KFoldRepetitions, LeaveOneSubjectOut, Recording, Windowing,
 from myograph.audit import audit, copies_in, overlapping
 from myograph.datasets import load
 from myograph.errors import LeakageError
-from myograph.preprocessing import LowPass, MovingRMS, Rectify, Resample, ZeroPhase
+from myograph.preprocessing import LowPass, MovingRMS, Rectify, Resample, SampleBySample, ZeroPhase
 
 LENGTH = 40  # samples in a window
 
@@ -31,6 +31,18 @@ def people(*signals, rate_hz=200.0):
         for i, x in enumerate(signals)
     ]
     return Windows.cut(recordings, Windowing(1000 * LENGTH / rate_hz, 50))
+
+
+def test_a_copy_is_found_for_windows_of_single_samples_and_neighbouring_electrodes_are_none():
+    near = noise(1, n_channels=1) + 0.3 * noise(2, n_channels=16)  # electrodes of a grid that nearly agree
+    recordings = [
+        Recording(x, 200.0, np.zeros(x.shape[1], int), subject=str(i))
+        for i, x in enumerate((near, noise(3, n_channels=16), 1.0001 * near[:, 333:]))
+    ]
+    [found] = copies_in(Windows.cut(recordings, SampleBySample()))
+    assert (found.first, found.second, found.start - found.other_start) == (0, 2, 333)
+    assert found.n > 1200
+    assert not copies_in(Windows.cut(recordings[:2], SampleBySample()))
 
 
 def shared(windows, test="1"):

@@ -297,11 +297,15 @@ def _sharing(table: pd.DataFrame, columns: Sequence[str], rows: np.ndarray, othe
     return np.isin(group[: len(rows)], np.unique(group[len(rows) :]))
 
 
+SHORTEST, INSTEAD = 16, 64  # samples: windows shorter than the first are compared in stretches of the second
 _last: tuple[tuple[weakref.ref[Recording], ...], int, list[Match]] | None = None
 
 
 def copies_in(windows: Windows) -> list[Match]:
     """Find the stretches of samples, at least one window long, that occur twice in the recordings of these windows.
+
+    If windows are shorter than 16 samples, stretches of 64 samples or more are found: over a few samples the electrodes
+    of a grid look alike by chance, and comparing all of them takes minutes.
 
     Copies are found at any position, scale, offset, polarity, number type and order of channels, also if single samples
     were changed or clipped. A signal with too little information to tell a copy from a coincidence (constant, slowly
@@ -324,6 +328,8 @@ def copies_in(windows: Windows) -> list[Match]:
         return []
     present = np.unique(windows.column("recording"))
     length = int((windows.column("stop") - windows.column("start")).min())
+    if length < SHORTEST:
+        length = INSTEAD
     recordings = [windows.recordings[i] for i in present]
     last = _last  # the folds of a protocol are audited one after another
     if last is None or last[1] != length or [ref() for ref in last[0]] != recordings:
