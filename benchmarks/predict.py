@@ -1,8 +1,8 @@
 """Prediction with the classical methods: one window, as live, and a batch. Run: python benchmarks/predict.py
 
 The input is a window of 12 channels x 300 samples, the output a label. Timed alternately: the pipeline with
-scikit-learn's classifier, the same pipeline with ours, and `fast_predictor`. The training windows overlap, so the forest
-is deep and there are many support vectors. The labels are compared, too.
+scikit-learn's classifier, the same pipeline with ours, and a stream of windows.
+The training windows overlap, so the forest is deep and there are many support vectors. The labels are compared, too.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 
-from myograph import methods
-from myograph.methods._predictor import fast_predictor
+from myograph import Windowing, methods
+from myograph.live._predict import StreamPredictor
 
 CHANNELS, SAMPLES, CLASSES, TRAIN, BATCH = 12, 300, 17, 4000, 20_000
 BARS_MS = {"lda": 0.1, "random_forest": 0.2, "svm": 1.0}
@@ -57,6 +57,19 @@ def alone_in(estimator: Any) -> Callable[[np.ndarray], Any]:
     return lambda window: estimator.predict(window[None])
 
 
+def on_stream(estimator: Any) -> Callable[[np.ndarray], Any]:
+    """One window as the next samples of a stream, as a live decoder predicts it."""
+    classes = tuple(str(c) for c in estimator.classes_)
+    windowing = Windowing(SAMPLES, SAMPLES)  # at 1000 Hz
+    predictor = StreamPredictor(estimator, classes, windowing, 1000.0, CHANNELS)
+
+    def predict(window: np.ndarray) -> Any:
+        predictor.push(window)
+        return estimator.classes_[predictor.answer(window[None])[0]]
+
+    return predict
+
+
 def scikit_learns(pipeline: Pipeline) -> Pipeline:
     """The same fitted pipeline with scikit-learn's classifier in the place of ours."""
     ours = pipeline[-1]
@@ -74,7 +87,7 @@ def main() -> None:
     rows = []
     for name in ("lda", "svm", "random_forest", "knn", "lda_svm"):
         ours = getattr(methods, name)(feature_options={"rate_hz": 1000.0}).fit(X, y)
-        predict = fast_predictor(ours, CHANNELS, SAMPLES)
+        predict = on_stream(ours)
         same = [predict(w) for w in live] == ours.predict(live).tolist()
         alone = not isinstance(ours, Pipeline)
         peer = ours if alone else scikit_learns(ours)

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from sklearn.ensemble import GradientBoostingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from conftest import make_recording
 from myograph import Features, Layout, Windowing, Windows
@@ -34,6 +34,7 @@ from myograph.live import (
     ProportionalVelocity,
     VelocityRamp,
 )
+from myograph.methods import LogScale
 from myograph.preprocessing.filters import HighPass, MovingRMS, Notch, Rectify, Resample, ZeroPhase
 
 NAMES = ("rest", "fist", "open")
@@ -162,6 +163,22 @@ def test_decisions_are_those_of_the_method_on_the_same_windows(decoders):
     found = offline.metrics(test)
     assert found["total_error"] < 0.25
     assert found["contractions"] == 8
+
+
+@pytest.mark.parametrize("labels", [NAMES, NAMES[:2]], ids=["three classes", "two classes"])
+@pytest.mark.parametrize(
+    "before",
+    [(), (StandardScaler(),), (StandardScaler(with_mean=False),), (LogScale(),), (LogScale(), StandardScaler())],
+    ids=repr,
+)
+def test_a_linear_discriminant_has_scikit_learns_probabilities(before, labels):
+    method = make_pipeline(Features(["MAV", "MEAN", "SSC"]), *before, LinearDiscriminantAnalysis())
+    left_out = tuple(name for name in NAMES if name not in labels)
+    decoder = Decoder.fit([recording(1)], method, windowing=Windowing(120, 40), leave_out=left_out)
+    offline = decoder.decide(recording(2))
+    windows = Windows.cut(recording(2), Windowing(120, 40, "majority"))
+    np.testing.assert_allclose(offline.proba, decoder.method.predict_proba(windows), atol=1e-9)
+    assert (offline.names == decoder.method.predict(windows)).all()
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))

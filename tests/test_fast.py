@@ -1,4 +1,4 @@
-"""Fast classifiers against scikit-learn's own, and plain predictors against their pipelines."""
+"""Fast classifiers against scikit-learn's own."""
 
 import contextlib
 import pickle
@@ -9,18 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.base import BaseEstimator, clone
-from sklearn.ensemble import RandomForestClassifier, VotingClassifier
+from sklearn.base import clone
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
-from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
-from myograph.errors import ShapeError, SignalError
-from myograph.features.transformer import Features
-from myograph.methods import METHODS, _prepared, knn, lda, lda_svm, random_forest, svm
+from myograph.methods import _prepared
 from myograph.methods._forest import FastRandomForest
-from myograph.methods._predictor import fast_predictor
 from myograph.methods._svc import FastSVC
 
 FOREST = {"n_estimators": 20, "random_state": 0}
@@ -177,128 +173,3 @@ def test_scikit_learns_checks(estimator):
                 continue
             with contextlib.suppress(unittest.SkipTest):
                 check(checked)
-
-
-# ---------------------------------------------------------------------------------------------------------- pipelines
-
-
-def windows(n_classes, n=160, channels=4, samples=90, seed=0, dtype=np.float64):
-    rng = np.random.default_rng(seed)
-    y = np.arange(n) % n_classes
-    level = np.random.default_rng(99).uniform(5, 30, (n_classes, channels))
-    X = (rng.standard_normal((n, channels, samples)) * level[y][:, :, None]).astype(dtype)
-    return X, np.array([f"grip {c}" for c in y])
-
-
-METHOD = {
-    "lda": lda,
-    "svm": svm,
-    "random_forest": lambda: random_forest(n_trees=15),
-    "knn": knn,
-    "lda_svm": lambda: lda_svm(feature_options={"rate_hz": 500.0}),
-    "no log": lambda: lda(log=False, shrinkage=None),
-    "every route": lambda: svm(("HTD", "TSTD", "SKEW", "COV", "MNF"), feature_options={"rate_hz": 500.0}),
-    "gathered alone": lambda: lda("COV"),
-    "voted": lambda: VotingClassifier([("a", lda()), ("b", svm()), ("c", knn())], voting="hard"),
-    "weighed": lambda: VotingClassifier([("a", lda()), ("b", knn())], voting="soft", weights=[1, 3]),
-}
-
-
-@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int16])
-@pytest.mark.parametrize("name", METHOD)
-def test_predictor_says_what_the_pipeline_says(name, dtype):
-    method = METHOD[name]().fit(*windows(5))
-    more, truth = windows(5, n=60, seed=1, dtype=dtype)
-    expected = method.predict(more)
-    predict = fast_predictor(method, 4, 90)
-    assert [predict(w) for w in more] == expected.tolist()
-    assert predict(np.asfortranarray(more[0])) == expected[0]
-    assert np.mean(expected == truth) > 0.4  # of five
-
-
-def test_views_are_multiplied_where_their_mean_says_otherwise():
-    rng = np.random.default_rng(3)
-    X, y = rng.standard_normal((120, 4, 90)), np.arange(120) % 4  # noise: the views disagree
-    method = METHOD["lda_svm"]().fit(X, y)
-    more = rng.standard_normal((150, 4, 90))
-    expected = method.predict(more)
-    mean = np.mean([view.predict_proba(more) for view in method.estimators_], axis=0).argmax(1)
-    assert (mean != expected).any()
-    predict = fast_predictor(method, 4, 90)
-    assert [predict(w) for w in more] == expected.tolist()
-
-
-def test_rows_are_the_pipelines_to_the_last_bit():
-    X, y = windows(3)
-    pipeline = lda(("HTD", "VAR", "ENT", "M2", "AR", "SSC", "LD")).fit(X, y)
-    seen = []
-
-    class Spy(BaseEstimator):
-        def __sklearn_is_fitted__(self):
-            return True
-
-        def fit(self, X, y):
-            return self
-
-        def predict(self, rows):
-            seen.append(rows)
-            return rows[:, 0]
-
-    fitted = Pipeline([*pipeline.steps[:-1], ("spy", Spy())])
-    predict = fast_predictor(fitted, 4, 90)
-    for window in X:
-        predict(window)
-    np.testing.assert_array_equal(np.concatenate(seen), pipeline[:-1].transform(X))
-
-
-def test_every_classical_method_of_the_registry():
-    """Those of `myograph.methods`: a method added there is tested here without being named."""
-    X, y = windows(3, n=60)
-    names = [n for n in METHODS if getattr(METHODS[n], "__module__", "").startswith("myograph.methods.")]
-    assert {"lda", "svm", "knn", "random_forest", "lda_svm"} <= set(names)
-    for name in names:
-        method = METHODS[name](feature_options={"rate_hz": 500.0}).fit(X, y)
-        predict = fast_predictor(method, 4, 90)
-        assert [predict(w) for w in X[:20]] == method.predict(X[:20]).tolist(), name
-
-
-def test_search_and_other_steps():
-    X, y = windows(2)
-    searched = svm(search=True)
-    searched.best_estimator_ = svm().fit(X, y)  # what a search leaves, without its minutes
-    assert fast_predictor(searched, 4, 90)(X[0]) == searched.best_estimator_.predict(X[:1])[0]
-
-    class Doubled(Features):
-        def transform(self, X):
-            return 2 * super().transform(X)
-
-    method = lda(Doubled()).fit(X, y)  # a subclass does as it says
-    assert [fast_predictor(method, 4, 90)(w) for w in X[:9]] == method.predict(X[:9]).tolist()
-
-
-def test_predictor_refuses():
-    X, y = windows(2)
-    with pytest.raises(NotFittedError):
-        fast_predictor(lda(), 4, 90)
-    method = lda().fit(X, y)
-    with pytest.raises(ShapeError, match="4 channels"):
-        fast_predictor(method, 5, 90)
-    with pytest.raises(ShapeError, match="windows of 90 samples, got windows of 80 samples"):
-        fast_predictor(method, 4, 80)
-    at_500 = lda("MNF", feature_options={"rate_hz": 500.0}).fit(X, y)
-    with pytest.raises(SignalError, match="fitted at 500 Hz, got 1000 Hz"):
-        fast_predictor(at_500, 4, 90, 1000.0)
-    assert fast_predictor(at_500, 4, 90, 500.0)(X[0]) == at_500.predict(X[:1])[0]
-    predict = fast_predictor(method, 4, 90)
-    with pytest.raises(ShapeError, match="4, 90"):
-        predict(X[0][:, :-1])
-    bad = X[0].copy()
-    bad[2, 5] = np.nan
-    with pytest.raises(SignalError, match="NaN"):
-        predict(bad)
-    with pytest.raises(SignalError, match="real numbers"):
-        predict(np.full((4, 90), "a"))
-    large = np.full((4, 90), 1e300)  # finite, but its mean square is not
-    for refused in (lambda: predict(large), lambda: method.predict(large[None])):
-        with pytest.raises(ValueError, match="infinity"):
-            refused()

@@ -120,6 +120,18 @@ def test_time_and_frequency_response_agree_with_scipy(one, b_a):
     np.testing.assert_allclose(np.fft.rfft(response), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("n_channels", [1, 7, 8, 19])  # channels are filtered eight at a time
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_each_channel_is_filtered_as_scipy_does(n_channels, dtype):
+    x = np.random.default_rng(0).normal(5, 1, (n_channels, 300)).astype(dtype)
+    sos = sps.butter(4, (20, 200), "band", fs=1000, output="sos")
+    steady = sps.sosfilt_zi(sos)[:, None, :] * x[None, :, :1].astype(np.float64)
+    want, _ = sps.sosfilt(sos, x.astype(np.float64), zi=steady)
+    got = BandPass(20.0, 200.0).stream(1000.0, n_channels).push(x)
+    assert got.dtype == dtype
+    np.testing.assert_allclose(got, want, atol=1e-12 if dtype == np.float64 else 1e-5)
+
+
 def test_half_power_at_the_cutoffs():
     frequencies = np.fft.rfftfreq(2000, 1 / 2000.0)
     for one, at in ((LowPass(300.0), [300]), (HighPass(50.0), [50]), (BandPass(20.0, 450.0), [20, 450])):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
@@ -189,5 +190,13 @@ def symmetric_vector(matrix: np.ndarray) -> np.ndarray:
     >>> float(np.linalg.norm(vector).round(12))
     5.0
     """
-    a, b = np.triu_indices(matrix.shape[-1])
-    return matrix[..., a, b] * np.where(a == b, 1.0, np.sqrt(2.0))
+    a, b, weights = _weighted_triangle(matrix.shape[-1])
+    return matrix[..., a, b] * weights
+
+
+@lru_cache(maxsize=16)
+def _weighted_triangle(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows and columns of the upper triangle, and the weights of its entries: for one window, making them takes as long
+    as using them."""
+    a, b = np.triu_indices(n)
+    return a, b, np.where(a == b, 1.0, np.sqrt(2.0))

@@ -51,6 +51,7 @@ class FeatureStream:
             self._grid = SlidingSums(self._plan.table, n_channels, self.length, self.step, self._most)
         # The samples that later windows need, and two before them, which differences need.
         self._held = np.zeros((n_channels, 4 * (self.length + self.step) + 2))
+        self._signal = as_signal(self._held)  # the same memory
         self.reset()
 
     def reset(self) -> None:
@@ -106,8 +107,7 @@ class FeatureStream:
         out = np.empty((m, self.n_features))
         start = self._next
         if self._grid is not None:
-            signal = as_signal(self._held)
-            self._plan.put_sums(out, slice(m), self._grid.advance(signal, start, m, self._fresh))
+            self._plan.put_sums(out, slice(m), self._grid.advance(self._signal, start, m, self._fresh))
             self._fresh = False
         if self._plan.by_samples:
             begin = start + np.arange(m)[:, None] * self.step + np.arange(self.length)

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, softmax
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import VotingClassifier
 from sklearn.pipeline import FeatureUnion, Pipeline
@@ -18,12 +17,13 @@ from sklearn.preprocessing import StandardScaler
 
 from myograph.features.stream import FeatureStream
 from myograph.features.transformer import Features
+from myograph.live._kernels import discriminant
 from myograph.methods import LogScale, ProductOfViews
 from myograph.windows import Windowing
 
 Window = Any  # (1, channel, time) samples, or None where no step reads them
 Transform = Callable[[Window], Any]
-Answer = Callable[[Window], tuple[Any, np.ndarray | None]]
+Answer = Callable[[Window], tuple[int, np.ndarray]]
 
 
 class StreamPredictor:
@@ -32,8 +32,14 @@ class StreamPredictor:
     Parameters
     ----------
     estimator : fitted on Windows.
-    classes : names in the decoder's order.
+    classes : names of the estimator's classes, in its order.
     windowing, rate_hz, n_channels : of the windows, after the filters.
+
+    Attributes
+    ----------
+    answer : from the (1, channel, time) window that was completed last to its class index and (class,) probabilities,
+        NaN where the estimator has none.
+    needs_samples : whether `answer` reads the window; otherwise it may be None.
     """
 
     def __init__(self, estimator: Any, classes: tuple[str, ...], windowing: Windowing, rate_hz: float, n_channels: int):
@@ -42,8 +48,8 @@ class StreamPredictor:
         self._stream_of: dict[str, int] = {}
         self._rows: list[np.ndarray] = []
         self.needs_samples = False
-        self._answer = self._compile(estimator)
         self._index = {name: i for i, name in enumerate(classes)}
+        self.answer = self._compile(estimator)
 
     def push(self, piece: np.ndarray) -> None:
         """Take the next (channel, time) samples, which complete at most one window."""
@@ -52,66 +58,54 @@ class StreamPredictor:
             if len(rows):
                 self._rows[i] = rows[-1:]
 
-    def answer(self, window: Window) -> tuple[int, np.ndarray]:
-        """(class index, (class,) probabilities) of the window that was completed last; NaN where there are none."""
-        label, proba = self._answer(window)
-        shares = np.full(len(self._index), np.nan) if proba is None else np.asarray(proba, float)
-        return self._index[str(label)], shares
-
     def _compile(self, estimator: Any) -> Answer:
         if type(estimator) is Pipeline:
-            *before, last = [step for _, step in estimator.steps if step not in (None, "passthrough")]
-            return self._classifier(last, self._chain(before))
+            return self._classifier(_steps(estimator))
         if type(estimator) in (VotingClassifier, ProductOfViews) and estimator.voting == "soft":
             return self._vote(estimator)
-        return self._classifier(estimator, self._chain([]))
+        return self._classifier([estimator])
 
-    def _classifier(self, last: Any, prepare: Transform) -> Answer:
-        classes = np.asarray(last.classes_)
-        if not hasattr(last, "predict_proba"):
-            return lambda window: (last.predict(prepare(window))[0], None)
-        if hasattr(last, "module_") or isinstance(
-            last, LinearDiscriminantAnalysis
-        ):  # they predict the most probable class
-            shares = self._shares_of(last)
+    def _classifier(self, steps: list[Any]) -> Answer:
+        last, index = steps[-1], self._index
+        if hasattr(last, "module_") or type(last) is LinearDiscriminantAnalysis:  # they predict the most probable class
+            shares = self._shares(steps)
 
-            def most_probable(window: Window) -> tuple[Any, np.ndarray]:
-                proba = shares(prepare(window))[0]
-                return classes[proba.argmax()], proba
+            def most_probable(window: Window) -> tuple[int, np.ndarray]:
+                proba = np.asarray(shares(window)[0], float)
+                return int(proba.argmax()), proba
 
             return most_probable
+        prepare, unknown = self._chain(steps[:-1]), np.full(len(index), np.nan)
+        if not hasattr(last, "predict_proba"):
+            return lambda window: (index[str(last.predict(prepare(window))[0])], unknown)
 
-        def both(window: Window) -> tuple[Any, np.ndarray]:
+        def both(window: Window) -> tuple[int, np.ndarray]:
             rows = prepare(window)
-            return last.predict(rows)[0], last.predict_proba(rows)[0]
+            return index[str(last.predict(rows)[0])], np.asarray(last.predict_proba(rows)[0], float)
 
         return both
 
     def _vote(self, estimator: Any) -> Answer:
-        views = [self._shares(view) for view in estimator.estimators_]
+        views = [self._shares(_steps(v) if type(v) is Pipeline else [v]) for v in estimator.estimators_]
         weights = estimator._weights_not_none
-        classes = np.asarray(estimator.classes_)
 
-        def vote(window: Window) -> tuple[Any, np.ndarray]:
+        def vote(window: Window) -> tuple[int, np.ndarray]:
             shares = [view(window) for view in views]
             if type(estimator) is ProductOfViews:
-                proba = softmax(estimator.log_product(shares), axis=1)[0]
+                proba = _softmax(estimator.log_product(shares))[0]
             else:
                 proba = np.average(shares, axis=0, weights=weights)[0]
-            return classes[proba.argmax()], proba
+            return int(proba.argmax()), proba
 
         return vote
 
-    def _shares(self, view: Any) -> Transform:
-        """(1, class) probabilities of one classifier of a vote."""
-        steps = (
-            [step for _, step in view.steps if step not in (None, "passthrough")] if type(view) is Pipeline else [view]
-        )
-        prepare, shares = self._chain(steps[:-1]), self._shares_of(steps[-1])
+    def _shares(self, steps: list[Any]) -> Transform:
+        """(1, class) probabilities."""
+        before, shares = steps[:-1], steps[-1].predict_proba
+        if type(steps[-1]) is LinearDiscriminantAnalysis:
+            before, shares = _discriminant(steps)
+        prepare = self._chain(before)
         return lambda window: shares(prepare(window))
-
-    def _shares_of(self, last: Any) -> Callable[[Any], np.ndarray]:
-        return _discriminant(last) if isinstance(last, LinearDiscriminantAnalysis) else last.predict_proba
 
     def _chain(self, steps: list[Any]) -> Transform:
         if not steps:
@@ -132,7 +126,7 @@ class StreamPredictor:
         if type(step) is Features:
             return self._features(step)
         if type(step) is Pipeline:
-            return self._chain([s for _, s in step.steps if s not in (None, "passthrough")])
+            return self._chain(_steps(step))
         if type(step) is FeatureUnion and not step.transformer_weights:
             parts = [s for _, s in step.transformer_list if s not in ("drop",)]
             if all(s != "passthrough" for s in parts):
@@ -161,15 +155,33 @@ def _plain(step: Any) -> Transform:
     return step.transform
 
 
-def _discriminant(last: LinearDiscriminantAnalysis) -> Callable[[np.ndarray], np.ndarray]:
-    """(1, class) probabilities of a linear discriminant, as `predict_proba` computes them."""
-    coef, intercept = last.coef_.T.copy(), last.intercept_
+def _steps(pipeline: Pipeline) -> list[Any]:
+    return [step for _, step in pipeline.steps if step not in (None, "passthrough")]
 
-    def proba(rows: np.ndarray) -> np.ndarray:
-        scores = rows @ coef + intercept
-        if scores.shape[1] == 1:
-            positive = expit(scores)
-            return np.hstack([1 - positive, positive])
-        return softmax(scores, axis=1)
 
-    return proba
+def _discriminant(steps: list[Any]) -> tuple[list[Any], Callable[[np.ndarray], np.ndarray]]:
+    """The steps before a linear discriminant that remain to be run, and (1, class) probabilities after them.
+
+    A `StandardScaler` right before the discriminant becomes part of its weights, and a `LogScale` before that a part of
+    the same compiled loop.
+    """
+    *before, last = steps
+    weights, intercept, scale = last.coef_.T, last.intercept_, np.zeros(0)
+    if weights.shape[1] == 1:  # the score of the second of two classes; that of the first is 0
+        weights, intercept = (np.concatenate([np.zeros_like(a), a], axis=-1) for a in (weights, intercept))
+    if len(before) > 1 and type(before[-1]) is StandardScaler:
+        scaler = before.pop()
+        if scaler.with_std:
+            weights = weights / scaler.scale_[:, None]
+        if scaler.with_mean:
+            intercept = intercept - scaler.mean_ @ weights
+    if len(before) > 1 and type(before[-1]) is LogScale:
+        scale = before.pop().scale_
+    scale, weights, intercept = (np.ascontiguousarray(a, np.float64) for a in (scale, weights, intercept))
+    return before, lambda rows: discriminant(rows[0], scale, weights, intercept)[None]
+
+
+def _softmax(scores: np.ndarray) -> np.ndarray:
+    """Softmax of one row, (1, class); SciPy's takes four times as long for so few numbers."""
+    shares = np.exp(scores - scores.max())
+    return shares / shares.sum()

@@ -13,6 +13,7 @@ from myograph.live._predict import StreamPredictor
 from myograph.live.decisions import Decisions
 from myograph.live.postprocess import PostProcessor, ProportionalVelocity, Step, run_all
 from myograph.preprocessing.filters import stream_all
+from myograph.recording import check_finite
 
 if TYPE_CHECKING:
     from myograph.live.decoder import Decoder
@@ -58,6 +59,7 @@ class DecoderStream:
         self._held = _Held(n_channels, self._length, decoder.dtype) if self._keeps() else None
         self._taken = 0  # filtered samples so far
         self._next = self._length  # filtered samples at which the next window is complete
+        self._none = self._decisions([], [], [], [])
 
     def set_post(self, post: Sequence[PostProcessor]) -> None:
         """Replace the post-processors from the next decision on; filters and windows keep their states.
@@ -94,7 +96,10 @@ class DecoderStream:
         if chunk.dtype.kind in "iufb":
             chunk = chunk.astype(self.decoder.dtype, copy=False)
         filtered = self._filters.push(chunk)
-        rows: list[tuple[int, int, Step, float]] = []
+        stops: list[int] = []
+        raws: list[int] = []
+        steps: list[Step] = []
+        spent: list[float] = []
         first, n = 0, filtered.shape[1]
         while first < n:
             last = min(n, first + self._next - self._taken)  # at most up to the end of the next window
@@ -102,9 +107,12 @@ class DecoderStream:
             first = last
             if self._taken == self._next:
                 raw, step = self._decide()
-                rows.append((self._taken, raw, step, 1000 * (time.perf_counter() - came)))
+                stops.append(self._taken)
+                raws.append(raw)
+                steps.append(step)
+                spent.append(1000 * (time.perf_counter() - came))
                 self._next += self._step
-        return self._decisions(rows)
+        return self._decisions(stops, raws, steps, spent) if steps else self._none
 
     def _take(self, piece: np.ndarray) -> None:
         self._predict.push(piece)
@@ -118,21 +126,21 @@ class DecoderStream:
         amplitude = float(np.abs(window).mean(dtype=np.float64)) if self._measures and window is not None else np.nan
         return raw, self._post(Step(raw, proba, amplitude=amplitude))
 
-    def _decisions(self, rows: list[tuple[int, int, Step, float]]) -> Decisions:
-        stop = self._before + np.array([taken for taken, _, _, _ in rows], np.int64)
-        steps = [step for _, _, step, _ in rows]
-        n_classes = len(self.decoder.classes)
+    def _decisions(self, stops: list[int], raws: list[int], steps: Sequence[Step], spent_ms: list[float]) -> Decisions:
+        stop = np.array(stops, np.int64) + self._before
+        label, proba, rejected, gain, _ = zip(*steps) if steps else ((), (), (), (), ())
+        classes = self.decoder.classes
         return Decisions(
-            classes=self.decoder.classes,
+            classes=classes,
             start=stop - self._length,
             stop=stop,
             time_s=stop / self._rate_hz,
-            raw=np.array([raw for _, raw, _, _ in rows], np.intp),
-            label=np.array([s.label for s in steps], np.intp),
-            rejected=np.array([s.rejected for s in steps], bool),
-            gain=np.array([s.gain for s in steps], float),
-            proba=np.array([s.proba for s in steps], float).reshape(len(rows), n_classes),
-            latency_ms=np.array([spent for _, _, _, spent in rows], float),
+            raw=np.array(raws, np.intp),
+            label=np.array(label, np.intp),
+            rejected=np.array(rejected, bool),
+            gain=np.array(gain, float),
+            proba=np.array(proba, float).reshape(len(steps), len(classes)),
+            latency_ms=np.array(spent_ms, float),
         )
 
 
@@ -146,6 +154,7 @@ class _Held:
 
     def push(self, piece: np.ndarray) -> None:
         piece = piece[:, -self._length :]
+        check_finite(piece, "the filters' output")
         n = piece.shape[1]
         if self._end + n > self._samples.shape[1]:
             self._samples[:, : self._length] = self._samples[:, self._end - self._length : self._end]

@@ -63,7 +63,7 @@ class FastSVC(SVC):
         margins = np.empty((len(X), len(machine.intercept)))
         centred, first = X - machine.centre, machine.first.tolist()
         n_classes = len(first) - 1
-        a, b = np.triu_indices(n_classes, k=1)
+        a, b = machine.pair
         for begin in range(0, len(X), ROWS):
             rows = slice(begin, begin + ROWS)
             x = centred[rows]
@@ -86,9 +86,9 @@ class _Machine:
     Support vectors are in order of their classes: those of class c from first[c] to first[c + 1] - 1.
 
     weights : (vector, other class) of a vector in the pairs of its class with the others, in their order.
-    intercept : (pair,). near : (pair,) the size of a margin that rounding could turn. signs : (pair, class), 1 for the
-    first class of a pair, -1 for the second. Of the vectors less their `centre`, product is (column, vector), 2 gamma v,
-    and norm (vector,), -gamma |v|^2.
+    intercept : (pair,). near : (pair,) the size of a margin that rounding could turn. pair : the (pair,) first and the
+    (pair,) second classes. signs : (pair, class), 1 for the first class of a pair, -1 for the second. Of the vectors
+    less their `centre`, product is (column, vector), 2 gamma v, and norm (vector,), -gamma |v|^2.
     """
 
     source: tuple[Any, ...]
@@ -97,6 +97,7 @@ class _Machine:
     weights: np.ndarray
     intercept: np.ndarray
     near: np.ndarray
+    pair: tuple[np.ndarray, np.ndarray]
     signs: np.ndarray
     centre: np.ndarray
     product: np.ndarray
@@ -121,7 +122,7 @@ class _Machine:
         product = np.ascontiguousarray(2 * gamma * centred.T)
         norm = -gamma * np.einsum("ij,ij->i", centred, centred)
         source = cls.source_of(estimator)
-        return cls(source, gamma, first, weights, intercept, near, signs, centre, product, norm)
+        return cls(source, gamma, first, weights, intercept, near, (a, b), signs, centre, product, norm)
 
     @staticmethod
     def source_of(estimator: SVC) -> tuple[Any, ...]:

@@ -65,13 +65,18 @@ class FilterStream:
         SignalError : the chunk has NaN or infinite samples, or is not of real numbers. The filter's state is then the
             same as before the call.
         """
-        chunk = as_chunk(chunk, self._n_in)
+        return self._filter(as_chunk(chunk, self._n_in))
+
+    def _filter(self, chunk: np.ndarray) -> np.ndarray:
+        """`push` for a chunk that was checked."""
         n = chunk.shape[1]
         if n == 0:
             return np.empty((self.n_channels, 0), chunk.dtype)
         step = max(256, BLOCK // self._n_in)
+        if n <= step:
+            return self._push(chunk).astype(chunk.dtype, copy=False)
         pieces = [self._push(chunk[:, i : i + step]).astype(chunk.dtype, copy=False) for i in range(0, n, step)]
-        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)
+        return np.concatenate(pieces, axis=1)
 
 
 class Filter:
@@ -252,7 +257,7 @@ def stream_all(
 
     def push(x: np.ndarray) -> np.ndarray:
         for stream in streams:
-            x = stream.push(x)
+            x = stream._filter(x)
         return x
 
     return FilterStream(push, n_channels, rate, n, where)

@@ -37,17 +37,18 @@ class SectionsFilter(Filter):
         return holding(np.square(response)) if response is not None else decay(slowest, math.sqrt(1 - ENERGY))
 
     def _start(self, rate_hz: float, n_channels: int, layout: Layout | None) -> Push:
-        sos = self.sections(rate_hz)
-        steady = scipy.signal.sosfilt_zi(sos)[:, None, :]
+        from myograph._common.simd import as_signal
+        from myograph.preprocessing._section_kernel import filter_sections
+
+        sos = np.ascontiguousarray(self.sections(rate_hz), np.float64)
+        steady = np.asarray(scipy.signal.sosfilt_zi(sos))
         state: np.ndarray | None = None
 
         def push(x: np.ndarray) -> np.ndarray:
             nonlocal state
-            x = x.astype(np.float64)
             if state is None:
-                state = steady * x[:, :1]
-            y, state = scipy.signal.sosfilt(sos, x, axis=-1, zi=state)
-            return y
+                state = steady * x[:, :1, None].astype(np.float64)
+            return filter_sections(sos, as_signal(x), state)
 
         return push
 
