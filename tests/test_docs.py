@@ -24,7 +24,7 @@ from myograph.preprocessing.filters import FILTERS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-WHOLE = ("tutorial.md", "live.md")  # pages whose shell commands are run as well, in the order of the page
+WHOLE = ("tutorial.md", "live.md", "suites.md")  # pages whose shell commands are run as well, in the order of the page
 
 
 class Block(NamedTuple):

@@ -20,6 +20,8 @@ MODULES = sorted(
 # Public names without an example, and why. A name stands for all names below it.
 WITHOUT_EXAMPLE = {
     "myograph.cli": "commands are run by tests/test_cli.py, and docs/commands.md shows them",
+    "myograph.evaluation.benchmark": "what workers run, with an example of `benchmark`: tests/test_suite_runs.py",
+    "myograph.evaluation.engines": "they start processes: tests/test_suite_runs.py",
     "myograph.evaluation.continuous": "steps of `evaluate_continuously`, tested in tests/test_continuous.py",
     "myograph.evaluation.info.read_info": "`Scores.load` shows it",
     "myograph.evaluation.info.write_info": "`Scores.save` shows it",

@@ -1,6 +1,7 @@
 """Paired statistics against hand counts, textbook tables and SciPy."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +9,9 @@ from scipy import stats as sps
 
 from myograph.errors import ConfigError, ShapeError
 from myograph.evaluation.stats import (
+    _regions,
+    _shares,
+    bayesian_signed_rank,
     chance_threshold,
     compare,
     corrected_t,
@@ -16,6 +20,7 @@ from myograph.evaluation.stats import (
     holm,
     nemenyi,
     paired,
+    seed_variance,
     t_interval,
 )
 
@@ -235,3 +240,69 @@ def test_differences_that_are_equal_but_for_rounding_tie():
     assert found.difference == pytest.approx(-0.02)
     assert paired(a, [v - 1e-3 for v in a], "t").p == 0.0
     assert paired([1e-12, 3e-12, 2e-12], [0, 0, 0]).effect == 1
+
+
+def test_bayesian_signed_rank_of_one_more_person_than_the_prior_in_closed_form():
+    # Two equal differences far above the margin. Only the pseudo-difference paired with itself is not above it, with
+    # share w0^2, so the answer is "better" where w0 < sqrt(1/2); w0 has a Beta(0.5, 2) distribution.
+    found = bayesian_signed_rank([5.0, 5.0], [1.0, 1.0], margin=1.0)
+    assert found.better == pytest.approx(sps.beta.cdf(np.sqrt(0.5), 0.5, 2), abs=5 * 0.5 / np.sqrt(50_000))
+    assert found.worse == 0
+    second_moment = 0.5 * 1.5 / (2.5 * 3.5)
+    assert found.expected == pytest.approx((1 - second_moment, second_moment, 0), abs=1e-12)
+
+
+def test_bayesian_signed_rank_on_fishers_maize_against_loops_over_every_pair():
+    # Fisher's fifteen differences; the shares are the definition, written as loops, under the same weights.
+    draws = np.random.default_rng(3).dirichlet([0.5, *np.ones(15)], 400)
+    z = [0, *DARWIN]
+    expected = np.zeros((400, 3))
+    for draw, w in enumerate(draws):
+        for i in range(16):
+            for j in range(16):
+                mean = (z[i] + z[j]) / 2
+                expected[draw, 0 if mean > 8 else 2 if mean < -8 else 1] += w[i] * w[j]
+    assert _shares(_regions(np.array(DARWIN, float), 8.0), draws) == pytest.approx(expected, abs=1e-6)
+    found = bayesian_signed_rank(DARWIN, [0] * 15, margin=8.0)
+    many = _shares(
+        _regions(np.array(DARWIN, float), 8.0), np.random.default_rng(9).dirichlet([0.5, *np.ones(15)], 50_000)
+    )
+    winners = np.bincount(many.argmax(axis=1), minlength=3) / 50_000
+    assert (found.better, found.equivalent, found.worse) == pytest.approx(tuple(winners), abs=0.015)
+    assert found.expected == pytest.approx(tuple(many.mean(axis=0)), abs=0.005)
+    assert sum(found.expected) == pytest.approx(1)
+
+
+def test_bayesian_signed_rank_turns_round_with_the_sign_and_refuses_a_negative_margin():
+    one, other = (bayesian_signed_rank(*pair, margin=0.5) for pair in (SLEEP, SLEEP[::-1]))
+    assert one.expected == pytest.approx(other.expected[::-1])
+    assert one.worse == pytest.approx(other.better, abs=0.015)
+    with pytest.raises(ConfigError, match="margin"):
+        bayesian_signed_rank(*SLEEP, margin=-1)
+
+
+# Calcium in per cent, four determinations on each of four turnip leaves: Snedecor and Cochran, Statistical Methods, 6th
+# edition (1967), table 10.13.1: mean squares 0.2961 and 0.0066, variance between leaves 0.0724.
+LEAVES = [[3.28, 3.09, 3.03, 3.03], [3.52, 3.48, 3.38, 3.38], [2.88, 2.80, 2.81, 2.76], [3.34, 3.38, 3.23, 3.26]]
+
+
+def test_snedecors_turnip_leaves():
+    found = seed_variance(LEAVES)
+    assert found.seeds == pytest.approx(0.0066, abs=5e-5)
+    assert found.people == pytest.approx(0.0724, abs=5e-5)
+    assert found.standard_error == pytest.approx(np.sqrt(0.2961 / 16), rel=1e-3)
+
+
+def test_variance_of_seeds_is_that_of_restricted_maximum_likelihood():
+    smf = pytest.importorskip("statsmodels.formula.api")
+    table = pd.DataFrame([{"y": value, "person": str(i)} for i, row in enumerate(LEAVES) for value in row])
+    model = smf.mixedlm("y ~ 1", table, groups=table["person"]).fit(reml=True, method="powell", ftol=1e-15)
+    found = seed_variance(LEAVES)
+    assert found.people == pytest.approx(float(model.cov_re.iloc[0, 0]), abs=1e-6)
+    assert found.seeds == pytest.approx(float(model.scale), abs=1e-6)
+
+
+def test_two_one_sided_tests_agree_with_statsmodels():
+    weightstats = pytest.importorskip("statsmodels.stats.weightstats")
+    p, _, _ = weightstats.ttost_paired(np.array(SLEEP[0]), np.array(SLEEP[1]), -2.5, 2.5)
+    assert equivalent(*SLEEP, margin=2.5) == pytest.approx(p, abs=1e-9)

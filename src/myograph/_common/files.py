@@ -163,7 +163,7 @@ def only_run_in(folder: Path, identity: str) -> Iterator[None]:
     except OSError as error:
         raise cannot_write(folder, error) from error
     try:
-        if not _hold(handle):
+        if not hold(handle):
             holder = os.read(handle, _PID_BYTES).decode("ascii", "replace").strip() or "?"
             raise ResultsError(
                 f"process {holder} is running in {folder} right now; wait for it, or choose another folder with --out"
@@ -194,7 +194,7 @@ def read_identity(folder: Path) -> str | None:
         return None
 
 
-def _hold(handle: int) -> bool:
+def hold(handle: int) -> bool:
     """Lock an open file until it is closed or the process dies; False where another process has locked it."""
     try:
         import fcntl

@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from myograph.cli import (
+    benchmark,
     bids,
     compare,
     curve,
@@ -40,6 +41,9 @@ app.command("inspect")(inspect.inspect)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("curve")(curve.curve)
+app.command("benchmark")(benchmark.benchmark)
+app.command("results")(benchmark.results)
+app.command("runs")(benchmark.runs)
 app.command("train")(decoder.train)
 app.command("predict")(decoder.predict)
 app.command("live")(live.live)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from myograph._common.fields import ADDED, decisive
 from myograph.errors import ConfigError
-from myograph.evaluation.identity import Description, describe
+from myograph.evaluation.identity import Description, describe, is_own
 from myograph.evaluation.registry import RECIPES
 from myograph.evaluation.transfer import AdaptOn, How, Transfer
 from myograph.protocols import Protocol, WithinSubject
@@ -139,6 +139,8 @@ class Recipe:
         False
         """
         decides = {k: v for k, v in self.as_dict().items() if k != "published"}
+        if code := own_code(self.method):
+            decides["method_code"] = code
         text = json.dumps({"recipe": decides, "data": dict(data_hashes)}, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -155,6 +157,22 @@ class Recipe:
         for f in dataclasses.fields(self):
             description.of(getattr(self, f.name), f.name)
         return description.unknown
+
+
+def own_code(method: Any) -> Any:
+    """The description of the code behind the name of a method or network that the user's own code registered; None for
+    myograph's own, whose version is recorded, and for methods that are not given by name.
+
+    >>> own_code("lda") is None
+    True
+    """
+    from myograph.methods.registry import METHODS
+    from myograph.models import MODELS
+
+    if not isinstance(method, str) or method not in METHODS:
+        return None
+    factory = MODELS[method] if method in MODELS else METHODS[method]
+    return describe(factory) if is_own(factory) else None
 
 
 def baseline(dataset: str, method: str = DEFAULT_METHOD, **options: Any) -> Recipe:

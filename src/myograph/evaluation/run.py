@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +16,25 @@ import pandas as pd
 
 from myograph._common.files import only_run_in, plain
 from myograph._common.progress import Progress, silent
-from myograph.audit import Audit, audit
+from myograph.audit import Audit
 from myograph.errors import ConfigError, ProtocolError
 from myograph.evaluation.continuous import check_continuous
 from myograph.evaluation.continuous import continuous as find_continuous
 from myograph.evaluation.folds import KeptFolds, fitted_before, refuse_fitted_on, run_folds
 from myograph.evaluation.info import glimpse, taken, versions
 from myograph.evaluation.metrics import score
+from myograph.evaluation.prepared import (
+    Split,
+    Splitter,
+    check,
+    hashes_of,
+    prepare,
+    read,
+    rest_label,
+    split,
+)
 from myograph.evaluation.recipe import Recipe
 from myograph.evaluation.scores import TARGET_ONLY, Scores
-from myograph.preprocessing.filters import apply_all
 from myograph.protocols import CrossSession, Fold, KFoldRepetitions, LeaveOneSubjectOut, Protocol
 from myograph.recording import Recording
 from myograph.windows import Windows
@@ -43,6 +52,7 @@ def evaluate(
     progress: Progress | None = None,
     command: str | None = None,
     continuous: bool = False,
+    shared: Splitter | None = None,
 ) -> Scores:
     """Run a recipe: read, filter, cut windows, split, audit, fit, predict, score.
 
@@ -63,8 +73,8 @@ def evaluate(
     jobs : number of folds that run at once, in processes; -1 is one per core.
     progress : called as progress(what is being done, done, total).
     command : how the run was started, for its report.
-    continuous : also decide at every step of the tested stretches, rest and transitions included (see
-        `myograph.evaluation.continuous`); this fits the method once more per fold.
+    continuous : also decide at every step of the tested stretches, rest and transitions included, which fits once more.
+    shared : called instead of `prepared.split`, for runs that share windows and folds.
 
     Raises
     ------
@@ -85,7 +95,7 @@ def evaluate(
         check_continuous(recipe)
     progress = progress or silent
     recordings = _recordings(recipe, recordings, progress)
-    ready = _make_ready(recipe, recordings, progress)
+    ready = _make_ready(recipe, recordings, (shared or split)(recipe, recordings, progress))
     own = None if root is None else Path(root) / f"{recipe.name}-{ready.info['identity'][:10]}"
     folder = own if out is None else Path(out)
     with nullcontext() if folder is None else only_run_in(folder, ready.info["identity"]):
@@ -94,9 +104,8 @@ def evaluate(
         parts = run_folds(ready.estimator, ready.windows, ready.folds, sequential, kept, jobs, progress, transfer)
         predictions = pd.concat([p.drop(columns="seconds") for p in parts], ignore_index=True)
         table = _fold_table(parts, ready.folds, ready.audits)
-        again = lambda other, name: evaluate(  # noqa: E731
-            other, recordings, None if folder is None else folder / name, None, jobs, progress
-        )
+        inside = lambda name: None if folder is None else folder / name  # noqa: E731
+        again = lambda r, name: evaluate(r, recordings, inside(name), None, jobs, progress, shared=shared)  # noqa: E731
         honest, target_only = _beside(recipe, ready.folds, again, progress)
         every = evaluate_continuously(recipe, recordings, jobs, progress) if continuous else None
         info = {**ready.info, "command": command, "continuous": every, **taken(started)}
@@ -260,13 +269,8 @@ class _Ready:
     info: dict[str, Any]
 
 
-def _make_ready(recipe: Recipe, recordings: Sequence[Recording], progress: Progress) -> _Ready:
-    windows, rest = _prepare(recipe, recordings, progress)
-    folds = recipe.how_to_transfer().settle(list(recipe.protocol.folds(windows)))
-    if len({f.name for f in folds}) < max(len(folds), 1):
-        what = "two folds of one name; give each its own" if folds else "no folds for these windows"
-        raise ProtocolError(f"{recipe.protocol} gives {what}")
-    audits = check(windows, folds, recipe.protocol)
+def _make_ready(recipe: Recipe, recordings: Sequence[Recording], parts: Split) -> _Ready:
+    windows, folds, audits = parts.windows, parts.folds, parts.audits
     estimator = make_method(recipe)
     if not recipe.protocol.leaky:
         refuse_fitted_on(estimator, windows, np.unique(np.concatenate([f.test for f in folds])))
@@ -275,7 +279,7 @@ def _make_ready(recipe: Recipe, recordings: Sequence[Recording], progress: Progr
     sessions = np.unique(np.unique([people, session], axis=1)[0], return_counts=True)[1]
     train_people = [len(np.unique(people[f.train])) for f in folds]
     facts = {
-        "rest": rest,
+        "rest": parts.rest,
         "sessions_per_person": [int(sessions.min()), int(sessions.max())],
         "train_people": [min(train_people), max(train_people)],
         "missing_classes": _missing_classes(windows, folds),
@@ -311,7 +315,7 @@ def _may_resume(ready: _Ready, folder: Path) -> bool:
 
 
 def _info(recipe: Recipe, recordings: Sequence[Recording], windows: Windows) -> dict[str, Any]:
-    hashes = {f"{r.subject}/{r.session}/{i}": r.content_hash for i, r in enumerate(recordings)}
+    hashes = hashes_of(recordings)
     return {
         "recipe": recipe.name,
         "settings": recipe.as_dict(),
@@ -329,116 +333,6 @@ def _info(recipe: Recipe, recordings: Sequence[Recording], windows: Windows) -> 
         "published": [dataclasses.asdict(p) for p in recipe.published],
         "glimpse": glimpse(windows),
     }
-
-
-def read(recipe: Recipe, progress: Progress | None = None) -> list[Recording]:
-    """Return the recipe's recordings, unfiltered.
-
-    >>> small = {"n_sessions": 1, "n_gestures": 2, "n_repetitions": 2, "hold_s": 0.5, "rest_s": 0.5}
-    >>> len(read(Recipe("example", "simulated", dataset_options=small, subjects=("1",))))
-    1
-    """
-    from myograph.datasets.load import load
-
-    options = dict(recipe.dataset_options)
-    return load(recipe.dataset, subjects=recipe.subjects, progress=progress, **options)
-
-
-def prepare(recipe: Recipe, recordings: Sequence[Recording], progress: Progress | None = None) -> Windows:
-    """Filter the recordings, cut windows, and drop, keep or balance rest according to the recipe.
-
-    Raises
-    ------
-    WindowError : the windowing does not fit the recordings.
-    ConfigError : the windows have only one label.
-
-    >>> from myograph.testing import make_recording
-    >>> len(prepare(Recipe("example", "mine", rest="keep"), [make_recording()]))
-    48
-    """
-    return _prepare(recipe, recordings, progress)[0]
-
-
-def _prepare(
-    recipe: Recipe, recordings: Sequence[Recording], progress: Progress | None
-) -> tuple[Windows, dict[str, Any]]:
-    """Return the windows, and how many windows of rest were found and kept."""
-    filtered = []
-    for i, recording in enumerate(recordings):
-        if progress and recipe.filters:
-            progress("filtering", i, len(recordings))
-        filtered.append(apply_all(recipe.filters, recording))
-    if progress:
-        progress("cutting windows", 0, 1)
-    whole, rest = Windows.cut(filtered, recipe.windowing), rest_label(recipe)
-    windows = settle_rest(whole, recipe.rest, rest, recipe.seed)
-    if len(labels := np.unique(windows.y)) < 2:
-        only = ", ".join(labels)
-        raise ConfigError(
-            f"these windows have one label ({only}), and a classifier needs two or more; choose other subjects or "
-            "exercises, or rest='keep' to classify movement against rest"
-        )
-    n_found, n_kept = (int((w.y == rest).sum()) for w in (whole, windows))
-    return windows, {"setting": recipe.rest, "label": rest, "found": n_found, "kept": n_kept}
-
-
-def rest_label(recipe: Recipe) -> str | None:
-    """Return the name of rest in the recipe's data set: "rest" for the user's own recordings, None if it has none.
-
-    >>> rest_label(Recipe("example", "simulated"))
-    'rest'
-    """
-    from myograph.datasets.base import DATASETS
-
-    if not isinstance(recipe.dataset, str):
-        return getattr(recipe.dataset, "rest", "rest")
-    return DATASETS[recipe.dataset].rest if recipe.dataset in DATASETS else "rest"
-
-
-def settle_rest(windows: Windows, rest: str, label: str | None, seed: int) -> Windows:
-    """Drop, keep or balance the windows of rest; see `Recipe.rest`.
-
-    Parameters
-    ----------
-    windows : the windows.
-    rest : "drop", "keep", or "balance": as many windows of rest per subject as the average gesture has.
-    label : the name of rest; None if the data set has none.
-    seed : seed of the random choice under "balance".
-
-    >>> from myograph.testing import make_windows
-    >>> windows = make_windows(n_classes=3)
-    >>> set(settle_rest(windows, "drop", "rest", seed=0).y.tolist()) == {"fist", "open"}
-    True
-    """
-    labels = windows.y
-    is_rest = labels == label
-    if rest == "keep" or not is_rest.any() or is_rest.all():
-        return windows
-    keep = ~is_rest
-    if rest == "balance":
-        rng = np.random.default_rng(seed)
-        subject = windows.table["subject"].cat.codes.to_numpy()
-        for code in np.unique(subject):
-            of = subject == code
-            n = round((of & ~is_rest).sum() / max(len(np.unique(labels[of & ~is_rest])), 1))
-            candidates = np.flatnonzero(of & is_rest)
-            keep[rng.permutation(candidates)[:n]] = True
-    return windows[keep]
-
-
-def check(windows: Windows, folds: Iterable[Fold], protocol: Protocol) -> list[Audit]:
-    """Audit every fold, before anything is fitted.
-
-    >>> from myograph.protocols import WithinSubject
-    >>> from myograph.testing import make_windows
-    >>> windows, protocol = make_windows(n_repetitions=6), WithinSubject((2, 5))
-    >>> [audit.passed for audit in check(windows, protocol.folds(windows), protocol)]
-    [True]
-    """
-    return [
-        audit(windows, f.train, f.test, protocol.disjoint, protocol.leaky, f"{type(protocol).__name__}, {f.name}")
-        for f in folds
-    ]
 
 
 def make_method(recipe: Recipe) -> BaseEstimator:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from myograph.evaluation.prepared import rest_label, settle_rest
 from myograph.evaluation.recipe import Published, Recipe
 from myograph.evaluation.reproduction import Context, Row
-from myograph.evaluation.run import rest_label, settle_rest
 from myograph.recording import Recording
 from myograph.windows import Windowing, Windows
 

@@ -1,0 +1,194 @@
+"""What a run is before anything is fitted: recordings, filtered windows, and the audited folds of the protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from myograph._common.progress import Progress
+from myograph.audit import Audit, audit
+from myograph.errors import ConfigError, ProtocolError
+from myograph.evaluation.recipe import Recipe
+from myograph.preprocessing.filters import apply_all
+from myograph.protocols import Fold, Protocol
+from myograph.recording import Recording
+from myograph.windows import Windows
+
+
+@dataclass(frozen=True)
+class Split:
+    """Windows, and how a protocol divides them: what recipes that differ in method and seed only have in common.
+
+    Attributes
+    ----------
+    windows, folds, audits : the windows, the protocol's folds, and the audit of each fold.
+    rest : the recipe's setting, the label, and how many windows of rest were found and kept.
+
+    >>> recipe = Recipe("example", "simulated", subjects=("1",))
+    >>> found = split(recipe, read(recipe))
+    >>> type(found).__name__, [fold.name for fold in found.folds], found.audits[0].passed
+    ('Split', ['subject 1'], True)
+    """
+
+    windows: Windows
+    rest: dict[str, Any]
+    folds: list[Fold]
+    audits: list[Audit]
+
+
+Splitter = Callable[[Recipe, Sequence[Recording], Progress], Split]
+
+
+def split(
+    recipe: Recipe,
+    recordings: Sequence[Recording],
+    progress: Progress | None = None,
+    prepared: tuple[Windows, dict[str, Any]] | None = None,
+) -> Split:
+    """The windows of a recipe and its audited folds.
+
+    Parameters
+    ----------
+    prepared : what `prepare_with_rest` gives for the recipe and these recordings, if it is known.
+
+    Raises
+    ------
+    LeakageError, ProtocolError, WindowError, ConfigError : as in `evaluate`.
+
+    >>> recipe = Recipe("example", "simulated", subjects=("1",))
+    >>> len(split(recipe, read(recipe)).folds)
+    1
+    """
+    windows, rest = prepared or prepare_with_rest(recipe, recordings, progress)
+    folds = recipe.how_to_transfer().settle(list(recipe.protocol.folds(windows)))
+    if len({f.name for f in folds}) < max(len(folds), 1):
+        what = "two folds of one name; give each its own" if folds else "no folds for these windows"
+        raise ProtocolError(f"{recipe.protocol} gives {what}")
+    return Split(windows, rest, folds, check(windows, folds, recipe.protocol))
+
+
+def hashes_of(recordings: Sequence[Recording]) -> dict[str, str]:
+    """Name of each recording to the hash of its content, as `Recipe.identity` takes them.
+
+    >>> list(hashes_of(read(Recipe("example", "simulated", subjects=("1",)))))
+    ['1/1/0', '1/2/1']
+    """
+    return {f"{r.subject}/{r.session}/{i}": r.content_hash for i, r in enumerate(recordings)}
+
+
+def read(recipe: Recipe, progress: Progress | None = None) -> list[Recording]:
+    """Return the recipe's recordings, unfiltered.
+
+    >>> small = {"n_sessions": 1, "n_gestures": 2, "n_repetitions": 2, "hold_s": 0.5, "rest_s": 0.5}
+    >>> len(read(Recipe("example", "simulated", dataset_options=small, subjects=("1",))))
+    1
+    """
+    from myograph.datasets.load import load
+
+    options = dict(recipe.dataset_options)
+    return load(recipe.dataset, subjects=recipe.subjects, progress=progress, **options)
+
+
+def prepare(recipe: Recipe, recordings: Sequence[Recording], progress: Progress | None = None) -> Windows:
+    """Filter the recordings, cut windows, and drop, keep or balance rest according to the recipe.
+
+    Raises
+    ------
+    WindowError : the windowing does not fit the recordings.
+    ConfigError : the windows have only one label.
+
+    >>> from myograph.testing import make_recording
+    >>> len(prepare(Recipe("example", "mine", rest="keep"), [make_recording()]))
+    48
+    """
+    return prepare_with_rest(recipe, recordings, progress)[0]
+
+
+def prepare_with_rest(
+    recipe: Recipe, recordings: Sequence[Recording], progress: Progress | None = None
+) -> tuple[Windows, dict[str, Any]]:
+    """What `prepare` gives, and the recipe's setting of rest, its label, and how many windows of it were found and kept.
+
+    >>> recipe = Recipe("example", "simulated", subjects=("1",))
+    >>> prepare_with_rest(recipe, read(recipe))[1]["kept"]
+    0
+    """
+    filtered = []
+    for i, recording in enumerate(recordings):
+        if progress and recipe.filters:
+            progress("filtering", i, len(recordings))
+        filtered.append(apply_all(recipe.filters, recording))
+    if progress:
+        progress("cutting windows", 0, 1)
+    whole, rest = Windows.cut(filtered, recipe.windowing), rest_label(recipe)
+    windows = settle_rest(whole, recipe.rest, rest, recipe.seed)
+    if len(labels := np.unique(windows.y)) < 2:
+        only = ", ".join(labels)
+        raise ConfigError(
+            f"these windows have one label ({only}), and a classifier needs two or more; choose other subjects or "
+            "exercises, or rest='keep' to classify movement against rest"
+        )
+    n_found, n_kept = (int((w.y == rest).sum()) for w in (whole, windows))
+    return windows, {"setting": recipe.rest, "label": rest, "found": n_found, "kept": n_kept}
+
+
+def rest_label(recipe: Recipe) -> str | None:
+    """Return the name of rest in the recipe's data set: "rest" for the user's own recordings, None if it has none.
+
+    >>> rest_label(Recipe("example", "simulated"))
+    'rest'
+    """
+    from myograph.datasets.base import DATASETS
+
+    if not isinstance(recipe.dataset, str):
+        return getattr(recipe.dataset, "rest", "rest")
+    return DATASETS[recipe.dataset].rest if recipe.dataset in DATASETS else "rest"
+
+
+def settle_rest(windows: Windows, rest: str, label: str | None, seed: int) -> Windows:
+    """Drop, keep or balance the windows of rest; see `Recipe.rest`.
+
+    Parameters
+    ----------
+    windows : the windows.
+    rest : "drop", "keep", or "balance": as many windows of rest per subject as the average gesture has.
+    label : the name of rest; None if the data set has none.
+    seed : seed of the random choice under "balance".
+
+    >>> from myograph.testing import make_windows
+    >>> windows = make_windows(n_classes=3)
+    >>> set(settle_rest(windows, "drop", "rest", seed=0).y.tolist()) == {"fist", "open"}
+    True
+    """
+    labels = windows.y
+    is_rest = labels == label
+    if rest == "keep" or not is_rest.any() or is_rest.all():
+        return windows
+    keep = ~is_rest
+    if rest == "balance":
+        rng = np.random.default_rng(seed)
+        subject = windows.table["subject"].cat.codes.to_numpy()
+        for code in np.unique(subject):
+            of = subject == code
+            n = round((of & ~is_rest).sum() / max(len(np.unique(labels[of & ~is_rest])), 1))
+            candidates = np.flatnonzero(of & is_rest)
+            keep[rng.permutation(candidates)[:n]] = True
+    return windows[keep]
+
+
+def check(windows: Windows, folds: Iterable[Fold], protocol: Protocol) -> list[Audit]:
+    """Audit every fold, before anything is fitted.
+
+    >>> from myograph.protocols import WithinSubject
+    >>> from myograph.testing import make_windows
+    >>> windows, protocol = make_windows(n_repetitions=6), WithinSubject((2, 5))
+    >>> [audit.passed for audit in check(windows, protocol.folds(windows), protocol)]
+    [True]
+    """
+    return [
+        audit(windows, f.train, f.test, protocol.disjoint, protocol.leaky, f"{type(protocol).__name__}, {f.name}")
+        for f in folds
+    ]

@@ -1,0 +1,1 @@
+"""Built-in suites, one file each; `SUITES` names them."""
