@@ -103,11 +103,16 @@ def test_a_database_that_the_paper_did_not_use_stands_without_its_figures(tmp_pa
     class Spy(Context):
         def evaluate(self, setting, recipe, published=None, metric="", note="", section="", recordings=None):
             assert recipe.dataset == "ninapro_db5"
+            assert (recipe.windowing.step_ms == 10.0) == (setting == "CNN, 10 ms step")
+            assert recipe.method_options.get("search", False) == setting.endswith("cross-validated")
             metrics = {"balanced_accuracy": (0.5, 0.7)}
             return Row(setting, (0.5, 0.7), published, metrics=metrics, note=note, section=section)
 
     rows = list(reproduce(Spy("atzori2016", tmp_path, quick=False, dataset="ninapro_db5")))
-    assert len(rows) == 2 + 4 * 5 + 2
+    # networks, of which one with a short step; classical methods; average and best; SVM and kNN cross-validated
+    assert len(rows) == 3 + 4 * 5 + 2 + 2 * 5
+    searched = [r for r in rows if r.setting.endswith(", cross-validated")]
+    assert {r.setting.split(",")[0] for r in searched} == {"SVM", "kNN"}
     assert not any(r.published for r in rows)
     assert {r.section for r in rows} == {"DB5, which the paper did not use"}
     assert "3 classes, the whole database 53" in rows[0].note

@@ -110,14 +110,23 @@ def test_each_method_smooths_as_in_the_paper():
     assert zhai.recalibrating(_zhai_system.support_vectors(search=False), "all").correction == "mode"
 
 
-def test_verdicts_say_what_the_interval_says():
-    assert zhai.verdict(np.array([0.1, 0.12, 0.09, 0.11] * 2)) == "helps: better on 8 of 8 days"
-    assert zhai.verdict(np.array([-0.1, -0.12, -0.09, 0.0] * 2)) == "hurts: better on 0 of 8 days"
-    assert zhai.verdict(np.array([-0.1, 0.12, -0.09, 0.1] * 2)).startswith("no clear effect")
-    # Five coins fall alike, one way or the other, in 1 of 16 throws, six in 1 of 32.
-    assert zhai.verdict(np.full(5, 0.1)) == "too few days to tell: better on 5 of 5 days"
-    assert zhai.verdict(np.full(6, 0.1)) == "helps: better on 6 of 6 days"
-    assert zhai.verdict(np.array([])) == "one later day, so nothing could be gained"
+def test_verdicts_are_corrected_for_the_ways_of_a_table():
+    up, mixed = np.linspace(0.05, 0.15, 6), np.array([-0.1, 0.12, -0.09, 0.11, -0.08, 0.07])
+    # All six are positive: p = 2 / 2 ** 6, alone significant, and not after doubling it.
+    assert zhai.verdicts({"last": up}) == {"last": "helps: better on 6 of 6 days, p = 0.031"}
+    assert zhai.verdicts({"last": -up}) == {"last": "hurts: better on 0 of 6 days, p = 0.031"}
+    both = zhai.verdicts({"last": up, "all": mixed})
+    assert both["last"] == "no clear effect: better on 6 of 6 days, p = 0.062"
+    assert both["all"].startswith("no clear effect: better on 3 of 6 days")
+    assert zhai.verdicts({"last": up[:5]}) == {"last": "too few days to tell: better on 5 of 5 days"}
+    assert zhai.verdicts({"last": up, "all": up[:3]})["last"].startswith("helps")
+
+
+def test_the_papers_curves_are_dotted_beside_real_recordings_alone():
+    assert zhai.dotted("simulated") == {}
+    drawn = zhai.dotted("ninapro_db5")
+    assert drawn["paper: CNN, last"] == (61.9, 60.4, 58.7, 57.0, 56.2)
+    assert len(drawn) == 6
 
 
 def test_days_that_are_not_here_are_said_to_be_missing(tmp_path, monkeypatch):

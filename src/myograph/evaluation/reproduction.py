@@ -212,12 +212,19 @@ class Context:
             epochs = list(range(1, len(series["train"]) + 1))
             self.figure(f"{kind.capitalize()} by epoch: {title}", series, epochs, kind, CURVES)
 
-    def figure(self, title: str, series: Mapping[str, Any], x: Sequence[Any], y: str, note: str = "") -> None:
-        """Keep a line chart for the report: each series has one value for each x."""
+    def figure(
+        self,
+        title: str,
+        series: Mapping[str, Any],
+        x: Sequence[Any],
+        y: str,
+        note: str = "",
+        dotted: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Keep a line chart for the report: each series has one value for each x; those of the paper are `dotted`."""
+        every = {k: list(v) for k, v in {**series, **(dotted or {})}.items()}
         self.figures.append(
-            plain(
-                {"title": title, "series": {k: list(v) for k, v in series.items()}, "x": list(x), "y": y, "note": note}
-            )
+            plain({"title": title, "series": every, "x": list(x), "y": y, "note": note, "dotted": list(dotted or ())})
         )
 
 

@@ -111,6 +111,7 @@ def index(results: Mapping[str, dict[str, Any]], claims: Sequence[Mapping[str, A
             cells = ["none", "", "", claim["why"]]
         else:
             cells = found.cells(next(corrected) if found.p is not None else None)
+            cells[-1] += f"; {claim['remark']}" if "remark" in claim else ""
         text.append(_line([link, claim["finding"], claim["paper"], *cells]))
     return "\n".join([*text, "", EXPLANATION])
 
