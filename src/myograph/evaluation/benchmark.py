@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from myograph._common.progress import Progress, silent
-from myograph.errors import MyographError, ProtocolError
+from myograph.errors import MyographError, ProtocolError, ShapeError, WindowError
 from myograph.evaluation.engines import Engine, LocalEngine, WorkerDied
 from myograph.evaluation.identity import describe
 from myograph.evaluation.prepared import Split, hashes_of, prepare_with_rest, read, split
@@ -24,6 +24,8 @@ from myograph.evaluation.store import Store
 from myograph.evaluation.suite import Suite, load_modules
 from myograph.recording import Recording
 
+DOES_NOT_FIT = (ProtocolError, WindowError, ShapeError)
+"""The data cannot answer the protocol's question, have no labels, or are of a shape that the network does not take."""
 WAIT_S = 0.5  # between two looks at cells that another process is computing
 
 
@@ -40,7 +42,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a cell: "done", "failed", "does not apply" (the protocol does not fit the data) or "elsewhere"
+    """What became of a cell: "done", "failed", "does not apply" (the protocol or method does not fit the data) or "elsewhere"
     (another process is computing it)."""
 
     identity: str
@@ -296,7 +298,7 @@ class single_threaded:  # used as a function
 
 def _failure(recipe: Recipe, error: BaseException) -> dict[str, Any]:
     trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    state = "does not apply" if isinstance(error, ProtocolError) else "failed"
+    state = "does not apply" if isinstance(error, DOES_NOT_FIT) else "failed"
     message = str(error) if isinstance(error, (MyographError, WorkerDied)) else f"{type(error).__name__}: {error}"
     return {
         "state": state,

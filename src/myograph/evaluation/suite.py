@@ -85,6 +85,7 @@ class Suite:
         then holds the signals of one person at a time. None keeps all people of a data set together.
     settings : `key=value` settings applied to every recipe, as `myograph run --set` does.
     cluster : options of the batch system for `--cluster slurm`, such as queue, walltime, memory.
+    also : further grids whose cells follow those of this one.
 
     Raises
     ------
@@ -106,6 +107,7 @@ class Suite:
     split: Literal["person"] | None = None
     settings: tuple[str, ...] = ()
     cluster: Mapping[str, Any] = field(default_factory=dict)
+    also: tuple[Suite, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("methods", "datasets", "protocols", "seeds"):
@@ -140,6 +142,9 @@ class Suite:
                     for method in cast(tuple[Method, ...], self.methods):
                         for recipe in self._of(data, dataset, subjects, protocol, method):
                             found.setdefault(recipe.identity({}), recipe)
+        for other in self.also:
+            for recipe in other.cells():
+                found.setdefault(recipe.identity({}), recipe)
         return list(found.values())
 
     def _of(

@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
-from myograph.evaluation.suite import SUITES, Suite
+from typing import cast
+
+from myograph.datasets.load import locate
+from myograph.evaluation.suite import SUITES, Data, Method, Suite
+from myograph.models import MODELS
+
+SETTINGS = ("windowing.step_ms=100",)
+EPOCHS, BATCH_SIZE, PEOPLE = 3, 32, 2
 
 
 @SUITES.register
-def field(methods: tuple[str, ...] = ("all",), datasets: tuple[str, ...] = ("present",)) -> Suite:
-    """Every method on every data set whose files are there, under each data set's honest protocols.
+def field(methods: tuple[str, ...] = ("classical",), datasets: tuple[str, ...] = ("present",)) -> Suite:
+    """Every method on every data set whose files are there, sized for three hours on two processor cores.
+
+    Classical methods answer every honest question on all people. Networks are trained for 3 epochs, in batches of 32,
+    on the first two people of each data set under its own protocol: enough to see that each runs, and too little to
+    rank them. `lda` on these two people stands beside them. Windows begin every 100 ms.
 
     >>> suite = field(datasets=("simulated",))
-    >>> len(suite.methods) > 20, suite.protocols
-    (True, ('honest',))
+    >>> len(suite.methods), suite.protocols, suite.also[0].datasets[0].subjects
+    (6, ('honest',), ('1', '2'))
     """
-    return Suite("field", methods=methods, datasets=datasets, protocols=("honest",))
+    classical = Suite("field", methods, datasets, ("honest",), settings=SETTINGS)
+    networks = Suite(
+        "networks",
+        ("lda", *(Method(name, {"epochs": EPOCHS, "batch_size": BATCH_SIZE}) for name in MODELS)),
+        tuple(_first_people(data) for data in cast(tuple[Data, ...], classical.datasets)),
+        settings=SETTINGS,
+    )
+    return Suite("field", methods, datasets, ("honest",), settings=SETTINGS, also=(networks,))
+
+
+def _first_people(data: Data) -> Data:
+    dataset = data.dataset()
+    people = tuple(dataset.subjects(locate(dataset))[:PEOPLE])
+    return Data(data.name, data.options, people, f"{data.label or data.name} ({len(people)} of its people)")
