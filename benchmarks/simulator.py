@@ -113,7 +113,7 @@ PAIRS = {
 def measure(recordings: Sequence[Recording], raw: bool) -> dict[str, Any]:
     """Amplitude, spectrum and correlation of the windows of movements, and what LDA scores on them."""
     windows = Windows.cut(list(recordings), WINDOWING)
-    idle = np.isin(windows.y, IDLE)
+    idle = is_idle(windows)
     table = windows.table
     who = table["subject"].astype(str).to_numpy()
     people = list(dict.fromkeys(who))
@@ -136,6 +136,11 @@ def measure(recordings: Sequence[Recording], raw: bool) -> dict[str, Any]:
         found["mean Hz"], found["median Hz"] = np.median([frequencies(x, rate) for x in stacks], axis=0).tolist()
     found["accuracy"] = {q: accuracies(windows[~idle], protocol) for q, protocol in QUESTIONS.items()}
     return found
+
+
+def is_idle(windows: Windows) -> np.ndarray:
+    """(window,): whether nothing is performed."""
+    return np.isin([label.lower() for label in windows.y], IDLE)
 
 
 def samples(windows: Windows) -> np.ndarray:
@@ -225,7 +230,7 @@ def turned(recordings: Sequence[Recording]) -> dict[str, float]:
     found = {}
     for rows in (0, 4, 8, 12):
         windows = Windows.cut(rolled(recordings, rows), WINDOWING)
-        windows = windows[~np.isin(windows.y, IDLE)]
+        windows = windows[~is_idle(windows)]
         found[str(rows)] = float(np.mean(accuracies(windows, QUESTIONS["next session"])))
     return found
 
@@ -311,8 +316,9 @@ def turned_text(turns: dict[str, float]) -> list[str]:
     each = ", ".join(f"{rows} rows {100 * value:.1f} %" for rows, value in turns.items())
     return [
         "flexemg's array sat a quarter turn round in its third session. `lda` from the first session to the third, with the",
-        f"16 rows turned back by: {each}. The turn was found with the third session's labels, so this is a diagnosis and no",
-        "score. The simulator's sessions shift and turn electrodes by a few millimetres, never by a quarter turn.",
+        f"16 rows turned back by: {each}.",
+        "The turn was found with the third session's labels, so this is a diagnosis and no score. The simulator's sessions shift",
+        "and turn electrodes by a few millimetres, never by a quarter turn.",
     ]
 
 

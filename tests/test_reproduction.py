@@ -197,6 +197,18 @@ def test_a_few_people_are_counted_and_not_tested(system, tmp_path):
     assert "| 95 % | none |  |  | no recordings |" in page
 
 
+def test_folds_of_one_person_are_not_tested_as_people(system, tmp_path):
+    def measure(context):
+        """A title"""
+        yield Row("new", (0.9, 0.8, 0.7) * 2, data="an armband", over="folds")
+
+    result = reproduce(system(measure), out=tmp_path)
+    claim = {"system": "tiny_system", "finding": "f", "paper": "", "result": "kept", "setting": "new"}
+    assert "| as ours | 6 folds, an armband | 6 of 6; one person; a remark |" in index(
+        {"kept": result}, [claim | {"remark": "a remark"}]
+    )
+
+
 def test_the_page_has_the_table_of_what_differs(system, tmp_path):
     @differs(Difference("epoch", "best on test", "last", "no choice | on test"))
     def measure(context):

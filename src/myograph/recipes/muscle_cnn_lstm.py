@@ -256,7 +256,7 @@ def walking(context: Context) -> Iterator[Row]:
     section = "which of 13 muscles, one burst of each left out"
     rows: dict[str, Row] = {}
     for epochs in PRETRAINING:
-        name = f"hybrid, autoencoders trained for {epochs} epoch{'s' if epochs != 1 else ''}" if epochs else RANDOM
+        name = f"hybrid, pretrained {epochs} epoch{'s' if epochs != 1 else ''}" if epochs else RANDOM
         chosen = muscles(pretrained=epochs > 0, pretrain_epochs=epochs, **settings)
         rows[name] = context.evaluate(
             name, replace(chosen, name=f"{chosen.name}-{epochs}"), None, "accuracy", "last epoch", section,
@@ -269,7 +269,11 @@ def walking(context: Context) -> Iterator[Row]:
         rows[name] = context.evaluate(name, simple, None, "accuracy", "classical, our choice", section)
     against = compare({name: row.values for name, row in rows.items()}, RANDOM)
     for name, row in rows.items():
-        test = f"; {against[name]} (folds share training bursts)" if name in against else ""
+        found = against.get(name)
+        test = "" if found is None else (
+            f"; {-100 * found.difference:+.1f} points against {RANDOM}, Wilcoxon p = {found.p_holm:.2g} (Holm) over folds, "
+            "which share training bursts"
+        )  # fmt: skip
         yield replace(row, note=row.note + test)
     context.curves(RANDOM, base, "hybrid, random, 13 leg muscles")
 

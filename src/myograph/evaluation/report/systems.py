@@ -25,6 +25,11 @@ COUNTED = "no data: counted"
 SIGNIFICANT = 0.05
 LEAKY = '<strong class="leaky">LEAKY</strong>'  # red on the site, bold elsewhere
 
+FRONT = """\
+---
+hide: [navigation, toc]
+---
+"""  # the table needs the width
 INTRODUCTION = """\
 What each paper found, and what our recordings say about it.
 """
@@ -101,7 +106,8 @@ def write_docs(
 def index(results: Mapping[str, dict[str, Any]], claims: Sequence[Mapping[str, Any]]) -> str:
     """The front page: what each paper found, and what our recordings say about it."""
     head = ["system", "finding", "paper", "ours, real data", "honest", "n", "verdict"]
-    text = ["# Published systems", "", INTRODUCTION, _line(head), _line(["---"] * len(head))]
+    text = [FRONT, "# Published systems", "", INTRODUCTION, '<div class="front"></div>', ""]
+    text += [_line(head), _line(["---"] * len(head))]
     tested = [_Tested.of(results, claim) if "result" in claim else None for claim in claims]
     raw = [t.p for t in tested if t and t.p is not None]
     corrected = iter(holm(raw).tolist() if raw else [])
@@ -121,7 +127,8 @@ class _Tested:
     """A claim on stored values: the row it names, and the values that the row's are compared with.
 
     is_change : the row holds changes, which are compared with 0.
-    p : of Wilcoxon's test, before Holm's correction; None for a leaky row and for fewer than six values.
+    p : of Wilcoxon's test, before Holm's correction; None for a leaky row, for fewer than six values, and for values that
+        are not people's.
     """
 
     row: Mapping[str, Any]
@@ -145,7 +152,7 @@ class _Tested:
             against = f" against {shown(_short(other), row['unit'])}"
         elif "at_least" in claim:
             other = np.full(n, float(claim["at_least"]))
-        testable = not row["leaky"] and n >= MIN_FOR_INTERVAL
+        testable = not row["leaky"] and n >= MIN_FOR_INTERVAL and row["over"] == "subjects"
         is_change = not row["leaky"] and "against" not in claim and "at_least" not in claim
         return cls(row, other, against, is_change, paired(row["values"], other.tolist()).p if testable else None)
 
@@ -163,7 +170,8 @@ class _Tested:
         difference = np.array(row["values"]) - self.other
         count = f"{(difference > 0).sum()} of {len(difference)}"
         if p is None:
-            return [ours, "as ours", n, f"{count}; too few to test"]
+            why = "too few to test" if row["over"] == "subjects" else "one person"
+            return [ours, "as ours", n, f"{count}; {why}"]
         word = "not shown"
         if p < SIGNIFICANT:
             word = "holds" if difference.mean() > 0 else "the opposite"
