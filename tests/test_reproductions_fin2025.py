@@ -10,10 +10,11 @@ import torch
 from sklearn.metrics import r2_score
 
 from myograph import Recording, Windowing, Windows
-from myograph.errors import LeakageError
+from myograph.errors import ConfigError, LeakageError
 from myograph.evaluation.recipe import RECIPES, Recipe
 from myograph.evaluation.reproduction import REPRODUCTIONS, Context
 from myograph.recipes import _fin2025 as measures
+from myograph.recipes import _fin_system as steps
 from myograph.recipes import fin2025 as fin
 from myograph.training.batches import Batches, Normalise
 from myograph.training.imitation import FeatureImitatingNet, FeatureImitation, true_features
@@ -40,10 +41,10 @@ def batches_of(windows, rows=None):
 
 def test_a_share_is_the_first_windows_of_each_movement():
     w = Windows.cut(person(), Windowing(300.0, 100.0))  # 8 windows a movement and repetition
-    rows = fin.rows_of(w, ["1"], (1, 3))
+    rows = measures.rows_of(w, ["1"], (1, 3))
     assert len(rows) == 2 * 2 * 8
     for share, each in ((0.005, 1), (0.25, 2), (0.995, 8), (0.4, 3)):
-        kept = w.table.iloc[fin.first_share(w, rows, share)]
+        kept = w.table.iloc[measures.first_share(w, rows, share)]
         assert kept.groupby(["repetition", "label"], observed=True).size().tolist() == [each] * 4
         assert sorted(kept["position"].unique()) == list(range(each))
         assert set(kept["repetition"]) == {1, 3}
@@ -53,30 +54,32 @@ def test_r_squared_is_that_of_scikit_learn_and_the_published_one_is_not():
     rng = np.random.default_rng(0)
     true = rng.gamma(1.0, size=(60, 3))
     said = true + rng.normal(0, 0.3, true.shape)
-    assert fin.r_squared(true, said) == pytest.approx(r2_score(true.ravel(), said.ravel()))
+    assert measures.r_squared(true, said) == pytest.approx(r2_score(true.ravel(), said.ravel()))
     # By hand, mean 2: errors 0, 1, 1 over deviations 2, 1, 3 give 1, 0 and 8/9; constants are worth nothing.
-    assert fin.as_published(np.array([0.0, 1.0, 5.0]), np.array([0.0, 2.0, 4.0])) == pytest.approx((1 + 0 + 8 / 9) / 3)
-    assert fin.r_squared(true, np.full_like(true, true.mean())) == pytest.approx(0)
+    assert measures.as_published(np.array([0.0, 1.0, 5.0]), np.array([0.0, 2.0, 4.0])) == pytest.approx(
+        (1 + 0 + 8 / 9) / 3
+    )
+    assert measures.r_squared(true, np.full_like(true, true.mean())) == pytest.approx(0)
 
 
 def test_scale_is_learnt_without_test_repetitions():
     recording = person()
-    tested = np.isin(recording.repetition, fin.TEST)
+    tested = np.isin(recording.repetition, measures.TEST)
     loud = np.where(tested, 100 * recording.signal, recording.signal)
-    one, other = (fin.scaled(r, BASE) for r in (recording, dataclasses.replace(recording, signal=loud)))
+    one, other = (measures.scaled(r, BASE) for r in (recording, dataclasses.replace(recording, signal=loud)))
     assert np.array_equal(one.signal[:, ~tested], other.signal[:, ~tested])
-    windows = fin.cut([one], BASE, Windowing(300.0, 100.0)).where(repetition=measures.SCALE)
+    windows = measures.cut([one], BASE, Windowing(300.0, 100.0)).where(repetition=measures.SCALE)
     flat = windows.batch().transpose(1, 0, 2).reshape(3, -1)
     assert flat.mean(1) == pytest.approx(np.zeros(3), abs=1e-4)
     assert flat.std(1) == pytest.approx(np.ones(3), abs=1e-4)
-    for learns in (fin.IMITATORS, fin.CHOOSES, measures.SCALE, *fin.LEARNS.values()):
-        assert not set(learns) & set(fin.TEST)
-    assert not any(set(learns) & set(fin.CHOOSES) for learns in fin.LEARNS.values())
+    for learns in (measures.IMITATORS, measures.CHOOSES, measures.SCALE, *measures.LEARNS.values()):
+        assert not set(learns) & set(measures.TEST)
+    assert not any(set(learns) & set(measures.CHOOSES) for learns in measures.LEARNS.values())
 
 
 def test_louder_copies_of_windows():
     w = Windows.cut(person(), Windowing(300.0, 100.0))[3:9]
-    both = fin.louder(w, (1.0, 1.5))
+    both = measures.louder(w, (1.0, 1.5))
     assert len(both) == 12
     assert both.y.tolist() == 2 * w.y.tolist()
     assert np.allclose(both.batch()[6:], 1.5 * w.batch())
@@ -87,7 +90,7 @@ def test_channels_get_imitators_of_their_own_that_say_the_same():
     torch.manual_seed(0)
     net = FeatureImitatingNet(12, 5, 20).eval()
     net.feature_mean.copy_(torch.arange(4.0))
-    own = fin.apart(net).eval()
+    own = measures.apart(net).eval()
     x = torch.randn(3, 12, 20)
     assert torch.allclose(own(x), net(x), atol=1e-4)
     assert torch.equal(own.feature_mean, net.feature_mean)
@@ -128,6 +131,11 @@ def test_imitators_keep_their_scale_and_stay_when_only_the_classifier_learns():
         assert said[5] == pytest.approx(net.imitate(x).mean(3)[0].T.numpy(), abs=1e-5)
 
 
+def system_of(tmp_path, sizes=fin.QUICK, recordings=None, group_of=None):
+    recordings = [person()] if recordings is None else recordings
+    return steps.System(Context("fin2025", tmp_path), sizes, BASE, recordings, group_of or {"1": "seen"}, 0)
+
+
 @pytest.mark.parametrize(
     ("on_choose", "on_test", "watch", "expected"),
     [
@@ -139,23 +147,50 @@ def test_imitators_keep_their_scale_and_stay_when_only_the_classifier_learns():
 )
 def test_the_choice_of_the_epoch_never_sees_test(on_choose, on_test, watch, expected, monkeypatch, tmp_path):
     """Accuracies by epoch, epoch 0 the first: 4 windows choose, 6 test, which are asked where the answer is needed."""
-    w = fin.cut([person()], BASE, BASE.windowing)
-    said = {4: iter(on_choose[1:]), 6: iter(on_test[1:])}
-    monkeypatch.setattr(fin, "accuracy", lambda net, batches: next(said[len(batches)]))
+    w = measures.cut([person()], BASE, BASE.windowing)
+    said = {4: iter(on_choose), 6: iter(on_test)}
+    monkeypatch.setattr(steps, "accuracy", lambda net, batches: next(said[len(batches)]))
     sizes = dataclasses.replace(fin.QUICK, joint_epochs=3)
-    system = fin.System(Context("fin2025", tmp_path), sizes, BASE, list(w.recordings), {"1": "seen"}, 0)
+    system = system_of(tmp_path, sizes, list(w.recordings))
     parts = [batches_of(w, np.arange(n)) for n in (8, 4, 6)]
-    untouched = on_choose[0], on_test[0]
-    assert system._joint(FeatureImitatingNet(3, 2, 30), *parts, untouched, watch=watch) == expected
+    found = system._joint(FeatureImitatingNet(3, 2, 30), *parts, watch=watch)
+    assert [row["on repetition 4"] for row in found.pop("curve")] == on_choose
+    assert found.pop("untouched") == on_test[0]
+    assert on_choose[found.pop("chosen_epoch")] == max(on_choose)
+    assert found == expected
     assert [list(rest) for rest in said.values()] == [[], []]
 
 
 def test_a_person_whose_repetitions_repeat_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(fin, "CHOOSES", (4, 5))
-    system = fin.System(Context("fin2025", tmp_path), fin.QUICK, BASE, [person()], {"1": "seen"}, 0)
-    system._imitators[0] = FeatureImitatingNet(3, 2, 30)
+    monkeypatch.setattr(steps, "CHOOSES", (4, 5))
     with pytest.raises(LeakageError, match=r"repetition 5|samples"):
-        system._classify("1", 0, (0.5,), ())
+        system_of(tmp_path).cnn("1", 0)
+
+
+def test_each_half_of_few_people_is_seen_in_turn(tmp_path):
+    people = [person(name) for name in "abc"]
+    few = dataclasses.replace(fin.QUICK, n_seen=None)
+    rounds = list(steps.rounds_of(Context("fin2025", tmp_path), few, BASE, people, 0))
+    assert [(r.people("seen"), r.people("unseen")) for r in rounds] == [(["a"], ["b", "c"]), (["b", "c"], ["a"])]
+    (published,) = steps.rounds_of(Context("fin2025", tmp_path), fin.QUICK, BASE, people, 0)
+    assert published.people("seen") == ["a", "b"]
+    (alone,) = steps.rounds_of(Context("fin2025", tmp_path), few, BASE, people[:1], 0)
+    assert (alone.people("seen"), alone.people("unseen")) == (["a"], [])
+
+
+def test_repetitions_of_several_sessions_are_counted_on():
+    first, second = person(repetitions=4), dataclasses.replace(person(repetitions=4, seed=1), session="2")
+    same = dataclasses.replace(person(repetitions=4, seed=2))  # another recording of the first session
+    found = measures.in_one_count([first, same, second])
+    assert [sorted(set(r.repetition)) for r in found] == [[1, 2, 3, 4], [1, 2, 3, 4], [5, 6, 7, 8]]
+    with pytest.raises(ConfigError, match="person 1 has 4; choose a data set with six"):
+        measures.in_one_count([first])
+
+
+def test_percentages_are_those_of_the_published_program():
+    assert [measures.share_of(20 * level) for level in range(6)] == list(measures.SHARES)
+    with pytest.raises(ConfigError, match="between 0 and 100, got 120"):
+        measures.share_of(120)
 
 
 def test_settings_follow_the_data():
@@ -165,13 +200,15 @@ def test_settings_follow_the_data():
     assert base.windowing.step_ms == 150
     sizes, base = fin.settle(Context("fin2025", None, quick=False))
     assert (base.dataset, dict(base.dataset_options)["exercises"]) == ("ninapro_db2", (1,))
-    assert sizes == fin.Sizes()
+    assert sizes == measures.Sizes()
     assert base.windowing == Windowing(300.0, 10.0)
     assert sizes.n_seen == 25
     sizes, base = fin.settle(Context("fin2025", None, quick=True, dataset="ninapro_db5"))
     assert base.dataset == "ninapro_db5"
+    assert sizes == fin.QUICK_OTHER
     assert sizes.n_seen is None
-    assert not base.dataset_options
+    assert base.dataset_options == {"exercises": (1,)}
+    assert fin.settle(Context("fin2025", None, quick=False, dataset="3dc"))[0] == fin.OTHER
     assert RECIPES["fin2025"]().windowing == Windowing(300.0, 10.0)
     title = (REPRODUCTIONS["fin2025"].__doc__ or "").split("\n")[0]
     assert "2405.19356" in title
@@ -179,7 +216,7 @@ def test_settings_follow_the_data():
 
 
 def test_shares_are_those_of_the_published_code():
-    assert [round(pc * 0.2 * 0.99 + 0.005, 4) for pc in range(6)] == list(fin.SHARES)
+    assert [round(pc * 0.2 * 0.99 + 0.005, 4) for pc in range(6)] == list(measures.SHARES)
 
 
 @pytest.fixture(scope="module")
@@ -191,8 +228,7 @@ def small(tmp_path_factory):
     base = dataclasses.replace(base, dataset_options=options)
     # One person gives few windows: more passes over them than the quick run makes.
     sizes = dataclasses.replace(sizes, n_seen=1, imitation=sizes.imitation | {"epochs": 14})
-    recordings = [fin.scaled(r, base) for r in fin.read(base)]
-    return fin.System(context, sizes, base, recordings, {"1": "seen", "2": "unseen"}, 0)
+    return fin.People(context, sizes, base)
 
 
 @pytest.mark.nightly
@@ -208,14 +244,14 @@ def test_features_are_imitated_on_held_out_repetitions_and_people(small):
 @pytest.mark.nightly
 def test_joint_fine_tuning_beats_a_network_whose_imitators_guess(small):
     """What imitators say of 200 ms ahead is partly wrong, and the joint step makes up for it."""
-    ahead = small.classify("unseen", 20, (0.995,), ())
-    assert ahead["first 0.995"]["chosen"][0] > ahead["untouched"][0]
+    ahead = small.classify("unseen", 20, (0.995,))
+    assert ahead["first 0.995"][0] > ahead["untouched"][0]
 
 
 @pytest.mark.nightly
 def test_imitators_that_are_right_leave_the_classifier_as_good_as_on_true_features(small):
-    now = small.classify("unseen", 0, (0.995,), ())
-    assert now["first 0.995"]["best_on_test"][0] >= now["first 0.995"]["chosen"][0]
+    now = small.classify("unseen", 0, (0.995,))
+    assert now["best_on_test"][0] >= now["first 0.995"][0]
     assert abs(now["untouched"][0] - now["true_features"][0]) < 0.1
 
 
@@ -224,13 +260,9 @@ def test_imitators_that_are_right_leave_the_classifier_as_good_as_on_true_featur
 def test_joint_fine_tuning_beats_the_network_untouched(tmp_path):
     """The quick run's people and sizes, mean over people and four seeds: one seed's gain is anything from 0 to 8 points
     (four people of some 230 test windows), and changes with rounding."""
-    context = Context("fin2025", tmp_path)
+    context = Context("fin2025", tmp_path, seeds=(0, 1, 2, 3))
     sizes, base = fin.settle(context)
-    recordings = [fin.scaled(r, base) for r in fin.read(base)]
-    group_of = {r.subject: "seen" if i < sizes.n_seen else "unseen" for i, r in enumerate(recordings)}
-    gains = []
-    for seed in range(4):
-        system = fin.System(context, sizes, base, recordings, group_of, seed)
-        found = [system.classify(group, 0, (0.995,), ()) for group in ("seen", "unseen")]
-        gains += [np.subtract(f["first 0.995"]["chosen"], f["untouched"]).mean() for f in found]
+    people = fin.People(context, dataclasses.replace(sizes, random_shares=(), control_shares=()), base)
+    found = [people.classify(group, 0, (0.995,)) for group in people.groups]
+    gains = [np.subtract(f["first 0.995"], f["untouched"]).mean() for f in found]
     assert np.mean(gains) > 0, gains

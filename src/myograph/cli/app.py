@@ -15,11 +15,13 @@ from myograph.cli import (
     datasets,
     decoder,
     features,
+    fin,
     hd,
     inspect,
     listings,
     live,
     models,
+    muscle,
     report,
     reproduce,
     run,
@@ -55,8 +57,10 @@ app.add_typer(bids.app, name="bids")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(decoder.app, name="decoder")
 app.add_typer(features.app, name="features")
+app.add_typer(fin.app, name="fin")
 app.add_typer(hd.app, name="hd")
 app.add_typer(models.app, name="models")
+app.add_typer(muscle.app, name="muscle")
 
 
 def main() -> None:

@@ -77,6 +77,13 @@ def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool = False, title: 
     out.print(table)
 
 
+def print_curve(rows: Sequence[Mapping[str, Any]], title: str) -> None:
+    """Print at most ten rows of a training curve, evenly spread, with the first and the last."""
+    n = min(len(rows), 10)
+    few = [rows[round(i * (len(rows) - 1) / max(n - 1, 1))] for i in range(n)]
+    print_rows([{k: f"{v:.4f}" if isinstance(v, float) else v for k, v in row.items()} for row in few], title=title)
+
+
 def print_facts(facts: Mapping[str, Any]) -> None:
     """Print one thing's properties, one per line."""
     grid = Table.grid(padding=(0, 2))

@@ -6,13 +6,14 @@ and an honest figure beside a leaky one.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import inspect
 import json
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -273,6 +274,33 @@ def describe_data(recipe: Recipe) -> str:
     return name_of(dataset) + (f" ({text})" if text else "")
 
 
+@contextlib.contextmanager
+def context_of(
+    name: str,
+    quick: bool = True,
+    dataset: str | None = None,
+    n_seeds: int = 1,
+    out: str | Path | None = None,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Iterator[Context]:
+    """Hold the folder of a run of `reproduce`, with its arguments, and give what the system's function is given.
+
+    Single steps of a system work in this folder too, so that they and `reproduce` share what is finished.
+
+    Raises
+    ------
+    ConfigError : n_seeds is below 1.
+    ResultsError : the folder holds another run, or another process is at work in it.
+    """
+    if n_seeds < 1:
+        raise ConfigError(f"n_seeds is at least 1, got {n_seeds}")
+    kind = "quick" if quick else "full"
+    folder = Path(out) if out else Path("runs") / "-".join(filter(None, ["reproduce", name, kind, dataset]))
+    with only_run_in(folder, f"reproduce {name} {kind} {dataset} {n_seeds}"):
+        yield Context(name, folder, quick, dataset, tuple(range(n_seeds)), jobs, progress or silent)
+
+
 def reproduce(
     name: str,
     quick: bool = True,
@@ -297,15 +325,12 @@ def reproduce(
     ------
     UnknownNameError, ConfigError, DataError, ResultsError : see their messages.
     """
-    if n_seeds < 1:
-        raise ConfigError(f"n_seeds is at least 1, got {n_seeds}")
     measure = REPRODUCTIONS[name]
     kind = "quick" if quick else "full"
-    folder = Path(out) if out else Path("runs") / "-".join(filter(None, ["reproduce", name, kind, dataset]))
+    progress = progress or silent
     started = time.perf_counter()
-    with only_run_in(folder, f"reproduce {name} {kind} {dataset} {n_seeds}"):
-        progress = progress or silent
-        context = Context(name, folder, quick, dataset, tuple(range(n_seeds)), jobs, progress)
+    with context_of(name, quick, dataset, n_seeds, out, jobs, progress) as context:
+        folder = context.folder
         rows: list[dict[str, Any]] = []
         finished = False
         try:

@@ -9,12 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from myograph.errors import ConfigError
 from myograph.evaluation.prepared import rest_label, settle_rest
 from myograph.evaluation.recipe import Published, Recipe
 from myograph.evaluation.reproduction import Context, Row
 from myograph.recording import Recording
 from myograph.windows import Windowing, Windows
 
+FEATURES = ("ent", "rms", "var", "ssi")
+TEST, CHOOSES, IMITATORS = (2, 5), (4,), (1, 3, 4)  # repetitions that test, choose the epoch, and teach the imitators
+LEARNS = {"seen": (6,), "unseen": (1, 3, 6)}  # repetitions that a person's classifier learns from
 N_SEEN = 25
 SCALE = (1, 3, 4, 6)  # repetitions whose windows the channels are scaled by
 SHARES = (0.005, 0.203, 0.401, 0.599, 0.797, 0.995)
@@ -24,7 +28,8 @@ SHARES = (0.005, 0.203, 0.401, 0.599, 0.797, 0.995)
 class Sizes:
     """What differs between a quick and a full run; the defaults are the full run, as published."""
 
-    n_seen: int | None = N_SEEN  # None takes five eighths, as 25 of 40
+    n_seen: int | None = N_SEEN  # None: each half of the people is seen in turn
+    n_channels: int | None = None  # the first so many channels; None takes all
     step_ms: float = 10.0
     imitation: dict[str, Any] = field(default_factory=dict)
     ahead_imitation: dict[str, Any] | None = None  # None trains the future's imitators from the start
@@ -33,7 +38,10 @@ class Sizes:
     joint_epochs: int = 10
     joint_batch: int = 250
     joint_schedule: str = "constant"
+    shares: tuple[float, ...] = SHARES
     random_shares: tuple[float, ...] = SHARES
+    control_shares: tuple[float, ...] = (0.203, 0.995)
+    ahead: tuple[int, ...] = (0, 5, 10, 20, 30)  # p, steps of 10 ms into the future
     ahead_share: float = 0.995
     share_channels: bool = False
     cnn_epochs: int = 30
@@ -113,23 +121,39 @@ def as_published(true: np.ndarray, imitated: np.ndarray) -> float:
     return float(np.maximum(each, 0).mean())
 
 
-def gather_people(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """One nested dictionary of numbers a person into one of lists."""
-    first = each[0]
-    return {
-        k: gather_people([one[k] for one in each]) if isinstance(v, dict) else [one[k] for one in each]
-        for k, v in first.items()
-    }
+def gather(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Join dictionaries of numbers, one per person, into one dictionary of lists.
+
+    >>> gather([{"r2": 0.5}, {"r2": 1.0}])
+    {'r2': [0.5, 1.0]}
+    """
+    return {name: [one[name] for one in each] for name in each[0]}
 
 
 def mean_over_seeds(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The same nested dictionary of lists, each entry averaged over the runs."""
-    return {
-        k: mean_over_seeds([run[k] for run in runs])
-        if isinstance(v, dict)
-        else np.mean([run[k] for run in runs], 0).tolist()
-        for k, v in runs[0].items()
-    }
+    """Average the entries of dictionaries of lists, one dictionary per seed.
+
+    >>> mean_over_seeds([{"r2": [0.0, 1.0]}, {"r2": [1.0, 1.0]}])
+    {'r2': [0.5, 1.0]}
+    """
+    return {name: np.mean([run[name] for run in runs], 0).tolist() for name in runs[0]}
+
+
+def share_of(percentage: float) -> float:
+    """Return the share of the training windows that the published program takes for a percentage.
+
+    Its six levels 0 to 5 stand for 0, 20, … 100 percent, and it takes 0.99 percentage + 0.5 percent.
+
+    Raises
+    ------
+    ConfigError : not between 0 and 100.
+
+    >>> share_of(20)
+    0.203
+    """
+    if not 0 <= percentage <= 100:
+        raise ConfigError(f"percentage is between 0 and 100, got {percentage:g}")
+    return round(0.0099 * percentage + 0.005, 6)
 
 
 def mean(values: Sequence[float]) -> float:
@@ -158,6 +182,33 @@ def row(
         note=note,
         section=section,
     )
+
+
+def in_one_count(recordings: Sequence[Recording]) -> list[Recording]:
+    """Number each person's repetitions on from session to session, as the system knows repetitions alone.
+
+    Raises
+    ------
+    ConfigError : someone has fewer than the six repetitions that the system divides.
+    """
+    found, last = [], {}
+    for recording in recordings:
+        sessions = last.setdefault(recording.subject, {})
+        if recording.session not in sessions:
+            sessions[recording.session] = max((end for _, end in sessions.values()), default=0), 0
+        offset, end = sessions[recording.session]
+        highest = offset + int(recording.repetition.max(initial=0))
+        sessions[recording.session] = offset, max(end, highest)
+        repetition = np.where(recording.repetition > 0, recording.repetition + offset, recording.repetition)
+        found.append(dataclasses.replace(recording, repetition=repetition) if offset else recording)
+    for subject, sessions in last.items():
+        n = max(end for _, end in sessions.values())
+        if n < max(*TEST, *SCALE):
+            raise ConfigError(
+                f"fin2025 divides repetitions 1 to 6 (imitators learn from 1, 3, 4; tests are 2 and 5), and person "
+                f"{subject} has {n}; choose a data set with six repetitions"
+            )
+    return found
 
 
 def scaled(recording: Recording, base: Recipe) -> Recording:

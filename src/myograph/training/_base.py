@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -120,7 +120,7 @@ class NeuralEstimator(BaseEstimator):
             held = Batches(source, valid, targets[valid], self.normalise_, device) if len(valid) else None
             begun = self.checkpoint is not None and Path(self.checkpoint).exists()
             if self.pretrain is not None and not begun:  # a checkpoint replaces every weight
-                self.pretrain_history_ = self.pretrain(self.module_, batches, plan.seed)
+                self._pretrain(batches, plan.seed)
             trainer = self._trainer_of(source, targets[train], device, plan, accelerator)
             if accelerator is not None:
                 torch.manual_seed(plan.seed + 1000 * (accelerator.process_index + 1))
@@ -130,6 +130,40 @@ class NeuralEstimator(BaseEstimator):
         self.trained_on_ = joined_origin(saved.origin_of_weights(self.pretrained), origin_of(source))
         remember(self, source)
         return self
+
+    def fit_pretraining(self, X: Any, y: Any = None) -> Any:
+        """Do what `fit` does before it trains: build the network, learn the normalisation, and run `pretrain`.
+
+        `save` writes the result, and `fit` of the same estimator with `pretrained=` that file and without `pretrain` ends
+        in the weights that one `fit` with `pretrain` ends in.
+
+        Parameters
+        ----------
+        X, y : as for `fit`.
+
+        Raises
+        ------
+        ConfigError : `pretrain` is None, or rows are to be held out for validation, which pretraining does not do.
+        """
+        if self.pretrain is None or self.validation is not None:
+            raise ConfigError("fit_pretraining needs `pretrain` and no `validation`; use fit")
+        source, y = as_source(X), self._check_targets(X, y)
+        plan = self._plan()
+        device, _ = self._place()
+        with training_settings(), seeded(plan.seed, device):
+            rows = np.arange(len(y))
+            targets = self._begin(source, y, rows, device)
+            self._pretrain(Batches(source, rows, targets, self.normalise_, device), plan.seed)
+        self.module_.eval()
+        self._rows, self.best_epoch_ = [], 0
+        self.trained_on_ = joined_origin(saved.origin_of_weights(self.pretrained), origin_of(source))
+        remember(self, source)
+        return self
+
+    def _pretrain(self, batches: Batches, seed: int) -> None:
+        # Random numbers that pretraining draws leave those of training as they are: both can run one by one.
+        with seeded(seed, batches.device):
+            self.pretrain_history_ = cast(Any, self.pretrain)(self.module_, batches, seed)
 
     def partial_fit(self, X: Any, y: Any = None, classes: Any = None) -> Any:
         """Train one more epoch on these windows at the constant `lr`; the first call sets model and normalisation.

@@ -22,6 +22,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from torch import nn
 from myograph.errors import ConfigError, ShapeError, unknown_name
 from myograph.models import MODELS
 from myograph.recording import run_starts
+from myograph.training import checkpoint as _files
 from myograph.training.batches import Batches, gather
 from myograph.training.estimator import NeuralClassifier
 from myograph.training.loop import Trainer
@@ -163,7 +165,7 @@ class FeatureImitation:
     epochs, batch_size, lr, weight_decay : for the imitators (Adam); batch_size counts single channels. With 0 epochs
         the imitators are not trained (they may come from `pretrained`), and only step 2 runs.
     schedule, clip_norm : for the imitators, as in `NeuralClassifier`; the published training has neither.
-    settle : step 1 ends after this number of epochs that change the train loss by at most 0.005.
+    settle : step 1 ends after this number of epochs that change the train loss by at most 0.005 while R² exceeds 0.5.
     target_noise : standard deviation of the Gaussian noise on each copy of a target, as a fraction of its value.
     shadow_epochs, shadow_batch_size, shadow_lr, shadow_weight_decay : for the classifier on true features (AdamW).
 
@@ -200,8 +202,88 @@ class FeatureImitation:
 
     def __call__(self, module: Any, batches: Batches, seed: int) -> dict[str, list[dict[str, Any]]]:
         """Train the parts of a FeatureImitatingNet on train windows; return both histories, "imitators" with its R²."""
-        if not isinstance(module, FeatureImitatingNet):
-            raise ConfigError(f"FeatureImitation pretrains a FeatureImitatingNet, got {type(module).__name__}")
+        self._check(module)
+        return {
+            "imitators": self.train_imitators(module, batches, seed) if self.epochs else [],
+            "classifier": self.train_classifier(module, batches, seed)
+            if self.shadow_epochs and batches.targets is not None
+            else [],
+        }
+
+    def train_imitators(
+        self,
+        module: FeatureImitatingNet,
+        batches: Batches,
+        seed: int,
+        checkpoint: Path | None = None,
+        report: Callable[[int, int], None] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Step 1: learn the scale of the features from these windows, and train the imitators.
+
+        Parameters
+        ----------
+        module, batches, seed : the network, its train windows, and the seed of the order and of the target's noise.
+        checkpoint : file written after every epoch; if it exists, training resumes from it.
+        report : f(epochs done, epochs) called after every epoch.
+
+        Returns
+        -------
+        One row per epoch with "epoch", "train_loss" and "r2".
+
+        Raises
+        ------
+        ShapeError : the network has another number of imitators than there are features.
+        DataError : the checkpoint is damaged.
+        """
+        kept, target = self._learn_scale(module, batches)
+        trainer = self._imitators_trainer(module, target.shape[1], batches.device, seed)
+        if checkpoint is not None and checkpoint.exists():
+            trainer.restore(*_files.read(checkpoint, "checkpoint"))
+        if self._settled(trainer.history):
+            return trainer.history
+        target = (target - module.feature_mean) / module.feature_scale
+        for row in trainer.run(_Chosen(batches, kept, target)):
+            row["r2"] = 1 - row["train_loss"] / module.n_features  # targets have unit variance
+            if checkpoint is not None:
+                _files.write(checkpoint, "checkpoint", *trainer.state())
+            if report is not None:
+                report(row["epoch"], self.epochs)
+            if self._settled(trainer.history):
+                break
+        return trainer.history
+
+    def train_classifier(self, module: FeatureImitatingNet, batches: Batches, seed: int) -> list[dict[str, Any]]:
+        """Step 2: train the classifier on the true features, in the scale that the network has; return its history."""
+        if batches.targets is None:
+            raise ConfigError("the classifier learns classes, and these batches have no targets; give them")
+        kept, target = self._true(module, batches)
+        target = (target - module.feature_mean) / module.feature_scale
+        plan = Plan(
+            epochs=self.shadow_epochs,
+            batch_size=self.shadow_batch_size,
+            lr=self.shadow_lr,
+            schedule="constant",
+            weight_decay=self.shadow_weight_decay,
+            seed=seed,
+        )
+        shadow = Trainer(_Shadow(module), plan, CrossEntropy(), batches.device)
+        for _ in shadow.run(_Chosen(None, kept, batches.targets[kept], target)):
+            pass
+        return shadow.history
+
+    def learn_scale(self, module: FeatureImitatingNet, batches: Batches) -> None:
+        """Set the mean and the standard deviation by which the network's features are standardised."""
+        self._learn_scale(module, batches)
+
+    def _learn_scale(self, module: FeatureImitatingNet, batches: Batches) -> tuple[torch.Tensor, torch.Tensor]:
+        kept, target = self._true(module, batches)
+        module.feature_mean.copy_(target.mean((0, 1)))
+        module.feature_scale.copy_(target.std((0, 1)).clamp_min(1e-12))
+        return kept, target
+
+    def _true(self, module: FeatureImitatingNet, batches: Batches) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the positions of windows that have one `ahead_ms` later, and their features in their own scale."""
+        self._check(module)
         kept, later = self._later(batches)
         target = self._targets(batches, later)
         if target.shape[2] != module.n_features:
@@ -209,34 +291,15 @@ class FeatureImitation:
                 f"there are {target.shape[2]} features to imitate and {module.n_features} imitators; set "
                 f"model_options={{'n_features': {target.shape[2]}}}"
             )
-        if self.epochs:
-            module.feature_mean.copy_(target.mean((0, 1)))
-            module.feature_scale.copy_(target.std((0, 1)).clamp_min(1e-12))
-        target = (target - module.feature_mean) / module.feature_scale
-        histories: dict[str, list[dict[str, Any]]] = {
-            "imitators": self._imitate(module, batches, kept, target, seed) if self.epochs else [],
-            "classifier": [],
-        }
-        if self.shadow_epochs and batches.targets is not None:
-            plan = Plan(
-                epochs=self.shadow_epochs,
-                batch_size=self.shadow_batch_size,
-                lr=self.shadow_lr,
-                schedule="constant",
-                weight_decay=self.shadow_weight_decay,
-                seed=seed,
-            )
-            shadow = Trainer(_Shadow(module), plan, CrossEntropy(), batches.device)
-            for _ in shadow.run(_Chosen(None, kept, batches.targets[kept], target)):
-                pass
-            histories["classifier"] = shadow.history
-        return histories
+        return kept, target
 
-    def _imitate(
-        self, module: FeatureImitatingNet, batches: Batches, kept: torch.Tensor, target: torch.Tensor, seed: int
-    ) -> list[dict[str, Any]]:
-        n_channels = target.shape[1]
+    def _check(self, module: Any) -> None:
+        if not isinstance(module, FeatureImitatingNet):
+            raise ConfigError(f"FeatureImitation pretrains a FeatureImitatingNet, got {type(module).__name__}")
 
+    def _imitators_trainer(
+        self, module: FeatureImitatingNet, n_channels: int, device: torch.device, seed: int
+    ) -> Trainer:
         def spread(x: torch.Tensor, y: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
             y = y.transpose(1, 2)[..., None].expand(-1, -1, -1, module.copies)
             noise = torch.randn(y.shape, generator=generator, device=y.device)
@@ -252,15 +315,13 @@ class FeatureImitation:
             weight_decay=self.weight_decay,
             seed=seed,
         )
-        trainer = Trainer(_Imitation(module), plan, _SumOverFeatures(), batches.device, spread)
-        settled, before = 0, np.inf
-        for row in trainer.run(_Chosen(batches, kept, target)):
-            row["r2"] = 1 - row["train_loss"] / module.n_features  # targets have unit variance
-            settled += abs(before - row["train_loss"]) <= 0.005
-            before = row["train_loss"]
-            if settled >= self.settle:
-                break
-        return trainer.history
+        return Trainer(_Imitation(module), plan, _SumOverFeatures(), device, spread)
+
+    def _settled(self, history: list[dict[str, Any]]) -> bool:
+        """Whether enough epochs, counted over all of training, changed the train loss by at most 0.005 at R² > 0.5."""
+        losses = [row["train_loss"] for row in history]
+        still = [abs(b - a) <= 0.005 and row["r2"] > 0.5 for a, b, row in zip(losses, losses[1:], history[1:])]
+        return sum(still) >= self.settle
 
     @torch.no_grad()
     def compare(self, module: FeatureImitatingNet, batches: Batches) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
