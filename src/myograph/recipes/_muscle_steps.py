@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from myograph.errors import DataError
+from myograph.errors import ConfigError, DataError
 from myograph.evaluation.recipe import Recipe
 from myograph.evaluation.reproduction import Context
 from myograph.evaluation.run import check, make_method, prepare, read
 from myograph.protocols import LeaveOneSubjectOut, PooledSubjects, Protocol
-from myograph.recipes.muscle_cnn_lstm import NETWORKS, setting
+from myograph.recipes.muscle_cnn_lstm import NETWORKS, muscles, setting, walking_settings
 from myograph.windows import Windows
 
 SPLITS: dict[str, Protocol] = {"intrapersonal": PooledSubjects(0.2), "loso": LeaveOneSubjectOut()}
@@ -44,7 +44,15 @@ class Muscles:
 
     @cached_property
     def recipe(self) -> Recipe:
-        """The recipe of this network and split in the size of the run."""
+        """The recipe of this network and split in the size of the run.
+
+        `leg_muscles` is one person's walk of few bursts: there the n-th burst of every muscle is left out at a time.
+        """
+        if self.context.dataset == "leg_muscles":
+            if self.split != "intrapersonal":
+                raise ConfigError("leg_muscles holds one person; choose --split intrapersonal")
+            model, pretrained = NETWORKS[self.network]
+            return muscles(model, pretrained, **walking_settings(self.context))
         return setting(self.context, self.network, SPLITS[self.split])
 
     @cached_property

@@ -247,10 +247,15 @@ def bursts_found(recipe: Recipe, context: Context) -> Row:
     )
 
 
+def walking_settings(context: Context) -> dict[str, Any]:
+    """The arguments of `muscles` for one person's walk in the size of this run."""
+    small = {key: QUICK_TRAINING[key] for key in ("lr", "schedule", "clip_norm", "dropout")} | {"epochs": 40}
+    return WALKING_DATA | {"protocol": KFoldRepetitions()} | context.choose(small, {"epochs": 200})
+
+
 def walking(context: Context) -> Iterator[Row]:
     """Which of 13 leg muscles is it? One person's walk; the n-th burst of every muscle is left out at a time."""
-    small = {key: QUICK_TRAINING[key] for key in ("lr", "schedule", "clip_norm", "dropout")} | {"epochs": 40}
-    settings = WALKING_DATA | {"protocol": KFoldRepetitions()} | context.choose(small, {"epochs": 200})
+    settings = walking_settings(context)
     base = muscles(**settings)
     yield bursts_found(base, context)
     section = "which of 13 muscles, one burst of each left out"
