@@ -109,7 +109,9 @@ class System:
         untouched (accuracy on test before), chosen (of the epoch that is best on repetition 4), last, curve (one row
         per epoch) and, for the largest share of windows at p = 0, best_on_test.
         """
-        what = [self.settings, dataclasses.asdict(self.sizes), share, draw, imitators]
+        s = self.sizes
+        what = [*self._of_cnn(), s.joint_epochs, s.joint_batch, s.joint_schedule, s.share_channels]
+        what += [share, draw, imitators]
         return self.context.remember(
             f"finetune {person} {p} {share} {draw} {imitators}",
             what,

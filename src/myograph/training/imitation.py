@@ -182,6 +182,13 @@ class FeatureImitation:
     >>> true, imitated, kept = imitation.compare(net, batches)
     >>> true.shape, imitated.shape, len(kept)
     ((8, 1, 1), (8, 1, 1), 8)
+
+    Both steps one by one:
+
+    >>> imitation.learn_scale(net, batches)
+    >>> rows = imitation.train_imitators(net, batches, seed=0)
+    >>> sorted(rows[0]), len(imitation.train_classifier(net, batches, seed=0))
+    (['epoch', 'lr', 'r2', 'seconds', 'train_loss'], 1)
     """
 
     features: tuple[str, ...] = FEATURES
