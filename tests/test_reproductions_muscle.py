@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from myograph.audit import audit
+from myograph.datasets.base import DATASETS
+from myograph.datasets.leg_muscles import MUSCLES
 from myograph.evaluation.report.systems import write_page
-from myograph.evaluation.reproduction import Context
+from myograph.evaluation.reproduction import Context, reproduce
 from myograph.evaluation.run import evaluate, prepare, read
 from myograph.preprocessing.bursts import BurstDetector, Bursts
 from myograph.preprocessing.cutters import EachChannel
@@ -110,6 +112,80 @@ def test_the_real_layout_runs(tmp_path):
     chosen = dataclasses.replace(chosen, windowing=EachChannel(Bursts(500.0, brisk), 8), protocol=PooledSubjects(0.4))
     scores = evaluate(chosen, recordings)
     assert set(scores.predictions["y_true"]) == {"left", "right"}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """Small recordings of a walking leg and of the biceps, in their original formats."""
+    monkeypatch.setenv("MYOGRAPH_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("MYOGRAPH_CACHE", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    DATASETS.create("plux_biceps").write_miniature(tmp_path / "data" / "plux_biceps", rng)
+    # Each muscle is active for 300 ms of each of six cycles of 1.1 s, at its own time of the cycle.
+    place = tmp_path / "data" / "leg_muscles"
+    place.mkdir()
+    touchdown, times = 300 + 1100 * np.arange(6), np.arange(6950)
+    phase = (times[:, None] - 300 - 50 * np.arange(len(MUSCLES))) % 1100
+    rows = np.c_[times / 1000, rng.normal(size=phase.shape) * np.where(phase < 300, 60.0, 2.0)]
+    header = ",".join(["time", *MUSCLES])
+    np.savetxt(place / "walk.csv", rows, fmt="%.6g", delimiter=",", header=header, comments="")
+    events = np.c_[touchdown, touchdown + 600] / 1000
+    columns = "touchdown_s,second_event_s"
+    np.savetxt(place / "cycles.csv", events, fmt="%.6g", delimiter=",", header=columns, comments="")
+    return tmp_path
+
+
+def test_samples_are_counted_against_the_contractions(here):
+    r = Recording(np.zeros((1, 1)), 1000.0, np.zeros(1, int), subject="1")
+    signal = np.random.default_rng(0).normal(size=(1, 9000))
+    label, repetition = np.full(9000, -1), np.zeros(9000, int)
+    for i, start in enumerate((2000, 4000, 6000)):
+        label[start : start + 900], repetition[start : start + 900] = 0, i + 1
+        if i < 2:  # the third contraction is as quiet as rest
+            signal[:, start : start + 800] *= 30
+    r = dataclasses.replace(r, signal=signal, label=label, repetition=repetition, label_names=("biceps",))
+    chosen = muscle.muscles("muscle_cnn", dataset="leg_muscles")
+    found = Spied(here, [r]).bursts(chosen)
+    assert found.values == (2 / 3,)
+    assert "biceps 2 of 3" in found.note
+
+
+class Spied:
+    """`bursts_found` on recordings that are given instead of read."""
+
+    def __init__(self, folder, recordings):
+        self.context, self.recordings = Context("muscle_cnn_lstm", folder), recordings
+
+    def bursts(self, recipe):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(muscle, "read", lambda *_: self.recordings)
+            return muscle.bursts_found(recipe, self.context)
+
+
+def test_a_walking_leg_runs_to_the_end_on_files_of_its_format(here, monkeypatch):
+    monkeypatch.setattr(muscle, "WALKING_EPOCHS", 1)
+    monkeypatch.setattr(muscle, "PRETRAINING", (0, 1))
+    result = reproduce("muscle_cnn_lstm", dataset="leg_muscles", out=here / "run")
+    names = [row["setting"] for row in result["rows"]]
+    assert names[:3] == ["samples cut per contraction", "hybrid, random", "hybrid, pretrained 1 epoch"]
+    assert result["rows"][0]["values"] == [1.0] * 13
+    assert {row["data"] for row in result["rows"]} == {"leg_muscles"}
+    assert not any(row["published"] for row in result["rows"])  # 13 muscles are not the paper's four
+    assert "points against hybrid, random, Wilcoxon p = " in result["rows"][2]["note"]
+    assert len([f for f in result["figures"] if "series" in f]) == 2
+
+
+def test_bursts_of_the_biceps_are_counted_and_drawn(here):
+    result = reproduce("muscle_cnn_lstm", dataset="plux_biceps", out=here / "run")
+    assert [row["values"] for row in result["rows"]] == [[4.0], [4.0]]  # each miniature has four
+    bursts, fatigue, curve = result["figures"]
+    assert len(bursts["glimpse"]["windows"]) == len(fatigue["glimpse"]["windows"]) == 4
+    # The first burst of the miniature lasts from 2 to 3 s.
+    first = bursts["glimpse"]["windows"][0]
+    assert first["start_s"] == pytest.approx(2.0, abs=0.1)
+    assert first["stop_s"] == pytest.approx(3.0, abs=0.1)
+    assert curve["series"]["emg_bursts"][3] == pytest.approx(4 / 9)
+    assert (here / "run" / "report.html").read_text().count('class="trace"') == 2
 
 
 def test_initial_weights_are_those_of_keras():

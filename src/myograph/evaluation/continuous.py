@@ -1,9 +1,9 @@
-"""Continuous evaluation: every decision over whole stretches of signal, rest and transitions included.
+"""Continuous evaluation: decisions at every step over whole stretches of signal, including rest and transitions.
 
-The score of a run is taken over windows that lie inside one movement or inside rest. A decoder in use decides at every step.
-Here, for each fold of the protocol, the method is fitted on the fold's train windows and decides at every step of the stretches
-of signal that the fold tests: the whole recordings where a person or a session is new, and the repetitions where those are. A
-train window is left out where it shares samples, or those within the reach of the filters, with a window that is decided.
+The score of a run is computed over windows that lie inside one movement or inside rest, but a decoder in use decides at
+every step. Here the method is fitted on the train windows of each fold and then decides at every step of the stretches
+that the fold tests: whole recordings if the person or the session is new, otherwise the tested repetitions. A train
+window is left out if it shares samples with a decided window, or lies within the reach of the filters of one.
 """
 
 from __future__ import annotations
@@ -34,22 +34,28 @@ COVERAGES = tuple(round(0.05 * i, 2) for i in range(1, 21))
 
 
 def check_continuous(recipe: Recipe) -> Windowing:
-    """The windowing of a recipe that can be evaluated continuously.
+    """Return the windowing of a recipe that can be evaluated continuously.
 
     Raises
     ------
     ConfigError : its windows are not cut at a constant step, a filter looks ahead, or its protocol is LEAKY.
+
+    >>> from myograph.evaluation.recipe import Recipe
+    >>> check_continuous(Recipe("example", "simulated", windowing=Windowing(200, 50))).step_ms
+    50
     """
     if not isinstance(recipe.windowing, Windowing):
         raise ConfigError(
-            f"continuous evaluation decides at a constant step, {recipe.name} has {recipe.windowing!r}; choose Windowing(...)"
+            f"continuous evaluation needs windows at a constant step, but {recipe.name} has {recipe.windowing!r}; use "
+            "Windowing(length_ms, step_ms)"
         )
     if recipe.protocol.leaky:
         raise ConfigError(
-            f"{recipe.protocol} is LEAKY: train and test share stretches of signal; choose an honest protocol"
+            f"{recipe.protocol} is LEAKY, so train and test share stretches of signal; use an honest protocol such as "
+            "KFoldRepetitions"
         )
     if ahead := [f for f in recipe.filters if not getattr(f, "causal", False)]:
-        raise ConfigError(f"{ahead[0]!r} looks ahead, so no decision could be made in time; choose a causal filter")
+        raise ConfigError(f"{ahead[0]!r} looks ahead, so a decoder could not decide in time; use a causal filter")
     return recipe.windowing
 
 
@@ -63,24 +69,29 @@ def continuous(
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Fit an estimator on each fold and score its decisions on every window of the stretches that the fold tests.
+    """Fit an estimator on each fold and score its decisions at every step of the stretches that the fold tests.
 
-    The truth of a decision is the label at its window's last sample; decisions at unlabelled samples are left out of the
-    metrics.
+    The true class of a decision is the label at the last sample of its window. Decisions at unlabelled samples do not
+    count in the metrics.
 
     Parameters
     ----------
-    windows : with rest; folds : of these windows, audited. windowing : at whose step the decisions are made.
-    rest : the name of rest. transfer, jobs, progress : as of `myograph.evaluate`.
+    estimator : unfitted estimator over windows.
+    windows : the windows, including rest.
+    folds : audited folds of these windows.
+    windowing : length and step of the decisions.
+    rest : the name of rest.
+    transfer, jobs, progress : as in `myograph.evaluate`.
 
     Returns
     -------
-    Plain values: `metrics` over all decisions and `subjects`, one entry per person (see `myograph.live.metrics.all_metrics`),
-    `selective` (coverage and risk), and how many decisions, hours and left-out train windows there are.
+    Plain values: `metrics` over all decisions, `subjects` with one entry per person (see
+    `myograph.live.metrics.all_metrics`), `selective` (coverage and risk), and the numbers of decisions, hours and train
+    windows that were left out.
 
     Raises
     ------
-    ProtocolError : a repetition has train windows and test windows, or no train window is left.
+    ProtocolError : a repetition has both train and test windows, or no train window is left.
 
     >>> from myograph.methods import METHODS
     >>> from myograph.protocols import KFoldRepetitions
@@ -109,17 +120,29 @@ def continuous(
 def decide_fold(
     i: int, estimator: BaseEstimator, windows: Windows, fold: Fold, windowing: Windowing, transfer: Transfer
 ) -> tuple[int, pd.DataFrame, int]:
-    """One fold: (its number, one row per decision, train windows that were left out).
+    """Fit and decide one fold; return its number, the decisions, and the number of train windows that were left out.
 
-    The rows have the columns subject, part (number of the stretch), time_s, truth ("" where it is unlabelled), decided and
-    confidence.
+    The decisions are one row each with the columns subject, part (number of the stretch), time_s (of the window's last
+    sample), truth ("" if it is unlabelled), decided and confidence.
+
+    >>> from myograph.methods import METHODS
+    >>> from myograph.protocols import KFoldRepetitions
+    >>> from myograph.testing import make_windows
+    >>> windows = make_windows(n_repetitions=4)
+    >>> fold = next(KFoldRepetitions(2).folds(windows))
+    >>> number, table, _ = decide_fold(0, METHODS.create("lda"), windows, fold, Windowing(200, 50), POOL)
+    >>> number, list(table)
+    (0, ['subject', 'part', 'time_s', 'truth', 'decided', 'confidence'])
     """
     tested = samples_tested(windows, fold)
     decided, part = every_window(windows, tested, windowing)
     near = sharing_samples(windows, fold.train, decided)
     train = fold.train[~near]
     if not len(train):
-        raise ProtocolError(f"fold {fold.name!r}: every train window shares samples with a tested stretch")
+        raise ProtocolError(
+            f"fold {fold.name!r} has no train window that shares no sample with a tested stretch; use a protocol that "
+            "leaves more for training"
+        )
     own = Fold(fold.name, train, fold.test, fold.calibration[np.isin(fold.calibration, train)])
     model = transfer.fit(estimator, own, lambda rows: labelled_in(windows, rows))
     bare = decided.without_labels()
@@ -138,13 +161,20 @@ def decide_fold(
 
 
 def samples_tested(windows: Windows, fold: Fold) -> list[np.ndarray]:
-    """(time,) masks, one per recording, of the samples that a fold tests.
+    """Return one (time,) mask per recording: the samples that a fold tests.
 
-    In a recording without train windows that is every sample, otherwise every sample of a repetition that is tested.
+    These are all samples of a recording without train windows, otherwise the samples of the tested repetitions.
 
     Raises
     ------
-    ProtocolError : a repetition of a recording has train windows and test windows.
+    ProtocolError : a repetition of a recording has both train and test windows.
+
+    >>> from myograph.protocols import KFoldRepetitions
+    >>> from myograph.testing import make_windows
+    >>> windows = make_windows(n_repetitions=4)
+    >>> mask = samples_tested(windows, next(KFoldRepetitions(2).folds(windows)))[0]
+    >>> sorted(set(windows.recordings[0].repetition[mask].tolist()))
+    [1, 3]
     """
     of, repetition = windows.column("recording"), windows.column("repetition")
     masks = []
@@ -161,10 +191,17 @@ def samples_tested(windows: Windows, fold: Fold) -> list[np.ndarray]:
 
 
 def every_window(windows: Windows, tested: Sequence[np.ndarray], windowing: Windowing) -> tuple[Windows, np.ndarray]:
-    """All windows whose last sample is tested, on the grid of a decoder, and (window,) the number of their stretch.
+    """Return all windows whose last sample is tested, and the number of each window's stretch, (window,).
 
-    The grid begins at each recording's first sample and after each of its breaks. The label of a window is that at its last
-    sample.
+    Windows start where those of a decoder do: at each recording's first sample and after each of its breaks, then every
+    step. A window has the label of its last sample.
+
+    >>> from myograph.testing import make_windows
+    >>> windows = make_windows(n_repetitions=4)
+    >>> tested = [np.ones(r.n_samples, bool) for r in windows.recordings]
+    >>> decided, part = every_window(windows, tested, Windowing(200, 50))
+    >>> len(decided) == len(part), set(part.tolist())
+    (True, {1})
     """
     found: list[dict[str, Any]] = []
     parts: list[np.ndarray] = []
@@ -201,7 +238,13 @@ def every_window(windows: Windows, tested: Sequence[np.ndarray], windowing: Wind
 
 
 def sharing_samples(windows: Windows, rows: np.ndarray, decided: Windows) -> np.ndarray:
-    """(row,) whether a window shares samples with one that is decided, or lies within the reach of the filters of one."""
+    """Return (row,): whether a window shares samples with a decided one, or lies within the reach of its filters.
+
+    >>> from myograph.testing import make_windows
+    >>> windows = make_windows(n_repetitions=4)
+    >>> sharing_samples(windows, np.arange(3), windows[:1]).tolist()[0]
+    True
+    """
     of, start, stop = (windows.column(name)[rows] for name in ("recording", "start", "stop"))
     near = np.zeros(len(rows), bool)
     for k, recording in enumerate(windows.recordings):

@@ -1,4 +1,4 @@
-"""Reproductions of published systems: each is a function that measures the rows of its table.
+"""Reproductions of published systems: each is a function that yields the rows of its table.
 
 Each row is stored when it is finished, so an interrupted reproduction resumes. The paper's figure stands beside ours,
 and an honest figure beside a leaky one.
@@ -39,14 +39,27 @@ Measure = TypeVar("Measure", bound=Callable[..., Any])
 class Row:
     """One line of a reproduction's table.
 
-    setting : what was measured, in the paper's words where it is in the paper.
-    values : one value a subject (or a fold, see `over`), averaged over seeds.
-    published : the paper's figure, None where it gives none.
-    honest : values of the honest counterpart, where this row is LEAKY.
-    leaky : the protocol shares samples, or something was selected on test data (`why_leaky` says which).
-    metrics : values of every metric that was taken, by name, where there are several.
-    data : what it ran on, by name; "simulated …" is never to be confused with the paper's own data.
-    unit : "%" for fractions shown in percent, or what else the values are.
+    Parameters
+    ----------
+    setting : what was measured, in the paper's words if the paper has it.
+    values : one value per subject (or per fold, see `over`), averaged over seeds.
+    published : the paper's figure; None if it gives none.
+    honest : values of the honest counterpart if this row is LEAKY.
+    leaky, why_leaky : the protocol shares samples, or something was selected on test data, and which of the two.
+    data : name of the data set and its options; names of simulated recordings begin with "simulated".
+    over : what the values are of: "subjects", "folds", "later days", ...
+    metric : name of the metric of `values`.
+    metrics : values of every metric by name, if several were computed.
+    unit : "%" for fractions that are shown in percent, otherwise the unit of the values.
+    n_seeds, seconds : number of seeds, and duration of the measurement.
+    note, section : text beside the setting, and heading above the rows.
+
+    Raises
+    ------
+    ConfigError : a leaky row without a reason or an honest score, or a row that is not leaky with either.
+
+    >>> Row("CNN", (0.5, 0.7)).as_dict()["ours"]["n"]
+    2
     """
 
     setting: str
@@ -73,6 +86,7 @@ class Row:
             )
 
     def as_dict(self) -> dict[str, Any]:
+        """Return plain values, with summaries of the values (`ours`) and of the honest ones (`honest_summary`)."""
         found = dataclasses.asdict(self)
         found["ours"] = summarise(np.array(self.values))
         found["honest_summary"] = summarise(np.array(self.honest)) if self.honest is not None else None
@@ -126,7 +140,23 @@ def differences_of(measure: Callable[..., Any]) -> tuple[Difference, ...]:
 
 @dataclass
 class Context:
-    """What a reproduction's function is given: how large to run, and how to run and keep its rows."""
+    """What a reproduction's function receives: the size of the run, and the means to measure and keep its rows.
+
+    Parameters
+    ----------
+    name, folder : of the system, and of its results.
+    quick : a small run of minutes instead of the published size.
+    dataset : data set to run on; None chooses by the size of the run.
+    seeds, jobs, progress : seeds to average over, parallel folds, and a function that is told of the progress.
+    figures : the figures kept so far.
+
+    >>> context = Context("example", Path("runs"))
+    >>> context.choose("small", "large")
+    'small'
+    >>> context.figure("Loss by epoch", {"train": [0.5, 0.25]}, [1, 2], "loss")
+    >>> context.figures[0]["series"]
+    {'train': [0.5, 0.25]}
+    """
 
     name: str
     folder: Path
@@ -138,7 +168,7 @@ class Context:
     figures: list[dict[str, Any]] = field(default_factory=list)
 
     def choose(self, quick: Any, full: Any) -> Any:
-        """One of two values, by the size of this run."""
+        """Return one of two values, by the size of this run."""
         return quick if self.quick else full
 
     def evaluate(
@@ -155,7 +185,14 @@ class Context:
     ) -> Row:
         """Evaluate a recipe with every seed and return a row: one value per subject, averaged over the seeds.
 
-        `matrix` keeps the confusion matrix, summed over folds and seeds, for the report.
+        Parameters
+        ----------
+        setting, published, note, section : as in `Row`.
+        recipe : what to evaluate.
+        metric : name of the metric of the row's values.
+        data : what the recordings are called; by default the data set and its options.
+        recordings : the recipe's recordings; None reads them.
+        matrix : keep the confusion matrix, summed over folds and seeds, as a figure.
         """
         started = time.perf_counter()
         runs = []
@@ -190,7 +227,7 @@ class Context:
         )
 
     def remember(self, key: str, settings: Any, compute: Callable[[], Any]) -> Any:
-        """`compute()`, or what it gave the last time under the same key and settings; the value is plain JSON."""
+        """Return `compute()`, or the value that is kept under the same key and settings; values are plain JSON."""
         digest = hashlib.sha256(json.dumps([key, settings], sort_keys=True, default=str).encode()).hexdigest()[:12]
         path = self.folder / "kept" / f"{slug(key)}-{digest}.json"
         if path.is_file():
@@ -222,7 +259,7 @@ class Context:
         note: str = "",
         dotted: Mapping[str, Any] | None = None,
     ) -> None:
-        """Keep a line chart for the report: each series has one value for each x; those of the paper are `dotted`."""
+        """Keep a line chart for the report: each series has one value per x. The paper's series are `dotted`."""
         every = {k: list(v) for k, v in {**series, **(dotted or {})}.items()}
         self.figures.append(
             plain({"title": title, "series": every, "x": list(x), "y": y, "note": note, "dotted": list(dotted or ())})
@@ -261,7 +298,11 @@ def _values(run: Any, metric: str, over: str) -> list[float]:
 
 
 def describe_data(recipe: Recipe) -> str:
-    """The data set in words, with the options that were set."""
+    """Return the name of the recipe's data set with the options that were set.
+
+    >>> describe_data(Recipe("example", "ninapro_db5", dataset_options={"exercises": (1,)}))
+    'ninapro_db5 (exercises (1,))'
+    """
     dataset = recipe.dataset
     options = dict(recipe.dataset_options)
     if not isinstance(dataset, str):
@@ -312,14 +353,20 @@ def reproduce(
 ) -> dict[str, Any]:
     """Run a published system and write `result.json` and `report.html` into its folder.
 
-    Interrupted, it leaves `unfinished.json` and a report of the rows so far, and the same call goes on from there.
+    If it is interrupted, `unfinished.json` and the report hold the rows so far, and the same call resumes.
 
     Parameters
     ----------
-    quick : the simulated cohort of the matching shape, a few minutes; otherwise as published.
-    dataset : run on this data set instead of the one that quick or full would take.
-    n_seeds : how many seeds to average over.
+    name : name of a published system.
+    quick : a small run of minutes, on simulated recordings unless `dataset` is given; otherwise the published size.
+    dataset : data set to run on; None chooses by the size of the run.
+    n_seeds : number of seeds to average over.
     out : folder; by default `runs/reproduce-NAME-quick` (or -full, -DATASET).
+    jobs, progress : as in `myograph.evaluate`.
+
+    Returns
+    -------
+    The result as plain values (rows, figures, versions, duration), with its `folder` and `report`.
 
     Raises
     ------
@@ -362,7 +409,10 @@ def reproduce(
 
 
 def need_data(system: str, names: Sequence[str]) -> None:
-    """Raise DataError, before hours are spent on the others, where the files of one of these data sets are not here."""
+    """Raise DataError if the files of one of these data sets are missing, before hours are spent on the others.
+
+    >>> need_data("atzori2016", ["simulated"])
+    """
     from myograph.datasets.load import is_here, locate
 
     missing = [name for name in names if not is_here(name)]
@@ -377,7 +427,7 @@ def need_data(system: str, names: Sequence[str]) -> None:
 
 
 def _add_time(path: Path, seconds: float) -> float:
-    """The seconds in the file and these together, which the file then holds."""
+    """Add seconds to those in the file, and return the sum."""
     total = seconds + (json.loads(path.read_text()) if path.exists() else 0.0)
     write_json(path, total)
     return total
@@ -401,13 +451,23 @@ def _about(measure: Callable[..., Any]) -> str:
 
 
 def load_result(folder: str | Path) -> dict[str, Any]:
-    """The result of a finished reproduction; raises ResultsError where there is none."""
+    """Return the result of a finished reproduction, given its folder or its file.
+
+    Raises
+    ------
+    ResultsError : there is no finished result.
+    """
     path = Path(folder) / RESULT if Path(folder).is_dir() else Path(folder)
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise ResultsError(f"no finished reproduction in {folder}; run `myograph reproduce NAME` first") from error
+        raise ResultsError(f"{folder} holds no finished reproduction; run `myograph reproduce NAME` first") from error
 
 
 def slug(text: str) -> str:
+    """Return the text as part of a file's name.
+
+    >>> slug("CNN, 10 ms step")
+    'cnn-10-ms-step'
+    """
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60]

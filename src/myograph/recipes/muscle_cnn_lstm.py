@@ -16,6 +16,7 @@ import numpy as np
 
 from myograph._common.files import plain
 from myograph.datasets.load import load
+from myograph.errors import DataError
 from myograph.evaluation.recipe import RECIPES, Published, Recipe
 from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, describe_data, differs, watch
 from myograph.evaluation.run import read
@@ -215,6 +216,7 @@ def muscle_cnn_lstm(context: Context) -> Iterator[Row]:
 PRETRAINING = (0, 1, 5, 20)  # epochs of each autoencoder; 0 is the network from random weights
 WALKING = BurstDetector(quietest=0.1)  # a muscle of a walking leg rests less than the default's 30 % of the time
 WALKING_DATA: dict[str, Any] = {"dataset": "leg_muscles", "detector": WALKING, "batch_size": 16}
+WALKING_EPOCHS = 40  # of a small run
 COUNTED_BY_EYE = {"emg_bursts": 9, "emg_fatigue": 30}
 THRESHOLDS = (2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0)
 
@@ -249,7 +251,8 @@ def bursts_found(recipe: Recipe, context: Context) -> Row:
 
 def walking_settings(context: Context) -> dict[str, Any]:
     """The arguments of `muscles` for one person's walk in the size of this run."""
-    small = {key: QUICK_TRAINING[key] for key in ("lr", "schedule", "clip_norm", "dropout")} | {"epochs": 40}
+    small = {key: QUICK_TRAINING[key] for key in ("lr", "schedule", "clip_norm", "dropout")}
+    small |= {"epochs": WALKING_EPOCHS}
     return WALKING_DATA | {"protocol": KFoldRepetitions()} | context.choose(small, {"epochs": 200})
 
 
@@ -288,7 +291,9 @@ def biceps(context: Context) -> Iterator[Row]:
     recordings = [HighPass(20.0).apply(r) for r in load("plux_biceps")]
     shares = {}
     for r in recordings:
-        found, expected = BurstDetector().detect(r), COUNTED_BY_EYE.get(r.subject, 4)
+        if r.subject not in COUNTED_BY_EYE:
+            raise DataError(f"{r.name}: how many bursts it has is not known, only those of {', '.join(COUNTED_BY_EYE)}")
+        found, expected = BurstDetector().detect(r), COUNTED_BY_EYE[r.subject]
         counts = [len(BurstDetector(k=k).detect(r)) for k in THRESHOLDS]
         shares[r.subject] = [count / expected for count in counts]
         note = f"expected {expected}, counted by eye; k = 7, the default"

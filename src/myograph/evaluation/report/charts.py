@@ -20,7 +20,19 @@ def bars(
     notes: Sequence[str] | None = None,
     kind: str = "",
 ) -> str:
-    """Horizontal bars from 0 to 1, one per name, with an optional second series as dots and a line at the mean."""
+    """Horizontal bars from 0 to 1, one per name.
+
+    Parameters
+    ----------
+    names, values : of the bars; values are fractions.
+    other : a second series, drawn as dots.
+    mean : place of a vertical line.
+    notes : text of each bar's tooltip.
+    kind : class of the bars in the style, such as "leaky".
+
+    >>> bars(["a", "b"], [0.5, 0.75], other=[0.25, 0.5]).count("<circle")
+    2
+    """
     row, left, right, top = 24, 142, 48, 8
     width = 480
     inner = width - left - right
@@ -70,7 +82,16 @@ def twins(names: Sequence[str], values: Sequence[tuple[float, float]]) -> str:
 
 
 def matrix(counts: np.ndarray, labels: Sequence[str]) -> str:
-    """A confusion matrix with normalised rows: true labels down, predictions across."""
+    """A confusion matrix with normalised rows: true labels down, predictions across.
+
+    Parameters
+    ----------
+    counts : (label, label) numbers of windows.
+    labels : names of the labels.
+
+    >>> matrix(np.array([[3, 1], [0, 4]]), ["rest", "fist"]).count('class="cell')
+    4
+    """
     n = len(labels)
     cell = 42 if n <= 14 else max(12, 560 // n)
     left = 20 + 7 * max((len(shorten(name, 22)) for name in labels), default=0)
@@ -107,7 +128,18 @@ def matrix(counts: np.ndarray, labels: Sequence[str]) -> str:
 
 
 def signals(glimpse: dict[str, Any]) -> str:
-    """A segment of the recording, one channel below the other, with its windows at the bottom, coloured by label."""
+    """A segment of a recording, one channel below the other, with windows at the bottom, coloured by label.
+
+    Parameters
+    ----------
+    glimpse : `low` and `high`, (channel, point) envelopes of the signal, of which the first 8 channels are drawn;
+        `begin_s` and `step_s` of the points; `windows` with `start_s`, `stop_s` and `label` each.
+
+    >>> window = {"start_s": 0.1, "stop_s": 0.3, "label": "fist"}
+    >>> glimpse = {"low": [[-1.0, -2.0]], "high": [[1.0, 2.0]], "begin_s": 0.0, "step_s": 0.2, "windows": [window]}
+    >>> signals(glimpse).count('class="win')
+    1
+    """
     low, high = np.array(glimpse["low"][:8]), np.array(glimpse["high"][:8])
     n, points = low.shape
     left, lane, width = 44, 46, 960
@@ -158,7 +190,12 @@ def signals(glimpse: dict[str, Any]) -> str:
 def paired(values: pd.DataFrame) -> str:
     """One line per row across the columns, and a bar at each column's mean.
 
+    Parameters
+    ----------
     values : one row per person (or fold), one column per run.
+
+    >>> paired(pd.DataFrame({"lda": [0.5, 0.6], "svm": [0.6, 0.8]}, index=["anna", "ben"])).count('class="person"')
+    2
     """
     n = values.shape[1]
     left, step, top, inner = 48, 130, 14, 260

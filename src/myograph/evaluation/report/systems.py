@@ -48,7 +48,12 @@ people. Simulated recordings check the code. They cannot confirm a figure of a p
 
 
 def write_page(results: Sequence[dict[str, Any]], path: Path) -> None:
-    """Write one HTML page with the tables and figures of one or several reproductions."""
+    """Write one HTML page with the tables and figures of one or several reproductions.
+
+    Raises
+    ------
+    ResultsError : the page cannot be written.
+    """
     from markupsafe import Markup
 
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
@@ -104,7 +109,22 @@ def write_docs(
 
 
 def index(results: Mapping[str, dict[str, Any]], claims: Sequence[Mapping[str, Any]]) -> str:
-    """The front page: what each paper found, and what our recordings say about it."""
+    """Return the front page as Markdown: what each paper found, and what our recordings say about it.
+
+    Parameters
+    ----------
+    results : stored results by name.
+    claims : the lines of the table. Each has `system`, `finding`, `paper`, and either `why` (there is no result) or
+        `result` and `setting`, the row that holds our figure. `section` tells rows of one setting apart. The row is
+        compared with the row `against`, with the number `at_least`, or, as a change, with 0. `remark` is printed last.
+
+    Raises
+    ------
+    ResultsError : a claim names a result or a row that is not stored.
+
+    >>> index({}, [{"system": "a", "finding": "b", "paper": "90 %", "why": "no recordings"}]).count("no recordings")
+    1
+    """
     head = ["system", "finding", "paper", "ours, real data", "honest", "n", "verdict"]
     text = [FRONT, "# Published systems", "", INTRODUCTION, '<div class="front"></div>', ""]
     text += [_line(head), _line(["---"] * len(head))]
@@ -184,7 +204,13 @@ def _short(values: np.ndarray) -> dict[str, Any]:
 
 
 def pairs(results: Mapping[str, dict[str, Any]], claims: Sequence[Mapping[str, Any]]) -> dict[str, list[list[str]]]:
-    """The settings that a page compares person by person, by section, as the claims name them."""
+    """Return the settings that a page compares person by person, by section, as the claims name them.
+
+    >>> row = {"section": "DB1", "setting": "RF"}
+    >>> claim = {"result": "kept", "setting": "RF", "against": "CNN"}
+    >>> pairs({"kept": {"name": "a", "rows": [row]}}, [claim])
+    {'DB1': [['CNN', 'RF']]}
+    """
     found: dict[str, list[list[str]]] = {}
     for claim in claims:
         if claim.get("result") in results and "against" in claim:
@@ -194,7 +220,15 @@ def pairs(results: Mapping[str, dict[str, Any]], claims: Sequence[Mapping[str, A
 
 
 def find(result: Mapping[str, Any], section: str, setting: str) -> dict[str, Any]:
-    """The row of a result; raises ResultsError where there is none, or several."""
+    """Return the row of a result with this section ("" for any) and setting.
+
+    Raises
+    ------
+    ResultsError : there is none, or there are several.
+
+    >>> find({"name": "a", "rows": [{"section": "", "setting": "CNN"}]}, "", "CNN")["setting"]
+    'CNN'
+    """
     rows = [r for r in result["rows"] if r["setting"] == setting and (not section or r["section"] == section)]
     if len(rows) != 1:
         there = "; ".join(f"{r['section']}: {r['setting']}" for r in result["rows"])
@@ -203,8 +237,13 @@ def find(result: Mapping[str, Any], section: str, setting: str) -> dict[str, Any
 
 
 def page_of(results: Sequence[dict[str, Any]], compared: Mapping[str, list[list[str]]] | None = None) -> str:
-    """One system: what was published and what differs, real recordings, then the simulated check of the code.
+    """Return the page of a system as Markdown.
 
+    It says what was published and what differs, then has the rows of real recordings and the simulated check of the code.
+
+    Parameters
+    ----------
+    results : the stored results of one system; those with most people come first.
     compared : section to settings that are drawn with one line per person, see `pairs`.
     """
     first = results[0]
@@ -239,7 +278,11 @@ def _people(rows: Sequence[dict[str, Any]]) -> int:
 
 
 def differences(rows: Sequence[Mapping[str, str]]) -> list[str]:
-    """Markdown lines: what is set, the paper's value, ours, and the reason."""
+    """Return the lines of a Markdown table: what is set, the paper's value, ours, and the reason.
+
+    >>> differences([{"setting": "epoch", "paper": "best on test", "ours": "last", "reason": "honest"}])[-1]
+    '| epoch | best on test | last | honest |'
+    """
     head = ["setting", "paper", "ours", "reason"]
     return [_line(head), _line(["---"] * 4), *(_line([row[name] for name in head]) for row in rows)]
 
@@ -272,7 +315,10 @@ def _run(
 
 
 def table(rows: Sequence[dict[str, Any]], simulated: bool) -> list[str]:
-    """Markdown lines: setting, the paper's figure (not beside simulated recordings), ours, honest, n."""
+    """Return the lines of a Markdown table: setting, the paper's figure, ours, honest, n.
+
+    The paper's figure does not stand beside simulated recordings.
+    """
     papers = not simulated and any(row["published"] for row in rows)
     leaks = any(row["honest"] for row in rows)
     data = list(dict.fromkeys(row["data"] for row in rows))
@@ -297,12 +343,16 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def is_simulated(row: Mapping[str, Any]) -> bool:
-    """Whether a row was measured on simulated recordings."""
+    """Return whether a row was measured on simulated recordings.
+
+    >>> is_simulated({"data": "simulated (preset myo)"})
+    True
+    """
     return row["data"].startswith("simulated")
 
 
 def dots_of(rows: Sequence[dict[str, Any]]) -> str:
-    """A chart with one dot per person for the rows in percent; empty where there is nothing to see."""
+    """Return a chart with one dot per person for the rows in percent; "" if every row has one value."""
     rows = [r for r in rows if r["unit"] == "%" and len(r["values"]) >= FEWEST_DOTS]
     if not rows:
         return ""
@@ -311,7 +361,7 @@ def dots_of(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def bars_of(rows: Sequence[dict[str, Any]]) -> str:
-    """Bars of the leaky scores, each above the bar of its honest one; empty where nothing is leaky."""
+    """Return bars of the leaky scores, each above the bar of its honest one; "" if no row is leaky."""
     rows = [r for r in rows if r["unit"] == "%" and r["leaky"]]
     if not rows:
         return ""
@@ -320,7 +370,7 @@ def bars_of(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def lines_of(rows: Sequence[dict[str, Any]], settings: Sequence[str]) -> str:
-    """A chart with one line per person across these settings; empty where a setting is missing or people differ."""
+    """Return a chart with one line per person across these settings; "" if one is missing or has other people."""
     found = [next((r["values"] for r in rows if r["setting"] == name), []) for name in settings]
     if len({len(values) for values in found}) != 1 or len(found[0]) < FEWEST_DOTS:
         return ""
@@ -329,7 +379,11 @@ def lines_of(rows: Sequence[dict[str, Any]], settings: Sequence[str]) -> str:
 
 
 def draw(figure: Mapping[str, Any]) -> str:
-    """A stored figure as SVG: a confusion matrix, a stretch of a signal, or a line chart."""
+    """Return a stored figure as SVG: a confusion matrix, a stretch of a signal, or a line chart.
+
+    >>> draw({"x": [1, 2], "series": {"loss": [0.5, 0.25]}, "y": "loss"}).startswith("<svg")
+    True
+    """
     if "matrix" in figure:
         return charts.matrix(np.array(figure["matrix"]), figure["labels"])
     if "glimpse" in figure:
@@ -338,12 +392,16 @@ def draw(figure: Mapping[str, Any]) -> str:
 
 
 def finished_on(result: Mapping[str, Any]) -> str:
-    """The day on which a run finished, or that rows are missing."""
+    """Return the day on which a run finished, or a note that rows are missing.
+
+    >>> finished_on({"finished": None})
+    'not finished: the rows so far'
+    """
     return result["finished"] or "not finished: the rows so far"
 
 
 def shown(found: Mapping[str, Any], unit: str) -> str:
-    """`81.2 ± 3.0 (79.0 to 83.4)`, in percent for fractions.
+    """Return a summary such as `81.2 ± 3.0 (79.0 to 83.4)`, in percent if the unit is "%".
 
     >>> shown({"mean": 0.812, "std": 0.03, "low": None, "high": None, "n": 4}, "%")
     '81.2 ± 3.0'
@@ -362,13 +420,22 @@ def shown(found: Mapping[str, Any], unit: str) -> str:
 
 
 def counted(row: Mapping[str, Any]) -> str:
-    """`4 folds`, `1 fold`: of how many values a row's figure is the mean."""
+    """Return of how many values a row's figure is the mean.
+
+    >>> counted({"ours": {"n": 1}, "over": "folds"})
+    '1 fold'
+    """
     n, over = row["ours"]["n"], row["over"]
     return f"{n} {over.removesuffix('s') if n == 1 else over}"
 
 
 def paper_of(row: Mapping[str, Any]) -> str:
-    """The paper's figure with its source; empty beside simulated recordings, which cannot confirm it."""
+    """Return the paper's figure with its source; "" beside simulated recordings, which cannot confirm it.
+
+    >>> paper = {"value": 66.6, "std": None, "status": "verified", "source": "Table 2"}
+    >>> paper_of({"published": paper, "data": "ninapro_db1"})
+    '66.6 (verified: Table 2)'
+    """
     paper = row["published"]
     if not paper or is_simulated(row):
         return ""
