@@ -54,6 +54,8 @@ def lines(
 
     >>> lines([1, 2], {"loss": [0.5, 0.25]}, "loss").count("<circle")
     3
+    >>> lines([1, 2], {"ours": [0.5, 0.25], "paper": [0.6, 0.2]}, "loss", dotted=["paper"]).count("dasharray")
+    1
     """
     width, height, left, right, top, bottom = 760, 300, 56, 170, 14, 40
     values = [v for each in series.values() for v in each if v is not None and np.isfinite(v)]

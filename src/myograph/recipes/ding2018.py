@@ -111,6 +111,9 @@ def reproduce(context: Context) -> Iterator[Row]:
     **Other recordings** (`--dataset`) are split by their own usual protocol, resampled to 2 kHz if they are slower so that
     the kernels span the paper's durations, and compared with two classical methods.
 
+    **Cannot be confirmed here.** The paper's figures, which are second-hand, and its comparison of variants, whose layers are
+    our reading of their names. DB2 was not at hand.
+
     **A small run** trains for 7 epochs in batches of 16: on 3 simulated subjects with 6 gestures and a window every 200 ms,
     or on the first four people of another data set and a window every 500 ms. On the simulated subjects the kernels that
     mix electrodes from the first layer (C-SK) are worse, as in the paper, but small kernels along time (C-SK2) are not. Each

@@ -100,6 +100,9 @@ def hd_mobilenet(context: Context) -> Iterator[Row]:
     **flexemg** (`--dataset flexemg`) is a real 16 x 4 grid on one person at 1 kHz, which the authors did not use: the
     published random split LEAKY, repetitions left out within a session beside it, and the array put on again.
 
+    **Cannot be confirmed here.** The honest accuracy of the ICE Lab's person and the figures of CSL-HDEMG: neither set was at
+    hand. The authors publish no honest figure.
+
     **A small run** takes the middle 60 ms of each repetition, so that samples are few and as close together as published:
     one simulated person with five gestures and four repetitions (or flexemg's), 8 epochs in batches of 32 from a rate of
     0.004, two folds of repetitions for the honest figure (five on flexemg). CSL-HDEMG's shape: 5 epochs.

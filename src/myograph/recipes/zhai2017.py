@@ -143,6 +143,8 @@ def zhai2017(context: Context) -> Iterator[Row]:
     **Limits.** Smoothing looks ahead, and whole movements follow one another in these recordings, so smoothing is worth more
     here than in free use. The paper chose ±10 windows on subjects that it then tested.
 
+    **Cannot be confirmed here.** The gains of 40 people over 50 classes and those of amputees: DB2 and DB3 were not at hand.
+
     **A small run** uses 400 units, 32 feature maps and an SVM with C = 10, also on real recordings.
 
     **Chosen while looking at scores.** The simulated people of the small run drift more from repetition to repetition and
