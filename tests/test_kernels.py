@@ -282,7 +282,7 @@ def test_each_sample_is_read_once(monkeypatch):
 
         return call
 
-    of_blocks = lambda signal, begin, length, *rest: len(begin) * length  # noqa: E731
+    of_blocks = lambda flat, n_samples, n_channels, begin, length, *rest: len(begin) * length  # noqa: E731
     for everything, kernel in kernels.block_sums.items():
         monkeypatch.setitem(kernels.block_sums, everything, counting(kernel, of_blocks))
     signal = np.random.default_rng(12).standard_normal((2, 6000))

@@ -56,12 +56,13 @@ def marks_of(signal: np.ndarray, length: int) -> Marks:
     keys, ats, counts = [], [], []
     room = 3 * signal.shape[1] // reach + 16
     key, at = np.empty(room, np.uint64), np.empty(room, np.int32)
+    levels, queue = min(max(160 // block, 5), 16), (np.empty(RING, np.int64), np.empty(RING, signal.dtype))
     for row in signal:
         row = _readonly(row)
-        n = _mark(row, block, reach, key, at)
+        n = _mark(row, block, reach, levels, key, at, *queue)
         if n > len(key):
             key, at = np.empty(n, np.uint64), np.empty(n, np.int32)
-            n = _mark(row, block, reach, key, at)
+            n = _mark(row, block, reach, levels, key, at, *queue)
         keys.append(key[:n].copy())
         ats.append(at[:n].copy())
         counts.append(n)
@@ -146,13 +147,14 @@ def _readonly(array: np.ndarray) -> np.ndarray:
 
 
 @kernel
-def _mark(x, block, reach, key, at):  # pragma: no cover
-    """Write the fingerprints and first samples of the marked blocks of one channel; returns how many there are."""
+def _mark(x, block, reach, levels, key, at, queue, steepness):  # pragma: no cover
+    """Write the fingerprints and first samples of the marked blocks of one channel; returns how many there are.
+
+    queue, steepness : working memory for RING positions, whose steepness falls towards the tail.
+    """
     n, half = len(x), block // 2
-    queue, steepness = np.empty(RING, np.int64), np.empty(RING, x.dtype)  # positions whose steepness falls towards tail
     head = tail = 0
     last, count = -1, 0
-    levels = min(max(160 // block, 5), 16)
     for t in range(half, n - block + half):
         steep = abs(x[t + 1] - x[t])
         while tail > head and steepness[(tail - 1) & (RING - 1)] <= steep:
@@ -179,7 +181,8 @@ def _fingerprint(x, start, block, falls, levels):  # pragma: no cover
     """(hash, whether the block has enough distinct levels and changes to tell it from others)."""
     low = high = float(x[start])
     for i in range(start + 1, start + block):
-        low, high = min(low, float(x[i])), max(high, float(x[i]))
+        low = x[i] if x[i] < low else low
+        high = x[i] if x[i] > high else high
     span = high - low
     if not span > 0:
         return np.uint64(0), False
@@ -238,7 +241,7 @@ def _next_stretch(a, b, links, k, stop, block, reach):  # pragma: no cover
         if here + block > stop:
             x, y = a[links[k, 0]], b[links[k, 1]]
             begin, end, line = _extend(x, y, here, lag, block, reach)
-            stop = max(stop, end)
+            stop = end if end > stop else stop
             if end - begin >= block + reach - 2:
                 break
         k += 1
@@ -284,7 +287,7 @@ def _reach(x, y, i, lag, step, line, most):  # pragma: no cover
         if _agrees(x, y, i, lag, line):
             row += 1
             last = i if row >= 3 else last  # fewer in a row may agree by chance
-            against = max(against - 1, 0)
+            against -= against > 0
         else:
             row = 0
             against += 4
@@ -301,7 +304,8 @@ def _extend(x, y, here, lag, block, most):  # pragma: no cover
     for _ in range(2):  # a changed or clipped sample pulls at the first line
         worst = 0.0
         for i in range(begin, end):
-            worst = max(worst, abs(y[i + lag] - line[0] * x[i] - line[1]))
+            error = abs(y[i + lag] - line[0] * x[i] - line[1])
+            worst = error if error > worst else worst
         if worst > TOLERANCE * line[3]:
             line = _fit(x, y, begin, end, lag, line[0], line[1], 0.6 * worst)
     for _ in range(2):  # the line of a longer stretch is more exact, and so reaches further
@@ -310,8 +314,10 @@ def _extend(x, y, here, lag, block, most):  # pragma: no cover
             agreeing += _agrees(x, y, i, lag, line)
         if line[0] == 0.0 or 4 * agreeing < 3 * block:
             return here, here, line
-        begin = min(_reach(x, y, begin, lag, -1, line, most), here)
-        end = max(_reach(x, y, end - 1, lag, 1, line, most) + 1, here + block)
+        begin = _reach(x, y, begin, lag, -1, line, most)
+        begin = here if here < begin else begin
+        end = _reach(x, y, end - 1, lag, 1, line, most) + 1
+        end = here + block if here + block > end else end
         better = _fit(x, y, begin, end, lag, line[0], line[1], 4 * TOLERANCE * line[3])
         line = better if better[0] != 0.0 else line
     return begin, end, line

@@ -317,6 +317,17 @@ def as_signal(samples: np.ndarray) -> np.ndarray:
     return samples
 
 
+def aligned(n: int, width: int) -> np.ndarray:
+    """As `rows_of`, for Python to hand to kernels.
+
+    >>> aligned(3, 16).shape
+    (3, 16)
+    """
+    raw = np.zeros(n * width + WIDTH)
+    skip = -(raw.ctypes.data // 8) % WIDTH
+    return raw[skip : skip + n * width].reshape(n, width)
+
+
 @part
 def rows_of(n, width):
     """(n, width) zeros that begin at a border of cache lines; width is a multiple of 8."""

@@ -315,7 +315,7 @@ def _add_usual(buf, rows, n, seen, want, level, acc, edge, flat, coming, later, 
     if want[STEP] or want[STEP_SQUARE] or want[STEP_ABOVE] or want[CROSSINGS] or want[TURNS]:
         _changes(buf, rows, n, seen, level, acc, edge, flat, coming, later, asks)
     if want[BEND] or want[BEND_SQUARE]:
-        begin = 2 if seen else min(4, rows + 2)
+        begin = 2 if seen else (4 if rows > 2 else rows + 2)
         _bends(buf, 2, begin, n, edge, 0)
         _bends(buf, begin, rows + 2, n, acc, 0)
 
@@ -335,7 +335,7 @@ def _add_others(buf, logs, rows, n, seen, want, level, acc, edge):
     if want[LOG_ABS]:
         _add_logs(buf, rows, n, acc)
     if want[LOG + SQUARE]:
-        step_begin, bend_begin = (2, 2) if seen else (3, min(4, end))
+        step_begin, bend_begin = (2, 2) if seen else (3, 4 if rows > 2 else end)
         _logs_of_squares(buf, end, n, logs, acc)
         _steps(logs, 2, step_begin, n, edge, LOG)
         _steps(logs, step_begin, end, n, acc, LOG)
@@ -363,13 +363,14 @@ def _places(start, n_channels, n_samples, lane, lanes, place):
     """Return where the samples of `lanes` lanes from `lane` on begin, and the smallest of these starts; lanes after the
     last block repeat the last lane.
     """
-    block, channel = divmod(lane, n_channels)
-    least, i = start[block], 0
+    block, i = lane // n_channels, 0
+    channel, least = lane - block * n_channels, start[block]
     while i < lanes and block < len(start):
-        end = min(i + n_channels - channel, lanes)
+        end = i + n_channels - channel
+        end = end if end < lanes else lanes
         for j in range(i, end):
             place[j] = start[block] + (channel + j - i) * n_samples
-        least = min(least, start[block])
+        least = start[block] if start[block] < least else least
         i, block, channel = end, block + 1, 0
     for j in range(i, lanes):
         place[j] = place[i - 1]
@@ -389,37 +390,45 @@ def _close_turns(n, level, acc, edge):
         store(acc, TURNS_LAST, i, simd.select(last == none, d, last))
 
 
+def workspace(length: int, n_lanes: int, want: np.ndarray) -> tuple:
+    """The working memory of `block_sums` for blocks of `length` samples and up to `n_lanes` lanes: its last arguments.
+
+    It is made here because compiling the making of an array takes longer than anything that it could save.
+    """
+    most, lanes = (ROWS, LANES) if 2 * length > ROWS else (ROWS // 2, 2 * LANES)
+    lanes = min(lanes, -(-n_lanes // WIDTH) * WIDTH)
+    tiles = -(-length // most)
+    tile = -(-length // (tiles * WIDTH)) * WIDTH if tiles > 1 else length
+    rows = [tile + 2, tile + 2 if want[LOG + SQUARE] else 0, N_ROWS, N_ROWS]
+    return tile, *np.split(simd.aligned(sum(rows), lanes), np.cumsum(rows[:-1])), np.zeros((2, lanes), np.int64)
+
+
 def _block_sums(everything):
     """The kernel of all rows, or of those that are not among OTHERS: that one compiles in less time."""
 
     @kernel
-    def block_sums(signal, start, length, want, kept, edges, level, first, inner, full):
+    def block_sums(
+        flat, n_samples, n_channels, start, length, want, kept, edges, level, first, inner, full,
+        tile, buf, logs, acc, edge, places
+    ):  # fmt: skip
         """Compute the sums of blocks of `length` samples.
 
-        signal : (channel, time); start : (block,) first samples.
+        flat : the (channel, time) signal of n_samples samples, one channel after another; start : (block,) first samples.
         want : (N_ROWS,) bool; kept : rows of the accumulators to write, in the order of `inner` and `full`.
         edges : EDGES.
-        inner, full : (kept row, block, channel), written from block `first` on; they have WIDTH more blocks than that.
+        inner, full : (kept row, block and channel), written from block `first` on; they have WIDTH more blocks than that.
             `full` is not written in rows that are ALONE.
+        tile, buf, logs, acc, edge, places : see `workspace`.
         """
-        n_channels, n_samples = signal.shape
-        flat = signal.reshape(-1)
-        inner_flat, full_flat = inner.reshape(len(kept), -1), full.reshape(len(kept), -1)
         n_lanes = len(start) * n_channels
         if n_lanes == 0:
             return
-        most, lanes = (ROWS, LANES) if 2 * length > ROWS else (ROWS // 2, 2 * LANES)
-        lanes = min(lanes, -(-n_lanes // WIDTH) * WIDTH)
-        tiles = -(-length // most)
-        tile = -(-length // (tiles * WIDTH)) * WIDTH if tiles > 1 else length
-        buf = simd.rows_of(tile + 2, lanes)
-        logs = simd.rows_of(tile + 2 if want[LOG + SQUARE] else 0, lanes)
-        acc, edge = simd.rows_of(N_ROWS, lanes), simd.rows_of(N_ROWS, lanes)
-        place, then = np.zeros(lanes, np.int64), np.zeros(lanes, np.int64)
+        lanes = places.shape[1]
         changes = want[STEP] or want[STEP_SQUARE] or want[STEP_ABOVE] or want[CROSSINGS] or want[TURNS]
+        place, then = places[0], places[1]
         least_then = _places(start, n_channels, n_samples, 0, lanes, then)
         for lane in range(0, n_lanes, lanes):
-            mine = min(lanes, n_lanes - lane)
+            mine = lanes if lanes < n_lanes - lane else n_lanes - lane
             n = -(-mine // WIDTH) * WIDTH  # the last register is filled with lanes whose results are not used
             place, then, least = then, place, least_then
             if lane + lanes < n_lanes:
@@ -431,7 +440,7 @@ def _block_sums(everything):
                         store(acc, row, i, fill(-np.inf if row == PEAK else 0.0))
                         store(edge, row, i, fill(0.0))
             for seen in range(0, length, tile):
-                rows = min(tile, length - seen)
+                rows = tile if tile < length - seen else length - seen
                 if seen:
                     for i in range(n):
                         buf[0, i] = buf[tile, i]
@@ -449,7 +458,7 @@ def _block_sums(everything):
                 coming, later, asks = (
                     (place, seen + tile, length - seen - tile) if seen + tile < length else (then, 0, length)
                 )
-                asks = -(-min(asks, tile) // WIDTH) * WIDTH
+                asks = -(-(asks if asks < tile else tile) // WIDTH) * WIDTH
                 if not changes:
                     for i in range(0, n, WIDTH):
                         for k in range(asks):
@@ -460,17 +469,17 @@ def _block_sums(everything):
             to = first * n_channels + lane
             for k in range(len(kept)):
                 for i in range(0, n, WIDTH):
-                    store(inner_flat, k, to + i, load(acc, kept[k], i))
+                    store(inner, k, to + i, load(acc, kept[k], i))
             if want[TURNS]:
                 _close_turns(n, level[1], acc, edge)
             for k in range(len(kept)):
                 row = kept[k]
                 if edges[row] == ADDED:
                     for i in range(0, n, WIDTH):
-                        store(full_flat, k, to + i, load(acc, row, i) + load(edge, row, i))
+                        store(full, k, to + i, load(acc, row, i) + load(edge, row, i))
                 elif edges[row] == COUNTED:
                     for i in range(0, n, WIDTH):
-                        store(full_flat, k, to + i, load(acc, row, i))
+                        store(full, k, to + i, load(acc, row, i))
 
     return block_sums
 

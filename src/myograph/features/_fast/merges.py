@@ -7,6 +7,8 @@ at once.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from myograph._common import simd
@@ -20,8 +22,8 @@ from myograph.features._base import EXP_FLOOR
 ADD, LARGER, DEVIATE, SOFTEN, REACH, CROSSED, TURNED = range(7)
 
 # Forms of a feature that is computed from one sum: the sum; the mean over the window's samples, or over its differences,
-# which are one fewer; the roots of these means; the exponential of the mean.
-SUM, MEAN, MEAN_OF_STEPS, ROOT_MEAN, ROOT_MEAN_OF_STEPS, EXP_MEAN = range(6)
+# which are one fewer; the roots of these means.
+SUM, MEAN, MEAN_OF_STEPS, ROOT_MEAN, ROOT_MEAN_OF_STEPS = range(5)
 
 
 @part
@@ -87,130 +89,74 @@ def _changed(kind, before, after, level):
 
 
 @kernel
-def append(kinds, rows, left, first, left_samples, right, right_samples, m, level):
-    """Set blocks first .. first + m - 1 of `left` to themselves followed by blocks 0 .. m - 1 of `right`."""
-    n = left.shape[2]
-    x, y = left.reshape(left.shape[0], -1), right.reshape(right.shape[0], -1)
+def append(kinds, rows, left, first, left_samples, right, right_samples, m, n, level):
+    """Set blocks first .. first + m - 1 of `left` to themselves followed by blocks 0 .. m - 1 of `right`; n channels."""
     for g in range(len(kinds)):
         threshold = level[0] if kinds[g] == CROSSED else level[1]
         row, at = rows[g], first * n
-        _follow(kinds[g], x, row, at, x, row, at, left_samples, y, row, 0, right_samples, m * n, threshold)
+        _follow(kinds[g], left, row, at, left, row, at, left_samples, right, row, 0, right_samples, m * n, threshold)
 
 
 @part
-def _any_zero(flat, row, begin, end):
-    """Whether flat[row, begin:end] holds a zero."""
-    zeros, i = fill(0.0), begin
-    while i + WIDTH <= end:
-        zeros = zeros + simd.select(load(flat, row, i) == fill(0.0), fill(1.0), fill(0.0))
-        i += WIDTH
-    found = simd.some(zeros > fill(0.0))
-    while i < end:
-        found |= flat[row, i] == 0.0
-        i += 1
+def _any_zero(values, row, begin, end):
+    """Whether values[row, begin:end] holds a zero."""
+    found = False
+    for i in range(begin, end):
+        found |= values[row, i] == 0.0
     return found
 
 
 @part
-def _link(kinds, rows, full, first, m, level):
+def _link(kinds, rows, full, first, m, n, level):
     """Make counts of sign changes additive: count the change from the block before, and copy last values forward."""
-    n, flat, none = full.shape[2], full.reshape(full.shape[0], -1), fill(0.0)
+    none = fill(0.0)
     for g in range(len(kinds)):
         if kinds[g] < CROSSED:
             continue
         threshold = fill(level[0] if kinds[g] == CROSSED else level[1])
-        row, begin, end = rows[g], max(first, 1) * n, (first + m) * n
-        if not _any_zero(flat, row + 2, begin, end):  # no value to copy forward, so the iterations are independent
+        row, begin, end = rows[g], (first if first > 1 else 1) * n, (first + m) * n
+        if not _any_zero(full, row + 2, begin, end):  # no value to copy forward, so the iterations are independent
             for i in range(begin, end, WIDTH):
-                change = _changes(kinds[g], load(flat, row + 2, i - n), load(flat, row + 1, i), threshold)
-                store(flat, row, i, load(flat, row, i) + change)
-        elif n >= WIDTH:  # a register of lanes needs only the block before it, wherever it begins
-            for i in range(begin, end, WIDTH):
-                before, last = load(flat, row + 2, i - n), load(flat, row + 2, i)
-                change = _changes(kinds[g], before, load(flat, row + 1, i), threshold)
-                store(flat, row, i, load(flat, row, i) + change)
-                store(flat, row + 2, i, simd.select(last == none, before, last))
-        else:
-            for b in range(max(first, 1), first + m):
-                for c in range(0, n, WIDTH):
-                    # Lanes beyond the block's channels belong to the next block: their last values may be copied forward now.
-                    i = b * n + c
-                    before, last = load(flat, row + 2, i - n), load(flat, row + 2, i)
-                    change = _changes(kinds[g], before, load(flat, row + 1, i), threshold)
-                    store(flat, row, i, load(flat, row, i) + simd.first(change, n - c))
-                    store(flat, row + 2, i, simd.select(last == none, before, last))
+                change = _changes(kinds[g], load(full, row + 2, i - n), load(full, row + 1, i), threshold)
+                store(full, row, i, load(full, row, i) + change)
+            continue
+        for b in range(begin, end, n):
+            for c in range(0, n, WIDTH):
+                # Lanes beyond the block's channels belong to the next block: their last values may be copied forward now.
+                i = b + c
+                before, last = load(full, row + 2, i - n), load(full, row + 2, i)
+                change = _changes(kinds[g], before, load(full, row + 1, i), threshold)
+                store(full, row, i, load(full, row, i) + simd.first(change, n - c))
+                store(full, row + 2, i, simd.select(last == none, before, last))
 
 
 @part
 def _add_runs(full, row, m, n_c, rest, runs, first, out):
-    """Set out[row, i] = first[row, i] + the sum of the `rest` blocks after block i, for i < m, added as in
-    `window_sums`.
+    """Set out[row, i] = first[row, i] + the sum of the `rest` blocks after block i, for i < m.
 
-    Intermediate sums are read and written as few times as possible: two doublings are one pass if the size between them
-    is not needed, the largest runs are added where they are used, and four runs are added to the windows at once.
+    Runs of 1, 2, 4, ... blocks are added up, and those that make up `rest`, the shortest first, are added to the
+    windows. The longest run is added up where it is used. runs : two rows of working memory.
     """
-    n = m * n_c
-    if not rest:
-        for i in range(n):
-            out[row, i] = first[row, i]
-        return
-    # The runs that make up a window: their row in `runs` (-1 is `full` itself) and their first element.
-    where, begin, count = np.empty(64, np.int64), np.empty(64, np.int64), 0
-    held, have, last, place, top = full, row, 0, n_c, 0
-    while rest >> top + 1:
-        top += 1
-    for level in range(top):
-        if not rest >> level & 1 and level + 1 < top:
-            continue
-        while last < level:
-            offset, to = n_c if last == 0 else 0, min(last + 2, level)
-            shift = n_c << last
-            length = n + (rest - (1 << to)) * n_c
-            if to == last + 2:
-                for i in range(offset, offset + length, WIDTH):
-                    a = load(held, have, i) + load(held, have, i + shift)
-                    b = load(held, have, i + 2 * shift) + load(held, have, i + 3 * shift)
-                    store(runs, to, i - offset, a + b)
-            else:
-                for i in range(offset, offset + length, WIDTH):
-                    store(runs, to, i - offset, load(held, have, i) + load(held, have, i + shift))
-            held, have, last = runs, to, to
-        if rest >> level & 1:
-            where[count], begin[count] = (-1, place) if level == 0 else (level, place - n_c)
-            count += 1
-            place += n_c << level
-    if top == 0:
-        for i in range(0, n, WIDTH):
-            store(out, row, i, load(first, row, i) + load(full, row, place + i))
-        return
-    h, d = place if last == 0 else place - n_c, n_c << last
-    source, done = first, 0
-    while count - done > 3:
-        a, ar = (full, row) if where[done] < 0 else (runs, where[done])
-        ao, br, bo = begin[done], where[done + 1], begin[done + 1]
-        for i in range(0, n, WIDTH):
-            store(out, row, i, load(source, row, i) + load(a, ar, ao + i) + load(runs, br, bo + i))
-        source, done = out, done + 2
-    a, ar = (full, row) if count == done or where[done] < 0 else (runs, where[done])
-    ao, br, bo, cr, co = begin[done], where[done + 1], begin[done + 1], where[done + 2], begin[done + 2]
-    if count - done == 0:
-        for i in range(0, n, WIDTH):
-            whole = load(held, have, h + i) + load(held, have, h + d + i)
-            store(out, row, i, load(source, row, i) + whole)
-    elif count - done == 1:
-        for i in range(0, n, WIDTH):
-            whole = load(held, have, h + i) + load(held, have, h + d + i)
-            store(out, row, i, load(source, row, i) + load(a, ar, ao + i) + whole)
-    elif count - done == 2:
-        for i in range(0, n, WIDTH):
-            whole = load(held, have, h + i) + load(held, have, h + d + i)
-            two = load(source, row, i) + load(a, ar, ao + i) + load(runs, br, bo + i)
-            store(out, row, i, two + whole)
-    else:
-        for i in range(0, n, WIDTH):
-            whole = load(held, have, h + i) + load(held, have, h + d + i)
-            two = load(source, row, i) + load(a, ar, ao + i) + load(runs, br, bo + i)
-            store(out, row, i, two + load(runs, cr, co + i) + whole)
+    n, n_rest, size, place = m * n_c, rest * n_c, n_c, 0
+    held, have, begin, source = full, row, n_c, first  # runs of the present size begin at held[have, begin]
+    while rest > 1:
+        at = begin + place
+        if rest & 1:
+            for i in range(0, n, WIDTH):
+                store(out, row, i, load(source, row, i) + load(held, have, at + i))
+            source, place, at = out, place + size, at + size
+        rest >>= 1
+        if rest == 1:
+            for i in range(0, n, WIDTH):
+                longest = load(held, have, at + i) + load(held, have, at + size + i)
+                store(out, row, i, load(source, row, i) + longest)
+            return
+        to = 0 if begin else 1 - have
+        for i in range(0, n + n_rest - 2 * size, WIDTH):
+            store(runs, to, i, load(held, have, begin + i) + load(held, have, begin + size + i))
+        held, have, begin, size = runs, to, 0, 2 * size
+    for i in range(0, n, WIDTH):
+        store(out, row, i, load(first, row, i) + load(full, row, n_c + i) if rest else load(first, row, i))
 
 
 @part
@@ -241,71 +187,68 @@ def _merge_runs(kind, full, row, m, n_c, blocks, block_samples, now, then, first
 
 
 @part
-def _end_counts(kind, row, inner, full, tail, m, blocks, with_tail, level, out):
+def _end_counts(kind, row, inner, full, tail, m, n, blocks, with_tail, level, out):
     """Add the tail to windows' counts, and remove a change that reaches back over zeros to before the window."""
     threshold = level[0] if kind == CROSSED else level[1]
-    if not with_tail and not _any_zero(inner.reshape(inner.shape[0], -1), row + 2, 0, m * inner.shape[2]):
+    if not with_tail and not _any_zero(inner, row + 2, 0, m * n):
         return
-    for i in range(m):
-        end = i + blocks
-        for c in range(full.shape[2]):
-            if with_tail:
-                change = _changed(kind, full[row + 2, end - 1, c], tail[row + 1, end, c], threshold)
-                out[row, i, c] += tail[row, end, c] + change
-            if inner[row + 2, i, c] == 0:
-                b = i + 1
-                while b < end and full[row + 1, b, c] == 0:
-                    b += 1
-                if b < end:
-                    out[row, i, c] -= _changed(kind, full[row + 2, b - 1, c], full[row + 1, b, c], threshold)
-                elif with_tail:
-                    out[row, i, c] -= _changed(kind, full[row + 2, end - 1, c], tail[row + 1, end, c], threshold)
+    for i in range(m * n):
+        end = i + blocks * n
+        if with_tail:
+            out[row, i] += tail[row, end] + _changed(kind, full[row + 2, end - n], tail[row + 1, end], threshold)
+        if inner[row + 2, i] == 0:
+            b = i + n
+            while b < end and full[row + 1, b] == 0:
+                b += n
+            if b < end or with_tail:
+                after = full[row + 1, b] if b < end else tail[row + 1, end]
+                out[row, i] -= _changed(kind, full[row + 2, b - n], after, threshold)
+
+
+def workspace(n_channels: int, most: int, blocks: int) -> np.ndarray:
+    """The working memory of `window_sums` for up to `most` windows."""
+    return np.empty((6, (most + blocks) * n_channels + WIDTH))
 
 
 def _window_sums(everything):
     """The kernel of all kinds of rows, or of those that add up alone: that one compiles in less time."""
 
     @kernel
-    def window_sums(kinds, rows, edges, inner, full, tail, first, m, blocks, block_samples, tail_samples, level, out):
+    def window_sums(
+        kinds, rows, edges, inner, full, tail, first, m, n_c, blocks, block_samples, tail_samples, level, out, runs
+    ):  # fmt: skip
         """Compute windows of `blocks` whole blocks, plus a tail if tail_samples > 0; then move the blocks that the next
         windows share to the front. This is a single call, since calls from Python cost as much as the sums of a few
         windows.
 
-        inner, full : (row, block, channel) sums of consecutive blocks; those of `full` before block `first` are linked
-        already. tail : full sums of the first tail_samples of each block. edges : EDGES of each row. out : (row, window,
-        channel), written for window i < m from inner[i], full[i + 1 .. i + blocks - 1] and tail[i + blocks]; where `inner`
-        and `full` are equal, from `inner` alone. The arrays have WIDTH more blocks than are used.
+        inner, full : (row, block and channel) sums of consecutive blocks of n_c channels; those of `full` before block
+        `first` are linked already. tail : full sums of the first tail_samples of each block. edges : EDGES of each row.
+        out : (row, window and channel), written for window i < m from inner[i], full[i + 1 .. i + blocks - 1] and
+        tail[i + blocks]; where `inner` and `full` are equal, from `inner` alone. The arrays have WIDTH more blocks than
+        are used. runs : see `workspace`.
         """
-        _link(kinds, rows, full, first, m + blocks - 1 - first, level)
-        n_c = full.shape[2]
-        o, f, t = out.reshape(out.shape[0], -1), full.reshape(full.shape[0], -1), tail.reshape(tail.shape[0], -1)
-        inner_flat = inner.reshape(inner.shape[0], -1)
-        n = m * n_c
-        levels = 1
-        while blocks - 1 >> levels:
-            levels += 1
-        runs = np.empty((max(levels, 6), (m + blocks) * n_c + WIDTH))
+        _link(kinds, rows, full, first, m + blocks - 1 - first, n_c, level)
+        n, here = m * n_c, blocks * n_c
         for g in range(len(kinds)):
             kind, row = kinds[g], rows[g]
             adds = kind == ADD or kind >= REACH
             if adds:
-                _add_runs(f if kind >= REACH else inner_flat, row, m, n_c, blocks - 1, runs, inner_flat, o)
+                _add_runs(full if kind >= REACH else inner, row, m, n_c, blocks - 1, runs, inner, out)
             elif everything:
-                _merge_runs(kind, inner_flat, row, m, n_c, blocks, block_samples, runs[:3], runs[3:], inner_flat, o)
-            here = blocks * n_c
+                _merge_runs(kind, inner, row, m, n_c, blocks, block_samples, runs[:3], runs[3:], inner, out)
             if kind >= CROSSED:
-                _end_counts(kind, row, inner, full, tail, m, blocks, tail_samples > 0, level, out)
+                _end_counts(kind, row, inner, full, tail, m, n_c, blocks, tail_samples > 0, level, out)
             elif tail_samples and adds:
                 for i in range(0, n, WIDTH):
-                    store(o, row, i, load(o, row, i) + load(t, row, here + i))
+                    store(out, row, i, load(out, row, i) + load(tail, row, here + i))
             elif tail_samples and everything:
-                _follow(kind, o, row, 0, o, row, 0, blocks * block_samples, t, row, here, tail_samples, n, 0.0)
+                _follow(kind, out, row, 0, out, row, 0, blocks * block_samples, tail, row, here, tail_samples, n, 0.0)
         for r in range(len(full)):
-            for i in range(0, (blocks - 1) * n_c, WIDTH):
-                store(inner_flat, r, i, load(inner_flat, r, n + i))
+            for i in range(0, here - n_c, WIDTH):
+                store(inner, r, i, load(inner, r, n + i))
             if edges[r]:
-                for i in range(0, (blocks - 1) * n_c, WIDTH):
-                    store(f, r, i, load(f, r, n + i))
+                for i in range(0, here - n_c, WIDTH):
+                    store(full, r, i, load(full, r, n + i))
 
     return window_sums
 
@@ -321,34 +264,17 @@ def write(values, window, channel, n_samples, rows, forms, places, out, to):
     values : (kept row, window, channel). channel : the one channel of each i that is written, or empty for all.
     """
     n_channels = 1 if len(channel) else values.shape[2]
-    few = n_channels < WIDTH
-    spare = np.zeros((1, WIDTH))  # few channels use the same operations as many, or their last bits would differ
     for f in range(len(forms)):
         x, form, place = values[rows[f]], forms[f], places[f]
-        n = fill(float(n_samples - 1 if form in (MEAN_OF_STEPS, ROOT_MEAN_OF_STEPS) else n_samples))
+        n = 1.0 if form == SUM else float(n_samples - 1 if form in (MEAN_OF_STEPS, ROOT_MEAN_OF_STEPS) else n_samples)
         for i in range(len(to)):
-            if few:
+            if n_channels < WIDTH:  # a division and a root have the same bits alone as in a register
                 first = channel[i] if len(channel) else 0
                 for c in range(n_channels):
-                    spare[0, c] = x[window[i], first + c]
-                store(spare, 0, 0, _formed(form, load(spare, 0, 0), n))
-                for c in range(n_channels):
-                    out[to[i], place + c] = spare[0, c]
+                    value = x[window[i], first + c] / n
+                    out[to[i], place + c] = math.sqrt(value) if form >= ROOT_MEAN else value
                 continue
             for c in range(0, n_channels, WIDTH):
-                first = min(c, n_channels - WIDTH)  # the last register repeats some channels
-                store(out, to[i], place + first, _formed(form, load(x, window[i], first), n))
-
-
-@part
-def _formed(form, y, n):
-    """Apply a form to a register; n samples or differences."""
-    if form != SUM:
-        y = y / n
-    if form in (ROOT_MEAN, ROOT_MEAN_OF_STEPS):
-        y = simd.root(y)
-    elif form == EXP_MEAN:
-        # Squaring the exponential of half the argument covers the whole range of float64, and gives 0 at minus infinity.
-        y = simd.exp(simd.higher(y * fill(0.5), fill(EXP_FLOOR)))
-        y = y * y
-    return y
+                first = c if c < n_channels - WIDTH else n_channels - WIDTH  # the last register repeats some channels
+                y = load(x, window[i], first) / fill(n)
+                store(out, to[i], place + first, simd.root(y) if form >= ROOT_MEAN else y)

@@ -74,8 +74,8 @@ FORMULAS: dict[str, Formula] = {
     "ACT": Formula((k.SQUARE,), merges.MEAN),
     "VAR": Formula((k.DEVIATION, k.MEAN), merges.MEAN),
     "TM": Formula((k.CUBE,), merges.MEAN, only={"order": 3}),
-    "LD": Formula((k.LOG_1P,), merges.EXP_MEAN),
-    "LOG": Formula((k.LOG_ABS,), merges.EXP_MEAN),
+    "LD": Formula((k.LOG_1P,), lambda s: np.exp(s(k.LOG_1P) / s.n)),
+    "LOG": Formula((k.LOG_ABS,), lambda s: np.exp(s(k.LOG_ABS) / s.n)),
     "MSR": Formula(
         (k.ROOT_POSITIVE, k.ROOT_NEGATIVE), lambda s: np.hypot(s(k.ROOT_POSITIVE), s(k.ROOT_NEGATIVE)) / s.n
     ),
@@ -177,12 +177,14 @@ class SlidingSums:
         self.whole = blocks == 0 or step < 2 or (tail > 0 and min(tail, step - tail) < 2)
         self.blocks, self.tail = (1, 0) if self.whole else (blocks, tail)
         # What is not written before it is read is in lanes whose results are left out.
-        held = lambda blocks: np.empty((len(table.kept), blocks + WIDTH, n_channels))  # noqa: E731
+        held = lambda blocks: np.empty((len(table.kept), (blocks + WIDTH) * n_channels))  # noqa: E731
         self._out = held(size)
+        self._work: dict[int, tuple] = {}  # of `block_sums`, by the length of the blocks
         if self.whole:
             self._spare = held(size)
         else:
             self._inner, self._full = held(size + blocks), held(size + blocks)
+            self._runs = merges.workspace(n_channels, size, blocks)
         if self.tail:
             self._head_inner, self._head_full = held(size + blocks + 1), held(size + blocks + 1)
             self._rest, self._rest_inner = held(size + blocks), held(size + blocks)
@@ -201,14 +203,14 @@ class SlidingSums:
             self._read(signal, start, first, m + self.blocks - 1 - first, fresh)
             merges.window_sums[table.everything](
                 table.kinds, table.rows, table.edges, self._inner, self._full,
-                self._head_full if self.tail else self._full, first, m, self.blocks, self.step, self.tail, table.level,
-                self._out,
+                self._head_full if self.tail else self._full, first, m, self.n_channels, self.blocks, self.step, self.tail,
+                table.level, self._out, self._runs,
             )  # fmt: skip
             if self.tail:
-                keep = self.blocks - 1
+                n, keep = self.n_channels, (self.blocks - 1) * self.n_channels
                 for held in (self._head_inner, self._head_full):
-                    held[:, keep] = held[:, keep + m]
-        return self._out[:, :m]
+                    held[:, keep : keep + n] = held[:, keep + m * n : keep + (m + 1) * n]
+        return self._out.reshape(len(table.kept), -1, self.n_channels)[:, :m]
 
     def _read(self, signal: np.ndarray, start: int, first: int, m: int, fresh: bool) -> None:
         """Compute the sums of the blocks first .. first + m - 1, counted from `start`, if windows have a tail.
@@ -228,17 +230,24 @@ class SlidingSums:
         self._blocks(signal, begin + self.tail, self.step - self.tail, 0, self._rest_inner, self._rest)
         for inner, full in ((self._head_inner, self._head_full), (self._rest_inner, self._rest)):
             full[table.alone] = inner[table.alone]
+        n = self.n_channels
         for block, head in ((self._inner, self._head_inner), (self._full, self._head_full)):
-            block[:, first : first + m] = head[:, first : first + m]
+            block[:, first * n : (first + m) * n] = head[:, first * n : (first + m) * n]
             merges.append(
-                table.kinds, table.rows, block, first, self.tail, self._rest, self.step - self.tail, m, table.level
+                table.kinds, table.rows, block, first, self.tail, self._rest, self.step - self.tail, m, n, table.level
             )
 
     def _blocks(self, signal, begin, length, first, inner, full) -> None:
-        table = self.table
-        k.block_sums[table.everything](
-            signal, begin, length, table.want, table.kept, k.EDGES, table.level, first, inner, full
-        )
+        if length not in self._work:
+            self._work[length] = k.workspace(length, (self.size + self.blocks + 1) * self.n_channels, self.table.want)
+        _sum_blocks(self.table, signal, begin, length, first, inner, full, self._work[length])
+
+
+def _sum_blocks(table, signal, begin, length, first, inner, full, work) -> None:
+    k.block_sums[table.everything](
+        signal.reshape(-1), signal.shape[1], signal.shape[0], begin, length, table.want, table.kept, k.EDGES, table.level,
+        first, inner, full, *work,
+    )  # fmt: skip
 
 
 def segments(start: np.ndarray, length: int) -> tuple[int, list[slice]]:
@@ -264,13 +273,13 @@ def segments(start: np.ndarray, length: int) -> tuple[int, list[slice]]:
 
 def scattered(table: SumTable, signal: np.ndarray, start: np.ndarray, length: int, size: int) -> Iterator:
     """As `walk`, for windows that share little: each is summed separately, whatever its start."""
-    out, spare = (np.empty((len(table.kept), min(size, len(start)) + WIDTH, signal.shape[0])) for _ in range(2))
+    n_channels, most = signal.shape[0], min(size, len(start))
+    out, spare = (np.empty((len(table.kept), (most + WIDTH) * n_channels)) for _ in range(2))
+    work = k.workspace(length, most * n_channels, table.want)
     for first in range(0, len(start), size):
         here = slice(first, min(first + size, len(start)))
-        k.block_sums[table.everything](
-            signal, start[here], length, table.want, table.kept, k.EDGES, table.level, 0, out, spare
-        )
-        yield here, out[:, : here.stop - first]
+        _sum_blocks(table, signal, start[here], length, 0, out, spare, work)
+        yield here, out.reshape(len(table.kept), -1, n_channels)[:, : here.stop - here.start]
 
 
 def walk(
