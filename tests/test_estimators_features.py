@@ -206,7 +206,7 @@ def test_a_stream_of_features_that_need_the_samples_gives_the_offline_rows():
 
 def transformed(queue, windows):
     found = Features("HTD", n_jobs=2).transform(windows)
-    queue.put((found, sum(thread.name == "myograph-features" for thread in threading.enumerate())))
+    queue.put((found, sum(thread.name.startswith("myograph-features") for thread in threading.enumerate())))
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system does not fork")

@@ -74,7 +74,8 @@ def test_nobody_begins_another_task_after_an_error():
 
 def test_a_caller_does_not_wait_for_threads_that_others_keep_busy():
     leave, done = threading.Event(), []
-    _extract._helpers.ask(lambda: leave.wait(60), os.cpu_count() or 1)
+    for _ in range(os.cpu_count() or 1):
+        _extract._pool().submit(leave.wait, 60)
     caller = threading.Thread(target=_extract._run, args=([lambda i=i: done.append(i) for i in range(5)], 2))
     caller.start()
     caller.join(20)

@@ -333,3 +333,21 @@ def test_drift_grows_with_the_repetition_and_leaves_the_first_alone():
         assert np.std(moving[0] - still[0]) == pytest.approx(spread, rel=0.25)
         assert np.std(far[0] - still[0]) == pytest.approx(3 * spread, rel=0.25)
         assert far[1].velocity_factor == pytest.approx(1 - 0.3 * 3 * _cohort.FATIGUE_PER_REPETITION * 5)
+
+
+def test_compiled_potentials_are_those_of_plain_ieee_arithmetic():
+    """The compiler may not rearrange sums or approximate roots: Python runs the same loop one operation at a time."""
+    from myograph.datasets.simulation._fibres import unit_potentials
+
+    rng = np.random.default_rng(3)
+    n_units, n_channels, length, taps = 2, 2, 90, 20
+    draw = lambda low, high, n: rng.uniform(low, high, n).astype(np.float32)  # noqa: E731
+    units = [draw(*limits, n_units) for limits in ((5, 30), (5, 30), (1, 3), (1, 5), (-5, 5), (50, 60), (50, 60))]
+    wave = rng.standard_normal((n_units, taps)).astype(np.float32)
+    poles = [draw(*limits, n_channels) for limits in ((30, 40), (0, 10), (20, 35))]
+    found, plain = (np.empty((n_units, n_channels, length), np.float32) for _ in range(2))
+    arguments = [*units, draw(1.8, 2.2, n_units), wave, *poles, 10.0]
+    unit_potentials(*arguments, found)
+    unit_potentials.py_func(*arguments, plain)
+    assert np.abs(plain).max() > 1e-4
+    np.testing.assert_allclose(found, plain, rtol=0, atol=1e-6 * np.abs(plain).max())

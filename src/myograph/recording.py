@@ -7,13 +7,16 @@ import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from myograph._common.runs import run_starts as run_starts
 from myograph._common.runs import runs_per_label
 from myograph.errors import ShapeError, SignalError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 Unit = Literal["uV", "adc", "normalised"]
 UNITS = ("uV", "adc", "normalised")
@@ -148,6 +151,24 @@ class Recording:
     name: str = field(default="")
     breaks: tuple[int, ...] = ()
     reach_samples: int = 0
+
+    if TYPE_CHECKING:  # what the constructor takes; the attributes above are what it makes of that
+
+        def __init__(
+            self,
+            signal: ArrayLike,
+            rate_hz: float,
+            label: ArrayLike | None,
+            subject: str,
+            repetition: ArrayLike | None = None,
+            session: str = "1",
+            unit: Unit = "uV",
+            label_names: Sequence[str] = (),
+            layout: Layout | None = None,
+            name: str = "",
+            breaks: Sequence[int] = (),
+            reach_samples: int = 0,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         put = lambda key, value: object.__setattr__(self, key, value)  # noqa: E731

@@ -185,7 +185,7 @@ def load_recordings(given: str, subjects: str | None, decoder: Decoder, progress
         signal = np.load(given, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{given} cannot be read as a .npy file of numbers: {error}") from error
-    return [Recording(signal, decoder.rate_hz, cast(Any, None), "1", unit=cast(Unit, decoder.unit), name=given)]
+    return [Recording(signal, decoder.rate_hz, None, "1", unit=cast(Unit, decoder.unit), name=given)]
 
 
 def _show(facts: dict[str, Any]) -> None:

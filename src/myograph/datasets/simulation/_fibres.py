@@ -7,7 +7,7 @@ import numpy as np
 from myograph._common.jit import njit
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, error_model="numpy")
 def unit_potentials(
     x, y, stretch, core, end_plate, reach_up, reach_down, step, wave, pole_x, pole_y, pole_z, pole_distance, out
 ):
@@ -84,7 +84,7 @@ def discharge_times(excitation, muscle, threshold, slope_hz, lowest_hz, highest_
     return counts
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True)
 def add_trains(out, start, times, counts, potentials):
     """Add each unit's potential to out (channel, time) at each of its discharges, `start` samples in."""
     n_units, n_channels, length = potentials.shape

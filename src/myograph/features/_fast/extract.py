@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from itertools import accumulate, pairwise
-from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -151,7 +150,6 @@ def _threads(n_jobs: int) -> int:
 def _run(tasks: list[Callable[[], None]], threads: int) -> None:
     """Run the tasks in `threads` threads, including the calling one; raises the first error of any task."""
     waiting, errors = iter(tasks), []  # threads may share a list's iterator, but not a generator
-    invitations, done = SimpleQueue(), SimpleQueue()
 
     def work() -> None:
         try:
@@ -162,58 +160,22 @@ def _run(tasks: list[Callable[[], None]], threads: int) -> None:
             for _ in waiting:  # no thread begins another task
                 pass
 
-    def help_out() -> None:
-        try:
-            invitations.get_nowait()
-        except Empty:  # withdrawn: the other threads finished all tasks first
-            return
-        try:
-            work()
-        finally:
-            done.put(None)
-
-    n_helpers = min(threads, len(tasks)) - 1
-    for _ in range(n_helpers):
-        invitations.put(None)
-    _helpers.ask(help_out, n_helpers)
+    helpers = [_pool().submit(work) for _ in range(min(threads, len(tasks)) - 1)]
     work()
-    for _ in range(n_helpers):
-        try:
-            invitations.get_nowait()
-        except Empty:  # a helper that has begun still writes to the caller's array
-            done.get()
+    wait([helper for helper in helpers if not helper.cancel()])  # one that has begun still writes to the caller's array
     if errors:
         raise errors[0]
 
 
-class _Helpers:
-    """Threads that are kept between calls.
-
-    Starting a thread and touching its memory for the first time takes a sixth of the time that the features of a
-    two-minute recording take; the bookkeeping of an executor takes another thirtieth.
-    """
-
-    def __init__(self) -> None:
-        self.calls, self._count, self._lock = SimpleQueue(), 0, threading.Lock()
-
-    def ask(self, call: Callable[[], None], times: int) -> None:
-        """Run `call` `times` times, in as many threads but at most one per processor."""
-        with self._lock:
-            for _ in range(self._count, min(times, os.cpu_count() or 1)):
-                threading.Thread(target=self._serve, args=(self.calls,), name="myograph-features", daemon=True).start()
-                self._count += 1
-        for _ in range(times):
-            self.calls.put(call)
-
-    @staticmethod
-    def _serve(calls: SimpleQueue) -> None:
-        while True:
-            calls.get()()
+@lru_cache(maxsize=1)
+def _pool() -> ThreadPoolExecutor:
+    """Threads that are kept between calls: starting one and touching its memory for the first time takes a sixth of the
+    time that the features of a two-minute recording take."""
+    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="myograph-features")
 
 
-_helpers = _Helpers()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_helpers.__init__)  # a forked child inherits the queue but no threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked child inherits the executor but no threads
 
 
 def at_once(n_channels: int, step: int) -> int:
