@@ -36,8 +36,8 @@ class Person(Source):
         self.rng = np.random.default_rng(7)
         return StreamInfo(self.n_channels, self.rate_hz, "uV", (), Layout.ring(self.n_channels), "test person")
 
-    def perform(self, gesture):
-        self.gesture = gesture
+    def perform(self, gesture, at=None):
+        self.gesture, self.asked_at = gesture, at
 
     def read(self):
         self.reads += 1

@@ -235,6 +235,8 @@ def test_the_page_shows_gaps_and_fitts_trials(folder, recordings, tmp_path):
     assert "the log ends before the session was closed" in page
     assert "1.50 s</td><td>7</td><td>filled" in page
     assert "2 of 2 targets reached" in page
+    assert "<td>1.00 s</td>" in page  # movement times of both trials
+    assert "<td>2.00 s</td>" in page
     # 1 bit and 1.807 bit more: slope 1 / (log2(7) - log2(3))
     assert f"{1 / (np.log2(7) - np.log2(3)):.2f} s/bit" in page
 
@@ -248,6 +250,10 @@ def test_the_time_line_draws_each_run_once():
         "asked b, 0.80 s to 1.00 s",
         "decided a, 0.50 s to 0.80 s",
     ]
+    # The lanes of the minutes before the first decision are left out.
+    late = timeline(truth, decided, 125 + np.arange(10) * 0.1, 0.1, "rest")
+    assert late.count('class="lane"') == drawn.count('class="lane"')
+    assert re.search(r'class="c\d" x="[\d.]*" y="0"', late)
     # A break of the stream ends a run.
     drawn = timeline(["a"] * 4, ["a"] * 4, [0.0, 0.1, 5.0, 5.1], 0.1, "rest")
     assert drawn.count('data-tip="decided a') == 2

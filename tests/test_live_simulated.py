@@ -34,8 +34,9 @@ def played(steps, script, **options):
         clock.now = 100.0 + second
         if gesture is not None:
             source.perform(gesture)
-        elif (chunk := source.read()) is not None:
-            chunks.append(chunk)
+        else:
+            while (chunk := source.read()) is not None:
+                chunks.append(chunk)
     return chunks
 
 
@@ -57,9 +58,9 @@ def test_the_samples_do_not_depend_on_when_they_are_read():
 
 def test_it_is_read_at_its_pace_and_faster():
     for speed, expected in ((1.0, 500), (4.0, 2000)):
-        (chunk,) = played([0.5], [], speed=speed)
-        assert chunk.samples.shape == (12, expected)
-        assert chunk.stamps[-1] - chunk.stamps[0] == pytest.approx((expected - 1) / 1000 / speed)
+        chunks = played([0.5], [], speed=speed)
+        assert sum(c.samples.shape[1] for c in chunks) == expected
+        assert chunks[-1].stamps[-1] - chunks[0].stamps[0] == pytest.approx((expected - 1) / 1000 / speed)
 
 
 @pytest.mark.parametrize(("n_channels", "shape"), [(8, (1, 8)), (16, (1, 16)), (64, (4, 16)), (192, (8, 24))])
@@ -166,8 +167,8 @@ def test_electrodes_can_be_displaced_on_the_way():
 
 def test_faults():
     faults = (Fault(0), Fault(1, "rail", 0.5), Fault(2, "noise", 0.0, 0.5), Fault(3, "mains"))
-    (chunk,) = played([1.0], [], faults=faults, noise_uv=1.0, mains_uv=0.0, artefacts_per_min=0.0)
-    s = chunk.samples
+    chunks = played([1.0], [], faults=faults, noise_uv=1.0, mains_uv=0.0, artefacts_per_min=0.0)
+    s = np.hstack([chunk.samples for chunk in chunks])
     assert (s[0] == 0).all()
     assert (s[1, 500:] == RAIL_UV).all()
     assert np.abs(s[1, :500]).max() < 100
@@ -181,6 +182,23 @@ def test_faults():
         Simulated(faults=(Fault(12),))
 
 
+def test_a_prompt_is_answered_as_fast_by_a_person_whose_reader_is_late():
+    """What is asked for after the first second is performed in the second one, whenever that second is read."""
+    loud = []
+    for late_s in (0.0, 5.0):
+        clock = Clock()
+        source = Simulated(clock=clock, seed=1, reaction_s=(0.2, 0.2))
+        source.open()
+        clock.now += 1.0 + late_s
+        read = [source.read().samples for _ in range(10)]
+        source.perform("hand_close", at=1000)
+        clock.now += 1.0
+        read += [source.read().samples for _ in range(10)]
+        loud.append(np.hstack(read))
+    np.testing.assert_array_equal(*loud)
+    assert loud[0][:, 1500:].std() > 3 * loud[0][:, :1000].std()
+
+
 def test_lost_packets_and_a_late_reader_are_gaps():
     clock = Clock()
     source = Simulated(clock=clock, loss=0.2, seed=1)
@@ -188,7 +206,9 @@ def test_lost_packets_and_a_late_reader_are_gaps():
     source.open()
     whole.open()
     clock.now += 3.0
-    complete = whole.read().samples
+    complete = np.hstack([whole.read().samples for _ in range(30)])
+    assert complete.shape[1] == 3000  # in chunks of 100 ms at most
+    assert whole.read() is None
     keeper = Gaps("fill", most_ms=1000).start(12, 1000.0)
     seen = 0
     while (chunk := source.read()) is not None:

@@ -1,6 +1,6 @@
 """The studio in a browser, driven as a person does it: clicks and keys, with the simulated person as the source.
 
-`MYOGRAPH_PICTURES` may name a folder; a picture of every tab, in both themes and two widths, is then kept there.
+`MYOGRAPH_PICTURES` may name a folder; a picture of every tab, in both themes and three widths, is then kept there.
 """
 
 import os
@@ -24,7 +24,7 @@ TABS = ("signals", "record", "train", "decode", "test")
 def pictures(page, name):
     """Pictures of what is shown, if they are wanted; and in every size, that nothing is wider than the page."""
     folder = os.environ.get("MYOGRAPH_PICTURES")
-    for width, height in ((390, 844), (1280, 860)):
+    for width, height in ((390, 844), (1440, 900), (1280, 860)):
         page.size(width, height)
         page.value("scrollTo(0, 0)")
         page.wait("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
@@ -66,9 +66,7 @@ def test_from_the_first_sample_to_the_report(tmp_path):
         )
 
         page.click("#tab-train")
-        page.value(
-            "(s => { s.value = 'lda'; s.dispatchEvent(new Event('change')); })(document.querySelector('[name=method]'))"
-        )
+        assert page.value("document.querySelector('[name=method]').value") == "lda_svm"
         page.click("#panel-train button[type=submit]")
         page.wait("document.querySelector('#panel-train .matrix')")
         page.wait("document.querySelector('#panel-train .badge.good')?.textContent === 'audit passed'")

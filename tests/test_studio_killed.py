@@ -26,8 +26,9 @@ def part(socket, wanted):
             assert "error" not in found, found
 
 
-def test_a_killed_server_has_lost_nothing_and_the_session_goes_on(tmp_path):
-    moments = np.random.default_rng(0).uniform(0.5, 4.0, 3)
+@pytest.mark.parametrize("times", [3, pytest.param(20, marks=pytest.mark.nightly)])
+def test_a_killed_server_has_lost_nothing_and_the_session_resumes(times, tmp_path):
+    moments = np.random.default_rng(0).uniform(0.5, 4.0, times)
     folder, before, finished = session_folder(tmp_path / "studio", "me", "1"), 0.0, 0
     for k, moment in enumerate(moments):
         process, address = start(tmp_path / "studio", *SOURCE)

@@ -14,7 +14,9 @@ from myograph.cli.studio.server import make_app
 from myograph.cli.studio.studio import Studio
 from myograph.cli.studio.trials import Results, make_targets
 from myograph.errors import ConfigError
+from myograph.evaluation.report.live import render_live
 from myograph.live import Decisions, Decoder
+from myograph.live.log import read_log
 from myograph.recording import Recording
 from test_studio_server import ask
 
@@ -202,6 +204,19 @@ def four(tmp_path_factory):
     return studio
 
 
+@pytest.mark.parametrize(("n_channels", "method"), [(4, "lda_svm"), (16, "lda_svm"), (17, "lda"), (64, "lda")])
+def test_the_method_that_is_proposed_can_be_trained_in_seconds(n_channels, method, tmp_path):
+    assert Studio(Person(n_channels=n_channels), tmp_path).trainer.part()["default"] == method
+
+
+def test_the_simulated_person_is_asked_at_the_sample_after_those_that_prompts_have_seen(tmp_path):
+    studio = Studio(Person(), tmp_path)
+    for _ in range(7):
+        studio.engine.step()
+    studio.command("source.perform", {"gesture": "fist"})
+    assert studio.engine.session.source.asked_at == 7 * 20
+
+
 def test_the_cursor_is_driven_to_every_target(four):
     four.command("test.fitts", {"directions": WAYS, "targets": 6, "seed": 3})
     test = four.test
@@ -210,6 +225,9 @@ def test_the_cursor_is_driven_to_every_target(four):
     assert (metrics["trials"], metrics["completed"]) == (6, 6)
     assert metrics["throughput"] > 0.3
     assert 0.4 < metrics["efficiency"] <= 1
+    log = read_log(test.path)  # a target can be reached in many ways: no decision is right or wrong
+    assert "metrics" not in log.summary()
+    assert "False activations" not in render_live(log)
     again = make_targets(6, 0.5, 3)
     assert [t.target for t in test.fitts.trials] == list(again.targets)
     assert list(make_targets(6, 0.5, 4).targets) != list(again.targets)

@@ -173,7 +173,7 @@ class LiveRun:
         self.asked = wanted
         perform = getattr(self.session.source, "perform", None)
         if self.prompts is not None and perform is not None:
-            perform(wanted)
+            perform(wanted, at=sample)
         # At rest, a decoder without that class has no right answer.
         label = wanted if wanted in self.decoder.classes else ""
         self.asked_at.append((self.time_s(sample), label))

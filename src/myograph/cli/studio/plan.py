@@ -201,7 +201,7 @@ class Prompter:
         return broken
 
     def resume(self) -> None:
-        """Go on with a countdown."""
+        """Resume with a countdown."""
         if self.phase == "paused":
             self.phase, self.left = "ready", self._samples(self.plan.ready_s)
 

@@ -63,7 +63,7 @@ class Recorder:
         self._begin(subject, session, Prompter(chosen, self.info.rate_hz))
 
     def again(self, subject: str, session: str) -> None:
-        """Go on with a session that was broken off: only what is missing from its plan is asked for.
+        """Resume a session that was interrupted: only what is missing from its plan is asked for.
 
         Raises
         ------
@@ -103,7 +103,7 @@ class Recorder:
             self._event("pause")
 
     def resume(self) -> None:
-        """Go on after a pause, with a countdown."""
+        """Resume after a pause, with a countdown."""
         if self.running and self.prompter is not None:
             self.prompter.resume()
             self._event("ready")

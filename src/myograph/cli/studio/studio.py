@@ -60,7 +60,7 @@ class Studio:
         self.view = View(info.n_channels, info.rate_hz)
         self.last = Last(info.n_channels, info.rate_hz)
         self.recorder = Recorder(self.root, info)
-        self.trainer = Trainer(self.root)
+        self.trainer = Trainer(self.root, info.n_channels)
         self.decoding = Decoding(self.engine.session)
         self.results = Results(self.root)
         self.test: LiveTest | None = None
@@ -69,6 +69,7 @@ class Studio:
         self.gap_bins: list[int] = []  # of the newest gaps
         self.follow = True
         self.performing = REST
+        self._next = 0  # number of the next sample
         self.exporting: threading.Thread | None = None
         self.engine.take = self.take
         self._commands: dict[str, Callable[..., Any]] = {
@@ -102,6 +103,7 @@ class Studio:
     def take(self, piece: Piece) -> None:
         """Take samples and decisions: record, test, and keep what the page draws."""
         samples, decisions = piece.samples, piece.decisions
+        self._next = piece.first + samples.shape[1]
         restarted = (
             piece.restarted and self.engine.now > samples.shape[1]
         )  # the first piece begins, it does not restart
@@ -136,7 +138,8 @@ class Studio:
 
     def _ask(self, gesture: str) -> None:
         if gesture != self.performing:
-            typing.cast(Any, self.engine.session.source).perform(gesture)
+            # At the sample after those that prompts and pages have seen: on a busy machine the clock is ahead of it.
+            typing.cast(Any, self.engine.session.source).perform(gesture, at=self._next)
             self.performing = gesture
 
     def perform(self, gesture: str) -> None:

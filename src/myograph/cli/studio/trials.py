@@ -38,6 +38,7 @@ class LiveTest:
     """
 
     kind = ""
+    prompts = True  # whether the decisions are compared with what was asked
 
     def __init__(self, path: Path, decoder: Decoder, info: StreamInfo, facts: Mapping[str, Any]):
         self.path, self.rate_hz = path, info.rate_hz
@@ -56,7 +57,7 @@ class LiveTest:
 
     def take(self, piece: Piece, decisions: Decisions) -> None:
         """Let the samples of a piece pass, which completed these decisions."""
-        if self.now == 0:
+        if self.now == 0 and self.prompts:
             self.log.prompt(piece.first / self.rate_hz, REST)
         self._pass(piece, decisions)
         self.log.decisions(decisions)
@@ -132,6 +133,7 @@ class CursorTest(LiveTest):
     """
 
     kind = "fitts"
+    prompts = False  # a target can be reached in many ways, so no decision is right or wrong
 
     def __init__(
         self,

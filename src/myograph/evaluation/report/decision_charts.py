@@ -20,13 +20,16 @@ COLOURS = 6  # of the report's style, c0 to c5
 def timeline(truth: Sequence[str], decided: Sequence[str], time_s: Sequence[float], step_s: float, rest: str) -> str:
     """What was asked (above) and what was decided (below), in rows of a minute or more; rest is left blank.
 
+    The first row is the one that holds the first decision.
+
     truth : (decision,) "" where nothing is known. time_s : (decision,) when each was given out.
     """
     if not len(time_s):
         return ""
     end = float(time_s[-1])
-    row_s = max(ROW_S, ROW_S * math.ceil(end / ROW_S / MOST_ROWS))
-    rows = max(math.ceil(end / row_s), 1)
+    row_s = max(ROW_S, ROW_S * math.ceil((end - float(time_s[0])) / ROW_S / MOST_ROWS))
+    first = int(float(time_s[0]) // row_s)
+    rows = max(math.ceil(end / row_s) - first, 1)
     left, width, strip, gap = 56, 960, 14, 14
     row_height = 2 * strip + gap
     parts = [begin(width, rows * row_height + 22, "timeline")]
@@ -35,7 +38,7 @@ def timeline(truth: Sequence[str], decided: Sequence[str], time_s: Sequence[floa
     for row in range(rows):
         top = row * row_height
         parts.append(
-            f'<text class="tick" x="{left - 8}" y="{top + strip + 4}" text-anchor="end">{row * row_s:.0f} s</text>'
+            f'<text class="tick" x="{left - 8}" y="{top + strip + 4}" text-anchor="end">{(first + row) * row_s:.0f} s</text>'
         )
         for k in range(2):
             y = top + k * strip
@@ -48,7 +51,7 @@ def timeline(truth: Sequence[str], decided: Sequence[str], time_s: Sequence[floa
                 a, b = max(start, row * row_s), min(stop, (row + 1) * row_s)
                 note = f"{('asked', 'decided')[lane]} {name}, {start:.2f} s to {stop:.2f} s"
                 parts.append(
-                    f'<rect class="c{colour[name]}" x="{x(a - row * row_s):.1f}" y="{row * row_height + lane * strip}" '
+                    f'<rect class="c{colour[name]}" x="{x(a - row * row_s):.1f}" y="{(row - first) * row_height + lane * strip}" '
                     f'width="{max(x(b) - x(a), 0.8):.1f}" height="{strip - 2}" {tip(note)}/>'
                 )
     for tick in np.linspace(0, row_s, 7):

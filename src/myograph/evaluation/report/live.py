@@ -41,7 +41,7 @@ def render_live(session: LoggedSession, rest: str = "rest") -> str:
     marks = {f"p{q}": summary["latency"][f"p{q}_ms"] for q in (50, 99) if summary["latency"][f"p{q}_ms"] > 0}
     counts, names = drawn.counts_matrix(truth[known], decided[known])
     trials = fitts_trials(session)
-    fitts = fitts_summary(trials)
+    fitts, fitts_rows = fitts_summary(trials), [t.metrics() for t in trials]
     return template.render(
         start=session.start,
         when=time.strftime("%Y-%m-%d %H:%M", time.localtime(float(session.start["at"]))),
@@ -54,7 +54,8 @@ def render_live(session: LoggedSession, rest: str = "rest") -> str:
         gaps=[event for event in session.events if event["kind"] == "gap"],
         trials=trials,
         fitts=fitts,
-        fitts_chart=Markup(drawn.movement_times([t.metrics() for t in trials], fitts["regression"])),
+        fitts_rows=fitts_rows,
+        fitts_chart=Markup(drawn.movement_times(fitts_rows, fitts["regression"])),
         style=Markup(_between(shared, "<style>", "</style>")),
         script=Markup(_between(shared, "<script>", "</script>")),
     )

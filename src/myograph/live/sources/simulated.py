@@ -14,6 +14,7 @@ from myograph.datasets.simulation.performer import Asked, Performer, Wearer
 from myograph.errors import ConfigError
 from myograph.live.sources.base import SOURCES, Chunk, Source, StreamInfo
 
+MOST_S = 0.1  # of samples in one chunk
 RAIL_UV = 5000.0
 NOISE_UV, MAINS_UV, MAINS_HZ = 100.0, 300.0, 50.0
 
@@ -88,14 +89,22 @@ class Simulated(Wearer, Source):
         names = tuple(f"EMG{i + 1}" for i in range(self.n_channels))
         return StreamInfo(self.n_channels, self.rate_hz, "uV", names, layout, f"simulated person {self.subject}")
 
-    def perform(self, gesture: str, effort: float = 1.0) -> None:
-        """Ask for a gesture, or "rest", now; the person reacts after `reaction_s`.
+    def perform(self, gesture: str, effort: float = 1.0, at: int | None = None) -> None:
+        """Ask for a gesture, or "rest"; the person reacts after `reaction_s`.
+
+        Parameters
+        ----------
+        effort : 1 is the person's usual effort for this gesture.
+        at : number of the sample at which it is asked for, not before the next one to be read; None is now, by the
+            clock. A prompt that follows from the samples passes the next sample, so that it is answered at the same
+            delay when the reader has fallen behind.
 
         Raises
         ------
         UnknownNameError : not a gesture of the simulator. ConfigError : not open, or a negative effort.
         """
-        self._performer.perform(gesture, self._now(), effort)
+        performer = self._performer
+        performer.perform(gesture, self._now() if at is None else max(at, self._at["sample"]), effort)
 
     def move_electrodes(self, rotation_deg: float = 0.0, shift_mm: float = 0.0) -> None:
         """Displace the electrodes around and along the forearm, as if they had been put on again."""
@@ -114,6 +123,8 @@ class Simulated(Wearer, Source):
         if skipped > 0:
             performer.skip(skipped)
             first += skipped * size
+        # A reader that has fallen behind gets its samples in pieces, so that it can ask for something between them.
+        due = min(due, first + max(size, round(MOST_S * self.rate_hz)))
         found: list[np.ndarray] = []
         at = first
         while at + size <= due:

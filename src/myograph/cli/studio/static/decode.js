@@ -15,19 +15,20 @@ export class Decode {
     this.latency = h("div", {class: "tiles"});
     this.load = h("select", {"aria-label": "Saved decoder"});
     this.about = h("p", {class: "small soft"});
-    this.right = h("select", {"aria-label": "What it was"});
-    this.empty = h("section", {class: "card"}, h("h2", {}, "No decoder yet"), h("p", {class: "soft"}, "Record some gestures, then train. Or choose a saved decoder."), h("button", {class: "do main", type: "button", onclick: () => shared.go("record")}, "Record"));
+    this.right = h("select", {"aria-label": "The gesture that you made"});
+    this.emptyWords = h("p", {class: "soft"});
+    this.empty = h("section", {class: "card"}, h("h2", {}, "No decoder in use"), this.emptyWords, h("button", {class: "do main", type: "button", onclick: () => shared.go("record")}, "Record"));
     this.body = h("div", {class: "two", hidden: true},
-      h("section", {class: "card"}, h("div", {class: "stage"}, this.hand.element, this.what, this.note), this.strip),
+      h("section", {class: "card"}, h("div", {class: "stage"}, this.hand.element, this.what, this.note), this.strip,
+        h("p", {class: "small soft"}, "The last 64 decisions, newest on the right. Grey: rest (low) or withheld (half high).")),
       h("div", {}, h("section", {class: "card"}, h("h2", {}, "Probabilities"), this.shares),
       h("section", {class: "card"}, h("h2", {}, "Post-processing"), this.sliders()),
       h("section", {class: "card"}, h("h2", {}, "Latency"), h("p", {class: "small soft"}, "From the arrival of a window's last sample to its decision, over the last minute."), this.latency),
-      h("section", {class: "card"}, h("h2", {}, "That was wrong"), h("p", {class: "small soft"}, "Keeps the last half second as an example of what you really did. Train again to use it."),
-        h("div", {class: "row"}, field("It was", this.right), h("button", {class: "do", type: "button", onclick: () => shared.ask("decode.wrong", {label: this.right.value})}, "Keep it")))));
-    panel.append(
-      h("section", {class: "card"}, h("div", {class: "row middle spread"}, h("h2", {}, "Decode"), h("div", {class: "row middle"}, this.load,
-        h("button", {class: "do", type: "button", onclick: () => this.load.value && shared.ask("decode.load", {name: this.load.value})}, "Use"))), this.about),
-      this.empty, this.body);
+      h("section", {class: "card"}, h("h2", {}, "That was wrong"), h("p", {class: "small soft"}, "Keeps the last half second of signal as an example of the gesture that you really made. Train again to use it."),
+        h("div", {class: "row"}, field("I made", this.right), h("button", {class: "do", type: "button", onclick: () => shared.ask("decode.wrong", {label: this.right.value})}, "Keep as an example")))));
+    this.saved = h("section", {class: "card"}, h("div", {class: "row middle spread"}, h("h2", {}, "Decode"), h("div", {class: "row middle"}, this.load,
+        h("button", {class: "do", type: "button", onclick: () => this.load.value && shared.ask("decode.load", {name: this.load.value})}, "Use"))), this.about);
+    panel.append(this.saved, this.empty, this.body);
   }
 
   sliders() {
@@ -40,7 +41,7 @@ export class Decode {
     this.post = {};
     return [
       slider("votes", "Majority vote", 1, 15, 1, (v) => (v < 2 ? "off" : `${v} decisions`)),
-      slider("threshold", "Rejection below a probability of", 0, 0.95, 0.05, (v) => (v ? v.toFixed(2) : "off")),
+      slider("threshold", "Reject below a probability of", 0, 0.95, 0.05, (v) => (v ? v.toFixed(2) : "off")),
       slider("ramp", "Velocity ramp", 0, 30, 1, (v) => (v ? `full speed after ${v} decisions` : "off"))];
   }
 
@@ -65,7 +66,8 @@ export class Decode {
     if (names.join() === this.known) return;
     this.known = names.join();
     this.load.replaceChildren(...names.map((name) => h("option", {value: name}, name)));
-    this.load.disabled = !names.length;
+    this.saved.hidden = !names.length;
+    text(this.emptyWords, names.length ? "Choose a saved decoder above and press Use, or record gestures and train a new one." : "Record some gestures, then train a decoder.");
     if (this.shared.state.decode?.name) this.load.value = this.shared.state.decode.name;
   }
 
@@ -85,7 +87,7 @@ export class Decode {
     this.hand.show(decision.output);
     text(this.what, plainName(decision.output));
     const sure = decision.proba ? ` with ${percent(Math.max(...decision.proba), 0)}` : "";
-    text(this.note, decision.rejected ? `withheld: ${plainName(decision.label)}${sure} is too uncertain` : `${plainName(decision.raw)}${sure}${decision.gain < 1 ? `, speed ${percent(decision.gain, 0)}` : ""}`);
+    text(this.note, decision.rejected ? `withheld: ${plainName(decision.label)}${sure} is below the threshold` : `${plainName(decision.raw)}${sure}${decision.gain < 1 ? `, speed ${percent(decision.gain, 0)}` : ""}`);
     this.bars.forEach(({fill, value, element}, i) => {
       const p = decision.proba ? decision.proba[i] : Number(this.classes[i] === decision.raw);
       fill.style.width = `${100 * p}%`;

@@ -12,7 +12,7 @@ export class Record {
     this.overall = h("i");
     this.pause = h("button", {class: "do", type: "button", onclick: () => shared.ask(shared.state.record.phase === "paused" ? "record.resume" : "record.pause")}, "Pause");
     this.run = h("section", {class: "card", hidden: true},
-      h("div", {class: "row middle spread"}, this.progress, h("div", {class: "row"}, this.pause,
+      h("div", {class: "row middle spread"}, this.progress, h("div", {class: "row tools"}, this.pause,
         h("button", {class: "do", type: "button", onclick: () => shared.ask("record.undo")}, "Undo a repetition"),
         h("button", {class: "do stop", type: "button", onclick: () => shared.ask("record.stop")}, "Stop"))),
       h("div", {class: "bar slow"}, this.overall), this.stage.element);
@@ -30,7 +30,7 @@ export class Record {
     this.name.addEventListener("keydown", (event) => { if (event.key === "Enter") { event.preventDefault(); this.add(); } });
     const form = h("form", {class: "card-form", onsubmit: (event) => { event.preventDefault(); this.start(); }, oninput: () => this.count()},
       h("fieldset", {}, h("legend", {}, "Who and when"), h("div", {class: "row"},
-        field("Person", h("input", {name: "subject", value: "me", required: true, pattern: "[A-Za-z0-9][A-Za-z0-9_\\-]*", maxlength: "40"}), "letters, digits, - and _"),
+        field("Person", h("input", {name: "subject", onchange: () => this.suggest(), value: "me", required: true, pattern: "[A-Za-z0-9][A-Za-z0-9_\\-]*", maxlength: "40"}), "letters, digits, - and _"),
         field("Session", h("input", {name: "session", value: "1", required: true, pattern: "[A-Za-z0-9][A-Za-z0-9_\\-]*", maxlength: "40"}), "letters, digits, - and _"))),
       h("fieldset", {}, h("legend", {}, "Gestures"), this.gestures, h("div", {class: "row own"}, this.name, add)),
       h("fieldset", {}, h("legend", {}, "Prompts"), h("div", {class: "row"},
@@ -41,7 +41,7 @@ export class Record {
         field("Seed of the order", number("seed", 0, 0, 999999)))),
       h("div", {class: "row middle"}, h("button", {class: "do main", type: "submit"}, "Start recording"), this.length));
     return h("section", {class: "card"}, h("h2", {}, "Record gestures"),
-      h("p", {class: "soft small"}, "You are asked for one gesture after the other. Everything is written to disk as it comes; a repetition that went wrong can be undone."), form);
+      h("p", {class: "soft small"}, "You are asked for one gesture after another, in a random order that the seed fixes. Samples are written to disk as they arrive. You can pause, and undo a repetition that went wrong."), form);
   }
 
   add() {
@@ -98,7 +98,7 @@ export class Record {
     if (name !== "record") return;
     this.run.hidden = !record.running;
     this.form.hidden = record.running;
-    text(this.pause, record.phase === "paused" ? "Go on" : "Pause");
+    text(this.pause, record.phase === "paused" ? "Resume" : "Pause");
     text(this.progress, `${record.subject}, session ${record.session}: ${record.finished} of ${record.total} repetitions`);
     this.overall.style.width = `${100 * record.finished / Math.max(record.total, 1)}%`;
     this.finish(record);
@@ -114,21 +114,30 @@ export class Record {
       this.done.replaceChildren(h("h2", {}, `${record.finished} of ${record.total} repetitions are recorded`),
         h("p", {class: "small soft"}, record.dataset ? `All sessions are in ${record.dataset}, which \`myograph run --dataset\` reads.` : "Nothing is labelled yet."),
         h("button", {class: "do main", type: "button", onclick: () => this.shared.go("train")}, "Train on it"));
-      const session = this.form.querySelector("[name=session]");
-      if (/^\d+$/.test(session.value) && session.value === record.session) session.value = String(Number(session.value) + 1);
     } else if (over && !this.done.childElementCount) this.done.hidden = true;
     this.was = record.running;
+  }
+
+  /** A session that exists cannot be started again: propose the first number that is free. */
+  suggest() {
+    const {subject, session} = this.form.querySelector("form").elements;
+    const taken = new Set(this.shared.state.record.sessions.filter((r) => r.subject === subject.value).map((r) => r.session));
+    if (document.activeElement === session || !taken.has(session.value)) return;
+    let n = 1;
+    while (taken.has(String(n))) n++;
+    session.value = String(n);
   }
 
   table(record) {
     const key = JSON.stringify(record.sessions);
     if (key === this.key) return;
     this.key = key;
-    const rows = record.sessions.map((r) => h("tr", {}, h("td", {}, r.subject), h("td", {}, r.session), h("td", {}, fixed(r.seconds)), h("td", {}, `${r.finished} of ${r.total}`),
-      h("td", {}, r.gestures.map(plainName).join(", ") || "–"),
-      h("td", {}, r.running ? "running" : r.finished < r.total ? h("button", {class: "do", type: "button", onclick: () => this.shared.ask("record.again", {subject: r.subject, session: r.session})}, "Resume") : "complete")));
+    this.suggest();
+    const rows = record.sessions.map((r) => h("tr", {}, h("td", {}, r.subject), h("td", {}, r.session), h("td", {}, `${r.finished} of ${r.total}`),
+      h("td", {}, r.running ? "running" : r.finished < r.total ? h("button", {class: "do", type: "button", onclick: () => this.shared.ask("record.again", {subject: r.subject, session: r.session})}, "Resume") : "complete"),
+      h("td", {}, fixed(r.seconds)), h("td", {}, r.gestures.map(plainName).join(", ") || "–")));
     this.sessions.replaceChildren(h("h2", {}, "Sessions"), rows.length
-      ? h("div", {class: "scroll"}, h("table", {}, h("thead", {}, h("tr", {}, ["person", "session", "seconds", "repetitions", "gestures", ""].map((t) => h("th", {}, t)))), h("tbody", {}, rows)))
+      ? h("div", {class: "scroll"}, h("table", {}, h("thead", {}, h("tr", {}, ["person", "session", "repetitions", "state", "seconds", "gestures"].map((t) => h("th", {}, t)))), h("tbody", {}, rows)))
       : h("p", {class: "soft small"}, "There are none yet."));
   }
 

@@ -17,6 +17,9 @@ export class Signals {
     this.rate = h("span", {class: "small soft number", id: "frame-rate"});
     this.pages = h("select", {"aria-label": "Channels shown", hidden: true, onchange: () => { this.page = Number(this.pages.value); this.redraw = true; this.list(); }});
     this.heat = h("canvas", {class: "heat", role: "img", "aria-label": "Levels"});
+    this.legend = h("div", {class: "heat-legend", "aria-hidden": "true"});
+    this.legend.style.background = `linear-gradient(to right, ${HEAT.map((rgb, i) => `rgb(${rgb.join(" ")}) ${100 * (i / (HEAT.length - 1)) ** 2}%`).join(", ")})`;
+    this.legendWords = h("div", {class: "row spread small soft number"}, h("span", {}, "0"), h("span"));
     this.quality = h("ul", {class: "notes"});
     this.counts = h("p", {class: "small soft"});
     this.again = h("button", {class: "do", type: "button", hidden: true, onclick: () => shared.ask("source.again")}, "Play again");
@@ -25,12 +28,12 @@ export class Signals {
     const zoom = (factor, words) => h("button", {class: "do", type: "button", "aria-label": words, onclick: () => { this.auto = false; this.gain *= factor; this.redraw = true; }}, factor > 1 ? "+" : "−");
     panel.append(h("div", {class: "side"},
       h("section", {class: "card"},
-        h("div", {class: "row middle spread"}, h("h2", {}, "Signals"), h("div", {class: "row middle"}, this.rate, this.pages, span,
+        h("div", {class: "row middle spread"}, h("h2", {}, "Signals"), h("div", {class: "row middle tools"}, this.pages, span,
           zoom(1 / 1.5, "Smaller"), zoom(1.5, "Larger"), h("button", {class: "do", type: "button", onclick: () => { this.auto = true; this.redraw = true; }}, "Fit"))),
-        h("p", {}, this.scale),
+        h("p", {class: "row spread"}, this.scale, this.rate),
         h("div", {class: "signals"}, this.lamps, this.canvas)),
       h("div", {},
-        h("section", {class: "card"}, h("h2", {}, "Levels"), h("p", {class: "small soft"}, "Each electrode's signal over the last tenth of a second, laid out as the electrodes are."), this.heat),
+        h("section", {class: "card"}, h("h2", {}, "Levels"), h("p", {class: "small soft"}, "Each electrode's signal over the last tenth of a second, laid out as the electrodes are. A cross marks a channel that is not good."), this.heat, this.legend, this.legendWords),
         h("section", {class: "card"}, h("h2", {}, "Quality"), this.quality, this.counts, this.again))));
     this.ring = document.createElement("canvas");
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { this.colours = null; this.redraw = true; });
@@ -165,10 +168,13 @@ export class Signals {
     const {spread, middle} = this.measure();
     this.middle = middle;
     if (this.auto || !this.gain) this.gain = 0.42 / Math.max(spread, 1e-9);
-    const unit = {uV: "µV", adc: "counts", normalised: ""}[this.source.unit];
-    text(this.scale, `One row is ${Number((1 / this.gain).toPrecision(2)).toLocaleString("en")} ${unit} high.`);
+    text(this.scale, `One row is ${this.inUnit(1 / this.gain)} high.`);
     this.drawn = Math.max(this.begin, this.bins - Math.ceil(this.seconds * this.perSecond) - 2, this.bins - this.room + 1);
     this.measured = this.bins;
+  }
+
+  inUnit(value) {
+    return `${Number(value.toPrecision(2)).toLocaleString("en")} ${{uV: "µV", adc: "counts", normalised: ""}[this.source.unit]}`;
   }
 
   /** Half the height that nearly all of the shown samples need, and each channel's middle. */
@@ -236,9 +242,19 @@ export class Signals {
       else if (layout.row[c] >= 0) {
         const w = width / layout.shape[1], t = height / layout.shape[0];
         context.fillRect(layout.column[c] * w + 0.5, layout.row[c] * t + 0.5, w - 1, t - 1);
+        if (this.source.lamps[c] !== "good") this.cross(context, (layout.column[c] + 0.5) * w, (layout.row[c] + 0.5) * t, Math.min(w, t) / 3);
       }
     }
+    text(this.legendWords.lastChild, this.inUnit(this.top));
     this.heat.setAttribute("aria-label", `Levels: the strongest channel is ${this.source.channels[this.levels.indexOf(Math.max(...this.levels))]}`);
+  }
+
+  cross(context, x, y, size) {
+    context.beginPath();
+    for (const slope of [1, -1]) { context.moveTo(x - size, y - slope * size); context.lineTo(x + size, y + slope * size); }
+    context.strokeStyle = this.colours.bad;
+    context.lineWidth = Math.max(2, size / 3);
+    context.stroke();
   }
 
   electrode(context, c, n, share, width, height) {
@@ -247,6 +263,7 @@ export class Signals {
     context.beginPath();
     context.arc(x, y, size * (0.75 + 0.45 * share), 0, 2 * Math.PI);
     context.fill();
+    if (this.source.lamps[c] !== "good") this.cross(context, x, y, size / 2);
     context.fillStyle = this.colours.soft;
     context.font = `${Math.round(height / 24)}px system-ui, sans-serif`;
     context.textAlign = "center";

@@ -25,7 +25,7 @@ export class Stage {
     const soon = coming && !active && !over && (phase === "ready" || left < 1.2);
     this.hand.show(active ? gesture : soon ? coming : "rest");
     text(this.what, phase === "paused" ? "Paused" : active ? plainName(gesture) : phase === "ready" ? `Get ready: ${seconds}` : "Rest");
-    text(this.next, phase === "paused" ? "Nothing is labelled now." : active ? `hold it for ${seconds} s` : over || !coming ? "" : `next: ${plainName(coming)}`);
+    text(this.next, phase === "paused" ? "Samples are not labelled during a pause." : active ? `${prompt.shape === "ramp" ? "follow the ramp" : "hold it"} for ${seconds} s` : over || !coming ? "" : `next: ${plainName(coming)}`);
     this.fill.style.width = `${100 * share}%`;
     this.bar.classList.toggle("calm", !active);
     this.ramp.style.visibility = active && prompt.shape === "ramp" ? "visible" : "hidden";

@@ -3,7 +3,7 @@ import {field, fixed, h, percent, plainName, say, text, tile} from "./dom.js";
 import {Field} from "./field.js";
 import {Stage} from "./stage.js";
 
-const TITLES = {motion: "Prompted gestures", rest: "Rest", fitts: "Fitts' law"};
+const TITLES = {motion: "Motion test", rest: "False activations at rest", fitts: "Fitts' law"};
 const WAYS = ["right", "left", "up", "down"];
 // Gestures that people find natural for a direction, the best first.
 const NATURAL = {right: ["wrist_extension", "radial_deviation"], left: ["wrist_flexion", "ulnar_deviation"], up: ["hand_open", "supination"], down: ["hand_close", "pronation"]};
@@ -20,25 +20,25 @@ export class Test {
       h("div", {class: "row middle spread"}, this.progress, h("button", {class: "do stop", type: "button", onclick: () => shared.ask("test.stop")}, "Stop")),
       this.stage.element, h("div", {class: "arena"}, this.fieldWords, this.field.element), this.decided);
     this.choice = h("div", {class: "two"}, h("div", {}, this.motionForm(), this.restForm()), this.fittsForm());
-    this.none = h("section", {class: "card"}, h("h2", {}, "No decoder yet"), h("p", {class: "soft"}, "A test needs a decoder at work."), h("button", {class: "do main", type: "button", onclick: () => shared.go("record")}, "Record"));
+    this.none = h("section", {class: "card"}, h("h2", {}, "No decoder in use"), h("p", {class: "soft"}, "A test needs a decoder. Choose a saved one under Decode, or record gestures and train one."), h("button", {class: "do main", type: "button", onclick: () => shared.go("decode")}, "Go to Decode"));
     this.results = h("div");
     panel.append(this.run, this.none, this.choice, this.results);
   }
 
   form(name, title, words, controls, values) {
     return h("section", {class: "card"}, h("h2", {}, title), h("p", {class: "small soft"}, words),
-      h("form", {class: "row", id: `start-${name}`, onsubmit: (event) => { event.preventDefault(); this.shared.ask(`test.${name}`, values()); }}, controls, h("button", {class: "do main", type: "submit"}, "Start")));
+      h("form", {class: "row", id: `start-${name}`, onsubmit: (event) => { event.preventDefault(); this.shared.ask(`test.${name}`, values()); }}, controls, h("div", {class: "full"}, h("button", {class: "do main", type: "submit"}, "Start"))));
   }
 
   motionForm() {
     const repetitions = number(2, 1, 20), seed = number(0, 0, 999999);
-    return this.form("motion", TITLES.motion, "You are asked for every gesture; the decisions are compared with what was asked.",
+    return this.form("motion", TITLES.motion, "You are asked for each gesture; the decisions are compared with the prompts.",
       [field("Repetitions", repetitions), field("Seed of the order", seed)], () => ({repetitions: Number(repetitions.value), seed: Number(seed.value)}));
   }
 
   restForm() {
     const seconds = number(60, 5, 3600);
-    return this.form("rest", TITLES.rest, "Relax, talk, reach for things, but make no gesture: every activation is a false one.",
+    return this.form("rest", TITLES.rest, "Relax, talk or reach for things, but make no gesture: every activation is a false one.",
       [field("Seconds", seconds)], () => ({seconds: Number(seconds.value)}));
   }
 
@@ -46,9 +46,9 @@ export class Test {
     const targets = number(8, 1, 100), seed = number(0, 0, 999999), dwell = number(0.5, 0, 5, 0.1), speed = number(0.4, 0.05, 3, 0.05);
     const control = h("select", {}, h("option", {value: "decoder"}, "gestures"), h("option", {value: "hand"}, "mouse or arrow keys"));
     this.ways = Object.fromEntries(WAYS.map((way) => [way, h("select", {"aria-label": `Gesture for ${way}`})]));
-    return this.form("fitts", TITLES.fitts, "Drive the cursor into the target and stay there. Mouse or arrow keys are the control condition.",
-      [field("Targets", targets), field("Stay, s", dwell), field("Speed", speed, "half sides of the field per second"), field("Seed", seed), field("Steered by", control),
-        ...WAYS.map((way) => field(way, this.ways[way]))],
+    return this.form("fitts", TITLES.fitts, "Move the cursor into the target and stay there. With the mouse or the arrow keys the same test is a control condition, without the decoder.",
+      [field("Targets", targets), field("Stay, s", dwell), field("Speed", speed, "half sides of the field per second"), field("Seed of the targets", seed), field("Steered by", control),
+        ...WAYS.map((way) => field(way[0].toUpperCase() + way.slice(1), this.ways[way]))],
       () => ({targets: Number(targets.value), seed: Number(seed.value), dwell_s: Number(dwell.value), speed: Number(speed.value), control: control.value,
         directions: Object.fromEntries(WAYS.map((way) => [way, this.ways[way].value]))}));
   }

@@ -5,7 +5,7 @@ export class Train {
   constructor(panel, shared) {
     Object.assign(this, {panel, shared});
     this.method = h("select", {name: "method"});
-    this.about = h("p", {class: "small soft"});
+    this.about = h("p", {class: "small soft about"});
     this.method.addEventListener("change", () => this.describe());
     this.length = h("input", {type: "number", min: "50", max: "1000", step: "10", value: "200"});
     this.step = h("input", {type: "number", min: "10", max: "500", step: "5", value: "50"});
@@ -18,7 +18,7 @@ export class Train {
     this.scores = h("div", {class: "two"});
     this.name = h("input", {value: "hand", maxlength: "40", pattern: "[A-Za-z0-9][A-Za-z0-9_\\-]*", required: true});
     this.save = h("section", {class: "card", hidden: true}, h("h2", {}, "Keep the decoder"),
-      h("p", {class: "small soft"}, "It was fitted on everything that you chose; the scores above are of parts that it had not seen. They are kept inside the file."),
+      h("p", {class: "small soft"}, "The decoder is fitted on all sessions that you chose. The scores above are of repetitions that the scored copies had not seen; they are stored in the file."),
       h("form", {class: "row", onsubmit: (event) => { event.preventDefault(); this.keep(); }}, field("Name", this.name), h("button", {class: "do main", type: "submit"}, "Save and decode")));
     panel.append(
       h("section", {class: "card"}, h("h2", {}, "Train a decoder"), h("form", {onsubmit: (event) => { event.preventDefault(); this.start(); }},
@@ -45,13 +45,14 @@ export class Train {
     this.button.disabled = working;
     this.bar.hidden = !working;
     this.fill.style.width = `${100 * done / Math.max(total, 1)}%`;
-    const states = {idle: "", working: `${what} …`, failed: `It failed: ${value.problem}`, done: value.saved ? `Saved as ${value.saved}.` : "Done."};
+    const states = {idle: "", working: `${what} …`, failed: `Training failed: ${value.problem}`, done: value.saved ? `Saved as ${value.saved}.` : "Scored, and fitted on everything that you chose."};
     text(this.words, states[value.state]);
     this.save.hidden = !value.ready;
     const key = JSON.stringify([value.scores, value.skipped]);
     if (key === this.key) return;
     this.key = key;
-    this.scores.replaceChildren(...value.scores.map((score) => card(score, value.settings)));
+    this.scores.replaceChildren(...value.scores.map((score) => card(score, value.settings)),
+      ...Object.entries(value.skipped).map(([question, why]) => h("p", {class: "small soft"}, `Not scored on ${plainName(question)}: ${why}`)));
   }
 
   list(sessions) {
@@ -78,12 +79,14 @@ export class Train {
 function card(score, settings) {
   const spread = score.accuracy.n > 1 ? `± ${(100 * score.accuracy.std).toFixed(1)} over ${score.accuracy.n} ${score.over}s` : "";
   return h("section", {class: "card"},
-    h("div", {class: "row middle spread"}, h("h2", {}, plainName(score.question)), h("span", {class: score.audit ? "badge good" : "badge bad"}, score.audit ? "audit passed" : "audit failed")),
-    h("p", {class: "small soft"}, `${settings.method}, windows of ${settings.length_ms} ms every ${settings.step_ms} ms. ${score.words}.`),
+    h("div", {class: "row middle spread"}, h("h2", {}, `Score on ${plainName(score.question)}`), h("span", {class: score.audit ? "badge good" : "badge bad"}, score.audit ? "audit passed" : "audit failed")),
+    h("p", {class: "small soft"}, `${settings.method}, windows of ${settings.length_ms} ms every ${settings.step_ms} ms. ${capital(score.words)}.`),
     h("div", {class: "tiles"}, tile("Accuracy", percent(score.accuracy.mean), spread), tile("Class-balanced accuracy", percent(score.balanced.mean)), tile("Chance", percent(score.chance), "the most frequent class")),
     score.notes.map((note) => h("p", {class: "small soft"}, note)),
     matrix(score));
 }
+
+const capital = (words) => words[0].toUpperCase() + words.slice(1);
 
 /** A confusion matrix: rows are true labels. */
 function matrix({labels, share, counts}) {
@@ -98,6 +101,6 @@ function matrix({labels, share, counts}) {
     s("text", {x: left - 8, y: top + (i + 0.5) * size + 3, "text-anchor": "end"}, short(plainName(name))),
     s("text", {x: 0, y: 0, transform: `translate(${left + (i + 0.5) * size},${top - 8}) rotate(-42)`}, short(plainName(name)))]);
   const picture = s("svg", {class: "chart matrix", viewBox: `0 0 ${left + n * size + 46} ${top + n * size + 18}`, role: "img", "aria-label": "Confusion matrix in percent: rows are true classes, columns are decided ones"},
-    cells.flat(), names, s("text", {class: "tick", x: left, y: top + n * size + 13}, "rows: true class, columns: decided class, in %"));
+    cells.flat(), names, s("text", {class: "tick", x: left, y: top + n * size + 13}, "Rows: true class. Columns: decided class. Values in % of the row."));
   return picture;
 }
