@@ -262,7 +262,7 @@ def page(stored: dict[str, Any]) -> str:
     chart = lines([f"{q} %" for q in QUANTILES], series, "amplitude over the median", dotted=[*series][len(stored) :])
     text += [
         "",
-        "Amplitude below which so many windows lie; dotted: simulated.",
+        "Quantiles of the amplitude over windows and electrodes; dotted: simulated.",
         "",
         f'<div class="figure">{chart}</div>',
     ]

@@ -1,5 +1,5 @@
-"""The system of Zhai et al. 2017: spectrogram, 25 components per channel, a network or an SVM, recalibration; and how it is
-run on a cohort, one subject at a time."""
+"""The system of Zhai et al. 2017 (spectrogram, 25 components per channel, a network or an SVM, recalibration), and how a
+cohort is run, one subject at a time."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ Make = Callable[[int], Any]
 
 
 def network(units: int = 800, planes: int = 800, epochs: int = 30, seed: int = 0) -> Pipeline:
-    """Spectrogram, 25 scores a channel in order of rank, the network of the paper.
+    """Return the network of the paper on the spectrogram: 25 scores per channel, in order of rank.
 
     Our choice, where the paper says only gradient descent: AdamW, rate 0.001 with a cosine, batches of 64, 30 epochs;
-    fine-tuning goes on at a constant 0.001. Scores are not normalised further.
+    fine-tuning continues at a constant 0.001. Scores are not normalised further.
     """
     from myograph.training.estimator import NeuralClassifier
 
@@ -46,8 +46,10 @@ def network(units: int = 800, planes: int = 800, epochs: int = 30, seed: int = 0
 
 
 def support_vectors(search: bool = True) -> Pipeline:
-    """The same scores, a support vector machine with an RBF kernel; `search` chooses C and gamma by 4-fold
-    cross-validation of the training windows, as in the paper (the grid is our choice)."""
+    """Return a support vector machine with an RBF kernel on the same scores.
+
+    `search` chooses C and gamma by 4-fold cross-validation on the training windows, as in the paper. The grid is our choice.
+    """
     if not search:
         return _on_scores("flat", SVC(C=10.0))
     grid = {"C": [1.0, 10.0, 100.0], "gamma": ["scale", 0.01, 0.1]}
@@ -61,21 +63,27 @@ def _on_scores(placement: Any, classifier: Any) -> Pipeline:
 
 
 def recalibrating(estimator: Any, policy: Any) -> SelfRecalibrating:
-    """The median over ±10 windows for what gives probabilities, the mode for a support vector machine; 10 epochs of
-    fine-tuning (our choice)."""
+    """Return the estimator made to recalibrate itself.
+
+    Its predictions are smoothed over ±10 windows: the median of the probabilities, or the mode of the labels of a support
+    vector machine. Fine-tuning takes 10 epochs (our choice).
+    """
     last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
     correction = "mode" if isinstance(last, (SVC, GridSearchCV)) else "median"
     return SelfRecalibrating(estimator, policy, correction, HALF_WIDTH, epochs=10)
 
 
 def following(make: Make, policy: str) -> Make:
-    """What `make` makes, recalibrating itself."""
+    """Return a function that makes the estimators of `make`, recalibrating themselves."""
     return lambda seed: recalibrating(make(seed), policy)
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """Whose recordings, and which of their windows."""
+    """The people of one table: their recordings, and which windows are cut.
+
+    sessions : use only this many sessions, from the first on; None uses all.
+    """
 
     key: str
     title: str
@@ -83,7 +91,7 @@ class Cohort:
     windowing: Trials
     options: dict[str, Any] = field(default_factory=dict)
     leave_out: tuple[str, ...] = ()
-    sessions: int | None = None  # the first so many
+    sessions: int | None = None
 
     def subjects(self) -> list[str]:
         chosen = get(self.dataset, **self.options)
@@ -101,7 +109,10 @@ class Cohort:
 
 
 def methods(small: bool) -> dict[str, Make]:
-    """The network and the support vector machine, as published or small: 400 units are "nearly as good" in the paper."""
+    """Return the network and the support vector machine by name, as published or small.
+
+    400 units are "nearly as good" in the paper.
+    """
     size = {"units": 400, "planes": 32} if small else {"units": 800, "planes": 800}
     return {
         "CNN": lambda seed: network(**size, seed=seed),
@@ -110,7 +121,8 @@ def methods(small: bool) -> dict[str, Make]:
 
 
 def run(context: Context, cohort: Cohort, name: str, protocol: Protocol, make: Make) -> dict[str, list[Scores]]:
-    """Subject to a run for each seed. One subject at a time: electrodes may differ, and memory stays small."""
+    """Return the scores of each subject, one per seed. Subjects run one at a time: their electrodes may differ, and memory
+    use stays small."""
     found: dict[str, list[Scores]] = {}
     subjects = cohort.subjects()
     for n, subject in enumerate(subjects):
@@ -124,7 +136,7 @@ def run(context: Context, cohort: Cohort, name: str, protocol: Protocol, make: M
 
 
 def by_session(runs: dict[str, list[Scores]]) -> np.ndarray:
-    """(subject, session) class-balanced accuracy, mean over seeds; NaN where a subject has fewer sessions."""
+    """Return (subject, session) class-balanced accuracies, averaged over seeds; NaN if a subject has fewer sessions."""
     rows = [np.mean([s.folds["balanced_accuracy"] for s in seeds], axis=0) for seeds in runs.values()]
     longest = max(map(len, rows))
     return np.array([np.pad(row, (0, longest - len(row)), constant_values=np.nan) for row in rows])

@@ -1,7 +1,7 @@
 """Zhai, Jelfs, Chan and Tin 2017, "Self-recalibrating surface EMG pattern recognition for neuroprosthesis control based
 on convolutional neural network", Front. Neurosci. 11:379, doi:10.3389/fnins.2017.00379 (open access).
 
-The system: power spectrograms of 200 ms windows, 25 principal components a channel, a small network or a support vector
+The system: power spectrograms of 200 ms windows, 25 principal components per channel, a small network or a support vector
 machine on these 300 scores, and a classifier that retrains on its own smoothed predictions.
 """
 
