@@ -284,8 +284,10 @@ DOTTED = " Dotted: the paper's Fig. 6, read off (DB2, 40 people, 50 classes): co
 
 
 def dotted(dataset: str) -> dict[str, Sequence[float]]:
-    """The paper's curves for real recordings; none beside simulated ones."""
-    return {} if dataset == "simulated" else {f"paper: {m}, {policy}": v for (m, policy), v in FIGURE_6.items()}
+    """Return the paper's curves, in the order of ours so that they take the same colours; none for simulated recordings."""
+    if dataset == "simulated":
+        return {}
+    return {f"paper: {method}, {policy}": FIGURE_6[method, policy] for method in TABLE_1 for policy in POLICIES}
 
 
 def by_person(gain: np.ndarray) -> np.ndarray:
