@@ -84,12 +84,12 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path):
 
 
 def test_the_key_of_a_kernel_follows_the_sources_that_it_is_made_from(monkeypatch):
-    from myograph._common import jit, simd
+    from myograph._common import compiler, simd
     from myograph.features._fast import kernels
 
     def key():
-        jit._sources.cache_clear()
-        return jit._sources("myograph.features._fast.kernels")
+        compiler._sources.cache_clear()
+        return compiler._sources("myograph.features._fast.kernels")
 
     before = key()
     assert key() == before
@@ -100,3 +100,39 @@ def test_the_key_of_a_kernel_follows_the_sources_that_it_is_made_from(monkeypatc
     assert key() != before
     monkeypatch.undo()
     assert key() == before
+
+
+WITHOUT_INTERNALS = """
+import warnings
+import numba.core.codegen
+del numba.core.codegen.JITCodeLibrary  # as a later numba might
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    from myograph._common.jit import kernel, part
+assert any("JITCodeLibrary" in str(w.message) and "same results" in str(w.message) for w in caught), caught
+@part
+def square(x):
+    return x * x
+@kernel
+def total(x):
+    found = 0.0
+    for i in range(len(x)):
+        found += square(x[i]) / (i - 1.0)
+    return found
+import numpy as np
+print(total(np.arange(4.0)))
+"""
+
+
+def test_a_numba_without_the_internals_compiles_the_same_loops_with_a_warning(tmp_path):
+    script = tmp_path / "loops.py"  # numba keeps only what comes from a file
+    script.write_text(WITHOUT_INTERNALS)
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "inf"  # 0 / -1 + 1 / 0 + 4 / 1 + 9 / 2: no ZeroDivisionError

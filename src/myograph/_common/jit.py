@@ -4,50 +4,41 @@ A `kernel` is called from Python. It is compiled on the first call for the types
 `part` is called by kernels alone: it is compiled into each of them and has no entry of its own on disk or in Python,
 which saves a third of the compilation time.
 
-What numba's own cache lacks is added here. A damaged cache file is ignored and written again. A kernel is compiled again
-when the source of any module that its own module uses has changed. A folder that cannot be written means that nothing is
-kept. If compilation takes longer than a second in total, a line on stderr says so once.
+`myograph._common.compiler` does this with parts of numba that have no documented interface. If a version of numba lacks
+one of them, a warning names it, and numba's own `njit` compiles the same loops with the same results; compilation then
+takes longer, and damaged files of its cache are not noticed.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import hashlib
-import logging
-import pickle
-import sys
-import threading
-import time
+import warnings
 from collections.abc import Callable
-from pathlib import Path
-from types import FunctionType, ModuleType
 from typing import Any
 
-from numba.core import event
-from numba.core.caching import FunctionCache, IndexDataCacheFile
-from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import Compiler
-from numba.core.registry import CPUDispatcher
-from numba.core.types import unliteral
+import numba
+
+_compiler: Any = None
+try:
+    from myograph._common import compiler
+
+    _compiler = compiler
+except (ImportError, AttributeError) as _error:
+    warnings.warn(
+        f"numba {numba.__version__} differs from the versions that myograph knows ({_error}): its loops compile more "
+        "slowly, with the same results; a version of numba that this version of myograph was tested with avoids that",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 __all__ = ["kernel", "njit", "part"]
-
-_log = logging.getLogger(__name__)
-PATIENCE_S = 1.0
-DIGEST = 32  # bytes of a SHA-256
 
 
 def njit(cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
     """A decorator that compiles a function with numba's options; `cache` keeps the result on disk."""
-
-    def decorate(function: Callable[..., Any]) -> Any:
-        loop = _Loop(function, targetoptions={"nopython": True, "boundscheck": None, **options})
-        if cache:
-            loop.enable_caching()
-        return loop
-
-    return decorate
+    if _compiler is None:
+        return numba.njit(cache=cache, **options)
+    return functools.partial(_compiler.loop, cache=cache, options=options)
 
 
 def kernel(function: Callable[..., Any]) -> Any:
@@ -59,151 +50,5 @@ def part(function: Callable[..., Any] | None = None, *, inline: str = "never") -
     """Compile a function that only kernels call. With `inline="always"` its statements become the caller's."""
     if function is None:
         return functools.partial(part, inline=inline)
-    options = {"nogil": True, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    options |= {"nopython": True, "boundscheck": None, "inline": inline}
-    return _Loop(function, targetoptions=options, pipeline_class=_PartCompiler)
-
-
-class _Loop(CPUDispatcher):
-    def get_call_template(self, args: Any, kws: Any) -> Any:
-        """One compiled version for all integers: numba would make another for every constant argument."""
-        return super().get_call_template([unliteral(a) for a in args], {k: unliteral(a) for k, a in kws.items()})
-
-    def enable_caching(self) -> None:
-        with contextlib.suppress(RuntimeError):  # no folder can be written: nothing is kept
-            self._cache = _Cache(self.py_func)
-
-
-class _PartLibrary(JITCodeLibrary):
-    """LLVM's code of a part: the kernels into which it is linked are optimised as a whole, and made machine code."""
-
-    def _optimize_final_module(self) -> None:
-        pass
-
-    def _finalize_final_module(self) -> None:
-        self._finalize_dynamic_globals()
-        self._finalized = True
-
-
-class _PartCompiler(Compiler):
-    def __init__(self, *arguments: Any):
-        super().__init__(*arguments)
-        self.state.flags.no_compile = True  # no machine code, and therefore no function that Python could call
-        if self.state.library is None:
-            self.state.library = _PartLibrary(self.state.targetctx.codegen(), "part")
-            self.state.library.enable_object_caching()
-
-    def compile_extra(self, func: Any) -> Any:
-        """Numba finds a compiled function by its entry point: a builtin method of its own, which Python cannot call."""
-        found = super().compile_extra(func)._replace(entry_point={}.__getitem__)
-        self.state.targetctx.insert_user_function(found.entry_point, found.fndesc, [found.library])
-        return found
-
-
-class _Cache(FunctionCache):
-    """One kernel on disk: numba's, with checksums, and a key that contains the sources that the kernel is made from."""
-
-    def __init__(self, function: Callable[..., Any]):
-        super().__init__(function)
-        of = self._cache_file
-        self._cache_file = _CheckedFile(of._cache_path, self._impl.filename_base, of._source_stamp)
-
-    def save_overload(self, sig: Any, data: Any) -> None:
-        with contextlib.suppress(OSError):  # a full disk, or a folder that was made read-only
-            super().save_overload(sig, data)
-
-    def _index_key(self, sig: Any, codegen: Any) -> Any:
-        return *super()._index_key(sig, codegen), _sources(self._py_func.__module__)
-
-
-class _CheckedFile(IndexDataCacheFile):
-    """Index and data files, each a SHA-256 and what it is of. Files that do not fit count as missing."""
-
-    def _load_index(self) -> dict[Any, str]:
-        version, stamp, overloads = self._read(self._index_path) or (None, None, {})
-        return overloads if (version, stamp) == (self._version, self._source_stamp) else {}
-
-    def _save_index(self, overloads: dict[Any, str]) -> None:
-        self._write(self._index_path, (self._version, self._source_stamp, overloads))
-
-    def _load_data(self, name: str) -> Any:
-        return self._read(self._data_path(name))
-
-    def _save_data(self, name: str, data: Any) -> None:
-        self._write(self._data_path(name), data)
-
-    def _write(self, path: str, value: Any) -> None:
-        content = self._dump(value)
-        with self._open_for_write(path) as file:
-            file.write(hashlib.sha256(content).digest() + content)
-
-    @staticmethod
-    def _read(path: str) -> Any:
-        with contextlib.suppress(OSError):
-            content = Path(path).read_bytes()
-            if hashlib.sha256(content[DIGEST:]).digest() == content[:DIGEST]:
-                return pickle.loads(content[DIGEST:])
-        return None
-
-
-@functools.cache
-def _sources(module: str) -> str:
-    """SHA-256 over the source files of a module and of all modules of this package that it uses, and their constants."""
-    seen: dict[str, str] = {}
-    waiting = [module]
-    while waiting:
-        name = waiting.pop()
-        file = getattr(sys.modules.get(name), "__file__", None)
-        if name in seen or not name.startswith("myograph.") or file is None:
-            continue
-        values = vars(sys.modules[name])
-        constants = sorted((n, repr(v)) for n, v in values.items() if isinstance(v, (int, float, tuple)))
-        seen[name] = hashlib.sha256(Path(file).read_bytes() + repr(constants).encode()).hexdigest()
-        for value in values.values():
-            if isinstance(value, ModuleType):
-                waiting.append(value.__name__)
-            elif isinstance(value, (FunctionType, CPUDispatcher)) or hasattr(value, "_defn"):  # an intrinsic
-                waiting.append(str(value.__module__))
-    return hashlib.sha256(repr(sorted(seen.items())).encode()).hexdigest()
-
-
-class _Notice(event.Listener):
-    """Says once that loops are being compiled, when those of this package have taken PATIENCE_S together.
-
-    One loop compiles those that it calls, so starts and ends nest; numba compiles in one thread at a time.
-    """
-
-    def __init__(self) -> None:
-        self._depth, self._spent_s, self._begin, self._said = 0, 0.0, 0.0, False
-        self._timer: threading.Timer | None = None
-
-    def on_start(self, event: event.Event) -> None:
-        if not _ours(event):
-            return
-        self._depth += 1
-        if self._depth == 1 and not self._said:
-            self._begin = time.monotonic()
-            self._timer = threading.Timer(max(PATIENCE_S - self._spent_s, 0.0), self._say)
-            self._timer.daemon = True
-            self._timer.start()
-
-    def on_end(self, event: event.Event) -> None:
-        if not _ours(event):
-            return
-        self._depth -= 1
-        if self._depth == 0 and self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-            self._spent_s += time.monotonic() - self._begin
-
-    def _say(self) -> None:
-        self._said = True
-        _log.info("compiling loops")
-        print("myograph: compiling its fast loops, once; later calls find them on disk", file=sys.stderr)
-
-
-def _ours(found: event.Event) -> bool:
-    return (found.data or {})["dispatcher"].py_func.__module__.startswith("myograph.")
-
-
-event.register("numba:compile", _Notice())
+    options = {"nogil": True, "error_model": "numpy", "inline": inline}
+    return numba.njit(**options)(function) if _compiler is None else _compiler.inner_loop(function, options)
