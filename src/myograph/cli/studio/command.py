@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import ipaddress
 import secrets
 import socket
@@ -46,7 +47,8 @@ def studio(
     from myograph.cli.studio.studio import Studio
     from myograph.cli.studio.train import warm_up
 
-    with only_run_in(folder, "studio"), listen(host, port) as listener:
+    # Ctrl-C is the way to end a studio: uvicorn closes everything, then raises it again.
+    with only_run_in(folder, "studio"), listen(host, port) as listener, contextlib.suppress(KeyboardInterrupt):
         made = Studio(make_source(source, settings or []), folder)
         warm_up(made.engine.info.n_channels, made.engine.info.rate_hz)
         token = None if is_loopback(host) else secrets.token_urlsafe(16)
@@ -67,6 +69,7 @@ def studio(
         if browser:
             webbrowser.open(address)
         server.run(sockets=[listener])
+    out.print("the studio has ended", markup=False)
 
 
 def make_source(name: str, settings: list[str]) -> Any:

@@ -164,7 +164,10 @@ class Server:
             text = message.get("text")
             if text is None or len(text) > MOST_BYTES:
                 raise ValueError(f"a command is a JSON text of at most {MOST_BYTES} characters")
-            given = json.loads(text)
+            try:
+                given = json.loads(text)
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"a command is a JSON text: {error}") from None
             if not isinstance(given, dict) or not isinstance(given.get("do"), str):
                 raise ValueError('a command is {"do": name, "with": {...}, "id": number}')
             number = given.get("id") if isinstance(given.get("id"), (int, str)) else None
