@@ -299,12 +299,23 @@ def empty_index(copy: Path) -> None:
     (copy / "index.json").write_text("[]")
 
 
-def other_field(copy: Path) -> None:
-    rows = json.loads((copy / "index.json").read_text())
-    (copy / "index.json").write_text(json.dumps([{**row, "colour": "red"} for row in rows]))
+def edit_index(**changes):
+    """What is well formed still, and would be believed without a checksum."""
+
+    def edit(copy: Path) -> None:
+        index = json.loads((copy / "index.json").read_text())
+        rows = [{**row, **changes} for row in index["recordings"]]
+        (copy / "index.json").write_text(json.dumps({**index, "recordings": rows}))
+
+    return edit
 
 
-@pytest.mark.parametrize("damage", [cut_signal, flip_a_bit, lose_labels, cut_index, empty_index, other_field])
+EDITS = [{"colour": "red"}, {"subject": "2"}, {"session": "9"}, {"unit": "normalised"}, {"reach_samples": 3}]
+
+
+@pytest.mark.parametrize(
+    "damage", [cut_signal, flip_a_bit, lose_labels, cut_index, empty_index, *(edit_index(**edit) for edit in EDITS)]
+)
 def test_a_damaged_copy_is_found_said_and_made_anew(damage, own: Path, tmp_path: Path, reads: list[str]) -> None:
     miniature("3dc", own)
     hashes = [r.content_hash for r in load("3dc")]

@@ -17,7 +17,7 @@ from myograph._common.origin import checked_origin
 from myograph.errors import ConfigError, MyographError, ShapeError, SignalError
 from myograph.evaluation.folds import fitted_before
 from myograph.features.histogram import TrainHistogram
-from myograph.features.images import ChannelPCA, Spectrogram
+from myograph.features.images import ChannelPCA, Spectrogram, WaveletImages
 from myograph.features.tangent import TangentSpace
 from myograph.features.transformer import Features
 from myograph.methods import METHODS
@@ -161,6 +161,7 @@ def test_a_network_saved_by_the_first_version_knows_no_unit():
 TRANSFORMERS = {
     "tangent": lambda: TangentSpace(),
     "spectrogram": lambda: Spectrogram(segment_ms=64, hop_ms=32),
+    "wavelet": lambda: WaveletImages(),
     "pca": lambda: ChannelPCA(3, placement="flat"),
 }
 

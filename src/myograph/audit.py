@@ -332,7 +332,8 @@ def copies_in(windows: Windows) -> list[Match]:
         length = INSTEAD
     recordings = [windows.recordings[i] for i in present]
     last = _last  # the folds of a protocol are audited one after another
-    if last is None or last[1] != length or [ref() for ref in last[0]] != recordings:
+    changed = any("_marks" not in vars(r) for r in recordings)
+    if changed or last is None or last[1] != length or [ref() for ref in last[0]] != recordings:
         last = tuple(map(weakref.ref, recordings)), length, _copies(recordings, length)
         _last = last
     places = [int(i) for i in present]
@@ -346,6 +347,7 @@ def _copies(recordings: Sequence[Recording], length: int) -> list[Match]:
     first_of: dict[Any, int] = {}
     found = []
     for i, (recording, look) in enumerate(zip(recordings, looks)):
+        vars(recording).setdefault("_marks", {})
         # Hashing whole signals is only worth it where two look alike at both ends.
         key = recording.samples_hash if looks.count(look) > 1 else look
         if first_of.setdefault(key, i) != i:

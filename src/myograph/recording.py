@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import numbers
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,7 +21,13 @@ if TYPE_CHECKING:
 
 Unit = Literal["uV", "adc", "normalised"]
 UNITS = ("uV", "adc", "normalised")
-NOT_PICKLED = ("content_hash", "samples_hash", "_marks", "_fingerprint")  # what is computed from the samples
+NOT_PICKLED = (
+    "content_hash",
+    "samples_hash",
+    "_marks",
+    "_fingerprint",
+    "_checksum",
+)  # what is computed from the samples
 
 
 @dataclass(frozen=True)
@@ -301,6 +308,30 @@ class Recording:
         """
         return replace(self, signal=signal, **changes)
 
+    def forget_if_changed(self) -> None:
+        """Drop the hashes and whatever else was computed from the arrays, if the arrays were changed since the last
+        call: the samples are a view of the caller's, who can still write into them.
+
+        >>> signal = np.zeros((1, 5))
+        >>> recording = Recording(signal, 100.0, None, "anna")
+        >>> recording.forget_if_changed()
+        >>> before = recording.content_hash
+        >>> signal[:] = 1
+        >>> recording.forget_if_changed()
+        >>> recording.content_hash == before
+        False
+        """
+        arrays = (self.signal, self.label, self.repetition)
+        if not any(_can_change(array) for array in arrays):
+            return
+        checksum = 0
+        for array in arrays:
+            checksum = zlib.crc32(np.ascontiguousarray(array).data.cast("B"), checksum)
+        if self.__dict__.get("_checksum") != checksum:
+            for name in NOT_PICKLED:
+                self.__dict__.pop(name, None)
+            self.__dict__["_checksum"] = checksum
+
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k not in NOT_PICKLED}
 
@@ -309,6 +340,13 @@ class Recording:
             f"<Recording {self.name}: {self.n_channels} channels x {self.duration_s:.1f} s @ {self.rate_hz:g} Hz, "
             f"{self.unit}, {len(self.label_names)} labels>"
         )
+
+
+def _can_change(array: np.ndarray) -> bool:
+    """Whether the memory that an array is a view of can be written; not so of a file that is mapped for reading."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array.flags.writeable
 
 
 def one_after_another(parts: Sequence[Recording]) -> Recording:

@@ -22,6 +22,10 @@ class Fold:
     train, test : (window,) integer row positions.
     calibration : those of train that are labelled windows of the tested person or session; empty where there are none.
 
+    Raises
+    ------
+    ProtocolError : a row is tested twice, or a calibration row is not a train row.
+
     >>> Fold("subject 1", train=np.array([0, 1]), test=np.array([2])).name
     'subject 1'
     """
@@ -30,6 +34,15 @@ class Fold:
     train: np.ndarray
     test: np.ndarray
     calibration: np.ndarray = field(default_factory=lambda: np.zeros(0, np.intp))
+
+    def __post_init__(self) -> None:
+        if len(np.unique(self.test)) < len(self.test):
+            raise ProtocolError(f"fold {self.name!r} tests a window more than once; give each row one time")
+        if not np.isin(self.calibration, self.train).all():
+            raise ProtocolError(
+                f"fold {self.name!r} calibrates on windows that it does not train on; the calibration rows are a part of "
+                "the train rows"
+            )
 
 
 def groups_of(table: pd.DataFrame, *columns: str, within: np.ndarray | None = None) -> Iterator[tuple[str, np.ndarray]]:

@@ -21,7 +21,7 @@ from myograph.recording import Layout, Recording
 if TYPE_CHECKING:
     from myograph.datasets.base import Dataset
 
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 INDEX = "index.json"
 ATTEMPTS = 3
 
@@ -137,7 +137,7 @@ def _fill(folder: Path, recordings: list[Recording]) -> None:
             del plain[key]
         plain["layout"] = None if recording.layout is None else asdict(recording.layout)
         rows.append({**plain, "content_hash": recording.content_hash})
-    (folder / INDEX).write_text(json.dumps(rows, indent=1))
+    (folder / INDEX).write_text(json.dumps({"sha256": _digest(rows), "recordings": rows}, indent=1))
 
 
 def _open(place: Path) -> list[Recording] | None:
@@ -148,7 +148,10 @@ def _open(place: Path) -> list[Recording] | None:
     if not place.is_dir():
         return None
     try:
-        rows = json.loads((place / INDEX).read_text())
+        index = json.loads((place / INDEX).read_text())
+        rows = index["recordings"]
+        if index["sha256"] != _digest(rows):
+            raise ValueError(f"the hash of {INDEX} is not the one written with it")
         recordings = [_restore(place, i, row) for i, row in enumerate(rows)]
         if not recordings:
             raise ValueError("it holds no recording")

@@ -20,6 +20,7 @@ from myograph._common.progress import Progress, silent
 from myograph._common.runs import run_starts
 from myograph.errors import ConfigError, ProtocolError
 from myograph.evaluation.folds import POOL, labelled_in, predictions_of
+from myograph.evaluation.sealed import sealer
 from myograph.evaluation.transfer import Transfer
 from myograph.live.metrics import all_metrics, risk_curve
 from myograph.protocols import Fold
@@ -144,8 +145,9 @@ def decide_fold(
             "leaves more for training"
         )
     own = Fold(fold.name, train, fold.test, fold.calibration[np.isin(fold.calibration, train)])
-    model = transfer.fit(estimator, own, lambda rows: labelled_in(windows, rows))
-    bare = decided.without_labels()
+    seal = sealer(estimator)
+    model = transfer.fit(estimator, own, lambda rows: seal(labelled_in(windows, rows)))
+    bare = seal(decided.without_labels())
     predicted, confidence = np.empty(len(bare), object), np.empty(len(bare))
     for adapted, rows in transfer.parts(model, bare):
         predicted[rows], confidence[rows] = predictions_of(adapted, bare[rows])

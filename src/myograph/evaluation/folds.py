@@ -20,6 +20,7 @@ from myograph._common.progress import Progress
 from myograph._common.seen import Seen, no_leakage_warning
 from myograph.errors import ConfigError, DataError, LeakageError
 from myograph.evaluation.identity import is_fitted_name
+from myograph.evaluation.sealed import alone, has_own_code, pickled, sealer, state_of
 from myograph.evaluation.tables import ONE_FOLD, from_parquet, to_parquet
 from myograph.evaluation.transfer import Transfer
 from myograph.protocols import Fold
@@ -127,6 +128,8 @@ def run_folds(
 
     from myograph.methods._warm import warm
 
+    state = state_of(estimator)
+    method = None if state is None else pickled(estimator)
     parts: dict[int, pd.DataFrame] = {}
     if kept is not None:
         parts = {i: part for i, fold in enumerate(folds) if (part := kept.get(i, fold)) is not None}
@@ -136,8 +139,12 @@ def run_folds(
     progress("folds", len(parts), len(folds))
     jobs = min(os.cpu_count() or 1 if jobs < 0 else max(jobs, 1), max(len(todo), 1))
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")
-    work = parallel(joblib.delayed(_one_stream)(g, estimator, windows, [folds[i] for i in g], transfer) for g in todo)
-    for group, tables in cast(Iterable[tuple[list[int], list[pd.DataFrame]]], work):
+    work = parallel(
+        joblib.delayed(_one_stream)(g, estimator, windows, [folds[i] for i in g], transfer, state) for g in todo
+    )
+    for group, tables in cast(Iterable[tuple[list[int], list[pd.DataFrame] | None]], work):
+        if tables is None:
+            tables = alone(method, predict_stream_quietly, windows, [folds[i] for i in group], transfer)
         for i, part in zip(group, tables):
             if kept is not None:
                 kept.put(i, part)
@@ -164,10 +171,38 @@ def streams(folds: Sequence[Fold], sequential: bool) -> list[list[int]]:
 
 
 def _one_stream(
-    group: list[int], estimator: BaseEstimator, windows: Windows, folds: list[Fold], transfer: Transfer
-) -> tuple[list[int], list[pd.DataFrame]]:
-    with no_leakage_warning():  # every fold was audited
-        return group, predict_stream(estimator, windows, folds, transfer)
+    group: list[int],
+    estimator: BaseEstimator,
+    windows: Windows,
+    folds: list[Fold],
+    transfer: Transfer,
+    state: str | None,
+) -> tuple[list[int], list[pd.DataFrame] | None]:
+    """The tables of the folds; None if another fold left something in the user's code in this process."""
+    if state is not None and state_of(estimator) != state:
+        return group, None
+    return group, predict_stream_quietly(estimator, windows, folds, transfer)
+
+
+def predict_stream_quietly(
+    estimator: BaseEstimator, windows: Windows, folds: Sequence[Fold], transfer: Transfer
+) -> list[pd.DataFrame]:
+    """`predict_stream` without leakage warnings, because every fold was audited.
+
+    Raises
+    ------
+    ConfigError : a method of the user's met NaN.
+    """
+    try:
+        with no_leakage_warning():
+            return predict_stream(estimator, windows, folds, transfer)
+    except ValueError as error:
+        if "NaN" not in str(error) or not has_own_code(estimator):
+            raise
+        raise ConfigError(
+            f"{folds[0].name}: {error}\nA method of your own sees the samples of its windows alone; all others are NaN. If it "
+            "needs samples around its windows, make the windows longer, or put that step into the recipe's filters"
+        ) from error
 
 
 def predict_stream(
@@ -176,7 +211,8 @@ def predict_stream(
     """Fit on the train rows that these folds share, then predict each fold's test rows in order.
 
     Between folds, an estimator with `adapt` learns from the windows just scored. All windows after `fit` are without
-    labels, and in `fit` the recordings are labelled only inside the train rows.
+    labels, and in `fit` the recordings are labelled only inside the train rows. A method with code of the user's own is
+    given copies of the recordings in which all other samples are NaN.
 
     Returns
     -------
@@ -190,11 +226,12 @@ def predict_stream(
     [56, 56]
     """
     started = time.perf_counter()
-    model = transfer.fit(estimator, folds[0], lambda rows: labelled_in(windows, rows))
+    seal = sealer(estimator)
+    model = transfer.fit(estimator, folds[0], lambda rows: seal(labelled_in(windows, rows)))
     unlabelled, truth = windows.without_labels(), windows.y
     tables = []
     for i, fold in enumerate(folds):
-        test = unlabelled[fold.test]
+        test = seal(unlabelled[fold.test])
         predicted, confidence = np.empty(len(test), object), np.empty(len(test))
         for adapted, rows in transfer.parts(model, test):
             predicted[rows], confidence[rows] = predictions_of(adapted, test[rows])

@@ -40,7 +40,7 @@ _NOT_CODE = {
     "__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__firstlineno__", "__static_attributes__",
     "__annotations__", "__annotate__", "__annotate_func__", "__annotations_cache__", "__dataclass_fields__",
     "__dataclass_params__", "__match_args__", "__abstractmethods__", "_abc_impl", "__parameters__", "__orig_bases__",
-    "__slots__",
+    "__slots__", "__slotnames__",
 }  # fmt: skip
 # Installed types whose text says all. The text of others leaves out parts, such as the middle of an array, or shows an
 # address in memory, which is another one in each process.
@@ -62,7 +62,8 @@ def describe(value: Any) -> Any:
 
 
 class Description:
-    """Describe values, and collect in `unknown` the place and type of those that cannot be described.
+    """Describe values, and collect in `unknown` the place and type of those that cannot be described. `own` is true once
+    code of the user's was met.
 
     >>> description = Description()
     >>> description.of(np.array([1, 2]), name="weights") == description.of(np.array([1, 3]), name="weights")
@@ -73,6 +74,7 @@ class Description:
 
     def __init__(self) -> None:
         self.unknown: list[str] = []
+        self.own = False
         self._path: list[str] = []
         self._open: set[int] = set()  # values that are being described, so that a circle ends
         self._code_of: dict[int, tuple[Any, str]] = {}
@@ -176,6 +178,7 @@ class Description:
             if wrapped is None:
                 return self._say_unknown(thing)
             thing = wrapped
+        self.own = self.own or is_own(thing)
         if id(thing) not in self._code_of:
             # Functions that call each other: whoever is asked for again before it is finished is known by its name.
             self._code_of[id(thing)] = (thing, thing.__qualname__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from myograph._common.progress import Progress
 from myograph.audit import Audit, audit
 from myograph.errors import ConfigError, ProtocolError
+from myograph.evaluation.filtering import check_own_filters
 from myograph.evaluation.recipe import Recipe
 from myograph.preprocessing.filters import apply_all
 from myograph.protocols import Fold, Protocol
@@ -20,7 +21,8 @@ from myograph.windows import Windows
 
 @dataclass(frozen=True)
 class Split:
-    """Windows, and how a protocol divides them: what recipes that differ in method and seed only have in common.
+    """Windows, and how a protocol divides them: what recipes that differ in method and seed only have in common. It cannot
+    be made without the audit of every fold.
 
     Attributes
     ----------
@@ -36,7 +38,11 @@ class Split:
     windows: Windows
     rest: dict[str, Any]
     folds: list[Fold]
-    audits: list[Audit]
+    protocol: InitVar[Protocol]
+    audits: list[Audit] = field(init=False)
+
+    def __post_init__(self, protocol: Protocol) -> None:
+        object.__setattr__(self, "audits", check(self.windows, self.folds, protocol))
 
 
 Splitter = Callable[[Recipe, Sequence[Recording], Progress], Split]
@@ -67,7 +73,7 @@ def split(
     if len({f.name for f in folds}) < max(len(folds), 1):
         what = "two folds of one name; give each its own" if folds else "no folds for these windows"
         raise ProtocolError(f"{recipe.protocol} gives {what}")
-    return Split(windows, rest, folds, check(windows, folds, recipe.protocol))
+    return Split(windows, rest, folds, recipe.protocol)
 
 
 def hashes_of(recordings: Sequence[Recording]) -> dict[str, str]:
@@ -116,6 +122,7 @@ def prepare_with_rest(
     >>> prepare_with_rest(recipe, read(recipe))[1]["kept"]
     0
     """
+    check_own_filters(recipe.filters, recordings[0])
     filtered = []
     for i, recording in enumerate(recordings):
         if progress and recipe.filters:

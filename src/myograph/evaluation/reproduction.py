@@ -230,13 +230,14 @@ class Context:
         """Return `compute()`, or the value that is kept under the same key and settings; values are plain JSON."""
         digest = hashlib.sha256(json.dumps([key, settings], sort_keys=True, default=str).encode()).hexdigest()[:12]
         path = self.folder / "kept" / f"{slug(key)}-{digest}.json"
-        if path.is_file():
-            try:
-                return json.loads(path.read_text())
-            except ValueError:
-                pass  # cut short by an interrupt: measure it again
+        try:
+            kept = json.loads(path.read_text())
+            if kept["sha256"] == _sha256(kept["value"]):
+                return kept["value"]
+        except (OSError, ValueError, KeyError, TypeError):
+            pass  # there is none, or it is damaged: measure it again
         value = plain(compute())
-        write_json(path, value)
+        write_json(path, {"sha256": _sha256(value), "value": value})
         return value
 
     def curves(self, name: str, recipe: Recipe, title: str, recordings: Sequence[Any] | None = None) -> None:
@@ -427,10 +428,15 @@ def need_data(system: str, names: Sequence[str]) -> None:
 
 
 def _add_time(path: Path, seconds: float) -> float:
-    """Add seconds to those in the file, and return the sum."""
-    total = seconds + (json.loads(path.read_text()) if path.exists() else 0.0)
-    write_json(path, total)
-    return total
+    """The seconds in the file and these together, which the file then holds; none are in a file that is damaged."""
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        seconds += float(json.loads(path.read_text()))
+    write_json(path, seconds)
+    return seconds
+
+
+def _sha256(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def describe_system(name: str) -> dict[str, Any]:
@@ -459,7 +465,10 @@ def load_result(folder: str | Path) -> dict[str, Any]:
     """
     path = Path(folder) / RESULT if Path(folder).is_dir() else Path(folder)
     try:
-        return json.loads(path.read_text())
+        found = json.loads(path.read_text())
+        if not isinstance(found, dict) or not isinstance(found.get("rows"), list):
+            raise ValueError("it holds no rows")
+        return found
     except (OSError, ValueError) as error:
         raise ResultsError(f"{folder} holds no finished reproduction; run `myograph reproduce NAME` first") from error
 

@@ -17,7 +17,7 @@ import pandas as pd
 from myograph._common.files import only_run_in, plain
 from myograph._common.progress import Progress, silent
 from myograph.audit import Audit
-from myograph.errors import ConfigError, ProtocolError
+from myograph.errors import ConfigError, LeakageError, ProtocolError
 from myograph.evaluation.continuous import check_continuous
 from myograph.evaluation.continuous import continuous as find_continuous
 from myograph.evaluation.folds import KeptFolds, fitted_before, refuse_fitted_on, run_folds
@@ -255,6 +255,8 @@ def _recordings(recipe: Recipe, given: Recording | Sequence[Recording] | None, p
     given = [given] if isinstance(given, Recording) else list(given)
     if strange := [type(r).__name__ for r in given if not isinstance(r, Recording)]:
         raise ConfigError(f"recordings are Recording objects, got {strange[0]}; make one with Recording(signal, ...)")
+    for recording in given:
+        recording.forget_if_changed()
     return given
 
 
@@ -273,6 +275,10 @@ def _make_ready(recipe: Recipe, recordings: Sequence[Recording], parts: Split) -
     windows, folds, audits = parts.windows, parts.folds, parts.audits
     estimator = make_method(recipe)
     if not recipe.protocol.leaky:
+        if not all(a.passed for a in audits):
+            raise LeakageError(
+                f"these folds share samples or repetitions; {recipe.protocol} is honest, so they are not its"
+            )
         refuse_fitted_on(estimator, windows, np.unique(np.concatenate([f.test for f in folds])))
     table = windows.table
     people, session = (table[name].cat.codes.to_numpy() for name in ("subject", "session"))

@@ -203,14 +203,18 @@ def reach_samples(filters: Filter | Iterable[Filter], rate_hz: float) -> int:
     """
     seconds = Fraction(0)
     for one in as_tuple(filters):
-        if not hasattr(one, "reach_samples"):
-            raise ConfigError(
-                f"{one!r} does not state its reach; derive its class from myograph.preprocessing.Filter and define "
-                "reach_samples(rate_hz)"
-            )
-        seconds += one.reach_samples(rate_hz) / Fraction(rate_hz)
+        seconds += _reach_of(one, rate_hz) / Fraction(rate_hz)
         rate_hz = one.output_rate_hz(rate_hz)
     return math.ceil(seconds * Fraction(rate_hz))
+
+
+def _reach_of(one: Filter, rate_hz: float) -> int:
+    if not hasattr(one, "reach_samples"):
+        raise ConfigError(
+            f"{one!r} does not state its reach; derive its class from myograph.preprocessing.Filter and define "
+            "reach_samples(rate_hz)"
+        )
+    return one.reach_samples(rate_hz)
 
 
 def apply_all(filters: Filter | Iterable[Filter], recording: Recording) -> Recording:
@@ -222,7 +226,7 @@ def apply_all(filters: Filter | Iterable[Filter], recording: Recording) -> Recor
 
     Raises
     ------
-    ConfigError : a filter does not fit the recording's rate or layout.
+    ConfigError : a filter does not fit the recording's rate or layout, or does not state its reach.
 
     >>> from myograph.preprocessing import Rectify, Resample
     >>> recording = Recording(-np.ones((1, 1000)), 1000.0, None, "anna")
@@ -231,7 +235,10 @@ def apply_all(filters: Filter | Iterable[Filter], recording: Recording) -> Recor
     (200.0, 200)
     """
     for one in as_tuple(filters):
-        recording = one.apply(recording)
+        reach = recording.reach_samples + _reach_of(one, recording.rate_hz)
+        done = one.apply(recording)
+        reach = math.ceil(reach * Fraction(done.rate_hz) / Fraction(recording.rate_hz))
+        recording = done if done.reach_samples >= reach else replace(done, reach_samples=reach)
     return recording
 
 

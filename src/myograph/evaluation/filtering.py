@@ -1,0 +1,95 @@
+"""Filters of the user's own are tried before they are believed: what they do to one changed sample, and to other labels."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from myograph._common.runs import run_starts
+from myograph.errors import LeakageError
+from myograph.evaluation.identity import Description
+from myograph.preprocessing.base import Filter, apply_all, as_tuple
+from myograph.recording import Recording
+
+ENERGY = 0.99  # share of the response that the reach covers, as filters state it
+MARGIN = 1.5  # a reach may be stated for a linear filter, and the response measured of one that is not
+
+
+def check_own_filters(filters: Filter | Iterable[Filter], recording: Recording) -> None:
+    """Try each filter that has code of the user's own on a recording. myograph's own filters are not tried.
+
+    Raises
+    ------
+    LeakageError : one changed sample changes the output beyond the reach that the filter states, or other labels give
+        other samples.
+    ConfigError : a filter does not fit the recording, or does not state its reach.
+
+    >>> from myograph.preprocessing import SampleFilter
+    >>> class Smooth(SampleFilter):
+    ...     def apply(self, recording):
+    ...         return recording.with_signal(np.cumsum(recording.signal, axis=1))
+    >>> recording = Recording(np.zeros((1, 500)), 1000, np.zeros(500, int), subject="1")
+    >>> check_own_filters(Smooth(), recording)  # doctest: +IGNORE_EXCEPTION_DETAIL
+    Traceback (most recent call last):
+    myograph.errors.LeakageError: ...
+    """
+    for one in as_tuple(filters):
+        description = Description()
+        description.of(one)
+        if description.own:
+            done = apply_all([one], recording)
+            _check_labels(one, recording, done)
+            _check_reach(one, recording, done)
+        recording = apply_all([one], recording) if not description.own else done
+
+
+def _check_labels(one: Any, recording: Recording, done: Recording) -> None:
+    """Refuse samples that depend on the labels, unless the filter selects samples by them and changes none."""
+    other_label = recording.label.copy()
+    starts = [*run_starts(recording.label), recording.n_samples]
+    for i, (start, stop) in enumerate(itertools.pairwise(starts)):  # the borders between labels stay where they are
+        names = [k for k in range(len(recording.label_names)) if start == 0 or k != other_label[start - 1]]
+        if recording.label[start] >= 0 and names:
+            other_label[start:stop] = names[(recording.label[start] + 1 + i) % len(names)]
+    other = apply_all([one], dataclasses.replace(recording, label=other_label))
+    if np.array_equal(done.signal, other.signal):
+        return
+    known = {column.tobytes() for column in recording.signal.T}
+    if all(column.tobytes() in known for signal in (done.signal, other.signal) for column in signal.T):
+        return
+    if done.signal.shape == other.signal.shape:
+        raise LeakageError(
+            f"{one!r} gives other samples where the labels are others, so the samples would say which label they have; a "
+            "filter computes with samples alone"
+        )
+
+
+def _check_reach(one: Any, recording: Recording, done: Recording) -> None:
+    """Change one sample of all channels, at a few places, and see how far the output changes."""
+    ratio = done.rate_hz / recording.rate_hz
+    stated = done.reach_samples - recording.reach_samples * ratio
+    scale = recording.signal.std(axis=1) + 1e-3 * np.abs(recording.signal).max(initial=1.0)
+    longest = max(recording.stretches(), key=lambda stretch: stretch[1] - stretch[0])
+    for share in (0.2, 0.4, 0.6):
+        at = longest[0] + int(share * (longest[1] - longest[0]))
+        signal = recording.signal.copy()
+        signal[:, at] += np.where(signal[:, at] > 0, -scale, scale)  # towards zero: extremes stay as they are
+        other = apply_all([one], dataclasses.replace(recording, signal=signal))
+        if other.signal.shape != done.signal.shape:
+            continue
+        response = ((other.signal.astype(np.float64) - done.signal) ** 2).sum(axis=0)
+        if not response.any():
+            continue
+        # From the changed sample on, or from the first that changes where samples were left out before it.
+        first, last = np.searchsorted(np.cumsum(response), np.array([1 - ENERGY, ENERGY]) * response.sum())
+        sides = 1 if getattr(one, "causal", True) else 2
+        if last - first > MARGIN * sides * stated + max(2.0, ratio):
+            raise LeakageError(
+                f"{one!r} states a reach of {stated:.0f} samples, but one changed sample changes its output over "
+                f"{last - first + 1} samples, so train windows would hold parts of test windows; define "
+                "reach_samples(rate_hz) such that it covers 99 % of the energy of the impulse response"
+            )
