@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from myograph.evaluation.metrics import calibration_error, per_class_recall, score, summarise, trial_votes
+from myograph.evaluation.metrics import calibration_error, per_class_recall, reliability, score, summarise, trial_votes
 
 
 def _predictions(true, pred, confidence=None, repetition=None):
@@ -97,3 +97,15 @@ def test_the_interval_covers_the_mean_about_as_often_as_it_says():
         found = summarise(rng.normal(0.7, 0.1, 25), seed=i, n_draws=800)
         hits += found["low"] <= 0.7 <= found["high"]
     assert 0.88 <= hits / 200 <= 0.99
+
+
+def test_a_reliability_diagram_by_hand():
+    """Two bins of ten: 0.61 and 0.69 are in the seventh, one of them right; 1 is in the last, and wrong."""
+    found = reliability(np.array([True, False, False]), np.array([0.61, 0.69, 1.0]), n_bins=10)
+    np.testing.assert_allclose(found["confidence"], [0.65, 1.0])
+    np.testing.assert_allclose(found["accuracy"], [0.5, 0.0])
+    assert found["n"].tolist() == [2, 1]
+    assert calibration_error(np.array([True, False, False]), np.array([0.61, 0.69, 1.0]), 10) == pytest.approx(
+        (2 * 0.15 + 1) / 3
+    )
+    assert len(reliability(np.array([True]), np.array([np.nan]))) == 0

@@ -93,3 +93,23 @@ def test_scores_kept_in_memory_need_a_path(scores, tmp_path):
     assert "LEAKY" in page
     assert "Audit passed" not in page
     assert write_report(scores).name == "report.html"
+
+
+def test_the_reliability_diagram_has_a_dot_for_each_bin_that_holds_windows(scores):
+    bins = scores.reliability
+    assert bins["n"].sum() == len(scores.predictions)
+    chart = _charts.reliability(bins)
+    assert chart.count("<circle") == len(bins)
+    first = bins.iloc[0]
+    note = f"confidence {first['confidence']:.1%}, accuracy {first['accuracy']:.1%}, {int(first['n'])} windows"
+    assert note in chart
+    assert note in render(scores)
+
+
+def test_without_probabilities_there_is_no_reliability_diagram(scores):
+    import dataclasses
+
+    blind = dataclasses.replace(scores, predictions=scores.predictions.assign(confidence=np.nan))
+    assert "Reliability diagram" in render(scores)
+    assert "Reliability diagram" not in render(blind)
+    assert blind.as_dict()["reliability"] == []

@@ -77,22 +77,45 @@ def confusion(y_true: np.ndarray, y_pred: np.ndarray, labels: list[str]) -> np.n
     return confusion_matrix(y_true, y_pred, labels=labels)
 
 
-def calibration_error(correct: np.ndarray, confidence: np.ndarray, n_bins: int = 15) -> float:
+N_BINS = 15  # of equal width over the confidence, as in Guo et al. 2017
+
+
+def calibration_error(correct: np.ndarray, confidence: np.ndarray, n_bins: int = N_BINS) -> float:
     """Expected calibration error: |accuracy - mean confidence| in bins of equal width over the confidence, weighted by
     the number of windows in each (Naeini et al. 2015; Guo et al. 2017, arXiv:1706.04599). NaN without confidences.
 
     >>> calibration_error(np.array([True, False]), np.array([0.75, 0.75]))
     0.25
     """
-    if not len(confidence) or np.isnan(confidence).any():
-        return float("nan")
+    bins = reliability(correct, confidence, n_bins)
+    gap = (bins["accuracy"] - bins["confidence"]).abs() * bins["n"]
+    return float(gap.sum() / bins["n"].sum()) if len(bins) else float("nan")
+
+
+def reliability(correct: np.ndarray, confidence: np.ndarray, n_bins: int = N_BINS) -> pd.DataFrame:
+    """Return the reliability diagram as a table: one row per bin of the confidence that has windows.
+
+    Parameters
+    ----------
+    correct : (window,) whether the prediction is right.
+    confidence : (window,) probability of the predicted class. If one is NaN, the table is empty.
+    n_bins : number of bins of equal width from 0 to 1.
+
+    Returns
+    -------
+    DataFrame with the mean `confidence` of the bin's windows, their `accuracy`, and their number `n`.
+
+    >>> reliability(np.array([True, False]), np.array([0.75, 0.75])).to_dict("records")
+    [{'confidence': 0.75, 'accuracy': 0.5, 'n': 2}]
+    """
+    known = len(confidence) > 0 and not np.isnan(confidence).any()
+    correct, confidence = (np.asarray(a, float) if known else np.zeros(0) for a in (correct, confidence))
     of_bin = np.clip((confidence * n_bins).astype(int), 0, n_bins - 1)
     size = np.bincount(of_bin, minlength=n_bins)
-    gap = np.abs(
-        np.bincount(of_bin, weights=correct, minlength=n_bins)
-        - np.bincount(of_bin, weights=confidence, minlength=n_bins)
-    )
-    return float(gap.sum() / size.sum())
+    there = size > 0
+    sums = (np.bincount(of_bin, weights=values, minlength=n_bins) for values in (confidence, correct))
+    mean_confidence, accuracy = (each[there] / size[there] for each in sums)
+    return pd.DataFrame({"confidence": mean_confidence, "accuracy": accuracy, "n": size[there]})
 
 
 def trial_votes(predictions: pd.DataFrame) -> pd.DataFrame:

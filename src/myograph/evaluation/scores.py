@@ -14,7 +14,7 @@ from myograph._common.files import plain, sha256, write_bytes
 from myograph.errors import ResultsError
 from myograph.evaluation import question, tables
 from myograph.evaluation.info import RUN, read_info, write_info
-from myograph.evaluation.metrics import TITLES, confusion, per_class_recall, score, summarise
+from myograph.evaluation.metrics import TITLES, confusion, per_class_recall, reliability, score, summarise
 
 PREDICTIONS, FOLDS = "predictions.parquet", "scores.parquet"
 TARGET_ONLY = "target-only"
@@ -154,6 +154,14 @@ class Scores:
         found = per_class_recall(self.predictions["y_true"].to_numpy(str), self.predictions["y_pred"].to_numpy(str))
         order = {name: i for i, name in enumerate(self.labels)}
         return found.sort_values("label", key=lambda s: s.map(order)).reset_index(drop=True)
+
+    @cached_property
+    def reliability(self) -> pd.DataFrame:
+        """The reliability diagram over all test windows: one row per bin of the confidence, see
+        `myograph.evaluation.metrics.reliability`. Empty if the method gives no probabilities.
+        """
+        right = self.predictions["y_true"].to_numpy(str) == self.predictions["y_pred"].to_numpy(str)
+        return reliability(right, self.predictions["confidence"].to_numpy(float))
 
     def __repr__(self) -> str:
         found, info = self.summary["accuracy"], self.info

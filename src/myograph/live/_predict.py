@@ -18,12 +18,13 @@ from sklearn.preprocessing import StandardScaler
 from myograph.features.stream import FeatureStream
 from myograph.features.transformer import Features
 from myograph.live._kernels import discriminant
-from myograph.methods import LogScale, ProductOfViews
+from myograph.methods import CalibratedLDA, LogScale, ProductOfViews
 from myograph.windows import Windowing
 
 Window = Any  # (1, channel, time) samples, or None where no step reads them
 Transform = Callable[[Window], Any]
 Answer = Callable[[Window], tuple[int, np.ndarray]]
+DISCRIMINANTS = (LinearDiscriminantAnalysis, CalibratedLDA)
 
 
 class StreamPredictor:
@@ -67,7 +68,7 @@ class StreamPredictor:
 
     def _classifier(self, steps: list[Any]) -> Answer:
         last, index = steps[-1], self._index
-        if hasattr(last, "module_") or type(last) is LinearDiscriminantAnalysis:  # they predict the most probable class
+        if hasattr(last, "module_") or type(last) in DISCRIMINANTS:  # they predict the most probable class
             shares = self._shares(steps)
 
             def most_probable(window: Window) -> tuple[int, np.ndarray]:
@@ -102,7 +103,7 @@ class StreamPredictor:
     def _shares(self, steps: list[Any]) -> Transform:
         """(1, class) probabilities."""
         before, shares = steps[:-1], steps[-1].predict_proba
-        if type(steps[-1]) is LinearDiscriminantAnalysis:
+        if type(steps[-1]) in DISCRIMINANTS:
             before, shares = _discriminant(steps)
         prepare = self._chain(before)
         return lambda window: shares(prepare(window))

@@ -14,6 +14,8 @@ from myograph._common.lazy import attach
 _HOME_OF = {
     "METHODS": "registry",
     "AlignedLDA": "aligned",
+    "Calibrated": "calibrated",
+    "CalibratedLDA": "calibrated",
     "LogScale": "_pipeline",
     "ProductOfViews": "views",
     "SHAPE": "views",

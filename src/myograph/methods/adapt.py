@@ -255,6 +255,8 @@ class LDAMeans(_Adapter):
                 last.means_[k] += self.rate * (rows.mean(axis=0) - last.means_[k])
         weights = np.linalg.lstsq(last.covariance_, last.means_.T, rcond=None)[0].T
         offset = -0.5 * np.einsum("kf,kf->k", last.means_, weights) + np.log(last.priors_)
+        temperature = getattr(last, "temperature_", 1.0)
+        weights, offset = weights / temperature, offset / temperature
         if len(last.classes_) == 2:
             last.coef_, last.intercept_ = weights[1:] - weights[:1], offset[1:] - offset[:1]
         else:

@@ -15,6 +15,7 @@ from myograph._common.fitted import need_two_classes
 from myograph._common.seen import no_leakage_warning, remember
 from myograph.errors import ConfigError, NotAdaptedWarning
 from myograph.features.transformer import Features
+from myograph.methods._held_out import overlap_of
 from myograph.methods._mixture import Prior, evidence, moved, whitening
 from myograph.methods._rolls import align_groups, columns_of, common_layout, rolls_of, sizes_of
 from myograph.methods.registry import METHODS
@@ -182,12 +183,7 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
 
     def _overlap(self, X: Any) -> float:
         """How many windows cover the same samples, on average."""
-        if not hasattr(X, "recordings") or not len(X):
-            return float(self.overlap)
-        order = np.lexsort((X.column("start"), X.column("recording")))
-        start, stop, of = (X.column(name)[order] for name in ("start", "stop", "recording"))
-        reached = np.where(np.append(False, of[1:] == of[:-1]), np.append(0, stop[:-1]), 0)
-        return float((stop - start).sum() / np.maximum(stop - np.maximum(start, reached), 0).sum())
+        return overlap_of(X) if hasattr(X, "recordings") and len(X) else float(self.overlap)
 
     def _one_frame(self, v: np.ndarray, code: np.ndarray, people: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """The windows with each person's turn and mean removed, and the mean of these means."""

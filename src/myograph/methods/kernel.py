@@ -57,7 +57,7 @@ class SoftSVC(FastSVC):
     """`SVC` with probabilities computed from its margins: softmax(sharpness * one-against-rest margins).
 
     Platt scaling would fit five more machines and gives nearly the same. These probabilities are meant for combining
-    with another classifier; they are not calibrated (see the calibration error of the scores).
+    with another classifier; they are not calibrated (see `Calibrated`).
 
     Examples
     --------

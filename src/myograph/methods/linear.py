@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.pipeline import Pipeline
 
 from myograph.methods._pipeline import TIME_DOMAIN, pipeline_of
+from myograph.methods.calibrated import CalibratedLDA
 from myograph.methods.registry import METHODS
 
 
@@ -20,6 +20,8 @@ def lda(
     feature_options: dict[str, Any] | None = None,
 ) -> Pipeline:
     """Linear discriminant analysis with Ledoit-Wolf shrinkage on z-scored (and by default log-scaled) features.
+
+    Its probabilities are calibrated, see `CalibratedLDA`.
 
     Parameters
     ----------
@@ -38,4 +40,4 @@ def lda(
     >>> lda().fit(X, y).predict(X[:4])
     array([0, 1, 0, 1])
     """
-    return pipeline_of(LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage), features, log, feature_options)
+    return pipeline_of(CalibratedLDA(solver="lsqr", shrinkage=shrinkage), features, log, feature_options)

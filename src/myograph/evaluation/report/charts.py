@@ -81,6 +81,43 @@ def twins(names: Sequence[str], values: Sequence[tuple[float, float]]) -> str:
     return "".join([*parts, "</svg>"])
 
 
+def reliability(bins: pd.DataFrame) -> str:
+    """A reliability diagram: one dot per bin of the confidence, larger where there are more windows, and the diagonal on
+    which confidence equals accuracy.
+
+    Parameters
+    ----------
+    bins : as `myograph.evaluation.metrics.reliability` returns them.
+
+    >>> reliability(pd.DataFrame({"confidence": [0.75], "accuracy": [0.5], "n": [2]})).count("<circle")
+    1
+    """
+    left, right, top, inner = 64, 24, 12, 320
+    width, height = left + inner + right, top + inner + 50
+    x = lambda v: left + inner * v  # noqa: E731
+    y = lambda v: top + inner * (1 - v)  # noqa: E731
+    parts = [begin(width, height, "reliability", natural=True).replace("max-width:none", "max-width:100%")]
+    for tick in (0, 0.25, 0.5, 0.75, 1):
+        parts.append(f'<line class="grid" x1="{left}" x2="{x(1)}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
+        parts.append(f'<text class="tick" x="{left - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:.0%}</text>')
+        parts.append(f'<text class="tick" x="{x(tick):.1f}" y="{y(0) + 18:.1f}" text-anchor="middle">{tick:.0%}</text>')
+    parts.append(f'<line class="mean" x1="{x(0)}" x2="{x(1)}" y1="{y(0)}" y2="{y(1)}"/>')
+    points = [(x(c), y(a)) for c, a in zip(bins["confidence"], bins["accuracy"])]
+    path = "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in points)
+    parts.append(f'<path class="person" d="{path}"/>')
+    total = bins["n"].sum()
+    for (a, b), row in zip(points, bins.to_dict("records")):
+        note = f"confidence {row['confidence']:.1%}, accuracy {row['accuracy']:.1%}, {row['n']} windows"
+        parts.append(
+            f'<circle class="c0" cx="{a:.1f}" cy="{b:.1f}" r="{3 + 10 * (row["n"] / total) ** 0.5:.1f}" {tip(note)}/>'
+        )
+    parts.append(f'<text class="tick" x="{x(0.5):.1f}" y="{height - 8}" text-anchor="middle">confidence</text>')
+    parts.append(
+        f'<text class="tick" transform="translate(14 {y(0.5):.1f}) rotate(-90)" text-anchor="middle">accuracy</text>'
+    )
+    return "".join([*parts, "</svg>"])
+
+
 def matrix(counts: np.ndarray, labels: Sequence[str]) -> str:
     """A confusion matrix with normalised rows: true labels down, predictions across.
 

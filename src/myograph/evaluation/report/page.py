@@ -62,6 +62,7 @@ def render(scores: Scores) -> str:
                 kind=kind,
             )
         ),
+        reliability=Markup(_charts.reliability(scores.reliability) if len(scores.reliability) else ""),
         confusion=Markup(_charts.matrix(scores.confusion, scores.labels)),
         class_chart=Markup(
             _charts.bars(

@@ -1,0 +1,166 @@
+"""Answers to training windows that a classifier was not fitted on: what calibrated probabilities are learnt from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.covariance import ledoit_wolf_shrinkage
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.pipeline import Pipeline
+
+from myograph._common.columns import distinct
+
+FOLDS = 4  # at most; leaving out each of ten repetitions alone would cost more and gives nearly the same
+WHOLE = 4  # repetitions from which on the first and the last one are only learnt from
+
+
+def held_out_folds(X: Any, code: np.ndarray) -> np.ndarray:
+    """(window,) number of the fold in which each window is held out, -1 for windows that are always learnt from.
+
+    Windows of one repetition are in the same fold. If a session has four repetitions or more, its first and last are never
+    held out: the first differs from all later ones (on NinaPro DB1 it is recognised at 65 %, the later ones at 85 %), and
+    neither lies between others. Repetitions are unknown for arrays, and useless if there is only one. Then the windows of
+    each class, in the given order, are taken as four repetitions of equal length.
+
+    Parameters
+    ----------
+    X : Windows or an array.
+    code : (window,) number of each window's class.
+
+    >>> held_out_folds(np.zeros((8, 1)), np.repeat([0, 1], 4)).tolist()
+    [-1, 0, 1, -1, -1, 0, 1, -1]
+    """
+    if hasattr(X, "recordings"):
+        pair = np.unique([X.table[name].cat.codes for name in ("subject", "session")], axis=1, return_inverse=True)[1]
+        rank, several = _ranks(pair.ravel(), np.asarray(X.column("repetition")))
+        if (several > 1).any():
+            return _dealt(rank, several)
+    size = np.bincount(code)[code]
+    return np.where(size < WHOLE, -1, _dealt(_place(code) * WHOLE // size, np.full(len(code), WHOLE)))
+
+
+def overlap_of(windows: Any) -> float:
+    """How many windows cover the same samples, on average.
+
+    >>> from myograph.testing import make_windows
+    >>> overlap_of(make_windows())
+    2.8
+    """
+    order = np.lexsort((windows.column("start"), windows.column("recording")))
+    start, stop, of = (windows.column(name)[order] for name in ("start", "stop", "recording"))
+    reached = np.where(np.append(False, of[1:] == of[:-1]), np.append(0, stop[:-1]), 0)
+    return float((stop - start).sum() / np.maximum(stop - np.maximum(start, reached), 0).sum())
+
+
+def _ranks(group: np.ndarray, number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(window,) rank of its number among those of its group, and how many different numbers the group has."""
+    rank, several = np.zeros(len(group), np.int64), np.zeros(len(group), np.int64)
+    for g in distinct(group):
+        rows = group == g
+        there, rank[rows] = np.unique(number[rows], return_inverse=True)
+        several[rows] = len(there)
+    return rank, several
+
+
+def _dealt(rank: np.ndarray, several: np.ndarray) -> np.ndarray:
+    ends = (several >= WHOLE) & ((rank == 0) | (rank == several - 1))
+    number = np.where(several >= WHOLE, rank - 1, rank) % FOLDS
+    return np.where(ends | (several < 2), -1, number)
+
+
+def every_nth(code: np.ndarray, n: int) -> np.ndarray:
+    """(row,) whether a row is the first of n of its class, in their order.
+
+    >>> every_nth(np.array([0, 0, 1, 0, 1]), 2).tolist()
+    [True, False, True, True, False]
+    """
+    return _place(code) % n == 0
+
+
+def _place(code: np.ndarray) -> np.ndarray:
+    """(row,) how many rows of the same class stand before it."""
+    order = np.argsort(code, kind="stable")
+    place = np.empty(len(code), np.int64)
+    place[order] = np.arange(len(code)) - np.searchsorted(code[order], code[order])
+    return place
+
+
+def held_out_proba(
+    classifier: Any, X: Any, code: np.ndarray, fold: np.ndarray, n_classes: int, learnt: np.ndarray | None = None
+) -> np.ndarray:
+    """(window, class) probabilities of each held-out window by a classifier that was fitted on the other folds.
+
+    NaN for windows that are never held out, and for those of a class that the other folds do not have.
+
+    Parameters
+    ----------
+    classifier : fitted on all windows. A linear discriminant is not fitted again: what the other folds teach follows from
+        sums over the folds, with the shrinkage of all windows.
+    X : windows, or a (window, column) table. code : (window,) classes. fold : as `held_out_folds` returns them.
+    learnt : (window,) whether a classifier that is fitted again learns from a window; None is all.
+    """
+    last, table = classifier, X
+    if isinstance(classifier, Pipeline):
+        last, table = classifier[-1], classifier[:-1].transform(X)
+    if isinstance(last, LinearDiscriminantAnalysis) and last.solver == "lsqr":
+        return _of_discriminant(last, np.asarray(table, float), code, fold, n_classes)
+    proba = np.full((len(code), n_classes), np.nan)
+    for f in range(int(fold.max(initial=-1)) + 1):
+        out, train = np.flatnonzero(fold == f), np.flatnonzero((fold != f) & (learnt if learnt is not None else True))
+        known = np.unique(code[train])
+        out = out[np.isin(code[out], known)]
+        if len(out) and len(known) > 1:
+            proba[out] = 0.0
+            proba[np.ix_(out, known)] = clone(classifier).fit(X[train], code[train]).predict_proba(X[out])
+    return proba
+
+
+def _of_discriminant(
+    model: LinearDiscriminantAnalysis, x: np.ndarray, code: np.ndarray, fold: np.ndarray, n_classes: int
+) -> np.ndarray:
+    n_folds = int(fold.max(initial=-1)) + 1
+    x = x - x.mean(axis=0)
+    count, total = np.zeros((n_folds, n_classes)), np.zeros((n_folds, n_classes, x.shape[1]))
+    within = np.zeros((n_folds, x.shape[1], x.shape[1]))
+    for k in range(n_classes):
+        mine = np.flatnonzero(code == k)
+        if not len(mine):
+            continue
+        rows = x[mine]
+        shrinkage, square = _shrinkage(model, rows), rows.T @ rows
+        for f in range(n_folds):
+            out = rows[fold[mine] == f]
+            count[f, k], total[f, k] = len(rows) - len(out), rows.sum(axis=0) - out.sum(axis=0)
+            if count[f, k]:
+                mean = total[f, k] / count[f, k]
+                covariance = (square - out.T @ out) / count[f, k] - np.outer(mean, mean)
+                within[f] += count[f, k] * _shrunk(covariance, model.shrinkage, shrinkage)
+    proba = np.full((len(code), n_classes), np.nan)
+    for f in range(n_folds):
+        known = np.flatnonzero(count[f])
+        out = np.flatnonzero((fold == f) & np.isin(code, known))
+        if len(out) and len(known) > 1:
+            means = total[f, known] / count[f, known, None]
+            weights = np.linalg.lstsq(within[f] / count[f].sum(), means.T, rcond=None)[0]
+            score = x[out] @ weights - 0.5 * np.einsum("kc,ck->k", means, weights) + np.log(count[f, known])
+            score = (score - score.max(axis=1, keepdims=True)) / getattr(model, "temperature_", 1.0)
+            proba[out] = 0.0
+            proba[np.ix_(out, known)] = np.exp(score) / np.exp(score).sum(axis=1, keepdims=True)
+    return proba
+
+
+def _shrinkage(model: LinearDiscriminantAnalysis, rows: np.ndarray) -> float:
+    if model.shrinkage != "auto":
+        return float(model.shrinkage or 0.0)
+    spread = rows.std(axis=0)
+    return float(ledoit_wolf_shrinkage((rows - rows.mean(axis=0)) / np.where(spread > 0, spread, 1.0)))
+
+
+def _shrunk(covariance: np.ndarray, kind: Any, weight: float) -> np.ndarray:
+    """As scikit-learn does it: towards the variances under "auto", else towards their mean."""
+    variance = (
+        np.diag(covariance) if kind == "auto" else np.full(len(covariance), np.trace(covariance) / len(covariance))
+    )
+    return (1 - weight) * covariance + weight * np.diag(variance)
