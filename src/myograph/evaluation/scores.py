@@ -190,6 +190,7 @@ class Scores:
             "n_classes": len(self.labels),
             "chance": self.chance,
             "metrics": self.summary,
+            "reliability": self.reliability.to_dict("records"),
             "over": self.over,
             "interval": self.interval,
             "subjects": self.subjects.to_dict("records"),
