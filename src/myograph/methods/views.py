@@ -65,7 +65,7 @@ class ProductOfViews(VotingClassifier):
     def fit(self, X: Any, y: Any) -> ProductOfViews:
         """Fit each view on labelled windows, and calibrate; ConfigError if y holds one class."""
         need_two_classes(y)
-        names, views = self._validate_estimators()
+        names, views = zip(*((name, view) for name, view in zip(*self._validate_estimators()) if view != "drop"))
         self.le_ = LabelEncoder().fit(y)
         self.classes_ = self.le_.classes_
         code = np.asarray(self.le_.transform(y))
