@@ -35,6 +35,11 @@ def plain(value: Any) -> Any:
     >>> plain({"mean": np.float32(0.5), "std": float("nan"), 3: (1, 2)})
     {'mean': 0.5, 'std': None, '3': [1, 2]}
     """
+    kind = type(value)
+    if kind is float:
+        return value if math.isfinite(value) else None
+    if value is None or kind is str or kind is int or kind is bool:
+        return value
     if isinstance(value, dict):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

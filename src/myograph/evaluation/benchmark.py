@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import pickle
@@ -215,7 +216,7 @@ def run_cell(task: Task) -> Outcome:
         if not mine:
             return Outcome(task.identity, "elsewhere")
         try:
-            with single_threaded(recipe):
+            with single_threaded():
                 scores = evaluate(recipe, SHARED.recordings(recipe), command=task.command, shared=SHARED.split)
             store.put(scores)
         except Exception as error:  # of the user's method, of the data: it must not stop the other cells
@@ -278,22 +279,26 @@ class single_threaded:  # used as a function
     Threads started by BLAS, OpenMP, torch and numba are limited.
     """
 
-    def __init__(self, recipe: Recipe):
-        self.recipe = recipe
-
     def __enter__(self) -> None:
-        from threadpoolctl import threadpool_limits
-
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ[name] = "1"  # for libraries that are loaded later
-        self._limits = threadpool_limits(1)
-        if "torch" in sys.modules:
+        loaded = [name for name in ("torch", "numba", "scipy", "sklearn") if name in sys.modules]
+        self._limits = _thread_pools(tuple(loaded)).limit(limits=1)
+        if "torch" in loaded:
             cast(Any, sys.modules["torch"]).set_num_threads(1)
-        if "numba" in sys.modules:
+        if "numba" in loaded:
             cast(Any, sys.modules["numba"]).set_num_threads(1)
 
     def __exit__(self, *error: object) -> None:
         self._limits.restore_original_limits()
+
+
+@functools.cache
+def _thread_pools(loaded: tuple[str, ...]) -> Any:
+    """The thread pools of this process; looked for again when one of the libraries that bring some has been loaded."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _failure(recipe: Recipe, error: BaseException) -> dict[str, Any]:

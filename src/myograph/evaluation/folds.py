@@ -21,7 +21,7 @@ from myograph._common.seen import Seen, no_leakage_warning
 from myograph.errors import ConfigError, DataError, LeakageError
 from myograph.evaluation.identity import is_fitted_name
 from myograph.evaluation.sealed import alone, has_own_code, pickled, sealer, state_of
-from myograph.evaluation.tables import ONE_FOLD, from_parquet, to_parquet
+from myograph.evaluation.tables import ONE_FOLD, PLACE, from_parquet, to_parquet
 from myograph.evaluation.transfer import Transfer
 from myograph.protocols import Fold
 from myograph.recording import Recording
@@ -235,11 +235,16 @@ def predict_stream(
         predicted, confidence = np.empty(len(test), object), np.empty(len(test))
         for adapted, rows in transfer.parts(model, test):
             predicted[rows], confidence[rows] = predictions_of(adapted, test[rows])
-        table = test.table[["recording", "start", "stop", "subject", "session", "repetition"]].copy()
-        table[["subject", "session"]] = table[["subject", "session"]].astype(str)
-        table.insert(0, "fold", fold.name)
-        table.insert(1, "row", fold.test)
-        table["y_true"], table["y_pred"], table["confidence"] = truth[fold.test], predicted.astype(str), confidence
+        table = pd.DataFrame(
+            {
+                "fold": fold.name,
+                "row": fold.test,
+                **{name: test.column(name) for name in PLACE},
+                "y_true": truth[fold.test],
+                "y_pred": predicted.astype(str),
+                "confidence": confidence,
+            }
+        )
         if i + 1 < len(folds) and hasattr(model, "adapt"):
             model.adapt(test)
         table["seconds"] = time.perf_counter() - started
@@ -267,7 +272,7 @@ def labelled_in(windows: Windows, rows: np.ndarray) -> Windows:
             object.__setattr__(bare, "label", label)
         bare.__dict__.pop("content_hash", None)  # of other labels
         recordings.append(bare)
-    return Windows(recordings, windows[rows].table)
+    return windows[rows]._with({}, tuple(recordings))
 
 
 def _merged(start: np.ndarray, stop: np.ndarray) -> list[tuple[int, int]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import platform
 import sys
@@ -128,13 +130,16 @@ def versions() -> dict[str, str]:
     >>> "numpy" in versions()
     True
     """
+    return dict(_versions())
+
+
+@functools.cache
+def _versions() -> tuple[tuple[str, str], ...]:
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for package in VERSIONED:
-        try:
+        with contextlib.suppress(PackageNotFoundError):
             found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    return tuple(found.items())
 
 
 def peak_memory_bytes() -> int | None:

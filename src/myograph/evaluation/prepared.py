@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import InitVar, dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from myograph._common.files import plain
 from myograph._common.progress import Progress
 from myograph.audit import Audit, audit
 from myograph.errors import ConfigError, ProtocolError
 from myograph.evaluation.filtering import check_own_filters
+from myograph.evaluation.info import glimpse
 from myograph.evaluation.recipe import Recipe
 from myograph.preprocessing.filters import apply_all
 from myograph.protocols import Fold, Protocol
@@ -43,6 +46,35 @@ class Split:
 
     def __post_init__(self, protocol: Protocol) -> None:
         object.__setattr__(self, "audits", check(self.windows, self.folds, protocol))
+
+    @cached_property
+    def people(self) -> list[str]:
+        """Names of the people, sorted."""
+        return [str(name) for name in self.windows.table["subject"].cat.categories]
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """Names of the labels, sorted."""
+        return [str(name) for name in self.windows.table["label"].cat.categories]
+
+    @cached_property
+    def glimpse(self) -> dict[str, Any]:
+        """The signals around the first window, see `myograph.evaluation.info.glimpse`, as plain values."""
+        return plain(glimpse(self.windows))
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What a run's info says of its windows and folds."""
+        table = self.windows.table
+        people, session = (table[name].cat.codes.to_numpy() for name in ("subject", "session"))
+        sessions = np.unique(np.unique([people, session], axis=1)[0], return_counts=True)[1]
+        train_people = [len(np.unique(people[fold.train])) for fold in self.folds]
+        return {
+            "rest": self.rest,
+            "sessions_per_person": [int(sessions.min()), int(sessions.max())],
+            "train_people": [min(train_people), max(train_people)],
+            "missing_classes": _missing_classes(self.windows, self.folds),
+        }
 
 
 Splitter = Callable[[Recipe, Sequence[Recording], Progress], Split]
@@ -199,3 +231,14 @@ def check(windows: Windows, folds: Iterable[Fold], protocol: Protocol) -> list[A
         audit(windows, f.train, f.test, protocol.disjoint, protocol.leaky, f"{type(protocol).__name__}, {f.name}")
         for f in folds
     ]
+
+
+def _missing_classes(windows: Windows, folds: Sequence[Fold]) -> list[dict[str, Any]]:
+    """Folds whose test has a label that their train has not, and those labels."""
+    labels = windows.table["label"].cat
+    code, names = labels.codes.to_numpy(), [str(n) for n in labels.categories]
+    found = []
+    for fold in folds:
+        if missing := np.setdiff1d(code[fold.test], code[fold.train]).tolist():
+            found.append({"fold": fold.name, "labels": [names[i] for i in missing]})
+    return found

@@ -21,7 +21,7 @@ from myograph.errors import ConfigError, LeakageError, ProtocolError
 from myograph.evaluation.continuous import check_continuous
 from myograph.evaluation.continuous import continuous as find_continuous
 from myograph.evaluation.folds import KeptFolds, fitted_before, refuse_fitted_on, run_folds
-from myograph.evaluation.info import glimpse, taken, versions
+from myograph.evaluation.info import taken, versions
 from myograph.evaluation.metrics import score
 from myograph.evaluation.prepared import (
     Split,
@@ -109,7 +109,8 @@ def evaluate(
         honest, target_only = _beside(recipe, ready.folds, again, progress)
         every = evaluate_continuously(recipe, recordings, jobs, progress) if continuous else None
         info = {**ready.info, "command": command, "continuous": every, **taken(started)}
-        scores = Scores(predictions, table, plain(info), folder, honest, target_only)
+        info = {**plain(info), "glimpse": ready.glimpse}
+        scores = Scores(predictions, table, info, folder, honest, target_only)
         if folder is not None:
             scores.save(folder)
     return scores
@@ -269,6 +270,7 @@ class _Ready:
     audits: list[Audit]
     estimator: BaseEstimator
     info: dict[str, Any]
+    glimpse: dict[str, Any]
 
 
 def _make_ready(recipe: Recipe, recordings: Sequence[Recording], parts: Split) -> _Ready:
@@ -280,33 +282,15 @@ def _make_ready(recipe: Recipe, recordings: Sequence[Recording], parts: Split) -
                 f"these folds share samples or repetitions; {recipe.protocol} is honest, so they are not its"
             )
         refuse_fitted_on(estimator, windows, np.unique(np.concatenate([f.test for f in folds])))
-    table = windows.table
-    people, session = (table[name].cat.codes.to_numpy() for name in ("subject", "session"))
-    sessions = np.unique(np.unique([people, session], axis=1)[0], return_counts=True)[1]
-    train_people = [len(np.unique(people[f.train])) for f in folds]
     facts = {
-        "rest": parts.rest,
-        "sessions_per_person": [int(sessions.min()), int(sessions.max())],
-        "train_people": [min(train_people), max(train_people)],
-        "missing_classes": _missing_classes(windows, folds),
-        "fitted_before": fitted_before(estimator, table["subject"].cat.categories),
+        **parts.facts,
+        "fitted_before": fitted_before(estimator, parts.people),
         "not_resumable": recipe.unknown_parts(),
     }
-    info = _info(recipe, recordings, windows)
+    info = _info(recipe, recordings, parts)
     before = facts["fitted_before"]
     info["audit"] = [{"fold": f.name, **a.as_dict(), "fitted_before": before} for f, a in zip(folds, audits)]
-    return _Ready(windows, folds, audits, estimator, {**info, "facts": facts})
-
-
-def _missing_classes(windows: Windows, folds: Sequence[Fold]) -> list[dict[str, Any]]:
-    """Folds whose test has a label that their train has not, and those labels."""
-    labels = windows.table["label"].cat
-    code, names = labels.codes.to_numpy(), [str(n) for n in labels.categories]
-    found = []
-    for fold in folds:
-        if missing := np.setdiff1d(code[fold.test], code[fold.train]).tolist():
-            found.append({"fold": fold.name, "labels": [names[i] for i in missing]})
-    return found
+    return _Ready(windows, folds, audits, estimator, {**info, "facts": facts}, parts.glimpse)
 
 
 def _may_resume(ready: _Ready, folder: Path) -> bool:
@@ -320,7 +304,7 @@ def _may_resume(ready: _Ready, folder: Path) -> bool:
     return not unknown
 
 
-def _info(recipe: Recipe, recordings: Sequence[Recording], windows: Windows) -> dict[str, Any]:
+def _info(recipe: Recipe, recordings: Sequence[Recording], parts: Split) -> dict[str, Any]:
     hashes = hashes_of(recordings)
     return {
         "recipe": recipe.name,
@@ -333,11 +317,10 @@ def _info(recipe: Recipe, recordings: Sequence[Recording], windows: Windows) -> 
         "protocol": type(recipe.protocol).__name__,
         "leaky": bool(recipe.protocol.leaky),
         "seed": recipe.seed,
-        "labels": [str(n) for n in windows.table["label"].cat.categories],
-        "n_windows": len(windows),
+        "labels": parts.labels,
+        "n_windows": len(parts.windows),
         "versions": versions(),
         "published": [dataclasses.asdict(p) for p in recipe.published],
-        "glimpse": glimpse(windows),
     }
 
 

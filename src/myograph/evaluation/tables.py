@@ -9,8 +9,8 @@ import pandas as pd
 from myograph.evaluation.metrics import TITLES
 
 TEXT, WHOLE, REAL = "text", "whole numbers", "numbers"
-_TRIAL = {"recording": WHOLE, "start": WHOLE, "stop": WHOLE, "subject": TEXT, "session": TEXT, "repetition": WHOLE}
-PREDICTIONS = {"fold": TEXT, "row": WHOLE, **_TRIAL, "y_true": TEXT, "y_pred": TEXT, "confidence": REAL}
+PLACE = {"recording": WHOLE, "start": WHOLE, "stop": WHOLE, "subject": TEXT, "session": TEXT, "repetition": WHOLE}
+PREDICTIONS = {"fold": TEXT, "row": WHOLE, **PLACE, "y_true": TEXT, "y_pred": TEXT, "confidence": REAL}
 ONE_FOLD = {**PREDICTIONS, "seconds": REAL}
 FOLDS = {
     "fold": TEXT,
