@@ -26,6 +26,7 @@ from _harness import Row, in_turn, write
 from myograph.evaluation.benchmark import benchmark
 from myograph.evaluation.engines import DaskEngine, Engine, LocalEngine
 from myograph.evaluation.suite import Data, Method, Suite, load_modules
+from myograph.protocols import WithinSubject
 
 MODULE = Path(__file__).with_name("_suite_module.py")
 SMALL = {"n_subjects": 2, "n_sessions": 1, "n_gestures": 3, "n_repetitions": 4, "n_electrodes": 8}
@@ -47,7 +48,7 @@ class Here:
 def grid(n_cells: int, seconds: float = 0.0) -> Suite:
     """So many cells, of one method and so many seeds."""
     method = Method("bench_first", {"seconds": seconds / SMALL["n_subjects"]})
-    return Suite("bench", (method,), (DATA,), seeds=tuple(range(n_cells)))
+    return Suite("bench", (method,), (DATA,), (WithinSubject((2, 4)),), seeds=tuple(range(n_cells)))
 
 
 def run_all(suite: Suite, engine: Engine) -> tuple[float, float]:

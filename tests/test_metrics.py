@@ -58,6 +58,38 @@ def test_votes_by_hand():
     assert surer["y_pred"].tolist() == ["b"]
 
 
+def test_f1_and_kappa_are_those_of_scikit_learn():
+    from sklearn.metrics import cohen_kappa_score, f1_score
+
+    rng = np.random.default_rng(0)
+    for n_labels in (2, 3, 12):
+        true, pred = rng.choice([f"gesture {i}" for i in range(n_labels)], (2, 200))
+        pred[true == "gesture 1"] = "none of them"  # a label that is only predicted, and one that is never right
+        found = score(_predictions(true, pred))
+        assert found["macro_f1"] == pytest.approx(
+            f1_score(true, pred, average="macro", labels=np.unique(true), zero_division=0), abs=1e-12
+        )
+        assert found["kappa"] == pytest.approx(cohen_kappa_score(true, pred), abs=1e-12)
+    assert score(_predictions("aaa", "aaa"))["kappa"] == 1
+
+
+def test_votes_are_those_of_counting_trial_by_trial():
+    rng = np.random.default_rng(1)
+    n = 300
+    table = _predictions(rng.choice(list("abc"), n), rng.choice(list("abcd"), n), rng.random(n), rng.integers(1, 4, n))
+    table["subject"], table["fold"] = rng.choice(["10", "9"], n), rng.choice(["f2", "f1"], n)
+    table.loc[::7, "confidence"] = np.nan
+    expected = {}
+    for _, row in table.iterrows():
+        trial = (row["fold"], row["subject"], row["recording"], row["repetition"], row["y_true"])
+        sure = 1.0 if np.isnan(row["confidence"]) else row["confidence"]
+        votes = expected.setdefault(trial, {})
+        size, total = votes.get(row["y_pred"], (0, 0.0))
+        votes[row["y_pred"]] = (size + 1, total + sure)
+    winners = [(*t, min(v, key=lambda k: (-v[k][0], -v[k][1], k))) for t, v in sorted(expected.items())]
+    assert list(trial_votes(table).itertuples(index=False, name=None)) == winners
+
+
 def test_votes_do_not_cross_folds_or_recordings():
     table = _predictions("aa", "ab")
     table["fold"] = ["f", "g"]
