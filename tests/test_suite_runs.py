@@ -121,3 +121,44 @@ def test_two_dask_workers_of_which_one_is_killed_give_the_same_store(suite_file,
     assert len([*found.done, *found.found]) == N_CELLS
     assert not found.failed
     assert Store(tmp_path / "store").contents() == undisturbed
+
+
+FLAT = """
+import resource, sys
+from myograph import Windowing, WithinSubject
+from myograph.evaluation.benchmark import benchmark
+from myograph.evaluation.suite import Data, Suite, load_modules
+
+class Here:
+    def __init__(self):
+        self.peaks = []
+
+    def run(self, function, items):
+        for i, item in enumerate(items):
+            yield i, function(item)
+            self.peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+    def close(self):
+        pass
+
+load_modules([sys.argv[1]])
+data = Data("tiny", {"n_people": 100, "seconds_per_gesture": 60.0})
+suite = Suite("flat", ("lda",), (data,), (WithinSubject((2,)),), windowing=Windowing(1000.0, 1000.0), split="person")
+engine = Here()
+found = benchmark(suite, sys.argv[2], engine, [sys.argv[1]])
+assert len(found.done) == 100, found
+unit = 1 if sys.platform == "darwin" else 1024
+print(*[engine.peaks[i] * unit for i in (119, 199)])
+"""
+
+
+@pytest.mark.slow
+def test_memory_is_flat_over_a_hundred_people(tmp_path):
+    # A person's signals, labels and repetitions take 3.5 MB. The engine runs 100 readings, then 100 cells; between the
+    # 20th cell and the last one, what 20 people take would show if 80 were kept.
+    pytest.importorskip("resource")
+    line = [sys.executable, "-c", FLAT, str(MODULE), str(tmp_path / "store")]
+    found = subprocess.run(line, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert found.returncode == 0, found.stderr
+    early, late = map(int, found.stdout.split())
+    assert late - early < 20 * 3.5e6
