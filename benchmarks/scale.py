@@ -2,8 +2,8 @@
 
 - Cost model: one simulated person of about 1, 4 and 16 minutes of signal; processor time of reading, of windows with the
   audit, and of each method per fold; bytes of the decoded copy and of the store.
-- Cohort: 1,000 simulated people, one method, each person a cell. At every moment the people are counted whose
-  recordings are alive in the process.
+- Cohort: 1,000 simulated people, one method, each person a cell. In each worker the people are counted whose
+  recordings are alive.
 
 `--people N` sets the size of the cohort, `--only model|cohort` runs one part and writes nothing. Processor time depends
 less on other programs than wall time, but it is not independent of them: the load is written beside the results.
@@ -18,66 +18,25 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
-import resource
 import tempfile
 import time
-import weakref
-from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from _harness import Row, cpu_s, write
 from myograph.evaluation.benchmark import benchmark
+from myograph.evaluation.engines import LocalEngine
 from myograph.evaluation.prepared import read, split
 from myograph.evaluation.recipe import Recipe
 from myograph.evaluation.run import evaluate
 from myograph.evaluation.store import Store
 from myograph.evaluation.suite import Data, Suite
 from myograph.protocols import WithinSubject
-from myograph.recording import Recording
 
+MODULE = Path(__file__).with_name("_scale_module.py")
 REPETITIONS = (4, 16, 64)  # of 3 gestures of 3 s with 2 s of rest: about 1, 4 and 16 minutes
 METHODS = {"lda": {}, "lda_svm": {}, "knn": {}, "random_forest": {}, "myonet": {"epochs": 1}}
 PERSON = {"n_sessions": 1, "n_gestures": 3, "n_electrodes": 8}
-SHORT = {"n_sessions": 1, "n_gestures": 2, "n_repetitions": 2, "n_electrodes": 8, "hold_s": 0.6, "rest_s": 0.3}
-
-
-class Living:
-    """Counts the people whose recordings are alive in this process."""
-
-    def __init__(self) -> None:
-        self.people: Counter[str] = Counter()
-        self.most = 0
-        self._watched: dict[int, Any] = {}
-        made = Recording.__post_init__
-
-        def counted(recording: Recording) -> None:
-            made(recording)
-            self.people[recording.subject] += 1
-            self.most = max(self.most, len(self.people))
-            weakref.finalize(recording, self._gone, recording.subject)
-
-        Recording.__post_init__ = counted  # type: ignore[method-assign]
-
-    def _gone(self, subject: str) -> None:
-        self.people[subject] -= 1
-        if not self.people[subject]:
-            del self.people[subject]
-
-
-class Here:
-    """An engine that calls the function in this process, and notes the peak memory after each item."""
-
-    def __init__(self) -> None:
-        self.peaks: list[float] = []
-
-    def run(self, function: Any, items: Any) -> Any:
-        for i, item in enumerate(items):
-            yield i, function(item)
-            self.peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-
-    def close(self) -> None:
-        """Nothing to stop."""
+SHORT = {"n_sessions": 1, "n_gestures": 2, "n_repetitions": 2, "n_electrodes": 8, "hold_s": 0.6, "rest_s": 0.5}
 
 
 def size_of(folder: Path) -> int:
@@ -119,46 +78,54 @@ def cost_model() -> list[Row]:
     return rows
 
 
-def cohort(n_people: int, living: Living) -> list[Row]:
-    """Every person of a cohort through the whole chain."""
-    engine = Here()
+def cohort(n_people: int, jobs: int) -> list[Row]:
+    """Every person of a cohort through the whole chain, on worker processes."""
+    engine = LocalEngine(jobs)
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["MYOGRAPH_CACHE"] = folder
+        watched = Path(folder) / "watched"
+        watched.mkdir()
+        os.environ.update(MYOGRAPH_CACHE=folder, WATCHED=str(watched))
         data = Data("simulated", {**SHORT, "n_subjects": n_people})
         suite = Suite("cohort", ("lda",), (data,), (WithinSubject((2,)),), split="person")
-        living.most, wall, cpu = 0, time.perf_counter(), time.process_time()
-        found = benchmark(suite, Path(folder) / "store", engine)
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        started = time.perf_counter()
+        found = benchmark(suite, Path(folder) / "store", engine, [MODULE], progress=told)
+        engine.close()
+        took = time.perf_counter() - started
         assert len(found.done) == n_people, found.failed
-        started = time.process_time()
+        started_reading = time.process_time()
         assert Store(Path(folder) / "store").results()["person"].nunique() == n_people
-        read_back = time.process_time() - started
+        read_back = time.process_time() - started_reading
         on_disk = size_of(Path(folder) / "store")
-    tenth, last = engine.peaks[n_people + n_people // 10], engine.peaks[-1]
+        workers = [[tuple(map(float, line.split())) for line in path.open()] for path in watched.iterdir()]
+    note = f"{jobs} workers, load {os.getloadavg()[0]:.1f}"
+    growth = max(lines[-1][1] - lines[len(lines) // 10][1] for lines in workers)
+    most = max(people for lines in workers for people, _, _ in lines)
+    cpu = sum(lines[-1][2] for lines in workers)
+    peak = max(lines[-1][1] for lines in workers)
     return [
-        Row(f"people in memory at once, of {n_people:,}", living.most, 2, "", at_most=True),
-        Row("peak memory after a tenth of the people", tenth, None, "MB"),
-        Row("peak memory at the end", last, None, "MB"),
+        Row(f"people in a worker's memory at once, of {n_people:,}", most, 2, "", at_most=True),
+        Row("peak memory of a worker", peak, None, "MB"),
+        Row("its growth after the first tenth of the people", growth, None, "MB"),
         Row("whole chain per person, simulation included, processor time", cpu / n_people * 1e3, None, "ms"),
-        Row(
-            "whole chain per person, wall time",
-            wall / n_people * 1e3,
-            None,
-            "ms",
-            note=f"load {os.getloadavg()[0]:.1f}",
-        ),
+        Row("whole chain per person, wall time", took / n_people * 1e3, None, "ms", note=note),
         Row("reading all results back, per cell", read_back / n_people * 1e3, None, "ms"),
         Row("store per cell", on_disk / n_people / 1e3, None, "kB"),
     ]
+
+
+def told(message: str, done: int, total: int) -> None:
+    """Print every hundredth step."""
+    if done % 100 == 0:
+        print(f"{message}: {done} of {total}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", choices=("model", "cohort"))
     parser.add_argument("--people", type=int, default=1000)
+    parser.add_argument("--jobs", type=int, default=2)
     given = parser.parse_args()
-    living = Living()
-    rows = [] if given.only == "model" else cohort(given.people, living)
+    rows = [] if given.only == "model" else cohort(given.people, given.jobs)
     rows += [] if given.only == "cohort" else cost_model()
     for row in rows:
         print(f"{row.work}: {row.value:.4g} {row.unit} {row.note}", flush=True)

@@ -10,12 +10,17 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from itertools import islice
 from typing import Any, Protocol, cast
 
 from myograph.errors import ConfigError, need
 
 ATTEMPTS = 3
 """How many workers may die at one item before it is given up."""
+
+
+IN_FLIGHT = 1000
+"""How many items a Dask scheduler knows at once, so that its time and memory do not grow with their number."""
 
 
 class WorkerDied(Exception):
@@ -95,14 +100,26 @@ class DaskEngine:
 
     def run(self, function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[tuple[int, Any]]:
         distributed: Any = need("distributed", "cluster")
-        # Items are sent as arguments, not as parts of the graph; earlier items have priority, so neighbours share work.
-        futures = {self.client.submit(function, item, pure=False, priority=-i): i for i, item in enumerate(items)}
-        for future in distributed.as_completed(futures):
+        futures: dict[Any, int] = {}
+        running, waiting = distributed.as_completed(), iter(enumerate(items))
+
+        def submit(n: int) -> None:
+            # Items are sent as arguments, not as parts of the graph; earlier ones first, so neighbours share work.
+            for i, item in islice(waiting, n):
+                future = self.client.submit(function, item, pure=False, priority=-i)
+                futures[future] = i
+                running.add(future)
+
+        submit(IN_FLIGHT)
+        for future in running:
             i = futures.pop(future)
             error = future.exception() if future.status == "error" else None
             if isinstance(error, distributed.scheduler.KilledWorker):
                 error = WorkerDied(f"workers died at this cell: {error}")
-            yield i, future.result() if error is None else error
+            result = future.result() if error is None else error
+            del future  # the scheduler forgets it
+            submit(1)
+            yield i, result
 
     def close(self) -> None:
         self.client.close()
