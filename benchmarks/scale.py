@@ -55,6 +55,7 @@ def cost_model() -> list[Row]:
             recipe = Recipe("scale", "simulated", protocol, "lda", dataset_options=options)
             recordings = read(recipe)  # simulated and decoded, once
             hours = sum(r.n_samples / r.rate_hz for r in recordings) / 3600
+            split(recipe, recordings)  # compiles
             again = cpu_s(lambda: read(recipe))  # noqa: B023
             cut = cpu_s(lambda: split(recipe, recordings))  # noqa: B023
             what = f"{hours * 60:.1f} min of 8 channels at {recordings[0].rate_hz:g} Hz"
