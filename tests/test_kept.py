@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 
 from conftest import make_recording
 from myograph import KFoldRepetitions, LeakyShuffledWindows, Windowing
-from myograph._common.files import sha256, write_atomically, written_beside
+from myograph._common.files import remove_temporary, sha256, write_atomically, written_beside
 from myograph.errors import ResultsError
 from myograph.evaluation.info import sha256_of
 from myograph.evaluation.recipe import Recipe
@@ -305,3 +305,11 @@ def test_a_run_whose_recipe_cannot_be_compared_does_not_resume_and_says_why(reco
     with pytest.warns(UserWarning, match=r"does not resume.*stream \(generator\)"):
         evaluate(chosen(), recordings, out=tmp_path / "run", progress=report)
     assert ("folds", 0) in seen
+
+
+def test_tidying_bears_a_folder_that_another_process_moves_while_it_is_listed(tmp_path, monkeypatch):
+    def listing(self, pattern):
+        raise FileNotFoundError(pattern)
+
+    monkeypatch.setattr(Path, "glob", listing)
+    remove_temporary(tmp_path)

@@ -130,10 +130,11 @@ def remove_temporary(folder: Path, older_than_s: float = 0.0) -> None:
         folder that is locked.
     """
     for pattern in (f"{TEMPORARY}*", f"*/{TEMPORARY}*"):
-        for left in list(folder.glob(pattern)):
-            with contextlib.suppress(OSError):  # it is only tidying
-                if time.time() - left.stat().st_mtime >= older_than_s:
-                    remove(left)
+        with contextlib.suppress(OSError):  # a folder that another process moves into place while it is listed
+            for left in list(folder.glob(pattern)):
+                with contextlib.suppress(OSError):  # it is only tidying
+                    if time.time() - left.stat().st_mtime >= older_than_s:
+                        remove(left)
 
 
 def cannot_write(path: Path, error: OSError) -> ResultsError:

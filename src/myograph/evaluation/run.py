@@ -108,9 +108,8 @@ def evaluate(
         again = lambda r, name: evaluate(r, recordings, inside(name), None, jobs, progress, shared=shared)  # noqa: E731
         honest, target_only = _beside(recipe, ready.folds, again, progress)
         every = evaluate_continuously(recipe, recordings, jobs, progress) if continuous else None
-        info = {**ready.info, "command": command, "continuous": every, **taken(started)}
-        info = {**plain(info), "glimpse": ready.glimpse}
-        scores = Scores(predictions, table, info, folder, honest, target_only)
+        info = plain({**ready.info, "command": command, "continuous": every, **taken(started)})
+        scores = Scores(predictions, table, {**info, "glimpse": ready.glimpse}, folder, honest, target_only)
         if folder is not None:
             scores.save(folder)
     return scores
