@@ -192,6 +192,14 @@ def predict_stream_quietly(
     Raises
     ------
     ConfigError : a method of the user's met NaN.
+
+    >>> from myograph.methods import lda
+    >>> from myograph.protocols import WithinSubject
+    >>> from myograph.testing import make_windows
+    >>> windows = make_windows(n_repetitions=6)
+    >>> [table] = predict_stream_quietly(lda(), windows, list(WithinSubject((2, 5)).folds(windows)), POOL)
+    >>> len(table)
+    28
     """
     try:
         with no_leakage_warning():

@@ -108,7 +108,11 @@ def sealer(estimator: Any) -> Callable[[Windows], Windows]:
 
 
 def pickled(estimator: Any) -> bytes | None:
-    """Return the method with the user's code as it is now, None if it cannot be pickled."""
+    """Return the method with the user's code as it is now, None if it cannot be pickled.
+
+    >>> pickled(i for i in range(3)) is None
+    True
+    """
     from joblib.externals.loky.cloudpickle_wrapper import dumps
 
     try:
@@ -124,6 +128,9 @@ def alone(method: bytes | None, work: Callable[..., Any], *arguments: Any) -> An
     ------
     LeakageError : the method could not be pickled, so the process cannot be given it.
     ConfigError : the process cannot load the method.
+
+    >>> alone(pickled([3, 4]), sum, 10)
+    17
     """
     from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
