@@ -52,7 +52,7 @@ SwitchType=switch/none
 ReturnToService=2
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=1000 State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=2500 State=UNKNOWN
 PartitionName=all Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -115,7 +115,7 @@ def slurm(tmp_path, monkeypatch):
 @pytest.mark.nightly
 def test_a_suite_runs_as_slurm_jobs_and_gives_the_store_of_one_process(slurm, tmp_path):
     file = tmp_path / "suite.toml"
-    file.write_text(SUITE + '[cluster]\nmemory = "400MB"\nwalltime = "00:20:00"\nlog_directory = "jobs"\n')
+    file.write_text(SUITE + '[cluster]\nmemory = "2GB"\nwalltime = "00:20:00"\nlog_directory = "jobs"\n')
     # A job starts in this folder, and writes what its workers need beside it.
     line = [sys.executable, "-m", "myograph.cli", "benchmark", str(file), "--module", str(MODULE), "--json", "--out"]
     here = subprocess.run([*line, str(tmp_path / "here")], capture_output=True, text=True, cwd=tmp_path)
