@@ -15,7 +15,7 @@ from myograph import KFoldRepetitions, LeaveOneSubjectOut, Recording, Windowing,
 from myograph.audit import audit, copies_in, overlapping
 from myograph.datasets import load
 from myograph.errors import LeakageError
-from myograph.preprocessing import LowPass, MovingRMS, Rectify, Resample, SampleBySample, ZeroPhase
+from myograph.preprocessing import HighPass, LowPass, MovingRMS, Rectify, Resample, SampleBySample, ZeroPhase
 
 LENGTH = 40  # samples in a window
 
@@ -43,6 +43,26 @@ def test_a_copy_is_found_for_windows_of_single_samples_and_neighbouring_electrod
     assert (found.first, found.second, found.start - found.other_start) == (0, 2, 333)
     assert found.n > 1200
     assert not copies_in(Windows.cut(recordings[:2], SampleBySample()))
+
+
+def test_what_amplifiers_and_filters_do_when_switched_on_is_no_copy_but_a_trial_is():
+    """Every trial begins with an electrode's offset that decays, which a high-pass filter turns into its own response."""
+    t = np.arange(1600) / 1000
+
+    def trial(seed):
+        offsets = 2e4 * np.random.default_rng(seed).uniform(0.5, 2, (64, 1))
+        return (offsets * np.exp(-t / 0.02) + noise(seed + 10, n_channels=64, loud=5.0)).astype(np.float32)
+
+    def filtered(*signals):
+        recordings = [Recording(x, 1000.0, np.zeros(1600, int), subject=str(i)) for i, x in enumerate(signals)]
+        return Windows.cut([HighPass(20).apply(r) for r in recordings], Windowing(200, 50))
+
+    assert not copies_in(filtered(trial(1), trial(2), trial(3)))
+    [found] = copies_in(filtered(trial(1), trial(2), trial(1)))
+    assert (found.first, found.second, found.n) == (0, 2, 1600)
+    [found] = copies_in(filtered(trial(1), trial(2), 1.01 * trial(1)))
+    assert (found.first, found.second) == (0, 2)
+    assert found.n > 1500
 
 
 def shared(windows, test="1"):

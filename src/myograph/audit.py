@@ -354,7 +354,8 @@ def _copies(recordings: Sequence[Recording], length: int) -> list[Match]:
             found.append(Match(first_of[key], i, 0, 0, recording.n_samples))
     kept = sorted(first_of.values())
     signals, marks = [recordings[i].signal for i in kept], [_marks(recordings[i], length) for i in kept]
-    for m in matches(signals, marks, length):
+    starts = [(0, *recordings[i].breaks) for i in kept]
+    for m in matches(signals, marks, length, starts):
         found.append(Match(kept[m.first], kept[m.second], m.start, m.other_start, m.n))
     return found
 

@@ -21,6 +21,7 @@ MIN_BITS = 128.0  # information that two signals must share at one lag to be cal
 MIN_PART = 12.0  # information in the surroundings of one mark, to look any further from it
 TOLERANCE = 0.03  # of a block's standard deviation: rounding to whole numbers is a copy still
 RING = 128  # places in a queue of at most 97 samples; a power of two
+SETTLING = 512  # samples after the start of a trial, or half of what agrees, that are no evidence of a copy
 ORDER = 4  # of the linear prediction from the past
 
 
@@ -70,14 +71,22 @@ def marks_of(signal: np.ndarray, length: int) -> Marks:
     return Marks(np.concatenate(keys), channel, np.concatenate(ats))
 
 
-def matches(signals: Sequence[np.ndarray], marks: Sequence[Marks], length: int) -> list[Match]:
+def matches(
+    signals: Sequence[np.ndarray],
+    marks: Sequence[Marks],
+    length: int,
+    starts: Sequence[Sequence[int]] | None = None,
+) -> list[Match]:
     """Every stretch of about `length` samples or more that two signals share, or that stands twice in one of them.
 
     Parameters
     ----------
     signals : arrays of (channel, time).
     marks : those of each signal, by `marks_of(signal, length)`.
+    starts : first samples of the trials in each signal; only sample 0 if None. What an amplifier or a filter does when
+        it is switched on is alike in all trials, so the first samples of two trials count for nothing.
     """
+    begins = [np.array([0] if starts is None else starts[i], np.int64) for i in range(len(signals))]
     of, pairs = _candidates(marks)
     if not len(pairs):
         return []
@@ -93,7 +102,7 @@ def matches(signals: Sequence[np.ndarray], marks: Sequence[Marks], length: int) 
         a, b = int(links[0, 0]), int(links[0, 1])
         kind = np.result_type(signals[a], signals[b])
         x, y = (_readonly(signals[i].astype(kind, copy=False)) for i in (a, b))
-        stretches, bits = _verify(x, y, links[:, 2:], *block_of(length))
+        stretches, bits = _verify(x, y, links[:, 2:], *block_of(length), begins[a], begins[b])
         found += _evident(a, b, stretches, bits)
     return found
 
@@ -204,7 +213,9 @@ def _fingerprint(x, start, block, falls, levels):  # pragma: no cover
 
 
 # Few stretches come as far as this, so NumPy computes what they tell: a compiled form would not be worth its compilation.
-def _verify(x: np.ndarray, y: np.ndarray, links: np.ndarray, block: int, reach: int) -> tuple[np.ndarray, np.ndarray]:
+def _verify(
+    x: np.ndarray, y: np.ndarray, links: np.ndarray, block: int, reach: int, starts_x: np.ndarray, starts_y: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Compare the samples around candidates (channel, channel, lag, first sample of the block), sorted.
 
     Returns ((lag, start, samples), bits of information) of each stretch of block + reach samples or more.
@@ -222,9 +233,34 @@ def _verify(x: np.ndarray, y: np.ndarray, links: np.ndarray, block: int, reach: 
             _, _, begin, end, line = _next_stretch(x, y, links[k : k + 1], 0, -1, block, x.shape[1])
             stop = max(stop, end)
             found.append((lag, begin, end - begin))
-            bits.append(_information(a, b, begin, end, lag, line))
+            if _since_start(begin, starts_x) < reach and _since_start(begin + lag, starts_y) < reach:
+                begin = min(begin + SETTLING, (begin + end) // 2)
+                line = _line(a[begin:end], b[begin + lag : end + lag])
+            bits.append(_information(a, b, begin, end, lag, line) if line[0] else 0.0)
         k += 1
     return np.array(found, np.int64).reshape(-1, 3), np.array(bits, np.float64)
+
+
+def _line(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float, float]:
+    """(gain, offset, mean and standard deviation of y) of y = gain x + offset; samples far from a first line do not
+    count for the second, and gain is 0 where they do not tell."""
+    x, y, agree = x.astype(np.float64), y.astype(np.float64), np.ones(len(x), bool)
+    line = (0.0, 0.0, 0.0, 0.0)
+    for _ in range(2):
+        if agree.sum() < 4:
+            return 0.0, 0.0, 0.0, 0.0
+        mx, my = x[agree].mean(), y[agree].mean()
+        xx, xy = ((x[agree] - mx) ** 2).sum(), ((x[agree] - mx) * (y[agree] - my)).sum()
+        if not xx > 0 or not xy:
+            return 0.0, 0.0, 0.0, 0.0
+        line = float(xy / xx), float(my - xy / xx * mx), float(my), float(y[agree].std())
+        agree = np.abs(y - line[0] * x - line[1]) <= 4 * TOLERANCE * line[3]
+    return line
+
+
+def _since_start(at: int, starts: np.ndarray) -> int:
+    """Samples since the last start of a trial."""
+    return int(at - starts[max(np.searchsorted(starts, at, side="right") - 1, 0)])
 
 
 @kernel
