@@ -293,7 +293,7 @@ def test_a_run_whose_recipe_cannot_be_compared_does_not_resume_and_says_why(reco
 
     class Uncopied(FunctionTransformer):  # scikit-learn's clone would copy the function, and a generator has no copy
         def __sklearn_clone__(self):
-            return self
+            return Uncopied(self.func)
 
     def chosen():
         return recipe(method=make_pipeline(Uncopied(Unseen()), LinearDiscriminantAnalysis()))

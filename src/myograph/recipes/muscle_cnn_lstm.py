@@ -187,11 +187,9 @@ def muscle_cnn_lstm(context: Context) -> Iterator[Row]:
     three seeds ended 12 points below random weights. These rows therefore check the code and estimate nothing. In the
     simulator left and right are mirror images except for a person's own asymmetry.
     """
-    if context.dataset == "plux_biceps":
-        yield from biceps(context)
-        return
-    if context.dataset == "leg_muscles":
-        yield from walking(context)
+    own = {"plux_biceps": biceps, "leg_muscles": walking}.get(context.dataset or "")
+    if own is not None:
+        yield from own(context)
         return
     recipe = partial(setting, context)
     yield bursts_found(recipe("hybrid, random", PooledSubjects(0.2)), context)
