@@ -41,6 +41,7 @@ WITHOUT_EXAMPLE = {
     "myograph.evaluation.reproduction.Context.evaluate": "tests/test_reproduction.py evaluates recipes",
     "myograph.evaluation.reproduction.Context.progress": "a function that was given",
     "myograph.evaluation.reproduction.Context.remember": "tests/test_reproduction.py keeps values and files",
+    "myograph.evaluation.reproduction.context_of": "tests/test_fin_steps.py works in its folder",
     "myograph.evaluation.reproduction.load_result": "tests/test_reproduction.py loads results",
     "myograph.evaluation.reproduction.reproduce": "runs of minutes: tests/test_reproduction.py has small ones",
     "myograph.evaluation.reproduction.watch": "it trains a network: tests/test_reproductions_muscle.py runs it",
@@ -74,6 +75,7 @@ def test_examples(name, tmp_path, monkeypatch):
     runner = doctest.DocTestRunner(verbose=False, optionflags=doctest.REPORT_ONLY_FIRST_FAILURE)
     report = []
     for example in Finder().find(importlib.import_module(name), name):
+        example.globs["__name__"] = "__main__"  # a reader types it there: its functions are the user's own
         runner.run(example, out=report.append)
     assert runner.tries > 0, f"the examples of {name} are where no reader finds them"
     assert runner.failures == 0, "".join(report)

@@ -131,7 +131,7 @@ def test_partial_fit_goes_on_after_fit():
         (np.zeros((6, 4, 24)), np.linspace(0, 1, 6), ShapeError, "NeuralRegressor"),
         (np.zeros((3, 4, 24)), np.array(["a", None, 1], object), ShapeError, "cannot be sorted together"),
         (np.full((6, 4, 24), "x"), np.arange(6) % 2, SignalError, "numbers"),
-        (np.zeros((0, 4, 24)), np.arange(0), ShapeError, "got shape"),
+        (np.zeros((0, 4, 24)), np.arange(0), ShapeError, "there are no windows"),
     ],
 )
 def test_unusable_data_is_explained(X, y, error, says):

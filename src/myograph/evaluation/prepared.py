@@ -36,6 +36,8 @@ class Split:
     >>> found = split(recipe, read(recipe))
     >>> type(found).__name__, [fold.name for fold in found.folds], found.audits[0].passed
     ('Split', ['subject 1'], True)
+    >>> found.people, "rest" in found.labels, found.facts["missing_classes"], found.glimpse is found.glimpse
+    (['1'], True, [], True)
     """
 
     windows: Windows

@@ -48,6 +48,8 @@ class Scores:
     ('subject', ['rest', 'fist'], False, 0.5)
     >>> scores.subjects["subject"].tolist(), scores.summary["accuracy"]["n"]
     (['anna', 'ben'], 2)
+    >>> int(scores.reliability["n"].sum()) == len(scores.predictions)
+    True
     >>> int(scores.confusion.sum()), scores.classes["label"].tolist()
     (96, ['rest', 'fist'])
     >>> print(scores.question)  # doctest: +ELLIPSIS

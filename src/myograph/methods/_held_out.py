@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from sklearn.base import clone
@@ -113,7 +113,8 @@ def held_out_proba(
         out = out[np.isin(code[out], known)]
         if len(out) and len(known) > 1:
             proba[out] = 0.0
-            proba[np.ix_(out, known)] = clone(classifier).fit(X[train], code[train]).predict_proba(X[out])
+            fitted = cast(Any, clone(classifier)).fit(X[train], code[train])
+            proba[np.ix_(out, known)] = fitted.predict_proba(X[out])
     return proba
 
 

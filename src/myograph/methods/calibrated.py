@@ -139,6 +139,8 @@ class Calibrated(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     >>> method = Calibrated(knn()).fit(train, train.y)
     >>> method.predict_proba(test).shape, method.temperature_ != 1.0
     ((14, 2), True)
+    >>> bool((method.predict(test) == method.classes_[method.predict_proba(test).argmax(axis=1)]).all())
+    True
     """
 
     def __init__(self, estimator: Any = None):

@@ -75,9 +75,9 @@ class ProductOfViews(VotingClassifier):
         with no_leakage_warning():
             for view in views:
                 *before, last = view.steps if isinstance(view, Pipeline) else [("classify", view)]
-                table, fitted = X, clone(last[1])
+                table, fitted = X, cast(Any, clone(last[1]))
                 if before:
-                    before = clone(Pipeline(before))
+                    before = cast(Pipeline, clone(Pipeline(before)))
                     table = before.fit_transform(X, code)
                 learnt = every_nth(code, every if isinstance(fitted, SoftSVC) else 1)
                 fitted.fit(table[learnt], code[learnt])
