@@ -149,6 +149,7 @@ def test_pretraining_runs_inside_fit_on_train_windows_and_can_be_frozen():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         alone = Hybrid(3, 2, 50)
+        torch.manual_seed(0)  # pretraining has a stream of its own
         LayerwiseAutoencoder(epochs=2)(alone, batches_of(X), 0)
     assert torch.allclose(clf.module_.conv1.weight, alone.conv1.weight, atol=1e-6)  # frozen since
     assert not torch.equal(clf.module_.conv2.weight, alone.conv2.weight)

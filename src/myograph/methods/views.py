@@ -76,13 +76,15 @@ class ProductOfViews(VotingClassifier):
             for view in views:
                 *before, last = view.steps if isinstance(view, Pipeline) else [("classify", view)]
                 table, fitted = X, cast(Any, clone(last[1]))
-                if before:
-                    before = cast(Pipeline, clone(Pipeline(before)))
-                    table = before.fit_transform(X, code)
+                pipeline = cast(Pipeline, clone(Pipeline(before))) if before else None
+                if pipeline is not None:
+                    table = cast(np.ndarray, pipeline.fit_transform(X, code))
                 learnt = every_nth(code, every if isinstance(fitted, SoftSVC) else 1)
                 fitted.fit(table[learnt], code[learnt])
                 held_out.append(held_out_proba(fitted, table, code, fold, len(self.classes_), learnt))
-                self.estimators_.append(Pipeline([*before.steps, (last[0], fitted)]) if before else fitted)
+                self.estimators_.append(
+                    Pipeline([*pipeline.steps, (last[0], fitted)]) if pipeline is not None else fitted
+                )
         self.named_estimators_ = Bunch(**dict(zip(names, self.estimators_)))
         self.temperature_, self.power_ = fit_temperature_and_power(self._sum_of_logs(held_out), code)
         return self
