@@ -91,7 +91,7 @@ class Page:
                 if found := self.value(f"Promise.resolve({expression}).then(Boolean)"):
                     return found
             except RuntimeError as error:
-                if "context" not in str(error):  # the page is being replaced
+                if "context" not in str(error) and "navigated" not in str(error):  # the page is being replaced
                     raise
             time.sleep(0.05)
         raise AssertionError(f"never true: {expression}; console: {self.problems}")

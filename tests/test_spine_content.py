@@ -220,12 +220,18 @@ def test_information_grows_with_resolution_and_shrinks_with_error():
     assert content._information(x, 3 * x + 5, 0, 320, 0, line(3, 5, 5, 30)) == pytest.approx(bits[0], rel=1e-3)
 
 
-def test_innovations_are_the_residuals_of_least_squares():
+@pytest.mark.usefixtures("uncompiled")
+def test_the_predictor_is_the_least_squares_one():
     x = np.cumsum(noise(19)[0]) * 0.1 + noise(20)[0]
-    x = x[10:200] - x[10:200].mean()
-    rows = np.array([x[i - 4 : i][::-1] for i in range(4, 190)])
-    expected = x[4:] - rows @ np.linalg.lstsq(rows, x[4:], rcond=None)[0]
-    np.testing.assert_allclose(content._innovations(x), expected, atol=1e-6)
+    mean = x[10:200].mean()
+    weights = np.asarray(content._predictor(x, 10, 200, mean))
+    rows = np.array([x[i - 1 : i - 5 : -1] - mean for i in range(14, 200)])
+    expected = np.linalg.lstsq(rows, x[14:200] - mean, rcond=None)[0]
+    np.testing.assert_allclose(weights, expected, atol=1e-3)
+    i = 60
+    assert content._innovation(x, i, mean, weights) == pytest.approx(
+        x[i] - mean - weights @ (x[i - 1 : i - 5 : -1] - mean)
+    )
 
 
 def test_candidates_are_marks_of_one_fingerprint():

@@ -212,76 +212,50 @@ def _fingerprint(x, start, block, falls, levels):  # pragma: no cover
     return hashed, distinct >= 4 and 4 * changes > block
 
 
-# Few stretches come as far as this, so NumPy computes what they tell: a compiled form would not be worth its compilation.
-def _verify(
-    x: np.ndarray, y: np.ndarray, links: np.ndarray, block: int, reach: int, starts_x: np.ndarray, starts_y: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+@kernel
+def _verify(a, b, links, block, reach, starts_a, starts_b):  # pragma: no cover
     """Compare the samples around candidates (channel, channel, lag, first sample of the block), sorted.
+
+    starts_a, starts_b : first samples of the trials in each.
 
     Returns ((lag, start, samples), bits of information) of each stretch of block + reach samples or more.
     """
-    found, bits = [], []
-    k, stop, links = 0, -1, _readonly(links)
-    while k < len(links):
-        k, stop, begin, end, line = _next_stretch(x, y, links, k, stop, block, reach)
-        if k == len(links):
-            break
-        channel, other, lag, _ = links[k]
-        a, b = x[channel], y[other]
-        if _information(a, b, begin, end, lag, line) >= MIN_PART:
-            # The same link again, as far as the two agree.
-            _, _, begin, end, line = _next_stretch(x, y, links[k : k + 1], 0, -1, block, x.shape[1])
-            stop = max(stop, end)
-            found.append((lag, begin, end - begin))
-            if _since_start(begin, starts_x) < reach and _since_start(begin + lag, starts_y) < reach:
-                begin = min(begin + SETTLING, (begin + end) // 2)
-                line = _line(a[begin:end], b[begin + lag : end + lag])
-            bits.append(_information(a, b, begin, end, lag, line) if line[0] else 0.0)
-        k += 1
-    return np.array(found, np.int64).reshape(-1, 3), np.array(bits, np.float64)
+    found = np.empty((len(links), 3), np.int64)
+    bits = np.empty(len(links))
+    count, channel, other, lag, stop = 0, -1, -1, 0, -1
+    for k in range(len(links)):
+        here = links[k, 3]
+        same = links[k, 0] == channel and links[k, 1] == other and links[k, 2] == lag
+        if same and here + block <= stop:
+            continue
+        channel, other, lag = links[k, 0], links[k, 1], links[k, 2]
+        x, y = a[channel], b[other]
+        begin, end, line = _extend(x, y, here, lag, block, reach)
+        told = _information(x, y, begin, end, lag, line) if end - begin >= block + reach - 2 else 0.0
+        if told >= MIN_PART:
+            begin, end, line = _extend(x, y, here, lag, block, len(x))
+        stop = max(end, stop) if same else end
+        if told < MIN_PART:
+            continue
+        found[count, 0], found[count, 1], found[count, 2] = lag, begin, end - begin
+        if _since_start(begin, starts_a) < reach and _since_start(begin + lag, starts_b) < reach:
+            begin = min(begin + SETTLING, (begin + end) // 2)
+            line = _fit(x, y, begin, end, lag, 0.0, 0.0, np.inf)
+            line = _fit(x, y, begin, end, lag, line[0], line[1], 4 * TOLERANCE * line[3])
+        bits[count] = _information(x, y, begin, end, lag, line) if line[0] != 0.0 else 0.0
+        count += 1
+    return found[:count], bits[:count]
 
 
-def _line(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float, float]:
-    """(gain, offset, mean and standard deviation of y) of y = gain x + offset; samples far from a first line do not
-    count for the second, and gain is 0 where they do not tell."""
-    x, y, agree = x.astype(np.float64), y.astype(np.float64), np.ones(len(x), bool)
-    line = (0.0, 0.0, 0.0, 0.0)
-    for _ in range(2):
-        if agree.sum() < 4:
-            return 0.0, 0.0, 0.0, 0.0
-        mx, my = x[agree].mean(), y[agree].mean()
-        xx, xy = ((x[agree] - mx) ** 2).sum(), ((x[agree] - mx) * (y[agree] - my)).sum()
-        if not xx > 0 or not xy:
-            return 0.0, 0.0, 0.0, 0.0
-        line = float(xy / xx), float(my - xy / xx * mx), float(my), float(y[agree].std())
-        agree = np.abs(y - line[0] * x - line[1]) <= 4 * TOLERANCE * line[3]
-    return line
-
-
-def _since_start(at: int, starts: np.ndarray) -> int:
+@part
+def _since_start(at, starts):  # pragma: no cover
     """Samples since the last start of a trial."""
-    return int(at - starts[max(np.searchsorted(starts, at, side="right") - 1, 0)])
-
-
-@kernel
-def _next_stretch(a, b, links, k, stop, block, reach):  # pragma: no cover
-    """(k, stop, begin, end, line) of the first candidate from k on around which block + reach - 2 samples agree.
-
-    stop : the end of what the candidates before it, of the same channels and lag, have covered.
-    """
-    begin, end, line = 0, 0, (0.0, 0.0, 0.0, 0.0)
-    while k < len(links):
-        here, lag = links[k, 3], links[k, 2]
-        if k > 0 and (links[k, 0] != links[k - 1, 0] or links[k, 1] != links[k - 1, 1] or lag != links[k - 1, 2]):
-            stop = -1
-        if here + block > stop:
-            x, y = a[links[k, 0]], b[links[k, 1]]
-            begin, end, line = _extend(x, y, here, lag, block, reach)
-            stop = end if end > stop else stop
-            if end - begin >= block + reach - 2:
-                break
-        k += 1
-    return k, stop, begin, end, line
+    last = starts[0]
+    for start in starts:
+        if start > at:
+            break
+        last = start
+    return at - last
 
 
 @part
@@ -359,30 +333,62 @@ def _extend(x, y, here, lag, block, most):  # pragma: no cover
     return begin, end, line
 
 
-def _information(x: np.ndarray, y: np.ndarray, begin: int, end: int, lag: int, line: tuple[float, ...]) -> float:
+@part
+def _information(x, y, begin, end, lag, line):  # pragma: no cover
     """Bits that a stretch tells of another: what its own past does not predict, against the error between the two and
     the step of whole numbers."""
-    gain, offset, mean_y, spread = line
-    part = x[begin:end].astype(np.float64)
-    steps = np.abs(np.diff(part))
-    if not steps.any():
+    step, largest, mean = np.inf, 0.0, 0.0
+    for i in range(begin, end):
+        mean += x[i] / (end - begin)
+        largest = max(largest, abs(float(x[i])))
+        if i > begin and x[i] != x[i - 1]:
+            step = min(step, abs(float(x[i]) - x[i - 1]))
+    if step == np.inf:
         return 0.0
-    largest, centred = np.abs(part).max(), part - part.mean()
-    new = _innovations(centred) ** 2
-    theirs = y[begin + lag + ORDER : end + lag].astype(np.float64)
-    apart = ((theirs - offset) / gain - part[ORDER:]) ** 2
-    agrees = np.abs(theirs - gain * part[ORDER:] - offset) <= TOLERANCE * (spread + np.abs(theirs - mean_y))
-    # The error between the two where something happens: quiet parts agree without a reason.
-    power = new[agrees].sum()
+    weights = _predictor(x, begin, end, mean)
+    error = power = 0.0  # the error between the two where something happens: quiet parts agree without a reason
+    for i in range(begin + ORDER, end):
+        if _agrees(x, y, i, lag, line):
+            new = _innovation(x, i, mean, weights) ** 2
+            error += new * ((y[i + lag] - line[1]) / line[0] - x[i]) ** 2
+            power += new
     if not power > 0.0:
         return 0.0
-    noise = 16.0 * (new * apart)[agrees].sum() / power + steps[steps > 0].min() ** 2 / 6 + (5e-7 * largest) ** 2
-    return float((0.5 * np.log2(1.0 + new / noise) - np.minimum(0.72 * apart / noise, 8.0)).sum())
+    noise = 16.0 * error / power + step**2 / 6 + (5e-7 * largest) ** 2
+    bits = 0.0
+    for i in range(begin + ORDER, end):
+        apart = ((y[i + lag] - line[1]) / line[0] - x[i]) ** 2
+        bits += 0.5 * math.log2(1.0 + _innovation(x, i, mean, weights) ** 2 / noise) - min(0.72 * apart / noise, 8.0)
+    return bits
 
 
-def _innovations(x: np.ndarray) -> np.ndarray:
-    """What the last ORDER samples do not predict of the next one, with least-squares weights; x has zero mean."""
-    past = np.stack([x[ORDER - 1 - k : len(x) - 1 - k] for k in range(ORDER)])
-    inner = past @ past.T
-    weights = np.linalg.solve(inner + (1e-9 * inner[0, 0] + 1e-60) * np.eye(ORDER), past @ x[ORDER:])
-    return x[ORDER:] - weights @ past
+@part
+def _innovation(x, i, mean, weights):  # pragma: no cover
+    new = x[i] - mean
+    for k in range(ORDER):
+        new -= weights[k] * (x[i - 1 - k] - mean)
+    return new
+
+
+@part
+def _predictor(x, begin, end, mean):  # pragma: no cover
+    """Least-squares weights of the last ORDER samples for the next one."""
+    m = np.zeros((ORDER, ORDER + 1))
+    for i in range(begin + ORDER, end):
+        for j in range(ORDER):
+            for k in range(ORDER):
+                m[j, k] += (x[i - 1 - j] - mean) * (x[i - 1 - k] - mean)
+            m[j, ORDER] += (x[i - 1 - j] - mean) * (x[i] - mean)
+    ridge = 1e-9 * m[0, 0] + 1e-60
+    for j in range(ORDER):
+        m[j, j] += ridge
+    for j in range(ORDER):  # positive definite: elimination needs no pivots
+        for r in range(ORDER):
+            if r != j:
+                share = m[r, j] / m[j, j] if m[j, j] > 0 else 0.0
+                for k in range(j, ORDER + 1):
+                    m[r, k] -= share * m[j, k]
+    weights = np.zeros(ORDER)
+    for j in range(ORDER):
+        weights[j] = m[j, ORDER] / m[j, j] if m[j, j] > 0 else 0.0
+    return weights

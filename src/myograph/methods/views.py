@@ -67,7 +67,7 @@ class ProductOfViews(VotingClassifier):
         need_two_classes(y)
         names, views = zip(*((name, view) for name, view in zip(*self._validate_estimators()) if view != "drop"))
         self.le_ = LabelEncoder().fit(y)
-        self.classes_ = self.le_.classes_
+        self.classes_ = classes = np.asarray(self.le_.classes_)
         code = np.asarray(self.le_.transform(y))
         every = math.ceil(overlap_of(X) / 2) if hasattr(X, "recordings") else 1
         fold = held_out_folds(X, code)
@@ -81,7 +81,7 @@ class ProductOfViews(VotingClassifier):
                     table = cast(np.ndarray, pipeline.fit_transform(X, code))
                 learnt = every_nth(code, every if isinstance(fitted, SoftSVC) else 1)
                 fitted.fit(table[learnt], code[learnt])
-                held_out.append(held_out_proba(fitted, table, code, fold, len(self.classes_), learnt))
+                held_out.append(held_out_proba(fitted, table, code, fold, len(classes), learnt))
                 self.estimators_.append(
                     Pipeline([*pipeline.steps, (last[0], fitted)]) if pipeline is not None else fitted
                 )
