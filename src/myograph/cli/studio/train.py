@@ -154,7 +154,7 @@ def default_method(n_channels: int) -> str:
 
     The default is 0.4 to 6 points more accurate than `lda` on the recordings of docs/default-method.md. It takes 3 s of
     processor time to score and fit 15 repetitions of 16 channels, and 3.5 ms per decision; `lda` takes 1.5 s and 0.1 ms.
-    But its features are pairs of channels: with 32 channels one fit takes 8 s, with 64 more than a minute.
+    But its features are pairs of channels: with 32 channels one fit takes 8 s.
     """
     return DEFAULT_METHOD if n_channels <= MOST_CHANNELS else "lda"
 
