@@ -335,7 +335,7 @@ def sample_of(found: dict[str, list[Mutant]], n: int, seed: int) -> dict[str, li
     rng = random.Random(seed)
     total = sum(map(len, found.values()))
     chosen = {}
-    for module, mutants in found.items():  # the modules run one by one try the same as all of them together
+    for module, mutants in found.items():  # modules that are run separately try the same mutants as one run of all
         k = len(mutants) if n >= total else round(n * len(mutants) / total)
         chosen[module] = sorted(rng.sample(mutants, k), key=lambda m: (m.line, m.start))
     return chosen

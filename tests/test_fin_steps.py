@@ -1,4 +1,4 @@
-"""`myograph fin`: the steps one by one, each in a process of its own as far as the code can tell, equal `reproduce`."""
+"""`myograph fin`: steps that are run separately, with nothing shared but the folder, equal `reproduce`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`myograph muscle`: pretraining, training and validation one by one equal one evaluation of the recipe."""
+"""`myograph muscle`: pretraining, training and validation, run separately, equal one evaluation of the recipe."""
 
 from __future__ import annotations
 

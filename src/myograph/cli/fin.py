@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from myograph.cli.steps import Dataset, Full, say_first
 from myograph.cli.terminal import Json, out, print_curve, print_json, print_path, print_rows, progress_bar
 
 app = typer.Typer(
@@ -22,8 +23,6 @@ FeatureOption = Annotated[
     list[str] | None, typer.Option("--feature", help="Feature to imitate: rms, var, ssi or ent; all four by default.")
 ]
 Prediction = Annotated[int, typer.Option(help="Imitate and classify windows this many steps of 10 ms ahead.")]
-Dataset = Annotated[str | None, typer.Option(help="Run on this data set instead; see `myograph datasets list`.")]
-Full = Annotated[bool, typer.Option("--full/--quick", help="At the published size, or small (the default).")]
 Folder = Annotated[
     Path | None, typer.Option("--out", help="Folder of the run [default: that of `myograph reproduce fin2025`]")
 ]
@@ -181,24 +180,17 @@ def _need_imitators(people: Any, names: Sequence[str], p: int) -> None:
     missing = [n for n in names if not all(system.is_trained(n, p) for system in people.runs[0])]
     if missing:
         features = " ".join(f"--feature {name}" for name in missing)
-        _say_first(people, f"the imitators of {', '.join(missing)}", f"fin train {features}", p)
+        what = f"the imitators of {', '.join(missing)} for p = {p}"
+        say_first(people.context, what, f"fin train {features}", *_ahead(p))
 
 
 def _need_cnn(people: Any, p: int) -> None:
     if not all(system.has_cnn(person, p) for system, person, _ in _everyone(people)):
-        _say_first(people, "the CNNs on true features", "fin cnn", p)
+        say_first(people.context, f"the CNNs on true features for p = {p}", "fin cnn", *_ahead(p))
 
 
-def _say_first(people: Any, what: str, command: str, p: int) -> None:
-    """Raise ResultsError: the outcome of an earlier step is not in the folder."""
-    from myograph.errors import ResultsError
-
-    context = people.context
-    words = ["myograph", command, *([f"--prediction {p}"] if p else [])]
-    words += [f"--dataset {context.dataset}"] if context.dataset else []
-    words += [] if context.quick else ["--full"]
-    words.append(f"--out {context.folder}")
-    raise ResultsError(f"{context.folder} does not hold {what} for p = {p}; run this first: {' '.join(words)}")
+def _ahead(p: int) -> list[str]:
+    return [f"--prediction {p}"] if p else []
 
 
 def _show(

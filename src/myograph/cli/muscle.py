@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from myograph.cli.steps import Dataset, Full, say_first
 from myograph.cli.terminal import Json, out, print_curve, print_json, print_path, print_rows, progress_bar
 
 app = typer.Typer(
@@ -24,8 +25,6 @@ Network = Annotated[
 Split = Annotated[
     str, typer.Option(help="intrapersonal: 20 % of each person's bursts test; loso: one person is left out at a time.")
 ]
-Dataset = Annotated[str | None, typer.Option(help="Run on this data set instead; see `myograph datasets list`.")]
-Full = Annotated[bool, typer.Option("--full/--quick", help="At the published size, or small (the default).")]
 Folder = Annotated[
     Path | None, typer.Option("--out", help="Folder of the run [default: that of `myograph reproduce muscle_cnn_lstm`]")
 ]
@@ -70,7 +69,7 @@ def train(
     """Step 2: train the network; prints loss and accuracy by epoch. hybrid-pretrained needs `muscle pretrain`."""
     with _opened(network, split, dataset, full, folder) as muscles:
         if muscles.pretrains and muscles.missing("pretrained"):
-            _say_first(muscles, "the pretrained weights", "pretrain", network)
+            say_first(muscles.context, "the pretrained weights", "muscle pretrain", f"--split {split}")
         found = [
             {
                 "fold": number,
@@ -101,7 +100,8 @@ def validate(
     """Step 3: accuracy and confusion matrix on the bursts that were left out. Needs `muscle train`."""
     with _opened(network, split, dataset, full, folder) as muscles:
         if muscles.missing("network"):
-            _say_first(muscles, "the trained networks", "train", network)
+            train_it = ("muscle train", f"--network {network}", f"--split {split}")
+            say_first(muscles.context, "the trained networks", *train_it)
         found = list(muscles.validate())
     mean = sum(one["accuracy"] for one in found) / len(found)
     if as_json:
@@ -132,17 +132,3 @@ def _opened(network: str, split: str, dataset: str | None, full: bool, folder: P
         context_of("muscle_cnn_lstm", not full, dataset, 1, folder, 1, progress) as context,
     ):
         yield Muscles(context, NAMES[network], split)
-
-
-def _say_first(muscles: Any, what: str, step: str, network: str) -> None:
-    """Raise ResultsError: the outcome of an earlier step is not in the folder."""
-    from myograph.errors import ResultsError
-
-    context = muscles.context
-    words = ["myograph muscle", step]
-    words += [f"--network {network}"] if step == "train" else []
-    words += [f"--split {muscles.split}"]
-    words += [f"--dataset {context.dataset}"] if context.dataset else []
-    words += [] if context.quick else ["--full"]
-    words.append(f"--out {context.folder}")
-    raise ResultsError(f"{context.folder} does not hold {what}; run this first: {' '.join(words)}")

@@ -191,7 +191,7 @@ def predict_stream_quietly(
 
     Raises
     ------
-    ConfigError : a method of the user's met NaN.
+    ConfigError : a method that the user wrote met NaN.
 
     >>> from myograph.methods import lda
     >>> from myograph.protocols import WithinSubject

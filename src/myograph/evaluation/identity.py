@@ -63,7 +63,7 @@ def describe(value: Any) -> Any:
 
 class Description:
     """Describe values, and collect in `unknown` the place and type of those that cannot be described. `own` is true once
-    code of the user's was met.
+    code that the user wrote was met.
 
     >>> description = Description()
     >>> description.of(np.array([1, 2]), name="weights") == description.of(np.array([1, 3]), name="weights")

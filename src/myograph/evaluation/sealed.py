@@ -48,7 +48,7 @@ class _Lasting(Description):
 
 def state_of(estimator: Any) -> str | None:
     """Return a hash of all that the user's code in a method can keep from call to call: global variables, class
-    attributes, closures, default values. None if there is no code of the user's.
+    attributes, closures, default values. None if the method contains no code that the user wrote.
 
     >>> from sklearn.preprocessing import FunctionTransformer
     >>> kept = []

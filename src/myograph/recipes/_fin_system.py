@@ -1,7 +1,7 @@
 """The steps of `fin2025`: imitators, their validation, classifiers on true features, and the joint step.
 
 Each step keeps its outcome in the run's folder, and a later step, or the same step in another process, reads it there.
-`myograph fin` runs them one by one, and `myograph reproduce fin2025` all of them.
+`myograph fin` runs them one at a time, and `myograph reproduce fin2025` all of them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The steps of `muscle_cnn_lstm`: autoencoders, training and validation, each kept in the run's folder.
 
-`myograph muscle` runs them one by one. Together they do what `reproduce muscle_cnn_lstm` does for one row of its table.
+`myograph muscle` runs them one at a time. Together they do what `reproduce muscle_cnn_lstm` does for one row of its table.
 """
 
 from __future__ import annotations

@@ -161,7 +161,7 @@ class NeuralEstimator(BaseEstimator):
         return self
 
     def _pretrain(self, batches: Batches, seed: int) -> None:
-        # Random numbers that pretraining draws leave those of training as they are: both can run one by one.
+        # Random numbers that pretraining draws leave those of training as they are: each can run alone.
         with seeded(seed, batches.device):
             self.pretrain_history_ = cast(Any, self.pretrain)(self.module_, batches, seed)
 

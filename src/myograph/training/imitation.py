@@ -183,7 +183,7 @@ class FeatureImitation:
     >>> true.shape, imitated.shape, len(kept)
     ((8, 1, 1), (8, 1, 1), 8)
 
-    Both steps one by one:
+    Each step alone:
 
     >>> imitation.learn_scale(net, batches)
     >>> rows = imitation.train_imitators(net, batches, seed=0)

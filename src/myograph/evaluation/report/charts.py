@@ -47,7 +47,7 @@ def bars(
         note = f"{name}: {value:.1%}" + (f", {notes[i]}" if notes else "")
         parts.append(f'<g class="hit" tabindex="0" {tip(note)}>')
         parts.append(f'<rect class="row" x="0" y="{y}" width="{width}" height="{row}"/>')
-        parts.append(f'<text x="{left - 10}" y="{y + 16}" text-anchor="end">{escape(shorten(name, 16))}</text>')
+        parts.append(f'<text x="{left - 10}" y="{y + 16}" text-anchor="end">{escape(shorten(name, 14))}</text>')
         size = max(x(value) - left, 1)
         parts.append(f'<rect class="bar {kind}" x="{left}" y="{y + 4}" width="{size:.1f}" height="{row - 8}" rx="3"/>')
         if other is not None:
