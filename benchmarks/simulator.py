@@ -257,7 +257,7 @@ def page(stored: dict[str, Any]) -> str:
     ]
     for name, both in stored.items():
         text += [signal_row(PAIRS[name].title, both["real"]), signal_row(simulated_name(name), both["simulated"])]
-    series = {n: v for name, both in stored.items() for n, v in ((name, both["real"]["amplitude"]),)}
+    series = {name: both["real"]["amplitude"] for name, both in stored.items()}
     series |= {f"simulated {name}": both["simulated"]["amplitude"] for name, both in stored.items()}
     chart = lines([f"{q} %" for q in QUANTILES], series, "amplitude over the median", dotted=[*series][len(stored) :])
     text += [
@@ -294,9 +294,7 @@ ACCURACY_TEXT = [
 
 
 def simulated_name(name: str) -> str:
-    """The preset with the options that were changed."""
-    pair = PAIRS[name]
-    return f"simulated, preset `{pair.preset}`"
+    return f"simulated, preset `{PAIRS[name].preset}`"
 
 
 def signal_row(title: str, found: dict[str, Any]) -> str:

@@ -42,6 +42,7 @@ WITHOUT_EXAMPLE = {
     "myograph.evaluation.reproduction.Context.progress": "a function that was given",
     "myograph.evaluation.reproduction.Context.remember": "tests/test_reproduction.py keeps values and files",
     "myograph.evaluation.reproduction.context_of": "tests/test_fin_steps.py works in its folder",
+    "myograph.evaluation.reproduction.Context.watched": "it trains a network, as `watch` does",
     "myograph.evaluation.reproduction.load_result": "tests/test_reproduction.py loads results",
     "myograph.evaluation.reproduction.reproduce": "runs of minutes: tests/test_reproduction.py has small ones",
     "myograph.evaluation.reproduction.watch": "it trains a network: tests/test_reproductions_muscle.py runs it",

@@ -459,3 +459,8 @@ def test_one_recording_is_enough_and_other_things_are_told(recordings):
         evaluate(recipe(), [recordings[0].signal])
     with pytest.raises(ConfigError, match="method is a name of `myograph methods` or a scikit-learn estimator"):
         evaluate(recipe(method=log_power), recordings)
+
+
+def test_no_recordings_are_said_to_be_none():
+    with pytest.raises(WindowError, match="no recordings to cut"):
+        evaluate(Recipe("empty", "mine", LeaveOneSubjectOut()), [])

@@ -9,7 +9,7 @@ from myograph.audit import audit
 from myograph.datasets.base import DATASETS
 from myograph.datasets.leg_muscles import MUSCLES
 from myograph.evaluation.report.systems import write_page
-from myograph.evaluation.reproduction import Context, reproduce
+from myograph.evaluation.reproduction import Context, reproduce, watch
 from myograph.evaluation.run import evaluate, prepare, read
 from myograph.preprocessing.bursts import BurstDetector, Bursts
 from myograph.preprocessing.cutters import EachChannel
@@ -59,7 +59,7 @@ def test_a_sample_is_one_channel_of_one_burst_and_bursts_stay_whole(windows):
 
 def test_curves_are_of_the_run_that_is_scored():
     chosen = recipe(model="muscle_cnn")
-    curves = muscle.watch(chosen)
+    curves = watch(chosen)
     assert len(curves["valid_accuracy"]) == 2
     scored = evaluate(chosen).folds["accuracy"].item()
     assert curves["valid_accuracy"][-1] == pytest.approx(scored, abs=1e-6)

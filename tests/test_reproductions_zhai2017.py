@@ -11,6 +11,7 @@ from myograph.datasets.base import get
 from myograph.datasets.ninapro import FACTS
 from myograph.evaluation.recipe import RECIPES
 from myograph.evaluation.reproduction import REPRODUCTIONS, Context, reproduce
+from myograph.preprocessing import Trials
 from myograph.recipes import _zhai_system
 from myograph.recipes import zhai2017 as zhai
 
@@ -123,11 +124,16 @@ def test_verdicts_are_corrected_for_the_ways_of_a_table():
 
 
 def test_the_papers_curves_are_dotted_beside_real_recordings_alone():
-    assert zhai.dotted("simulated") == {}
-    drawn = zhai.dotted("ninapro_db5")
+    cohort = zhai.Cohort("ninapro_db5", "DB5", "ninapro_db5", Trials())
+    assert zhai.dotted(dataclasses.replace(cohort, dataset="simulated"), 5) == {}
+    drawn = zhai.dotted(cohort, 5)
     assert drawn["paper: CNN, last"] == (61.9, 60.4, 58.7, 57.0, 56.2)
     ours = [f"{method}, {policy}" for method in zhai.methods(small=True) for policy in zhai.POLICIES]
     assert [name.removeprefix("paper: ") for name in drawn] == ours
+    assert zhai.dotted(cohort, 3)["paper: CNN, last"] == (61.9, 60.4, 58.7)  # no point where ours has no session
+    amputees = zhai.dotted(dataclasses.replace(cohort, key="amputees"), 5)
+    assert amputees["paper: CNN, last"][0] == 62.0
+    assert not any("SVM" in name for name in amputees)
 
 
 def test_days_that_are_not_here_are_said_to_be_missing(tmp_path, monkeypatch):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import threading
 from pathlib import Path
+from typing import Any, cast
 from xml.etree import ElementTree
 
 import numpy as np
@@ -428,3 +430,31 @@ def test_cliques_and_the_front():
     assert cliques([1, 1.2, 2.5, 3.4], 1.0) == [(0, 1), (2, 3)]
     assert cliques([1, 3, 5], 1.0) == []
     assert front([1, 1, 2, 3], [0.5, 0.6, 0.6, 0.7]) == [1, 3]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"methods": (Method("knn", {"k": 1}), Method("knn", {"k": 5}))},
+        {"datasets": (Data("simulated", {"seed": 1}), Data("simulated", {"seed": 2}))},
+    ],
+)
+def test_two_things_of_one_name_are_refused_because_their_scores_would_be_averaged(options):
+    with pytest.raises(ConfigError, match="give each its own label"):
+        Suite("twice", **{"methods": ("lda",), "datasets": ("simulated",), **options})
+
+
+def test_a_disturbed_method_has_the_seed_of_its_recipe():
+    suite = Suite("noisy", (Method("random_forest", disturbance=("noise", 1.0)),), ("simulated",), seeds=(0, 7))
+    seeds = [cast(Any, recipe.method).estimator.get_params() for recipe in suite.cells()]
+    assert [next(v for k, v in each.items() if k.endswith("random_state")) for each in seeds] == [0, 7]
+
+
+def test_threads_of_one_worker_do_not_share_what_they_read():
+    other = []
+    first = Shared()
+    first._get("recordings", "a", lambda: "read by the first thread")
+    thread = threading.Thread(target=lambda: other.append(first._get("recordings", "a", lambda: "read by the second")))
+    thread.start()
+    thread.join()
+    assert other == ["read by the second"]

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -183,8 +184,9 @@ def _run(
             task = todo[i]
             if isinstance(outcome, BaseException):  # the worker died, or could not even read the task
                 recipe = pickle.loads(task.recipe)
-                store.put_failure(task.identity, _failure(recipe, outcome))
-                outcome = Outcome(task.identity, "failed", message=str(outcome))
+                failure = _failure(recipe, outcome)
+                store.put_failure(task.identity, failure)
+                outcome = Outcome(task.identity, failure["state"], message=failure["message"])
             if outcome.state == "elsewhere":
                 again.append(task)
                 continue
@@ -238,10 +240,11 @@ def data_key(recipe: Recipe) -> str:
     return json.dumps([describe(getattr(recipe, k)) for k in ("dataset", "dataset_options", "subjects")], default=str)
 
 
-class Shared:
+class Shared(threading.local):
     """What neighbouring cells of one worker have in common: recordings, windows, and the folds of a protocol.
 
-    One of each is kept, so that a worker holds the signals of one recipe at a time.
+    One of each is kept, so that a worker holds the signals of one recipe at a time. A worker may run cells in several
+    threads, and each has its own.
     """
 
     def __init__(self) -> None:

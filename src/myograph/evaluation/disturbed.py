@@ -81,10 +81,11 @@ class Disturbed(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return self.estimator_.predict_proba(self.disturb(X))
 
     def disturb(self, X: Windows) -> Windows:
-        """The windows with every recording disturbed."""
+        """The windows with their recordings disturbed; others that are only carried along stay as they are."""
         if not self.level:
             return X
-        return Windows([self._recording(recording) for recording in X.recordings], X.table)
+        used = set(X.column("recording").tolist())
+        return Windows([self._recording(r) if i in used else r for i, r in enumerate(X.recordings)], X.table)
 
     def _recording(self, recording: Recording) -> Recording:
         # The same disturbance for a recording, whichever windows are predicted with it.

@@ -156,7 +156,8 @@ def prepare_with_rest(
     >>> prepare_with_rest(recipe, read(recipe))[1]["kept"]
     0
     """
-    check_own_filters(recipe.filters, recordings[0])
+    if recordings:  # `Windows.cut` says that there are none
+        check_own_filters(recipe.filters, recordings[0])
     filtered = []
     for i, recording in enumerate(recordings):
         if progress and recipe.filters:

@@ -25,6 +25,7 @@ from myograph._common.progress import Progress, silent
 from myograph.errors import ConfigError, DataError, ResultsError
 from myograph.evaluation.info import versions
 from myograph.evaluation.metrics import TITLES, summarise
+from myograph.evaluation.prepared import hashes_of
 from myograph.evaluation.recipe import Published, Recipe
 from myograph.evaluation.registry import REPRODUCTIONS
 from myograph.evaluation.report.systems import write_page
@@ -245,11 +246,16 @@ class Context:
 
         The network is trained once more for this, with the last epoch as its result.
         """
-        found = self.remember(f"curves of {name}", recipe.as_dict(), lambda: watch(recipe, recordings))
+        found = self.watched(name, recipe, recordings)
         for kind in ("loss", "accuracy"):
             series = {"train": found[f"train_{kind}"], "test": found[f"valid_{kind}"]}
             epochs = list(range(1, len(series["train"]) + 1))
             self.figure(f"{kind.capitalize()} by epoch: {title}", series, epochs, kind, CURVES)
+
+    def watched(self, name: str, recipe: Recipe, recordings: Sequence[Any] | None = None) -> dict[str, list[float]]:
+        """Return what `watch` measures; it is kept for the same recipe and recordings."""
+        given = read(recipe, self.progress) if recordings is None else recordings
+        return self.remember(f"curves of {name}", recipe.identity(hashes_of(given)), lambda: watch(recipe, given))
 
     def figure(
         self,

@@ -40,13 +40,14 @@ class Method:
     label: str = ""
     disturbance: tuple[str, float] | None = None
 
-    def of_recipe(self) -> dict[str, Any]:
-        """The fields of a recipe that name the method."""
+    def of_recipe(self, seed: int = 0) -> dict[str, Any]:
+        """The fields of a recipe that name the method. A disturbed method is made here, so it needs the recipe's seed."""
         if self.disturbance is None:
             return {"method": self.name, "method_options": self.options}
         from myograph.evaluation.disturbed import Disturbed
 
-        return {"method": Disturbed(METHODS.create(self.name, **self.options), *self.disturbance)}
+        options = {**({"seed": seed} if _uses_seed(self.name) else {}), **self.options}
+        return {"method": Disturbed(METHODS.create(self.name, **options), *self.disturbance)}
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,12 @@ class Suite:
             raise ConfigError(f"suite {self.name!r}: split is 'person' or left out, got {self.split!r}")
         object.__setattr__(self, "methods", tuple(_methods(self.methods)))
         object.__setattr__(self, "datasets", tuple(_datasets(self.datasets)))
+        for what in ("methods", "datasets"):
+            shown: dict[str, Any] = {}
+            for item in getattr(self, what):
+                called = item.label or item.name
+                if shown.setdefault(called, item) != item:
+                    raise ConfigError(f"suite {self.name!r}: two {what} are called {called!r}; give each its own label")
         object.__setattr__(
             self, "protocols", tuple(p if isinstance(p, Protocol) else _protocol(p) for p in self.protocols)
         )
@@ -161,7 +168,7 @@ class Suite:
                 filters=self.filters,
                 windowing=dataset.windowing if self.windowing is None else self.windowing,
                 rest=self.rest,
-                **method.of_recipe(),
+                **method.of_recipe(seed),
                 seed=seed,
             )
             yield change(recipe, self.settings)

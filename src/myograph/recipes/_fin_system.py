@@ -157,9 +157,7 @@ class System:
         options, start = self.sizes.imitation, None
         if p and self.sizes.ahead_imitation is not None:
             options, start = self.sizes.ahead_imitation, self._imitators(feature, 0)[0]
-        windows = self.windows(p)
-        learnt = louder(windows[rows_of(windows, self.people("seen"), IMITATORS)], self.sizes.gains)
-        batches = self._batches(learnt, np.arange(len(learnt)))
+        windows, batches = self.windows(p), self._lesson(p)
         what = f"imitators of {feature.upper()}, p = {p}, {len(batches)} windows"
         halfway = self._path(key, self.settings).with_suffix(".half")
         with training_settings(), seeded(self.seed, batches.device):
@@ -172,6 +170,12 @@ class System:
         self._keep(key, self.settings, net.state_dict(), {"history": history})
         halfway.unlink(missing_ok=True)
         return net.state_dict(), {"history": history}
+
+    def _lesson(self, p: int) -> Any:
+        """Batches of the windows that imitators learn from."""
+        windows = self.windows(p)
+        learnt = louder(windows[rows_of(windows, self.people("seen"), IMITATORS)], self.sizes.gains)
+        return self._batches(learnt, np.arange(len(learnt)))
 
     def _validate(self, feature: str, p: int, person: str) -> dict[str, Any]:
         windows = self.windows(p)
@@ -192,10 +196,8 @@ class System:
         """Mean and deviation of each feature of the windows that imitators learn from."""
 
         def measure() -> dict[str, list[float]]:
-            windows = self.windows(p)
-            learnt = louder(windows[rows_of(windows, self.people("seen"), IMITATORS)], self.sizes.gains)
-            batches = self._batches(learnt, np.arange(len(learnt)))
-            net = self._net(windows, batches.device)
+            batches = self._lesson(p)
+            net = self._net(self.windows(p), batches.device)
             self._imitation(p).learn_scale(net, batches)
             return {"mean": net.feature_mean.tolist(), "scale": net.feature_scale.tolist()}
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator
@@ -17,9 +16,11 @@ from typing import Any
 import numpy as np
 
 from myograph.errors import ConfigError, DataError
+from myograph.evaluation.metrics import confusion
+from myograph.evaluation.prepared import read, split
 from myograph.evaluation.recipe import Recipe
 from myograph.evaluation.reproduction import Context
-from myograph.evaluation.run import check, make_method, prepare, read
+from myograph.evaluation.run import make_method
 from myograph.protocols import LeaveOneSubjectOut, PooledSubjects, Protocol
 from myograph.recipes.muscle_cnn_lstm import NETWORKS, muscles, setting, walking_settings
 from myograph.windows import Windows
@@ -57,10 +58,8 @@ class Muscles:
 
     @cached_property
     def _prepared(self) -> tuple[Windows, list[Any]]:
-        windows = prepare(self.recipe, read(self.recipe, self.context.progress))
-        folds = list(self.recipe.protocol.folds(windows))
-        check(windows, folds, self.recipe.protocol)
-        return windows, folds
+        parts = split(self.recipe, read(self.recipe, self.context.progress))
+        return parts.windows, parts.folds
 
     @property
     def windows(self) -> Windows:
@@ -119,9 +118,9 @@ class Muscles:
             network, test = self.load(number), self.windows[fold.test]
             labels = sorted(set(self.windows.y.astype(str)))
             predicted, true = network.predict(test).astype(str), test.y.astype(str)
-            confusion = [[int(((true == a) & (predicted == b)).sum()) for b in labels] for a in labels]
+            counts = confusion(true, predicted, labels).tolist()
             found = {"fold": number, "n": len(test), "accuracy": float((predicted == true).mean())}
-            yield found | {"labels": labels, "confusion": confusion}
+            yield found | {"labels": labels, "confusion": counts}
 
     def missing(self, kind: str) -> bool:
         """Whether the outcome of a step, "pretrained" or "network", is missing for a fold."""
@@ -136,8 +135,9 @@ class Muscles:
     def path(self, kind: str, number: int) -> Path:
         """File of a fold's "pretrained" weights or "network"; its name depends on the recipe and the data."""
         hashes = {str(i): r.content_hash for i, r in enumerate(self.windows.recordings)}
-        recipe = dataclasses.replace(self.recipe, published=())
-        key = hashlib.sha256(f"{recipe.identity(hashes)} {np.sort(self.folds[number - 1].train).tolist()}".encode())
+        key = hashlib.sha256(
+            f"{self.recipe.identity(hashes)} {np.sort(self.folds[number - 1].train).tolist()}".encode()
+        )
         name = f"{kind}-{self.network.replace(', ', '-').replace(' ', '-')}-{self.split}-fold{number}"
         return self.context.folder / "kept" / f"{name}-{key.hexdigest()[:12]}.safetensors"
 

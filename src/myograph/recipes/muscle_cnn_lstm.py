@@ -18,7 +18,7 @@ from myograph._common.files import plain
 from myograph.datasets.load import load
 from myograph.errors import DataError
 from myograph.evaluation.recipe import RECIPES, Published, Recipe
-from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, describe_data, differs, watch
+from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, describe_data, differs
 from myograph.evaluation.run import read
 from myograph.evaluation.stats import compare
 from myograph.preprocessing.bursts import BurstDetector, Bursts
@@ -375,7 +375,7 @@ def best_epochs(context: Context, recipe: Any) -> Iterator[Row]:
     curves: dict[str, dict[str, list[float]]] = {"loss": {}, "accuracy": {}}
     for name in ("hybrid, pretrained", "hybrid, random"):
         chosen = recipe(name, PooledSubjects(0.2))
-        found = context.remember(f"curves of {name}", chosen.as_dict(), lambda chosen=chosen: watch(chosen))
+        found = context.watched(name, chosen)
         for kind in curves:
             for part, words in (("train", "train"), ("valid", "test")):
                 curves[kind][f"{name.removeprefix('hybrid, ')}, {words}"] = found[f"{part}_{kind}"]

@@ -270,24 +270,32 @@ def recalibration(context: Context, cohort: Cohort) -> Iterator[Row]:
         yield row(f"{method}, gain of last over none, II-V", tuple(of_last.tolist()), published, note=gained(of_last))
         published = Published("all", ALL_SESSION_GAIN[method], None, "text") if cohort.key == "all" else None
         yield row(f"{method}, gain of all over none, II-V", tuple(of_all.tolist()), published, note=gained(of_all))
+    paper = dotted(cohort, n_later)
     context.figure(
         f"Accuracy by session, {cohort.title}",
         {name: 100 * np.asarray(values) for name, values in curves.items()},
         ROMAN[:n_later],
         "class-balanced accuracy (%)",
-        "none, all, last: what the classifier learnt from after each session." + DOTTED * bool(dotted(cohort.dataset)),
-        dotted(cohort.dataset),
+        "none, all, last: what the classifier learnt from after each session."
+        + DOTTED[cohort.key == "amputees"] * bool(paper),
+        paper,
     )
 
 
-DOTTED = " Dotted: the paper's Fig. 6, read off (DB2, 40 people, 50 classes): compare the shape, not the level."
+DOTTED = (
+    " Dotted: the paper's Fig. 6, read off (DB2, 40 people, 50 classes): compare the shape, not the level.",
+    " Dotted: the paper's Fig. 8, read off (amputees): compare the shape, not the level.",
+)
 
 
-def dotted(dataset: str) -> dict[str, Sequence[float]]:
-    """Return the paper's curves, in the order of ours so that they take the same colours; none for simulated recordings."""
-    if dataset == "simulated":
+def dotted(cohort: Cohort, n_sessions: int) -> dict[str, Sequence[float]]:
+    """Return the paper's curves of so many sessions, in the order of ours so that they take the same colours; none for
+    simulated recordings."""
+    if cohort.dataset == "simulated":
         return {}
-    return {f"paper: {method}, {policy}": FIGURE_6[method, policy] for method in TABLE_1 for policy in POLICIES}
+    figure = FIGURE_8 if cohort.key == "amputees" else FIGURE_6
+    both = [(method, policy) for method in TABLE_1 for policy in POLICIES]
+    return {f"paper: {m}, {p}": figure[m, p][:n_sessions] for m, p in both if (m, p) in figure}
 
 
 def by_person(gain: np.ndarray) -> np.ndarray:

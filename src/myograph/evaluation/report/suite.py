@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from markupsafe import Markup
 from myograph._common import svg
 from myograph._common.files import write_bytes, write_text
 from myograph.errors import MyographError, ResultsError
+from myograph.evaluation import metrics
 from myograph.evaluation.comparison import RunComparison
 from myograph.evaluation.metrics import TITLES
 from myograph.evaluation.report import charts, suite_charts
@@ -25,7 +27,7 @@ from myograph.evaluation.scores import Scores
 from myograph.evaluation.stats import Friedman, compare, friedman, nemenyi
 from myograph.evaluation.store import Store, in_short
 
-GROUP = ["data", "dataset", "protocol", "transfer", "windowing", "filters", "rest", "leaky"]
+GROUP = ["data", "dataset", "data_options", "protocol", "transfer", "windowing", "filters", "rest", "leaky"]
 MOST_MATRICES = 6
 
 
@@ -146,6 +148,7 @@ def grouped(store: Store, cells: Sequence[str], metric: str = "accuracy") -> lis
     rows["data"], rows["label"] = (
         zip(*map(_labels, rows["recipe"], rows["dataset"], rows["method"])) if len(rows) else ((), ())
     )
+    rows["data_options"] = [json.dumps(json.loads(o)["dataset"], sort_keys=True) for o in rows["options"]]
     found = []
     for key, part in rows.groupby(GROUP, sort=False):
         values = part.pivot_table(index="person", columns="label", values=metric, aggfunc="mean", sort=False)
@@ -233,11 +236,8 @@ def reliability(runs: Sequence[Scores], n_bins: int = 10) -> pd.DataFrame | None
     table = pd.concat([cast(pd.DataFrame, run.predictions[["y_true", "y_pred", "confidence"]]) for run in runs])
     if np.isnan(np.asarray(table["confidence"], float)).any():
         return None
-    of_bin = np.clip((np.asarray(table["confidence"], float) * n_bins).astype(int), 0, n_bins - 1)
-    correct = (table["y_true"] == table["y_pred"]).astype(float)
-    found = pd.DataFrame({"confidence": table["confidence"], "accuracy": correct}).groupby(of_bin)
-    means = cast(pd.DataFrame, found.mean())
-    return means.assign(windows=found.size()).reset_index(drop=True)
+    right = (table["y_true"] == table["y_pred"]).to_numpy()
+    return metrics.reliability(right, table["confidence"].to_numpy(float), n_bins).rename(columns={"n": "windows"})
 
 
 def curves(groups: Sequence[Group], scores: Mapping[str, Scores], metric: str) -> Iterable[Figure]:

@@ -142,7 +142,6 @@ class SumTable:
 
     def __init__(self, formulas: Sequence[Formula], levels: Sequence[float]):
         rows = sorted({row for formula in formulas for row in formula.rows}, key=lambda row: (not k.ADDS[row], row))
-        self.formulas = tuple(formulas)
         self.kept = np.array(rows, np.int64)
         self.place = {row: i for i, row in enumerate(rows)}
         self.want = np.zeros(k.N_ROWS, np.bool_)
