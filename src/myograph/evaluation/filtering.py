@@ -11,7 +11,7 @@ import numpy as np
 
 from myograph._common.runs import run_starts
 from myograph.errors import LeakageError
-from myograph.evaluation.identity import Description
+from myograph.evaluation.sealed import has_own_code
 from myograph.preprocessing.base import Filter, apply_all, as_tuple
 from myograph.recording import Recording
 
@@ -37,14 +37,16 @@ def check_own_filters(filters: Filter | Iterable[Filter], recording: Recording) 
     Traceback (most recent call last):
     myograph.errors.LeakageError: ...
     """
-    for one in as_tuple(filters):
-        description = Description()
-        description.of(one)
-        if description.own:
-            done = apply_all([one], recording)
+    filters = as_tuple(filters)
+    own = [has_own_code(one) for one in filters]
+    for i, one in enumerate(filters):
+        if not any(own[i:]):
+            return
+        done = apply_all([one], recording)
+        if own[i]:
             _check_labels(one, recording, done)
             _check_reach(one, recording, done)
-        recording = apply_all([one], recording) if not description.own else done
+        recording = done
 
 
 def _check_labels(one: Any, recording: Recording, done: Recording) -> None:
