@@ -314,6 +314,29 @@ def test_the_three_steps_learn_features_and_classes():
     assert clf.get_params()["layers"]["imitators"] == {"lr": 1e-3, "weight_decay": 2e-5}
 
 
+def test_both_steps_share_the_true_features_and_equal_each_alone(monkeypatch):
+    w = Windows.cut(session(1.0), Windowing(60, 20))
+    b = Batches(w, np.arange(len(w)), torch.arange(len(w)) % 2, Normalise("none", 3), CPU)
+    computed = []
+    targets = FeatureImitation._targets
+    monkeypatch.setattr(
+        FeatureImitation, "_targets", lambda self, *a, **k: computed.append(1) or targets(self, *a, **k)
+    )
+    imitation = FeatureImitation(features=("rms", "ent"), epochs=1, shadow_epochs=1)
+    nets = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        nets.append(FeatureImitatingNet(3, 2, 30, n_features=2))
+    torch.manual_seed(0)
+    together = imitation(nets[0], b, 0)
+    assert computed == [1]
+    torch.manual_seed(0)
+    assert imitation.train_imitators(nets[1], b, 0)[0]["train_loss"] == together["imitators"][0]["train_loss"]
+    assert imitation.train_classifier(nets[1], b, 0)[0]["train_loss"] == together["classifier"][0]["train_loss"]
+    assert computed == [1] * 3
+    assert all(torch.equal(x, y) for x, y in zip(nets[0].state_dict().values(), nets[1].state_dict().values()))
+
+
 def test_joint_step_has_two_rates():
     from myograph.training.plan import make_optimizer
 

@@ -22,6 +22,7 @@ from myograph.windows import Windowing
 
 RATE_HZ = 1000.0
 N_CHANNELS = 64
+MINIATURE_HOLD_S = 0.45
 MAP = "arraymap.mat"
 NAMES = ("Rest", "Fist", "Raise", "Lower", "Open")
 
@@ -139,7 +140,7 @@ class FlexEmg(OneFileARecording):
         # Each half of the array has its own connector, one wired the other way round.
         upper = np.arange(32).reshape(8, 4)[::-1] + 1
         write_matlab(root / "arraymap.mat", {"arraymap": np.vstack([upper, 65 - upper[::-1]]).astype(np.uint8)})
-        duration = 450
+        duration = round(MINIATURE_HOLD_S * RATE_HZ)
         for subject in (1, 2):
             for session in ("Session1Train", "Session1Test"):
                 for trial in range(1, 5):

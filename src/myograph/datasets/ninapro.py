@@ -23,6 +23,7 @@ from myograph.recording import Recording, Unit
 # Of the samples. Published label tracks may be shorter than their emg: users of DB2 report one sample in subject 1's
 # exercise 3 and 272 in subject 12's. They are taken to begin together (our choice); what has no label stays unlabelled.
 MOST_OFF = 0.01
+MINIATURE_HOLD_S = 0.3
 
 
 @dataclass(frozen=True)
@@ -244,7 +245,7 @@ def _miniature(
     facts: Facts, codes: list[int], n_repetitions: int, number: int, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
     """Return the variables of one file: every repetition of each movement, each followed by rest of the same length."""
-    n = max(round(0.3 * facts.rate_hz), 30)
+    n = max(round(MINIATURE_HOLD_S * facts.rate_hz), 30)
     move = np.repeat(np.array(codes), n_repetitions)
     turn = np.tile(np.arange(1, n_repetitions + 1), len(codes))
     rest = np.zeros_like(move)

@@ -30,10 +30,12 @@ from myograph.evaluation.recipe import Published, Recipe
 from myograph.evaluation.registry import REPRODUCTIONS
 from myograph.evaluation.report.systems import write_page
 from myograph.evaluation.run import check, evaluate, name_of, prepare, read
+from myograph.evaluation.shortened import shortened
 
 RESULT = "result.json"
 _DIFFERENCES = "differences"
 Measure = TypeVar("Measure", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,7 @@ class Context:
     quick : a small run of minutes instead of the published size.
     dataset : data set to run on; None chooses by the size of the run.
     seeds, jobs, progress : seeds to average over, parallel folds, and a function that is told of the progress.
+    epochs : cut every training to this many epochs; None trains as the system says.
     figures : the figures kept so far.
 
     >>> context = Context("example", Path("runs"))
@@ -166,11 +169,16 @@ class Context:
     seeds: tuple[int, ...] = (0,)
     jobs: int = 1
     progress: Progress = silent
+    epochs: int | None = None
     figures: list[dict[str, Any]] = field(default_factory=list)
 
     def choose(self, quick: Any, full: Any) -> Any:
         """Return one of two values, by the size of this run."""
         return quick if self.quick else full
+
+    def shorten(self, thing: T) -> T:
+        """Return settings with the epochs of this run: as they are, or cut by `shortened`."""
+        return thing if self.epochs is None else shortened(thing, self.epochs)
 
     def evaluate(
         self,
@@ -196,6 +204,7 @@ class Context:
         matrix : keep the confusion matrix, summed over folds and seeds, as a figure.
         """
         started = time.perf_counter()
+        recipe = self.shorten(recipe)
         runs = []
         for seed in self.seeds:
             seeded = dataclasses.replace(recipe, seed=seed)
@@ -254,6 +263,7 @@ class Context:
 
     def watched(self, name: str, recipe: Recipe, recordings: Sequence[Any] | None = None) -> dict[str, list[float]]:
         """Return what `watch` measures; it is kept for the same recipe and recordings."""
+        recipe = self.shorten(recipe)
         given = read(recipe, self.progress) if recordings is None else recordings
         return self.remember(f"curves of {name}", recipe.identity(hashes_of(given)), lambda: watch(recipe, given))
 
@@ -331,6 +341,7 @@ def context_of(
     out: str | Path | None = None,
     jobs: int = 1,
     progress: Progress | None = None,
+    epochs: int | None = None,
 ) -> Iterator[Context]:
     """Hold the folder of a run of `reproduce`, with its arguments, and give what the system's function is given.
 
@@ -338,15 +349,16 @@ def context_of(
 
     Raises
     ------
-    ConfigError : n_seeds is below 1.
+    ConfigError : n_seeds or epochs is below 1.
     ResultsError : the folder holds another run, or another process is at work in it.
     """
-    if n_seeds < 1:
-        raise ConfigError(f"n_seeds is at least 1, got {n_seeds}")
+    if n_seeds < 1 or (epochs is not None and epochs < 1):
+        raise ConfigError(f"n_seeds and epochs are at least 1, got n_seeds={n_seeds} and epochs={epochs}")
     kind = "quick" if quick else "full"
-    folder = Path(out) if out else Path("runs") / "-".join(filter(None, ["reproduce", name, kind, dataset]))
-    with only_run_in(folder, f"reproduce {name} {kind} {dataset} {n_seeds}"):
-        yield Context(name, folder, quick, dataset, tuple(range(n_seeds)), jobs, progress or silent)
+    cut = "" if epochs is None else f"{epochs}-epochs"
+    folder = Path(out) if out else Path("runs") / "-".join(filter(None, ["reproduce", name, kind, dataset, cut]))
+    with only_run_in(folder, " ".join(filter(None, ["reproduce", name, kind, str(dataset), str(n_seeds), cut]))):
+        yield Context(name, folder, quick, dataset, tuple(range(n_seeds)), jobs, progress or silent, epochs)
 
 
 def reproduce(
@@ -357,6 +369,7 @@ def reproduce(
     out: str | Path | None = None,
     jobs: int = 1,
     progress: Progress | None = None,
+    epochs: int | None = None,
 ) -> dict[str, Any]:
     """Run a published system and write `result.json` and `report.html` into its folder.
 
@@ -370,6 +383,7 @@ def reproduce(
     n_seeds : number of seeds to average over.
     out : folder; by default `runs/reproduce-NAME-quick` (or -full, -DATASET).
     jobs, progress : as in `myograph.evaluate`.
+    epochs : cut every training to this many epochs. This shows that a run reaches its end; its scores mean nothing.
 
     Returns
     -------
@@ -383,7 +397,7 @@ def reproduce(
     kind = "quick" if quick else "full"
     progress = progress or silent
     started = time.perf_counter()
-    with context_of(name, quick, dataset, n_seeds, out, jobs, progress) as context:
+    with context_of(name, quick, dataset, n_seeds, out, jobs, progress, epochs) as context:
         folder = context.folder
         rows: list[dict[str, Any]] = []
         finished = False
@@ -400,6 +414,7 @@ def reproduce(
                     "kind": kind,
                     "dataset": dataset,
                     "n_seeds": n_seeds,
+                    "epochs": epochs,
                     "rows": rows,
                     "figures": context.figures,
                     "versions": versions(),
@@ -453,13 +468,9 @@ def describe_system(name: str) -> dict[str, Any]:
     """
     if name not in REPRODUCTIONS:
         return {}
-    about = _about(REPRODUCTIONS[name])
+    about = inspect.getdoc(REPRODUCTIONS[name]) or name
     rows = [dataclasses.asdict(row) for row in differences_of(REPRODUCTIONS[name])]
     return {"title": about.split("\n")[0], "about": about, "differences": rows}
-
-
-def _about(measure: Callable[..., Any]) -> str:
-    return inspect.getdoc(measure) or measure.__name__
 
 
 def load_result(folder: str | Path) -> dict[str, Any]:

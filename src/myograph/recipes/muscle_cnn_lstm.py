@@ -270,7 +270,7 @@ def walking(context: Context) -> Iterator[Row]:
     yield bursts_found(base, context)
     section = "which of 13 muscles, one burst of each left out"
     rows: dict[str, Row] = {}
-    for epochs in PRETRAINING:
+    for epochs in sorted({context.shorten({"epochs": epochs})["epochs"] for epochs in PRETRAINING}):
         name = f"hybrid, pretrained {epochs} epoch{'s' if epochs != 1 else ''}" if epochs else RANDOM
         chosen = muscles(pretrained=epochs > 0, pretrain_epochs=epochs, **settings)
         rows[name] = context.evaluate(

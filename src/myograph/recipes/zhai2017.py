@@ -317,7 +317,7 @@ def corrections(context: Context, cohort: Cohort) -> Iterator[Row]:
         per_subject = []
         for subject in subjects:
             recordings = cohort.recordings(subject)
-            recipe = cohort.recipe(f"{method}-correction", REPETITIONS, make(context.seeds[0]))
+            recipe = context.shorten(cohort.recipe(f"{method}-correction", REPETITIONS, make(context.seeds[0])))
             settings = [recipe.as_dict(), subject, [r.content_hash for r in recordings], WIDTHS]
             measure = partial(_correct, recipe, recordings)
             per_subject.append(context.remember(f"{method}-correction-{subject}", settings, measure))

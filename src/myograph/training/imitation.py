@@ -42,6 +42,7 @@ from myograph.windows import Windows
 
 FEATURES = ("rms", "var", "ssi", "ent")
 _SMALLEST = 12  # channels that the classifier's three convolutions need
+Found = tuple[torch.Tensor, torch.Tensor]  # positions of windows, and their features
 
 
 def true_features(x: torch.Tensor, names: Sequence[str] = FEATURES) -> torch.Tensor:
@@ -209,12 +210,11 @@ class FeatureImitation:
 
     def __call__(self, module: Any, batches: Batches, seed: int) -> dict[str, list[dict[str, Any]]]:
         """Train the parts of a FeatureImitatingNet on train windows; return both histories, "imitators" with its R²."""
-        self._check(module)
+        found = self._true(module, batches)
+        classifies = self.shadow_epochs and batches.targets is not None
         return {
-            "imitators": self.train_imitators(module, batches, seed) if self.epochs else [],
-            "classifier": self.train_classifier(module, batches, seed)
-            if self.shadow_epochs and batches.targets is not None
-            else [],
+            "imitators": self.train_imitators(module, batches, seed, found=found) if self.epochs else [],
+            "classifier": self.train_classifier(module, batches, seed, found) if classifies else [],
         }
 
     def train_imitators(
@@ -224,6 +224,7 @@ class FeatureImitation:
         seed: int,
         checkpoint: Path | None = None,
         report: Callable[[int, int], None] | None = None,
+        found: Found | None = None,
     ) -> list[dict[str, Any]]:
         """Step 1: learn the scale of the features from these windows, and train the imitators.
 
@@ -232,6 +233,7 @@ class FeatureImitation:
         module, batches, seed : the network, its train windows, and the seed of the order and of the target's noise.
         checkpoint : file written after every epoch; if it exists, training resumes from it.
         report : f(epochs done, epochs) called after every epoch.
+        found : true features of these windows, if they are computed already.
 
         Returns
         -------
@@ -242,7 +244,8 @@ class FeatureImitation:
         ShapeError : the network has another number of imitators than there are features.
         DataError : the checkpoint is damaged.
         """
-        kept, target = self._learn_scale(module, batches)
+        kept, target = found or self._true(module, batches)
+        self._set_scale(module, target)
         trainer = self._imitators_trainer(module, target.shape[1], batches.device, seed)
         if checkpoint is not None and checkpoint.exists():
             trainer.restore(*_files.read(checkpoint, "checkpoint"))
@@ -259,11 +262,13 @@ class FeatureImitation:
                 break
         return trainer.history
 
-    def train_classifier(self, module: FeatureImitatingNet, batches: Batches, seed: int) -> list[dict[str, Any]]:
+    def train_classifier(
+        self, module: FeatureImitatingNet, batches: Batches, seed: int, found: Found | None = None
+    ) -> list[dict[str, Any]]:
         """Step 2: train the classifier on the true features, in the scale that the network has; return its history."""
         if batches.targets is None:
             raise ConfigError("the classifier learns classes, and these batches have no targets; give them")
-        kept, target = self._true(module, batches)
+        kept, target = found or self._true(module, batches)
         target = (target - module.feature_mean) / module.feature_scale
         plan = Plan(
             epochs=self.shadow_epochs,
@@ -280,15 +285,13 @@ class FeatureImitation:
 
     def learn_scale(self, module: FeatureImitatingNet, batches: Batches) -> None:
         """Set the mean and the standard deviation by which the network's features are standardised."""
-        self._learn_scale(module, batches)
+        self._set_scale(module, self._true(module, batches)[1])
 
-    def _learn_scale(self, module: FeatureImitatingNet, batches: Batches) -> tuple[torch.Tensor, torch.Tensor]:
-        kept, target = self._true(module, batches)
+    def _set_scale(self, module: FeatureImitatingNet, target: torch.Tensor) -> None:
         module.feature_mean.copy_(target.mean((0, 1)))
         module.feature_scale.copy_(target.std((0, 1)).clamp_min(1e-12))
-        return kept, target
 
-    def _true(self, module: FeatureImitatingNet, batches: Batches) -> tuple[torch.Tensor, torch.Tensor]:
+    def _true(self, module: FeatureImitatingNet, batches: Batches) -> Found:
         """Return the positions of windows that have one `ahead_ms` later, and their features in their own scale."""
         self._check(module)
         kept, later = self._later(batches)
