@@ -313,23 +313,32 @@ def _imported_inside(code: types.CodeType, package: str) -> dict[str, str]:
 
 def _imports(code: types.CodeType, package: str) -> Iterator[str]:
     """The user's modules that code imports. `from a import b` may import a.b, so that is one of them."""
-    steps = list(dis.get_instructions(code))
-    for i, step in enumerate(steps):
-        if step.opname != "IMPORT_NAME":
-            continue
-        level = next((s.argval for s in reversed(steps[:i]) if isinstance(s.argval, int)), 0)  # of `from .a import b`
-        base = importlib.util.resolve_name("." * level + step.argval, package) if level and package else step.argval
+    for level, name, taken in _import_statements(code):
+        base = importlib.util.resolve_name("." * level + name, package) if level and package else name
         top = None
         with contextlib.suppress(ImportError, ValueError):  # __main__ has no place
             top = importlib.util.find_spec(base.partition(".")[0])  # imports nothing
-        if top is None or not _is_own_module(base, top.origin):
+        if top is not None and _is_own_module(base, top.origin):
+            yield base
+            yield from (f"{base}.{inner}" for inner in taken)
+
+
+@functools.lru_cache(maxsize=4096)
+def _import_statements(code: types.CodeType) -> tuple[tuple[int, str, tuple[str, ...]], ...]:
+    """Each import in the bytecode: the number of leading dots, the module, and the names taken from it."""
+    steps, found = list(dis.get_instructions(code)), []
+    for i, step in enumerate(steps):
+        if step.opname != "IMPORT_NAME":
             continue
-        yield base
+        level = next((s.argval for s in reversed(steps[:i]) if isinstance(s.argval, int)), 0)
+        taken = []
         for following in steps[i + 1 :]:
             if following.opname == "IMPORT_FROM":
-                yield f"{base}.{following.argval}"
+                taken.append(following.argval)
             elif not following.opname.startswith(("STORE", "EXTENDED_ARG")):
                 break
+        found.append((level, step.argval, tuple(taken)))
+    return tuple(found)
 
 
 def _bytecode(code: types.CodeType) -> Any:

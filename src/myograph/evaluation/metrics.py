@@ -46,11 +46,13 @@ def score(predictions: pd.DataFrame) -> dict[str, float]:
     >>> round(found["accuracy"], 3), found["balanced_accuracy"], found["trial_vote_accuracy"]
     (0.667, 0.5, 0.5)
     """
-    true, pred = predictions["y_true"].to_numpy(str), predictions["y_pred"].to_numpy(str)
+    # Numbers in the order of the names, because texts compare slowly.
+    true, pred = np.split(_codes(np.concatenate([predictions[k].to_numpy(object) for k in ("y_true", "y_pred")])), 2)
     values = {name: float(metric(true, pred)) for name, metric in METRICS.items()}
     values["calibration_error"] = calibration_error(true == pred, predictions["confidence"].to_numpy(float))
     rows, voted = _votes(predictions)
-    values["trial_vote_accuracy"] = float(np.mean(true[rows] == voted.astype(str)))
+    of_trial = predictions["y_true"].to_numpy(object)[rows]
+    values["trial_vote_accuracy"] = float(np.mean(of_trial.astype(str) == voted.astype(str)))
     return values
 
 
@@ -137,15 +139,20 @@ def trial_votes(predictions: pd.DataFrame) -> pd.DataFrame:
     return predictions.iloc[rows][TRIAL].assign(y_pred=voted).reset_index(drop=True)
 
 
+def _codes(values: np.ndarray) -> np.ndarray:
+    """Place of each value among the sorted unique ones."""
+    return pd.factorize(values, sort=True)[0]
+
+
 def _votes(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Position of one row of each trial, trials sorted by the columns that name them, and the label that it votes for."""
     trial = np.zeros(len(predictions), np.int64)
     for name in TRIAL:
-        codes, values = pd.factorize(predictions[name], sort=True)
-        trial = trial * max(len(values), 1) + codes
-    label, labels = pd.factorize(predictions["y_pred"], sort=True)
+        codes = _codes(predictions[name].to_numpy())
+        trial = trial * (codes.max(initial=0) + 1) + codes
+    label = _codes(predictions["y_pred"].to_numpy())
     votes, first, of, size = np.unique(
-        trial * max(len(labels), 1) + label, return_index=True, return_inverse=True, return_counts=True
+        trial * (label.max(initial=0) + 1) + label, return_index=True, return_inverse=True, return_counts=True
     )
     confidence = predictions["confidence"].to_numpy(float)
     sure = np.bincount(of, np.where(np.isnan(confidence), 1.0, confidence), minlength=len(votes))

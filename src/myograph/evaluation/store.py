@@ -18,9 +18,10 @@ import contextlib
 import json
 import os
 import re
+import statistics
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 
@@ -51,7 +52,7 @@ TEXTS = (
 ROWS = {
     **dict.fromkeys(TEXTS, tables.TEXT),
     "seed": tables.WHOLE,
-    "leaky": "bool",
+    "leaky": tables.TRUTH,
     "person": tables.TEXT,
     "windows": tables.WHOLE,
     **dict.fromkeys(TITLES, tables.REAL),
@@ -128,13 +129,12 @@ class Store:
         others = {"honest": scores.honest, "target_only": scores.target_only}
         beside = {name: None if other is None else self.put(other) for name, other in others.items()}
         identity = str(scores.info["identity"])
-        rows = rows_of(scores)
         content = {
             "predictions": tables.to_parquet(scores.predictions),
-            "scores": rows.to_parquet(index=False),
+            "scores": tables.rows_to_parquet(rows_of(scores), ROWS),
         }
         for kind, data in content.items():
-            write_bytes(self._path(kind, identity), cast(bytes, data))
+            write_bytes(self._path(kind, identity), data)
         info = plain({k: v for k, v in scores.info.items() if k != "glimpse"})
         info["n_channels"] = scores.info["glimpse"]["n_channels"]
         cell = {
@@ -143,7 +143,7 @@ class Store:
             "info": info,
             "folds": plain(scores.folds.to_dict("records")),
             "beside": beside,
-            "files": {kind: sha256(cast(bytes, data)) for kind, data in content.items()},
+            "files": {kind: sha256(data) for kind, data in content.items()},
         }
         write_json(self._path("cells", identity), {**cell, "sha256": _checksum(cell)})
         return identity
@@ -204,13 +204,17 @@ class Store:
         ------
         ResultsError : a file is missing or damaged.
         """
-        found = []
-        for identity in self.cells():
-            try:
-                found.append(_check_rows(pd.read_parquet(self._path("scores", identity))))
-            except (OSError, ValueError) as error:
-                raise self._damaged(identity, error) from error
-        return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=list(ROWS))
+        import pyarrow as pa
+
+        found = [self._rows(identity) for identity in self.cells()]
+        return (pa.concat_tables(found) if found else tables.arrow_schema(ROWS).empty_table()).to_pandas()
+
+    def _rows(self, identity: str) -> Any:
+        """The rows of one cell, as an Arrow table."""
+        try:
+            return tables.read_rows(self._path("scores", identity), ROWS)
+        except (OSError, ValueError) as error:
+            raise self._damaged(identity, error) from error
 
     def query(self, question: str) -> pd.DataFrame:
         """Ask the results.
@@ -247,14 +251,13 @@ class Store:
         rows = []
         for identity in self.cells():
             info = self._read("cells", identity)["info"]
-            score = pd.read_parquet(self._path("scores", identity))
-            first = score.iloc[0]
+            people = self._rows(identity).to_pylist()
             rows.append(
                 {
                     "cell": identity,
-                    **{k: first[k] for k in _NAMES},
-                    "people": len(score),
-                    "accuracy": float(score["accuracy"].mean()),
+                    **{k: people[0][k] for k in _NAMES},
+                    "people": len(people),
+                    "accuracy": statistics.fmean(row["accuracy"] for row in people),
                     **{k: info[k] for k in ("wall_s", "peak_memory_bytes", "finished")},
                 }
             )
@@ -357,12 +360,13 @@ class Store:
         )
 
 
-def rows_of(scores: Scores) -> pd.DataFrame:
+def rows_of(scores: Scores) -> list[dict[str, Any]]:
     """The rows of a run in `Store.results`: one per person.
 
     >>> from myograph.evaluation import Recipe, evaluate
-    >>> rows_of(evaluate(Recipe("example", "simulated", method="lda", subjects=("1", "2"))))["question"].tolist()
-    ['new repetitions of the same people and sessions', 'new repetitions of the same people and sessions']
+    >>> found = rows_of(evaluate(Recipe("example", "simulated", method="lda", subjects=("1", "2"))))
+    >>> [(row["person"], row["question"]) for row in found]
+    [('1', 'new repetitions of the same people and sessions'), ('2', 'new repetitions of the same people and sessions')]
     """
     info = scores.info
     settings = info["settings"]
@@ -381,11 +385,10 @@ def rows_of(scores: Scores) -> pd.DataFrame:
         "seed": int(info["seed"]),
         "leaky": bool(info["leaky"]),
     }
-    rows = [
+    return [
         {**fixed, "person": row["subject"], "windows": int(row["n"]), **{k: float(row[k]) for k in TITLES}}
         for row in scores.subjects.to_dict("records")
     ]
-    return pd.DataFrame(rows, columns=list(ROWS))
 
 
 def in_short(described: Any) -> str:
@@ -416,12 +419,6 @@ def _short(value: Any) -> str:
 
 def _checksum(cell: Mapping[str, Any]) -> str:
     return sha256(json.dumps({k: v for k, v in cell.items() if k != "sha256"}, sort_keys=True).encode())
-
-
-def _check_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    if list(rows.columns) != list(ROWS):
-        raise ValueError(f"its columns are {', '.join(map(str, rows.columns))}; expected {', '.join(ROWS)}")
-    return rows
 
 
 def _filtered(rows: pd.DataFrame, condition: str) -> pd.DataFrame:
