@@ -137,7 +137,10 @@ def refused(client, headers, query=""):
     assert error.value.code == 1008
 
 
-@pytest.mark.parametrize("query", ["", "?token=", "?token=wrong", "?token=secre", "?token=secretx", "?other=secret"])
+WRONG_TOKENS = ["", "?token=", "?token=wrong", "?token=secre", "?token=secretx", "?other=secret"]
+
+
+@pytest.mark.parametrize("query", [*WRONG_TOKENS, "?token=a&token=secret", "?token=secret&token=a"])
 def test_a_missing_or_wrong_token_is_refused(studio, query):
     with TestClient(make_app(studio, token="secret", acquire=False), base_url=f"http://{HOST}") as client:
         assert client.get(f"/{query}").status_code == 403

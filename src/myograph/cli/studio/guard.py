@@ -57,8 +57,8 @@ class Guard:
             return "this request comes from a page of another site"
         if self.token is None or request.url.path.startswith("/static/"):
             return ""
-        given = parse_qs(request.url.query).get("token", [""])[0]
-        if not secrets.compare_digest(given.encode(), self.token.encode()):
+        given = parse_qs(request.url.query).get("token", [])
+        if len(given) != 1 or not secrets.compare_digest(given[0].encode(), self.token.encode()):
             return "the address lacks the right token: use the whole address that `myograph studio` printed"
         return ""
 
