@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -155,9 +155,11 @@ def _identified(
         else:
             hashes[key] = found
         progress("reading recordings", done, len(jobs))
-    tasks = []
+    tasks, failed = [], {failure["identity"] for failure in store.failures()}
     for recipe in recipes:
         if (key := data_key(recipe)) in hashes:
+            if failed and (unread := recipe.identity({"unread": key})) in failed:
+                store.forget_failure(unread)
             identity = recipe.identity(hashes[key])
             tasks.append(Task(pickle.dumps(recipe), identity, str(store.folder.resolve()), modules, command))
     result.cells = [task.identity for task in tasks]
@@ -241,36 +243,39 @@ def data_key(recipe: Recipe) -> str:
 
 
 class Shared(threading.local):
-    """What neighbouring cells of one worker have in common: recordings, windows, and the folds of a protocol.
+    """What neighbouring cells of one worker have in common: recordings, windows, and the folds of their protocols.
 
-    One of each is kept, so that a worker holds the signals of one recipe at a time. A worker may run cells in several
-    threads, and each has its own.
+    One set of recordings and one of windows is kept, so that a worker holds the signals of one recipe at a time. Splits are
+    kept as long as their windows, because one cell may need several: a calibrated score has "target only" beside it, and
+    a LEAKY one the honest score. A worker may run cells in several threads, and each has its own.
     """
 
     def __init__(self) -> None:
-        self._kept: dict[str, tuple[str, Any]] = {}
+        self._recordings: dict[str, list[Recording]] = {}
+        self._windows: dict[str, Any] = {}
+        self._splits: dict[str, Split] = {}
 
     def recordings(self, recipe: Recipe) -> list[Recording]:
         """The recipe's recordings, unfiltered."""
-        return self._get("recordings", data_key(recipe), lambda: read(recipe))
+        key = data_key(recipe)
+        if key not in self._recordings:
+            for old in (self._splits, self._windows, self._recordings):  # they go before the new ones are made
+                old.clear()
+            self._recordings[key] = read(recipe)
+        return self._recordings[key]
 
     def split(self, recipe: Recipe, recordings: Sequence[Recording], progress: Progress) -> Split:
         """The recipe's windows and audited folds, as `myograph.evaluation.run.split` makes them."""
         cut = [recipe.filters, recipe.windowing, recipe.rest, recipe.seed if recipe.rest == "balance" else 0]
         key = json.dumps([data_key(recipe), describe(cut)], default=str)
-        prepared = self._get("windows", key, lambda: prepare_with_rest(recipe, recordings, progress))
-        key = json.dumps([key, describe([recipe.protocol, recipe.how_to_transfer()])], default=str)
-        return self._get("split", key, lambda: split(recipe, recordings, progress, prepared))
-
-    def _get(self, kind: str, key: str, make: Callable[[], Any]) -> Any:
-        kept = self._kept.get(kind)
-        if kept is None or kept[0] != key:
-            # What was made of the old ones goes before the new ones are made.
-            order = ["recordings", "windows", "split"]
-            for later in order[order.index(kind) :]:
-                self._kept.pop(later, None)
-            self._kept[kind] = key, make()
-        return self._kept[kind][1]
+        if key not in self._windows:
+            self._splits.clear()
+            self._windows.clear()
+            self._windows[key] = prepare_with_rest(recipe, recordings, progress)
+        of_protocol = json.dumps(describe([recipe.protocol, recipe.how_to_transfer()]), default=str)
+        if of_protocol not in self._splits:
+            self._splits[of_protocol] = split(recipe, recordings, progress, self._windows[key])
+        return self._splits[of_protocol]
 
 
 SHARED = Shared()

@@ -153,6 +153,10 @@ class Store:
         self.begin()
         write_json(self._path("failures", identity), {"schema": SCHEMA, "identity": identity, **plain(dict(what))})
 
+    def forget_failure(self, identity: str) -> None:
+        """Remove the failure of a cell, if there is one: what caused it is gone."""
+        self._path("failures", identity).unlink(missing_ok=True)
+
     def __contains__(self, identity: object) -> bool:
         return self._path("cells", str(identity)).is_file()
 
