@@ -124,7 +124,7 @@ class LegMuscles(OneFileARecording):
         ]
 
     def write_miniature(self, folder: Path, rng: np.random.Generator) -> None:
-        n, per_cycle, start = 3200, 500, 200
+        n, per_cycle, start = 6200, 1000, 200
         touchdown = start + per_cycle * np.arange(6)
         for subject in ("1", "2"):
             place = folder / "leg_muscles" / subject
@@ -135,7 +135,7 @@ class LegMuscles(OneFileARecording):
             rows = np.c_[np.arange(n) / RATE_HZ + 0.014, samples]
             header = ",".join(["time", *MUSCLES])
             np.savetxt(place / "walk.csv", rows, fmt="%.6g", delimiter=",", header=header, comments="")
-            events = np.c_[touchdown, touchdown + 300] / RATE_HZ + 0.014
+            events = np.c_[touchdown, touchdown + 600] / RATE_HZ + 0.014
             np.savetxt(
                 place / "cycles.csv",
                 events,

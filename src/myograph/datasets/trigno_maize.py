@@ -103,7 +103,7 @@ class TrignoMaize(OneFileARecording):
     def write_miniature(self, folder: Path, rng: np.random.Generator) -> None:
         for subject in (1, 2):
             for number, muscle in enumerate(MUSCLES):
-                active = np.tile(np.repeat([0, 1, 0], [300, 600, 100]), 5)
+                active = np.tile(np.repeat([0, 1, 0], [900, 600, 500]), 5)
                 shape = 1 + 0.5 * np.cos(np.arange(N_CHANNELS)[:, None] * (1 + number // 2))
                 emg = rng.normal(size=(N_CHANNELS, len(active))) * np.where(active, 60.0, 3.0) * shape
                 place = folder / f"subject{subject}"

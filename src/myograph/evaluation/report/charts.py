@@ -64,7 +64,7 @@ def twins(names: Sequence[str], values: Sequence[tuple[float, float]]) -> str:
     >>> twins(["random split"], [(0.99, 0.7)]).count("<rect")
     2
     """
-    row, left, right, top, width = 40, 250, 110, 8, 760
+    row, left, right, top, width = 40, 300, 110, 8, 760
     height = top + row * len(names) + 24
     x = lambda v: left + (width - left - right) * min(max(v, 0.0), 1.0)  # noqa: E731
     parts = [begin(width, height, "dots")]
@@ -73,7 +73,7 @@ def twins(names: Sequence[str], values: Sequence[tuple[float, float]]) -> str:
         parts.append(f'<text class="tick" x="{x(tick):.1f}" y="{height - 6}" text-anchor="middle">{tick:.0%}</text>')
     for i, (name, pair) in enumerate(zip(names, values)):
         y = top + row * i
-        parts.append(f'<text x="{left - 12}" y="{y + 22}" text-anchor="end">{escape(shorten(name, 34))}</text>')
+        parts.append(f'<text x="{left - 12}" y="{y + 22}" text-anchor="end">{escape(shorten(name, 44))}</text>')
         for kind, colour, value, below in (("LEAKY", "bad", pair[0], 4), ("honest", "good", pair[1], 19)):
             size, note = max(x(value) - left, 1), tip(f"{name}, {kind}: {value:.1%}")
             parts.append(f'<rect class="{colour}" x="{left}" y="{y + below}" width="{size:.1f}" height="13" {note}/>')
@@ -277,7 +277,7 @@ def dots(
     >>> dots(["a"], [[0.5, 0.7]]).count("<circle")
     2
     """
-    row, left, right, top, width = 26, 250, 60, 8, 760
+    row, left, right, top, width = 26, 300, 60, 8, 760
     everything = [v for each in [*values, *(h for h in honest or () if h)] for v in each if np.isfinite(v)]
     low = np.floor((min(everything, default=0.0) - 0.02) * 10) / 10
     high = min(1.0, np.ceil((max(everything, default=1.0) + 0.02) * 10) / 10)
@@ -289,7 +289,7 @@ def dots(
         parts.append(f'<text class="tick" x="{x(tick):.1f}" y="{height - 6}" text-anchor="middle">{tick:.0%}</text>')
     for i, name in enumerate(names):
         y = top + row * (i + 0.5)
-        parts.append(f'<text x="{left - 12}" y="{y + 4:.1f}" text-anchor="end">{escape(shorten(name, 34))}</text>')
+        parts.append(f'<text x="{left - 12}" y="{y + 4:.1f}" text-anchor="end">{escape(shorten(name, 44))}</text>')
         kind = "bad" if leaky and leaky[i] else "c0"
         # Honest dots lie a little lower, so that they do not hide the leaky ones.
         for each, colour, below in ((values[i], kind, 0), ((honest[i] if honest else None) or (), "good", 6)):

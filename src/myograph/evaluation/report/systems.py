@@ -251,7 +251,8 @@ def page_of(results: Sequence[dict[str, Any]], compared: Mapping[str, list[list[
     first = results[0]
     text = [f"# {first['title']}", "", "\n".join(first["about"].split("\n")[1:]).strip(), ""]
     if first.get("differences"):
-        text += ["## What differs from the paper, and why", "", *differences(first["differences"]), ""]
+        text += ["## What differs from the paper, and why", "", '<div class="differences"></div>', ""]
+        text += [*differences(first["differences"]), ""]
     kinds = [
         ("Real recordings", lambda row: not is_simulated(row) and row["data"] != COUNTED),
         ("Sizes of the networks", lambda row: row["data"] == COUNTED),
