@@ -37,14 +37,16 @@ def _cut(name: str, value: Any, most: int) -> Any:
     if isinstance(value, Mapping):
         return {key: _cut(str(key), each, most) for key, each in value.items()}
     if type(value) in (list, tuple):
-        return type(value)(_cut("", each, most) for each in value)
-    if isinstance(value, type):
-        return value
-    if dataclasses.is_dataclass(value):
+        parts = [_cut("", each, most) for each in value]
+        return tuple(parts) if isinstance(value, tuple) else parts
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
         given = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.init}
         return dataclasses.replace(value, **_cut("", given, most))
-    if hasattr(value, "get_params"):
-        from sklearn.base import clone
+    return _cut_estimator(value, most) if hasattr(value, "get_params") and not isinstance(value, type) else value
 
-        return clone(value).set_params(**_cut("", value.get_params(deep=False), most))
-    return value
+
+def _cut_estimator(estimator: Any, most: int) -> Any:
+    from sklearn.base import clone
+
+    fresh: Any = clone(estimator)
+    return fresh.set_params(**_cut("", estimator.get_params(deep=False), most))

@@ -235,7 +235,7 @@ def paired(values: pd.DataFrame) -> str:
     2
     """
     n = values.shape[1]
-    left, step, top, inner = 48, 130, 14, 260
+    left, step, top, inner = 48, 165, 14, 260
     width, height = left + step * n, top + inner + 44
     low, high = float(values.min().min()), float(values.max().max())
     pad = (high - low) * 0.08 or 0.05
@@ -254,7 +254,7 @@ def paired(values: pd.DataFrame) -> str:
             parts.append(f'<circle class="c0" cx="{x(i):.1f}" cy="{y(v):.1f}" r="4" {note}/>')
     for i, (name, mean) in enumerate(values.mean().items()):
         parts.append(f'<rect class="means" x="{x(i) - 26:.1f}" y="{y(mean) - 1.5:.1f}" width="52" height="3"/>')
-        label = escape(shorten(str(name), 18))
+        label = escape(shorten(str(name), 26))
         parts.append(f'<text x="{x(i):.1f}" y="{height - 18}" text-anchor="middle">{label}</text>')
     return "".join([*parts, "</svg>"])
 
@@ -284,7 +284,8 @@ def dots(
     height = top + row * len(names) + 24
     x = lambda v: left + (width - left - right) * (v - low) / (high - low)  # noqa: E731
     parts = [begin(width, height, "dots")]
-    for tick in np.linspace(low, high, 5):
+    spacing = 0.1 if high - low < 0.75 else 0.2
+    for tick in np.arange(np.ceil(low / spacing - 1e-9) + 0.0, high / spacing + 1e-9) * spacing:
         parts.append(f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{top}" y2="{height - 22}"/>')
         parts.append(f'<text class="tick" x="{x(tick):.1f}" y="{height - 6}" text-anchor="middle">{tick:.0%}</text>')
     for i, name in enumerate(names):
