@@ -119,12 +119,12 @@ COUNTED: list = []
 
 
 def test_a_random_generator_that_moves_on_is_no_reason_to_leave_the_process(people, monkeypatch):
-    from myograph.evaluation import folds
+    from myograph.evaluation import apart
 
     def refused(*arguments):
         raise AssertionError("a process of its own")
 
-    monkeypatch.setattr(folds, "alone", refused)
+    monkeypatch.setattr(apart, "alone", refused)
 
     class Random(Guess):
         def predict(self, X):

@@ -100,7 +100,8 @@ class _Cache(FunctionCache):
 
 
 class _CheckedFile(IndexDataCacheFile):
-    """Index and data files, each a SHA-256 and what it is of. Files that do not fit count as missing."""
+    """Index and data files. Each begins with a SHA-256 of its name and of its content, so that a file that was damaged, or
+    that was written for another loop, counts as missing."""
 
     def _load_index(self) -> dict[Any, str]:
         version, stamp, overloads = self._read(self._index_path) or (None, None, {})
@@ -118,15 +119,19 @@ class _CheckedFile(IndexDataCacheFile):
     def _write(self, path: str, value: Any) -> None:
         content = self._dump(value)
         with self._open_for_write(path) as file:
-            file.write(hashlib.sha256(content).digest() + content)
+            file.write(_digest(path, content) + content)
 
     @staticmethod
     def _read(path: str) -> Any:
         with contextlib.suppress(OSError):
             content = Path(path).read_bytes()
-            if hashlib.sha256(content[DIGEST:]).digest() == content[:DIGEST]:
+            if _digest(path, content[DIGEST:]) == content[:DIGEST]:
                 return pickle.loads(content[DIGEST:])
         return None
+
+
+def _digest(path: str, content: bytes) -> bytes:
+    return hashlib.sha256(Path(path).name.encode() + b"\0" + content).digest()
 
 
 @functools.cache

@@ -8,8 +8,7 @@ window is left out if it shares samples with a decided window, or lies within th
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -19,6 +18,7 @@ from myograph._common.files import plain
 from myograph._common.progress import Progress, silent
 from myograph._common.runs import run_starts
 from myograph.errors import ConfigError, ProtocolError
+from myograph.evaluation.apart import each_apart
 from myograph.evaluation.folds import POOL, labelled_in, predictions_of
 from myograph.evaluation.sealed import sealer
 from myograph.evaluation.transfer import Transfer
@@ -103,25 +103,20 @@ def continuous(
     >>> found["decisions"] > len(windows)
     True
     """
-    import joblib
-
     progress = progress or silent
-    jobs = min(os.cpu_count() or 1 if jobs < 0 else max(jobs, 1), len(folds))
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")
-    work = [joblib.delayed(decide_fold)(i, estimator, windows, f, windowing, transfer) for i, f in enumerate(folds)]
-    done: list[tuple[int, pd.DataFrame, int]] = []
-    for result in cast(Iterable[tuple[int, pd.DataFrame, int]], parallel(work)):
-        done.append(result)
+    calls = [(windows, fold, windowing, transfer) for fold in folds]
+    done: dict[int, tuple[pd.DataFrame, int]] = {}
+    for i, found in each_apart(decide_fold, estimator, calls, jobs):
+        done[i] = found
         progress("continuous evaluation", len(done), len(folds))
-    done.sort(key=lambda found: found[0])
-    tables = [table.assign(part=table["part"] + 1_000_000 * i) for i, table, _ in done]
-    return plain(_summary(pd.concat(tables, ignore_index=True), windowing, rest, sum(n for *_, n in done)))
+    tables = [done[i][0].assign(part=done[i][0]["part"] + 1_000_000 * i) for i in range(len(folds))]
+    return plain(_summary(pd.concat(tables, ignore_index=True), windowing, rest, sum(n for _, n in done.values())))
 
 
 def decide_fold(
-    i: int, estimator: BaseEstimator, windows: Windows, fold: Fold, windowing: Windowing, transfer: Transfer
-) -> tuple[int, pd.DataFrame, int]:
-    """Fit and decide one fold; return its number, the decisions, and the number of train windows that were left out.
+    estimator: BaseEstimator, windows: Windows, fold: Fold, windowing: Windowing, transfer: Transfer
+) -> tuple[pd.DataFrame, int]:
+    """Fit and decide one fold; return the decisions and the number of train windows that were left out.
 
     The decisions are one row each with the columns subject, part (number of the stretch), time_s (of the window's last
     sample), truth ("" if it is unlabelled), decided and confidence.
@@ -131,9 +126,9 @@ def decide_fold(
     >>> from myograph.testing import make_windows
     >>> windows = make_windows(n_repetitions=4)
     >>> fold = next(KFoldRepetitions(2).folds(windows))
-    >>> number, table, _ = decide_fold(0, METHODS.create("lda"), windows, fold, Windowing(200, 50), POOL)
-    >>> number, list(table)
-    (0, ['subject', 'part', 'time_s', 'truth', 'decided', 'confidence'])
+    >>> table, n_left_out = decide_fold(METHODS.create("lda"), windows, fold, Windowing(200, 50), POOL)
+    >>> list(table)
+    ['subject', 'part', 'time_s', 'truth', 'decided', 'confidence']
     """
     tested = samples_tested(windows, fold)
     decided, part = every_window(windows, tested, windowing)
@@ -159,7 +154,7 @@ def decide_fold(
     rates = np.array([r.rate_hz for r in windows.recordings])
     columns = {"subject": decided.column("subject"), "part": part, "time_s": (last + 1) / rates[of]}
     table = pd.DataFrame({**columns, "truth": truth, "decided": predicted.astype(str), "confidence": confidence})
-    return i, table, int(near.sum())
+    return table, int(near.sum())
 
 
 def samples_tested(windows: Windows, fold: Fold) -> list[np.ndarray]:

@@ -17,10 +17,11 @@ from myograph._common.files import sha256, write_bytes, write_json
 from myograph._common.origin import in_words, origin_of_fitted
 from myograph._common.pipelines import before_last
 from myograph._common.progress import Progress
-from myograph._common.seen import Seen, no_leakage_warning
+from myograph._common.seen import Seen
 from myograph.errors import ConfigError, DataError, LeakageError
+from myograph.evaluation.apart import each_apart
 from myograph.evaluation.identity import is_fitted_name
-from myograph.evaluation.sealed import alone, has_own_code, pickled, sealer, state_of
+from myograph.evaluation.sealed import sealer
 from myograph.evaluation.tables import ONE_FOLD, PLACE, from_parquet, to_parquet
 from myograph.evaluation.transfer import Transfer
 from myograph.protocols import Fold
@@ -124,12 +125,8 @@ def run_folds(
     >>> table["y_pred"].tolist() == table["y_true"].tolist()
     True
     """
-    import joblib
-
     from myograph.methods._warm import warm
 
-    state = state_of(estimator)
-    method = None if state is None else pickled(estimator)
     parts: dict[int, pd.DataFrame] = {}
     if kept is not None:
         parts = {i: part for i, fold in enumerate(folds) if (part := kept.get(i, fold)) is not None}
@@ -137,15 +134,9 @@ def run_folds(
     if todo:
         warm(estimator, windows)
     progress("folds", len(parts), len(folds))
-    jobs = min(os.cpu_count() or 1 if jobs < 0 else max(jobs, 1), max(len(todo), 1))
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")
-    work = parallel(
-        joblib.delayed(_one_stream)(g, estimator, windows, [folds[i] for i in g], transfer, state) for g in todo
-    )
-    for group, tables in cast(Iterable[tuple[list[int], list[pd.DataFrame] | None]], work):
-        if tables is None:
-            tables = alone(method, predict_stream_quietly, windows, [folds[i] for i in group], transfer)
-        for i, part in zip(group, tables):
+    calls = [(windows, [folds[i] for i in group], transfer) for group in todo]
+    for number, tables in each_apart(predict_stream, estimator, calls, jobs):
+        for i, part in zip(todo[number], cast(list[pd.DataFrame], tables)):
             if kept is not None:
                 kept.put(i, part)
             parts[i] = part
@@ -168,49 +159,6 @@ def streams(folds: Sequence[Fold], sequential: bool) -> list[list[int]]:
         else:
             groups.append([i])
     return groups
-
-
-def _one_stream(
-    group: list[int],
-    estimator: BaseEstimator,
-    windows: Windows,
-    folds: list[Fold],
-    transfer: Transfer,
-    state: str | None,
-) -> tuple[list[int], list[pd.DataFrame] | None]:
-    """The tables of the folds; None if another fold left something in the user's code in this process."""
-    if state is not None and state_of(estimator) != state:
-        return group, None
-    return group, predict_stream_quietly(estimator, windows, folds, transfer)
-
-
-def predict_stream_quietly(
-    estimator: BaseEstimator, windows: Windows, folds: Sequence[Fold], transfer: Transfer
-) -> list[pd.DataFrame]:
-    """`predict_stream` without leakage warnings, because every fold was audited.
-
-    Raises
-    ------
-    ConfigError : a method that the user wrote met NaN.
-
-    >>> from myograph.methods import lda
-    >>> from myograph.protocols import WithinSubject
-    >>> from myograph.testing import make_windows
-    >>> windows = make_windows(n_repetitions=6)
-    >>> [table] = predict_stream_quietly(lda(), windows, list(WithinSubject((2, 5)).folds(windows)), POOL)
-    >>> len(table)
-    28
-    """
-    try:
-        with no_leakage_warning():
-            return predict_stream(estimator, windows, folds, transfer)
-    except ValueError as error:
-        if "NaN" not in str(error) or not has_own_code(estimator):
-            raise
-        raise ConfigError(
-            f"{folds[0].name}: {error}\nA method of your own sees the samples of its windows alone; all others are NaN. If it "
-            "needs samples around its windows, make the windows longer, or put that step into the recipe's filters"
-        ) from error
 
 
 def predict_stream(

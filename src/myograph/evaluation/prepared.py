@@ -16,6 +16,7 @@ from myograph.errors import ConfigError, ProtocolError
 from myograph.evaluation.filtering import check_own_filters
 from myograph.evaluation.info import glimpse
 from myograph.evaluation.recipe import Recipe
+from myograph.evaluation.telling import check_channels
 from myograph.preprocessing.filters import apply_all
 from myograph.protocols import Fold, Protocol
 from myograph.recording import Recording
@@ -157,7 +158,8 @@ def prepare_with_rest(
     0
     """
     if recordings:  # `Windows.cut` says that there are none
-        check_own_filters(recipe.filters, recordings[0])
+        check_channels(recipe.filters, recordings)
+        check_own_filters(recipe.filters, recordings)
     filtered = []
     for i, recording in enumerate(recordings):
         if progress and recipe.filters:
