@@ -36,7 +36,7 @@ def _cut(name: str, value: Any, most: int) -> Any:
         return min(value, most)
     if isinstance(value, Mapping):
         return {key: _cut(str(key), each, most) for key, each in value.items()}
-    if type(value) in (list, tuple):
+    if isinstance(value, (list, tuple)):
         parts = [_cut("", each, most) for each in value]
         return tuple(parts) if isinstance(value, tuple) else parts
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
