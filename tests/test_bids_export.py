@@ -188,7 +188,7 @@ def test_unknown_units_and_other_rates_in_side_files(exported: dict[int, Path], 
 def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="exists already"):
         export_bids(Made(), tmp_path)
-    with pytest.raises(ConfigError, match="bits is 16"):
+    with pytest.raises(ConfigError, match="bits must be 16"):
         export_bids(Made(), tmp_path / "a", bits=32)
     with pytest.raises(ConfigError, match="letters and digits"):
         export_bids(Made(), tmp_path / "a", task="two words")

@@ -23,7 +23,7 @@ def test_the_first_channels_keep_their_places():
     assert FirstChannels(3).apply(placed).layout == placed.layout
     with pytest.raises(ShapeError, match="3 channels, fewer than the 4"):
         FirstChannels(4).apply(RECORDING)
-    with pytest.raises(ConfigError, match="n is a whole number from 1, got 0"):
+    with pytest.raises(ConfigError, match="n must be a whole number from 1, got 0"):
         FirstChannels(0)
 
 

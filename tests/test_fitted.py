@@ -231,7 +231,7 @@ def test_an_origin_that_is_not_written_as_ours_is_refused(origin):
     [
         (np.zeros((40, 2)), ShapeError, r"got shape \(40, 2\); use x\[None\]"),
         (np.zeros((3, 0, 40)), ShapeError, r"got shape \(3, 0, 40\)"),
-        (np.full((3, 2, 40), "1"), SignalError, "samples are real numbers"),
+        (np.full((3, 2, 40), "1"), SignalError, "samples must be real numbers"),
         (np.full((3, 2, 40), np.nan), SignalError, "NaN or infinite samples, the first in window 0"),
         (np.full((3, 2, 40), -np.inf, np.float32), SignalError, "NaN or infinite samples, the first in window 0"),
     ],

@@ -129,7 +129,7 @@ def test_unibo_inail(shelf: Callable[[str], Path]) -> None:
     assert Counter(first.label.tolist())[1] == 6 * 200
     with pytest.raises(DataError, match="no files of postures 3"):
         DATASETS.create("unibo_inail", postures=3).subjects(folder)
-    with pytest.raises(ConfigError, match="label_track is 'relabel' or 'label'"):
+    with pytest.raises(ConfigError, match="label_track must be 'relabel' or 'label'"):
         DATASETS.create("unibo_inail", label_track="stimulus")
 
 
@@ -291,7 +291,7 @@ def test_capgmyo_databases(shelf: Callable[[str], Path]) -> None:
         )
         np.testing.assert_array_equal(one(day, "thumb up", 2), expected)
     assert len(read("capgmyo", folder, "1", database="c")[0].label_names) == 12
-    with pytest.raises(ConfigError, match="database is 'a', 'b' or 'c', got 'd'"):
+    with pytest.raises(ConfigError, match="database must be 'a', 'b' or 'c', got 'd'"):
         DATASETS.create("capgmyo", database="d")
 
 

@@ -108,8 +108,8 @@ def test_layouts_place_channels():
         ({"repetition": np.full(10, np.nan)}, ShapeError, "float64 with fractions or NaN"),
         ({"repetition": np.full(10, 1.5)}, ShapeError, "fractions"),
         ({"repetition": np.array(["a"] * 10)}, ShapeError, "whole numbers, got <U1"),
-        ({"rate_hz": None}, SignalError, "rate_hz is a positive number"),
-        ({"rate_hz": "1000"}, SignalError, "rate_hz is a positive number"),
+        ({"rate_hz": None}, SignalError, "rate_hz must be a positive number"),
+        ({"rate_hz": "1000"}, SignalError, "rate_hz must be a positive number"),
     ],
 )
 def test_repetitions_and_rates_that_are_no_numbers_are_told(changes, error, says):

@@ -345,7 +345,7 @@ def test_weights_of_another_type_or_shape_are_refused(good, watched, tmp_path):
     with pytest.raises(DataError, match="differ in name"):
         NeuralClassifier.load(path, "cpu")
     whole = {"network.1.weight": torch.zeros(2, 2, dtype=torch.int64)}
-    with pytest.raises(ConfigError, match="nothing in pretrained fits"):
+    with pytest.raises(ConfigError, match="no weight in pretrained fits"):
         load_matching(torch.nn.Linear(2, 2), hostile(good, tmp_path / "net.safetensors", tensors=whole))
 
 

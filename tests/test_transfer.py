@@ -178,7 +178,7 @@ def test_new_head_on_a_pretrained_body(tmp_path):
         assert torch.equal(target.module_.norm.running_var, source.module_.norm.running_var)
         assert target.module_.head.weight.shape == (3, 12)
         assert "head.weight" not in target.pretrained_names_
-    with pytest.raises(ConfigError, match="nothing in pretrained fits"):
+    with pytest.raises(ConfigError, match="no weight in pretrained fits"):
         NeuralClassifier(Odd2D, epochs=1, device="cpu", pretrained=str(path)).fit(X, y)
 
 

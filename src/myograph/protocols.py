@@ -183,7 +183,7 @@ class KFoldRepetitions(Protocol):
                 f"{self.n_splits!r}"
             )
         if self.within not in ("subject", "session"):
-            raise ProtocolError(f"within is 'subject' or 'session', got {self.within!r}")
+            raise ProtocolError(f"within must be 'subject' or 'session', got {self.within!r}")
 
     def _folds(self, table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         repetition = table["repetition"].to_numpy()
@@ -228,9 +228,9 @@ class PooledSubjects(Protocol):
 
     def __post_init__(self) -> None:
         if not 0 < self.test_fraction < 1:
-            raise ProtocolError(f"test_fraction lies between 0 and 1, got {self.test_fraction}")
+            raise ProtocolError(f"test_fraction must be between 0 and 1, got {self.test_fraction}")
         if not is_whole(self.n_repeats, 1):
-            raise ProtocolError(f"n_repeats is a whole number of at least 1, got {self.n_repeats!r}")
+            raise ProtocolError(f"n_repeats must be a whole number of at least 1, got {self.n_repeats!r}")
 
     def _folds(self, table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         rng = np.random.default_rng(self.seed)
@@ -270,7 +270,7 @@ class LastRepetitions(Protocol):
 
     def __post_init__(self) -> None:
         if not 0 < self.test_fraction < 1:
-            raise ProtocolError(f"test_fraction lies between 0 and 1, got {self.test_fraction}")
+            raise ProtocolError(f"test_fraction must be between 0 and 1, got {self.test_fraction}")
 
     def _folds(self, table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         numbers = table.groupby("subject", sort=False, observed=True)["repetition"]
@@ -318,7 +318,9 @@ class LeaveOneSubjectOut(Protocol):
 
     def __post_init__(self) -> None:
         if not 0 <= self.calibration < 1:
-            raise ProtocolError(f"calibration is a fraction from 0 up to, not including, 1, got {self.calibration}")
+            raise ProtocolError(
+                f"calibration must be a fraction from 0 up to, not including, 1, got {self.calibration}"
+            )
         check_calibration(self)
 
     @property
@@ -422,7 +424,7 @@ class SessionStream(Protocol):
     def __post_init__(self) -> None:
         if self.by not in ("session", "repetition") or not is_whole(self.n_initial, 1):
             raise ProtocolError(
-                f"by is 'session' or 'repetition' and n_initial a whole number of at least 1, got {self.by!r} and "
+                f"by must be 'session' or 'repetition' and n_initial a whole number of at least 1, got {self.by!r} and "
                 f"{self.n_initial!r}"
             )
 
@@ -470,9 +472,9 @@ class LeakyShuffledWindows(Protocol):
 
     def __post_init__(self) -> None:
         if not 0 < self.test_fraction < 1:
-            raise ProtocolError(f"test_fraction lies between 0 and 1, got {self.test_fraction}")
+            raise ProtocolError(f"test_fraction must be between 0 and 1, got {self.test_fraction}")
         if self.within not in ("subject", "pooled"):
-            raise ProtocolError(f"within is 'subject' or 'pooled', got {self.within!r}")
+            raise ProtocolError(f"within must be 'subject' or 'pooled', got {self.within!r}")
 
     def _folds(self, table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         rng = np.random.default_rng(self.seed)

@@ -66,7 +66,7 @@ class Layout:
     def __post_init__(self) -> None:
         if len(self.row) != len(self.column):
             raise ShapeError(
-                f"a layout has one row and one column per channel, got {len(self.row)} and {len(self.column)}"
+                f"a layout must have one row and one column per channel, got {len(self.row)} and {len(self.column)}"
             )
 
     @classmethod
@@ -215,15 +215,18 @@ class Recording:
             repetition.dtype.kind == "f" and np.array_equal(repetition, np.floor(repetition))
         ):
             raise ShapeError(
-                f"{self.name}: repetition holds whole numbers, got {repetition.dtype}"
+                f"{self.name}: repetition must hold whole numbers, got {repetition.dtype}"
                 + (" with fractions or NaN" if repetition.dtype.kind == "f" else "")
                 + "; None numbers the runs of each label"
             )
         if not (isinstance(self.rate_hz, numbers.Real) and np.isfinite(self.rate_hz) and self.rate_hz > 0):
-            raise SignalError(f"{self.name}: rate_hz is a positive number of samples per second, got {self.rate_hz!r}")
+            raise SignalError(
+                f"{self.name}: rate_hz must be a positive number of samples per second, got {self.rate_hz!r}"
+            )
         if self.unit not in UNITS:
             raise SignalError(
-                f"{self.name}: unit is one of {', '.join(UNITS)}, got {self.unit!r}; use 'adc' for an unknown scale"
+                f"{self.name}: unit must be one of {', '.join(UNITS)}, got {self.unit!r}; use 'adc' for an unknown "
+                "scale"
             )
         if self.layout is not None and len(self.layout) != len(signal):
             raise ShapeError(
@@ -232,7 +235,8 @@ class Recording:
         breaks = tuple(int(b) for b in self.breaks)
         if breaks and any(b <= a for a, b in zip((0, *breaks), (*breaks, signal.shape[1]))):
             raise ShapeError(
-                f"{self.name}: breaks are increasing sample indices from 1 to {signal.shape[1] - 1}, got {breaks[:8]}"
+                f"{self.name}: breaks must be increasing sample indices from 1 to {signal.shape[1] - 1}, got "
+                f"{breaks[:8]}"
             )
         check_finite(signal, self.name)
         frozen = signal.view()

@@ -179,7 +179,7 @@ def test_resolve_expands_groups_keeps_order_and_drops_repetitions():
 def test_misspelt_names_get_a_suggestion():
     with pytest.raises(UnknownNameError, match=r"no feature named 'SAMPN'. Did you mean 'SAMPEN'"):
         FEATURES["SAMPN"]
-    with pytest.raises(UnknownNameError, match=r"Groups such as 'HTD' go through resolve"):
+    with pytest.raises(UnknownNameError, match=r"Use resolve\(\) for groups such as 'HTD'"):
         FEATURES["LS4"]
     with pytest.raises(UnknownNameError, match="feature or group"):
         resolve(["MAV", "HTDD"])

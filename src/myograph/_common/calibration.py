@@ -22,10 +22,10 @@ def check_calibration(protocol: Any) -> None:
     """
     for name in ("calibration_repetitions", "reserved_repetitions"):
         if not is_whole(getattr(protocol, name), 0):
-            raise ProtocolError(f"{name} is a whole number of at least 0, got {getattr(protocol, name)!r}")
+            raise ProtocolError(f"{name} must be a whole number of at least 0, got {getattr(protocol, name)!r}")
     seconds = protocol.calibration_seconds
     if seconds is not None and not (isinstance(seconds, (int, float)) and seconds > 0):
-        raise ProtocolError(f"calibration_seconds is a positive number of seconds or None, got {seconds!r}")
+        raise ProtocolError(f"calibration_seconds must be a positive number of seconds or None, got {seconds!r}")
     if seconds is not None and not protocol.calibration_repetitions:
         raise ProtocolError(
             "calibration_seconds limits the windows of the calibration repetitions; give calibration_repetitions too"
@@ -33,7 +33,7 @@ def check_calibration(protocol: Any) -> None:
     if getattr(protocol, "calibration", 0) and (protocol.calibration_repetitions or protocol.reserved_repetitions):
         raise ProtocolError("give either calibration, a fraction, or calibration_repetitions, a number, not both")
     if getattr(protocol, "calibration_sessions", "each") not in ("each", "first"):
-        raise ProtocolError(f"calibration_sessions is 'each' or 'first', got {protocol.calibration_sessions!r}")
+        raise ProtocolError(f"calibration_sessions must be 'each' or 'first', got {protocol.calibration_sessions!r}")
 
 
 def calibration_rows(protocol: Any, table: pd.DataFrame, rows: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:

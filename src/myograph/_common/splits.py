@@ -86,7 +86,7 @@ def set_tuples(protocol: Any, kind: type, *fields: str) -> None:
         try:
             several = tuple(map(kind, [value] if isinstance(value, (str, int, np.integer)) else value))
         except (TypeError, ValueError) as error:
-            raise ProtocolError(f"{name} holds {'numbers' if kind is int else 'names'}, got {value!r}") from error
+            raise ProtocolError(f"{name} must hold {'numbers' if kind is int else 'names'}, got {value!r}") from error
         object.__setattr__(protocol, name, several)
 
 

@@ -61,7 +61,7 @@ def numbered(track: np.ndarray, label: np.ndarray, rest: int | None, path: Path)
             raise ValueError(f": {values.tolist()[int(np.argmin(whole))]!r}")
     except ValueError as error:
         raise DataError(
-            f"{path}: a repetition is a whole number from 0, got {error.args[0].rsplit(': ', 1)[-1]}; number them"
+            f"{path}: a repetition must be a whole number from 0, got {error.args[0].rsplit(': ', 1)[-1]}; number them"
         ) from error
     found = np.array(whole, np.int32)[inverse]
     resting = label == (-2 if rest is None else rest)

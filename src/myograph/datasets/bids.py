@@ -80,7 +80,7 @@ class Bids(OneFileARecording):
         for key in ("path", "task"):
             value = getattr(self, key)
             if value is not None and not isinstance(value, (str, Path)):
-                raise ConfigError(f"{key} is text, got {value!r}")
+                raise ConfigError(f"{key} must be text, got {value!r}")
 
     def own_folder(self) -> Path | None:
         return None if self.path is None else Path(self.path).expanduser()

@@ -92,7 +92,7 @@ class CapgMyo(OneFileATrial):
 
     def __post_init__(self) -> None:
         if self.database not in GESTURES:
-            raise ConfigError(f"database is 'a', 'b' or 'c', got {self.database!r}")
+            raise ConfigError(f"database must be 'a', 'b' or 'c', got {self.database!r}")
 
     @property
     def label_names(self) -> tuple[str, ...]:  # type: ignore[override]

@@ -53,7 +53,7 @@ class DelsysCsv(OneFileARecording):
 
     def __post_init__(self) -> None:
         if self.path is not None and not isinstance(self.path, (str, Path)):
-            raise ConfigError(f"path is a folder, got {self.path!r}")
+            raise ConfigError(f"path must be a folder, got {self.path!r}")
 
     def own_folder(self) -> Path | None:
         return None if self.path is None else Path(self.path).expanduser()

@@ -75,7 +75,7 @@ class FlexEmg(OneFileARecording):
 
     def __post_init__(self) -> None:
         if not 0 <= self.trim < 0.5:
-            raise ConfigError(f"trim is a share from 0 up to, not including, 0.5, got {self.trim}")
+            raise ConfigError(f"trim must be a share from 0 up to, not including, 0.5, got {self.trim}")
 
     def listed(self, folder: Path) -> list[File]:
         files = []
@@ -99,7 +99,7 @@ class FlexEmg(OneFileARecording):
         path = file.path
         raw, p = read_matlab(path, ("raw", "p"))
         if raw.ndim != 2 or raw.shape[1] < N_CHANNELS:
-            raise DataError(f"{path}: raw is (time, {N_CHANNELS} or more), got {raw.shape}; {AGAIN}")
+            raise DataError(f"{path}: raw must be (time, {N_CHANNELS} or more), got {raw.shape}; {AGAIN}")
         counts = matrix(raw[:, :N_CHANNELS], path, "raw", f"(time, {N_CHANNELS} or more)").astype(np.float64)
         try:
             facts = {key: p[key].ravel()[0] for key in ("labelnames", "sequence", "timegest", "timerest", "lsbmV")}

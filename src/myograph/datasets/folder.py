@@ -83,7 +83,7 @@ class Folder(Dataset):
 
     def __post_init__(self) -> None:
         if self.path is not None and not isinstance(self.path, (str, Path)):
-            raise ConfigError(f"path is a folder or a dataset.toml, got {self.path!r}")
+            raise ConfigError(f"path must be a folder or a dataset.toml, got {self.path!r}")
         object.__setattr__(self, "path", None if self.path is None else str(self.path))
 
     def own_folder(self) -> Path | None:

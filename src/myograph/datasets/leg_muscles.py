@@ -85,7 +85,7 @@ class LegMuscles(OneFileARecording):
 
     def __post_init__(self) -> None:
         if self.task not in ("muscle", "phase"):
-            raise ConfigError(f"task is 'muscle' or 'phase', got {self.task!r}")
+            raise ConfigError(f"task must be 'muscle' or 'phase', got {self.task!r}")
 
     def listed(self, folder: Path) -> Iterator[File]:
         found = sorted(p for p in folder.rglob("walk.csv") if not aside(p, folder))

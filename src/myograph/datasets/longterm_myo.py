@@ -88,7 +88,7 @@ class LongtermMyo(OneFileATrial):
 
     def __post_init__(self) -> None:
         if not isinstance(self.motions, int) or not 2 <= self.motions <= len(self.label_names):
-            raise ConfigError(f"motions is a whole number from 2 to {len(self.label_names)}, got {self.motions!r}")
+            raise ConfigError(f"motions must be a whole number from 2 to {len(self.label_names)}, got {self.motions!r}")
 
     def people(self, folder: Path) -> dict[str, Path]:
         found = find_folders(folder, r"sub\d+")

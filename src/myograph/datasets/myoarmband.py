@@ -83,7 +83,7 @@ class MyoArmband(OneFileATrial):
 
     def __post_init__(self) -> None:
         if self.part not in (*FOLDERS, "all"):
-            raise ConfigError(f"part is 'evaluation', 'pretraining' or 'all', got {self.part!r}")
+            raise ConfigError(f"part must be 'evaluation', 'pretraining' or 'all', got {self.part!r}")
 
     def people(self, folder: Path) -> dict[str, Path]:
         people: dict[str, Path] = {}

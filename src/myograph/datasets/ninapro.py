@@ -70,7 +70,7 @@ class Ninapro(OneFileARecording):
 
     def __post_init__(self) -> None:
         if self.label_track not in ("restimulus", "stimulus"):
-            raise ConfigError(f"label_track is 'restimulus' or 'stimulus', got {self.label_track!r}")
+            raise ConfigError(f"label_track must be 'restimulus' or 'stimulus', got {self.label_track!r}")
         if self.repetition_track not in ("rerepetition", "repetition", None):
             raise ConfigError(
                 f"repetition_track is 'rerepetition', 'repetition' or None for the one that goes with label_track, "

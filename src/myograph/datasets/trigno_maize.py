@@ -121,7 +121,7 @@ def _read_volts(path: Path) -> tuple[np.ndarray, float]:
     rate = found.get("rate_hz", np.array([RATE_HZ]))
     if rate.size != 1 or rate.dtype.kind not in "iuf":
         raise DataError(
-            f"{path}: 'rate_hz' is one number of samples per second, got {rate.dtype} of shape {rate.shape}; put it right"
+            f"{path}: 'rate_hz' must be one number of samples per second, got {rate.dtype} of shape {rate.shape}"
         )
     emg = found["emg"]
     scaled = emg * 1e6 if emg.dtype.kind in "iuf" else emg

@@ -82,7 +82,7 @@ class UniboInail(OneFileARecording):
 
     def __post_init__(self) -> None:
         if self.label_track not in ("relabel", "label"):
-            raise ConfigError(f"label_track is 'relabel' or 'label', got {self.label_track!r}")
+            raise ConfigError(f"label_track must be 'relabel' or 'label', got {self.label_track!r}")
         if self.postures is not None:
             given = (self.postures,) if isinstance(self.postures, int) else tuple(int(p) for p in self.postures)
             object.__setattr__(self, "postures", given)

@@ -61,9 +61,9 @@ class Disturbed(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     def fit(self, X: Windows, y: Any) -> Disturbed:
         """Fit the estimator on undisturbed windows."""
         if self.kind not in LEVELS:
-            raise ConfigError(f"kind is one of {', '.join(LEVELS)}, got {self.kind!r}")
+            raise ConfigError(f"kind must be one of {', '.join(LEVELS)}, got {self.kind!r}")
         if not self.level >= 0 or (self.kind in ("saturation", "effort") and not self.level < 1):
-            raise ConfigError(f"level is 0 or more, and below 1 for saturation and effort, got {self.level!r}")
+            raise ConfigError(f"level must be 0 or more, and below 1 for saturation and effort, got {self.level!r}")
         self.rms_ = channel_rms(X)
         if self.kind == "dropout" and self.level >= len(self.rms_):
             raise ConfigError(f"dropout of {self.level:g} channels leaves none of {len(self.rms_)}")

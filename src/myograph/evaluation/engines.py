@@ -49,7 +49,7 @@ class LocalEngine:
 
     def __init__(self, jobs: int = 1):
         if jobs == 0 or jobs < -1:
-            raise ConfigError(f"jobs is a number of processes from 1, or -1 for one per core, got {jobs}")
+            raise ConfigError(f"jobs must be a number of processes from 1, or -1 for one per core, got {jobs}")
         self.jobs = os.cpu_count() or 1 if jobs < 0 else jobs
         self._workers: list[Any] = []
 
@@ -150,7 +150,7 @@ def make_engine(cluster: str = "local", jobs: int = 1, options: Mapping[str, Any
         return DaskEngine(distributed.Client(started), started)
     if "://" not in cluster:
         raise ConfigError(
-            f"--cluster is local, slurm, or a scheduler's address such as tcp://host:8786, got {cluster!r}"
+            f"--cluster must be local, slurm, or a scheduler's address such as tcp://host:8786, got {cluster!r}"
         )
     distributed = need("distributed", "cluster")
     try:

@@ -101,7 +101,7 @@ class Recipe:
         self.how_to_transfer()
         if not callable(getattr(self.protocol, "folds", None)):
             raise ConfigError(
-                f"protocol is one of myograph's protocols, got {self.protocol!r}; wrap your own split in a class "
+                f"protocol must be one of myograph's protocols, got {self.protocol!r}; wrap your own split in a class "
                 "derived from myograph.protocols.Protocol"
             )
 

@@ -353,7 +353,7 @@ def context_of(
     ResultsError : the folder holds another run, or another process is at work in it.
     """
     if n_seeds < 1 or (epochs is not None and epochs < 1):
-        raise ConfigError(f"n_seeds and epochs are at least 1, got n_seeds={n_seeds} and epochs={epochs}")
+        raise ConfigError(f"n_seeds and epochs must be at least 1, got n_seeds={n_seeds} and epochs={epochs}")
     kind = "quick" if quick else "full"
     cut = "" if epochs is None else f"{epochs}-epochs"
     folder = Path(out) if out else Path("runs") / "-".join(filter(None, ["reproduce", name, kind, dataset, cut]))

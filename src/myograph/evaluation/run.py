@@ -254,7 +254,9 @@ def _recordings(recipe: Recipe, given: Recording | Sequence[Recording] | None, p
         return read(recipe, progress)
     given = [given] if isinstance(given, Recording) else list(given)
     if strange := [type(r).__name__ for r in given if not isinstance(r, Recording)]:
-        raise ConfigError(f"recordings are Recording objects, got {strange[0]}; make one with Recording(signal, ...)")
+        raise ConfigError(
+            f"recordings must be Recording objects, got {strange[0]}; make one with Recording(signal, ...)"
+        )
     for recording in given:
         recording.forget_if_changed()
     return given
@@ -334,7 +336,8 @@ def make_method(recipe: Recipe) -> BaseEstimator:
             raise ConfigError("method_options go with a method given by name; set them on the estimator itself")
         if not hasattr(recipe.method, "get_params") or not hasattr(recipe.method, "fit"):
             raise ConfigError(
-                f"method is a name of `myograph methods` or a scikit-learn estimator over windows, got {recipe.method!r}"
+                "method must be a name of `myograph methods` or a scikit-learn estimator over windows, got "
+                f"{recipe.method!r}"
             )
         from sklearn.base import clone
 

@@ -38,7 +38,7 @@ def change(recipe: Changed, settings: Iterable[str]) -> Changed:
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not key:
-            raise ConfigError(f"a setting is key=value, got {setting!r}; for instance windowing.length_ms=250")
+            raise ConfigError(f"a setting must be key=value, got {setting!r}; for example windowing.length_ms=250")
         recipe = _set(recipe, key.strip().split("."), parse(text.strip()), key.strip())
     return recipe
 
@@ -145,7 +145,7 @@ def _replace(target: Any, name: str, old: Any, value: Any, key: str) -> Any:
         for v in value:
             if not hasattr(v, "apply"):
                 raise ConfigError(
-                    f"{key} takes filters such as BandPass(20, 450), got {v!r}; see myograph.preprocessing"
+                    f"{key} must be filters such as BandPass(20, 450), got {v!r}; see myograph.preprocessing"
                 )
     if name == "subjects" and value is not None:
         value = tuple(str(v) for v in value)
@@ -153,7 +153,7 @@ def _replace(target: Any, name: str, old: Any, value: Any, key: str) -> Any:
     if old is not None and not both_numbers and isinstance(old, (int, float)) and value is not None:
         raise ConfigError(f"{key} must be a number (now {old!r}), got {value!r}")
     if name == "protocol" and not hasattr(value, "folds"):
-        raise ConfigError(f"{key} is a protocol such as WithinSubject, got {value!r}; see myograph.protocols")
+        raise ConfigError(f"{key} must be a protocol such as WithinSubject, got {value!r}; see myograph.protocols")
     if isinstance(value, LeakyShuffledWindows) and value.honest is None:
         value = dataclasses.replace(value, honest=old)  # the protocol that it replaces is reported beside it
     try:

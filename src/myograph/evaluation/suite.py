@@ -118,9 +118,9 @@ class Suite:
                 raise ConfigError(f"suite {self.name!r}: {name} is empty; give at least one")
             object.__setattr__(self, name, value)
         if any(not isinstance(seed, int) or isinstance(seed, bool) for seed in self.seeds):
-            raise ConfigError(f"suite {self.name!r}: seeds are whole numbers, got {self.seeds!r}")
+            raise ConfigError(f"suite {self.name!r}: seeds must be whole numbers, got {self.seeds!r}")
         if self.split not in (None, "person"):
-            raise ConfigError(f"suite {self.name!r}: split is 'person' or left out, got {self.split!r}")
+            raise ConfigError(f"suite {self.name!r}: split must be 'person' or left out, got {self.split!r}")
         object.__setattr__(self, "methods", tuple(_methods(self.methods)))
         object.__setattr__(self, "datasets", tuple(_datasets(self.datasets)))
         for what in ("methods", "datasets"):
@@ -360,13 +360,15 @@ def _data_of(item: Any) -> Data | str:
 
 def _named(item: Any, what: str) -> dict[str, Any]:
     if not isinstance(item, dict) or not isinstance(item.get("name"), str):
-        raise ConfigError(f"a {what} of a suite is a name, or a table with a name and options, got {item!r}")
+        raise ConfigError(f"a {what} of a suite must be a name, or a table with a name and options, got {item!r}")
     return dict(item)
 
 
 def _text_of(item: Any) -> str:
     if not isinstance(item, str):
-        raise ConfigError(f"a protocol of a suite is text such as 'LeaveOneSubjectOut(calibration=0.2)', got {item!r}")
+        raise ConfigError(
+            f"a protocol of a suite must be text such as 'LeaveOneSubjectOut(calibration=0.2)', got {item!r}"
+        )
     return item
 
 
@@ -377,7 +379,7 @@ def _listed(value: Any) -> list[Any]:
 def _table(found: Mapping[str, Any], key: str) -> dict[str, Any]:
     value = found.get(key, {})
     if not isinstance(value, dict):
-        raise ConfigError(f"[{key}] of a suite is a table, got {value!r}")
+        raise ConfigError(f"[{key}] of a suite must be a table, got {value!r}")
     return value
 
 

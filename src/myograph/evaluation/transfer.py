@@ -58,11 +58,11 @@ class Transfer:
 
     def __post_init__(self) -> None:
         if self.how not in HOW:
-            raise ConfigError(f"transfer is {', '.join(map(repr, HOW))}, got {self.how!r}")
+            raise ConfigError(f"transfer must be {', '.join(map(repr, HOW))}, got {self.how!r}")
         if self.adapt_on not in ADAPT_ON:
-            raise ConfigError(f"adapt_on is {', '.join(map(repr, ADAPT_ON))}, got {self.adapt_on!r}")
+            raise ConfigError(f"adapt_on must be {', '.join(map(repr, ADAPT_ON))}, got {self.adapt_on!r}")
         if self.adapt_seconds is not None and not self.adapt_seconds > 0:
-            raise ConfigError(f"adapt_seconds is a positive number of seconds or None, got {self.adapt_seconds!r}")
+            raise ConfigError(f"adapt_seconds must be a positive number of seconds or None, got {self.adapt_seconds!r}")
         if self.how != "adapt" and (self.adapt_on != "each session" or self.adapt_seconds is not None):
             raise ConfigError(f"adapt_on and adapt_seconds belong to transfer='adapt', got transfer={self.how!r}")
 

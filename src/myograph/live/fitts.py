@@ -33,7 +33,9 @@ def index_of_difficulty(distance: float, width: float) -> float:
     3.08746
     """
     if not width > 0 or not distance >= 0:
-        raise ConfigError(f"a target has a positive width and a distance of 0 or more, got {width!r} and {distance!r}")
+        raise ConfigError(
+            f"a target must have a positive width and a distance of 0 or more, got {width!r} and {distance!r}"
+        )
     return math.log2(distance / width + 1)
 
 
@@ -109,7 +111,7 @@ def ring_of_targets(n: int, distance: float, width: float, x: float = 0.0, y: fl
     [100, -50, -50]
     """
     if n < 3 or n % 2 == 0:
-        raise ConfigError(f"a ring has an odd number of targets, 3 or more, got {n!r}")
+        raise ConfigError(f"a ring must have an odd number of targets, 3 or more, got {n!r}")
     index_of_difficulty(distance, width)
     angle = 2 * np.pi * ((np.arange(n) * (n // 2)) % n) / n
     return [Target(x + distance / 2 * math.cos(a), y + distance / 2 * math.sin(a), width) for a in angle]
@@ -244,7 +246,7 @@ class Trial:
         """The trial that `as_dict` describes; KeyError, TypeError or ValueError for other values."""
         time_s, path = np.asarray(values["time_s"], float), np.asarray(values["path"], float)
         if path.shape != (len(time_s), 2) or not len(time_s):
-            raise ValueError(f"path is (point, 2) with one time per point, got {path.shape} and {time_s.shape}")
+            raise ValueError(f"path must be (point, 2) with one time per point, got {path.shape} and {time_s.shape}")
         return cls(Target(**values["target"]), time_s, path, float(values["dwell_s"]), bool(values["completed"]))
 
 
@@ -317,7 +319,7 @@ class FittsTest:
         ConfigError : a time before that of the last call, or a velocity that is not finite.
         """
         if not all(map(math.isfinite, (time_s, *velocity))):
-            raise ConfigError(f"FittsTest.advance takes finite numbers, got {time_s!r} and {velocity!r}")
+            raise ConfigError(f"FittsTest.advance needs finite numbers, got {time_s!r} and {velocity!r}")
         if self._now is None:
             self._show(time_s)
             return

@@ -118,7 +118,7 @@ def false_activations(
     (1, 0)
     """
     if not step_ms > 0:
-        raise ConfigError(f"step_ms is the positive time between two decisions, got {step_ms!r}")
+        raise ConfigError(f"step_ms must be the positive time between two decisions, got {step_ms!r}")
     c, d = _pair(truth, decided)
     of = _parts(part, c)
     runs = _joined(_runs(d != rest, of), round(merge_ms / step_ms), of)
@@ -325,28 +325,28 @@ def all_metrics(
 def _pair(truth: ArrayLike, decided: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     c, d = np.asarray(truth).astype(str), np.asarray(decided).astype(str)
     if c.ndim != 1 or c.shape != d.shape:
-        raise ShapeError(f"truth and decisions are (decision,) of one length, got {c.shape} and {d.shape}")
+        raise ShapeError(f"truth and decisions must be (decision,) of one length, got {c.shape} and {d.shape}")
     return c, d
 
 
 def _parts(part: ArrayLike | None, c: np.ndarray) -> np.ndarray:
     of = np.zeros(len(c), np.int64) if part is None else np.asarray(part)
     if of.shape != c.shape:
-        raise ShapeError(f"part has one entry per decision, got {of.shape} for {len(c)} decisions")
+        raise ShapeError(f"part must have one entry per decision, got {of.shape} for {len(c)} decisions")
     return of
 
 
 def _times(time_s: ArrayLike, c: np.ndarray) -> np.ndarray:
     time = np.asarray(time_s, float)
     if time.shape != c.shape:
-        raise ShapeError(f"time_s has one entry per decision, got {time.shape} for {len(c)} decisions")
+        raise ShapeError(f"time_s must have one entry per decision, got {time.shape} for {len(c)} decisions")
     return time
 
 
 def _confidences(confidence: ArrayLike, right: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     p, hit = np.asarray(confidence, float), np.asarray(right).astype(float)
     if p.ndim != 1 or p.shape != hit.shape:
-        raise ShapeError(f"confidence and right are (decision,) of one length, got {p.shape} and {hit.shape}")
+        raise ShapeError(f"confidence and right must be (decision,) of one length, got {p.shape} and {hit.shape}")
     return p, hit
 
 

@@ -151,7 +151,7 @@ class ConfidenceRejection(PostProcessor):
         object.__setattr__(self, "per_class", MappingProxyType(dict(self.per_class)))
         for name, value in [("threshold", self.threshold), *self.per_class.items(), ("stay", self.stay)]:
             if value is not None and not 0 <= value <= 1:
-                raise ConfigError(f"ConfidenceRejection: {name} is a probability from 0 to 1, got {value!r}")
+                raise ConfigError(f"ConfidenceRejection: {name} must be a probability from 0 to 1, got {value!r}")
         if self.stay is not None and self.stay > min([self.threshold, *self.per_class.values()]):
             raise ConfigError(
                 f"ConfidenceRejection: stay={self.stay} is above a threshold to enter; hysteresis needs it at or below all"
@@ -373,12 +373,12 @@ class ProportionalVelocity(PostProcessor):
 
 def _whole(owner: object, name: str, value: Any, least: int) -> None:
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
-        raise ConfigError(f"{type(owner).__name__}: {name} is a whole number of at least {least}, got {value!r}")
+        raise ConfigError(f"{type(owner).__name__}: {name} must be a whole number of at least {least}, got {value!r}")
 
 
 def _share(owner: object, name: str, value: float) -> None:
     if not 0 <= value <= 1:
-        raise ConfigError(f"{type(owner).__name__}: {name} is a probability from 0 to 1, got {value!r}")
+        raise ConfigError(f"{type(owner).__name__}: {name} must be a probability from 0 to 1, got {value!r}")
 
 
 def _known(owner: object, names: Any, classes: Sequence[str]) -> None:

@@ -39,7 +39,8 @@ class Prompts:
             raise ConfigError("Prompts: there is no gesture to ask for")
         if not self.hold_s > 0 or not self.rest_s > 0 or self.rounds < 0:
             raise ConfigError(
-                f"Prompts: hold_s and rest_s are positive and rounds is 0 or more, got {self.hold_s!r}, {self.rest_s!r} and "
+                f"Prompts: hold_s and rest_s must be positive and rounds 0 or more, got {self.hold_s!r}, "
+                f"{self.rest_s!r} and "
                 f"{self.rounds!r}"
             )
 

@@ -134,12 +134,13 @@ class SelfRecalibrating(_Adapter):
     def fit(self, X: Any, y: Any = None) -> SelfRecalibrating:
         if self.policy not in ("none", "all", "last") or self.correction not in ("median", "mode"):
             raise ConfigError(
-                f"policy is none, all or last and correction median or mode, got {self.policy!r} and {self.correction!r}"
+                f"policy must be none, all or last, and correction median or mode, got {self.policy!r} and "
+                f"{self.correction!r}"
             )
         for name in ("half_width", "epochs"):
             value = getattr(self, name)
             if not isinstance(value, (int, np.integer)) or value < 0:
-                raise ConfigError(f"{name} is a whole number of at least 0, got {value!r}")
+                raise ConfigError(f"{name} must be a whole number of at least 0, got {value!r}")
         super().fit(X, y)
         if self.policy != "none" and self.correction == "median":
             self._need_probabilities("take correction='mode', or another classifier")
@@ -302,7 +303,7 @@ def _clone(estimator: Any) -> Any:
 
 def _need_share(name: str, value: Any) -> None:
     if not isinstance(value, numbers.Real) or not 0 <= float(value) <= 1:
-        raise ConfigError(f"{name} is a share from 0 to 1, got {value!r}")
+        raise ConfigError(f"{name} must be a share from 0 to 1, got {value!r}")
 
 
 def median_over_neighbours(values: np.ndarray, half_width: int) -> np.ndarray:

@@ -81,7 +81,7 @@ def grid_of(model: str, n_channels: int, grid: tuple[int, int] | None, layout: L
             rows = next(r for r in range(math.isqrt(n_channels), 0, -1) if n_channels % r == 0)
             grid = (rows, n_channels // rows)
     if len(grid) != 2 or min(grid) < 1:
-        raise ConfigError(f"grid is (rows, columns), got {grid!r}")
+        raise ConfigError(f"grid must be (rows, columns), got {grid!r}")
     if grid[0] * grid[1] != n_channels:
         raise ShapeError(
             f"{model} got {n_channels} channels for a grid of {grid[0]} x {grid[1]} = {grid[0] * grid[1]} electrodes; "
@@ -145,7 +145,7 @@ def mobilenet_v2(
     """
     expansion = int(6 * width + 1e-9)
     if not 1 <= expansion <= 12:
-        raise ConfigError(f"width is between 1/6 and 2 (published: 1, 0.7, 0.4, 0.2), got {width!r}")
+        raise ConfigError(f"width must be between 1/6 and 2 (published: 1, 0.7, 0.4, 0.2), got {width!r}")
     if n_channels < 1 or n_samples < 1:
         raise ShapeError(f"mobilenet_v2 got windows of {n_channels} channels x {n_samples} samples; it takes any grid")
     rows, columns = grid_of("mobilenet_v2", n_channels, grid, layout)

@@ -119,5 +119,5 @@ def tcn(
     one_of("summary", summary, ("mean", "attention"))
     planes = BLOCKS[reach_ms] if blocks is None else blocks
     if not planes or not all(len(block) for block in planes):
-        raise ConfigError(f"blocks holds the planes of each layer of each block, got {blocks!r}")
+        raise ConfigError(f"blocks must hold the planes of each layer of each block, got {blocks!r}")
     return glorot(TCN(n_channels, n_classes, n_samples, planes, summary, dropout))

@@ -289,7 +289,7 @@ def check_positive(owner: object, **values: float) -> None:
     """
     for name, value in values.items():
         if not (isinstance(value, numbers.Real) and np.isfinite(value) and value > 0):
-            raise ConfigError(f"{type(owner).__name__}: {name} is a positive number, got {value!r}")
+            raise ConfigError(f"{type(owner).__name__}: {name} must be a positive number, got {value!r}")
 
 
 def check_whole(owner: object, **values: int) -> None:
@@ -301,7 +301,7 @@ def check_whole(owner: object, **values: int) -> None:
     """
     for name, value in values.items():
         if not isinstance(value, (int, np.integer)) or value < 1:
-            raise ConfigError(f"{type(owner).__name__}: {name} is a whole number from 1, got {value!r}")
+            raise ConfigError(f"{type(owner).__name__}: {name} must be a whole number from 1, got {value!r}")
 
 
 def check_below_nyquist(owner: object, frequency_hz: float, rate_hz: float) -> None:

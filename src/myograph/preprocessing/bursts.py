@@ -190,19 +190,21 @@ class BurstDetector:
     def __post_init__(self) -> None:
         for name in ("k", "smooth_ms"):
             if not getattr(self, name) > 0:
-                raise ConfigError(f"BurstDetector: {name} is a positive number, got {getattr(self, name)}")
+                raise ConfigError(f"BurstDetector: {name} must be a positive number, got {getattr(self, name)}")
         for name in ("gap_ms", "min_duration_ms", "refractory_ms"):
             if not getattr(self, name) >= 0:
-                raise ConfigError(f"BurstDetector: {name} is zero or more, got {getattr(self, name)}")
+                raise ConfigError(f"BurstDetector: {name} must be zero or more, got {getattr(self, name)}")
         if not 0 < self.quietest <= 1:
-            raise ConfigError(f"BurstDetector: quietest is a fraction above 0 and up to 1, got {self.quietest}")
+            raise ConfigError(f"BurstDetector: quietest must be a fraction above 0 and up to 1, got {self.quietest}")
         if not 0 <= self.vote <= 1:
-            raise ConfigError(f"BurstDetector: vote is a fraction of the channels from 0 to 1, got {self.vote}")
+            raise ConfigError(f"BurstDetector: vote must be a fraction of the channels from 0 to 1, got {self.vote}")
         if self.baseline_s is not None and not self.baseline_s > 0:
-            raise ConfigError(f"BurstDetector: baseline_s is a positive number of seconds, got {self.baseline_s}")
+            raise ConfigError(f"BurstDetector: baseline_s must be a positive number of seconds, got {self.baseline_s}")
         m, n = self.m_of_n if np.shape(self.m_of_n) == (2,) else (0, 0)
         if not (isinstance(m, (int, np.integer)) and isinstance(n, (int, np.integer)) and 1 <= m <= n):
-            raise ConfigError(f"BurstDetector: m_of_n is two whole numbers (m, n) with 1 <= m <= n, got {self.m_of_n}")
+            raise ConfigError(
+                f"BurstDetector: m_of_n must be two whole numbers (m, n) with 1 <= m <= n, got {self.m_of_n}"
+            )
 
     def detect(self, recording: Recording, baseline: Baseline | None = None) -> np.ndarray:
         """Return (burst, 2) onset and offset samples; a burst that the recording's end cuts short is included.
@@ -412,7 +414,7 @@ class Bursts:
 
     def __post_init__(self) -> None:
         if not self.length_ms > 0:
-            raise WindowError(f"length_ms is a positive duration in milliseconds, got {self.length_ms}")
+            raise WindowError(f"length_ms must be a positive duration in milliseconds, got {self.length_ms}")
 
     def intervals(self, recording: Recording) -> dict[str, np.ndarray]:
         """Return the columns start, stop, label, repetition and position, like `Windowing.intervals`.

@@ -160,7 +160,7 @@ class BandPass(SectionsFilter):
         check_positive(self, low_hz=self.low_hz, high_hz=self.high_hz)
         check_whole(self, order=self.order)
         if self.low_hz >= self.high_hz:
-            raise ConfigError(f"BandPass: low_hz is below high_hz, got {self.low_hz:g} and {self.high_hz:g}")
+            raise ConfigError(f"BandPass: low_hz must be below high_hz, got {self.low_hz:g} and {self.high_hz:g}")
 
     def sections(self, rate_hz: float) -> np.ndarray:
         check_below_nyquist(self, self.high_hz, rate_hz)
@@ -224,7 +224,8 @@ class MainsComb(SectionsFilter):
         check_positive(self, frequency_hz=self.frequency_hz, q=self.q)
         if self.up_to_hz is not None and not self.up_to_hz >= self.frequency_hz:
             raise ConfigError(
-                f"MainsComb: up_to_hz is at least the mains frequency, {self.frequency_hz:g} Hz; got {self.up_to_hz}"
+                f"MainsComb: up_to_hz must be at least the mains frequency, {self.frequency_hz:g} Hz; got "
+                f"{self.up_to_hz}"
             )
 
     def sections(self, rate_hz: float) -> np.ndarray:

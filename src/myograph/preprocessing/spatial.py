@@ -79,7 +79,7 @@ class Differential(SampleFilter):
 
     def __post_init__(self) -> None:
         if self.along not in ("columns", "rows"):
-            raise ConfigError(f"Differential: along is 'columns' or 'rows', got {self.along!r}")
+            raise ConfigError(f"Differential: along must be 'columns' or 'rows', got {self.along!r}")
 
     def _kept(self, n_channels: int, layout: Layout | None) -> tuple[Layout, np.ndarray, np.ndarray]:
         layout = check_layout(layout, n_channels, str(self))

@@ -68,10 +68,10 @@ def export_bids(
     if out.exists():
         raise ConfigError(f"{out} exists already; give a folder that does not exist yet")
     if bits not in BITS:
-        raise ConfigError(f"bits is 16 (EDF+) or 24 (BDF+), got {bits!r}")
+        raise ConfigError(f"bits must be 16 (EDF+) or 24 (BDF+), got {bits!r}")
     name = _label(dataset.name if task is None else task)
     if not name or (task is not None and name != task):
-        raise ConfigError(f"a task's name is made of letters and digits, got {task!r}")
+        raise ConfigError(f"a task's name must be made of letters and digits, got {task!r}")
     progress = progress or silent
     recordings = load(dataset, subjects, progress=progress)
     people = _distinct(list(dict.fromkeys(r.subject for r in recordings)))

@@ -176,7 +176,7 @@ def _check(path: Path, key: str, value: Any) -> None:
         raise ConfigError(f"{path}: unknown key {key!r}.{hint} Known: {', '.join(KINDS)}")
     types, expected = KINDS[key]
     if type(value) not in types or (key in LIMITS and not LIMITS[key](value)):
-        raise ConfigError(f"{path}: {key} is {expected}, got {value!r}")
+        raise ConfigError(f"{path}: {key} must be {expected}, got {value!r}")
 
 
 def _channels(path: Path, given: list[Any] | str | None) -> tuple[str | int, ...] | None:
@@ -186,7 +186,7 @@ def _channels(path: Path, given: list[Any] | str | None) -> tuple[str | int, ...
         span = re.fullmatch(r"\s*(\d+)\s*-\s*(\d+)\s*", given)
         given = list(range(int(span[1]), int(span[2]) + 1)) if span else [given]
     if not given or any(type(c) not in (str, int) or c == 0 for c in given) or len(set(given)) != len(given):
-        raise ConfigError(f"{path}: channels is {KINDS['channels'][1]}, each once, got {given!r}")
+        raise ConfigError(f"{path}: channels must be {KINDS['channels'][1]}, each once, got {given!r}")
     return tuple(given)
 
 

@@ -42,7 +42,7 @@ def write_edf(path: Path, signal: np.ndarray, rate_hz: float, names: Sequence[st
     ConfigError : `bits` is another number, a name is too long, or there are too many channels.
     """
     if bits not in BITS:
-        raise ConfigError(f"bits is 16 (EDF+) or 24 (BDF+), got {bits!r}")
+        raise ConfigError(f"bits must be 16 (EDF+) or 24 (BDF+), got {bits!r}")
     n_channels, n_samples = signal.shape
     long = [n for n in names if len(n) > 16 or not n.isascii()]
     if long or n_channels > MOST_CHANNELS:

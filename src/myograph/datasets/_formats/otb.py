@@ -68,7 +68,7 @@ def read_otb(path: Path, description: Description) -> Table:
         if description.stream is not None:
             if description.stream not in streams:
                 raise ConfigError(
-                    f"{path}: stream is one of {', '.join(map(repr, streams))}, got {description.stream!r}"
+                    f"{path}: stream must be one of {', '.join(map(repr, streams))}, got {description.stream!r}"
                 )
             signals = [s for s in signals if s.stream == description.stream]
         names = distinct(s.name for s in signals)

@@ -88,16 +88,16 @@ class Wearer:
 
     def __post_init__(self) -> None:
         if self.n_channels not in (*RINGS, *GRIDS):
-            raise ConfigError(f"simulated: n_channels is one of {(*RINGS, *GRIDS)}, got {self.n_channels!r}")
+            raise ConfigError(f"simulated: n_channels must be one of {(*RINGS, *GRIDS)}, got {self.n_channels!r}")
         if not self.rate_hz >= 100:
-            raise ConfigError(f"simulated: rate_hz is 100 or more, got {self.rate_hz!r}")
+            raise ConfigError(f"simulated: rate_hz must be 100 or more, got {self.rate_hz!r}")
         if self.subject < 1 or self.session < 1:
             raise ConfigError(f"simulated: subject and session count from 1, got {self.subject!r} and {self.session!r}")
         if not 0 <= self.reaction_s[0] <= self.reaction_s[1]:
-            raise ConfigError(f"simulated: reaction_s is (shortest, longest) in seconds, got {self.reaction_s!r}")
+            raise ConfigError(f"simulated: reaction_s must be (shortest, longest) in seconds, got {self.reaction_s!r}")
         for name in ("variability", "drift", "fatigue", "noise_uv", "mains_uv", "artefacts_per_min"):
             if not getattr(self, name) >= 0:
-                raise ConfigError(f"simulated: {name} is 0 or more, got {getattr(self, name)!r}")
+                raise ConfigError(f"simulated: {name} must be 0 or more, got {getattr(self, name)!r}")
 
     @property
     def electrodes(self) -> Electrodes:
@@ -165,7 +165,7 @@ class Performer:
         if gesture != REST and gesture not in GESTURES:
             raise unknown_name("gesture of the simulator", gesture, [REST, *GESTURES])
         if not effort >= 0:
-            raise ConfigError(f"effort is 0 or more, got {effort!r}")
+            raise ConfigError(f"effort must be 0 or more, got {effort!r}")
         self.asked.append(Asked(sample, gesture, effort))
 
     def move_electrodes(self, rotation_deg: float, shift_mm: float) -> None:

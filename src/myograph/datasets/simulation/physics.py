@@ -73,7 +73,7 @@ class Limb:
 
     def __post_init__(self) -> None:
         if not 0 <= self.fat_mm < self.radius_mm:
-            raise ConfigError(f"fat_mm lies from 0 up to radius_mm, got {self.fat_mm} and {self.radius_mm}")
+            raise ConfigError(f"fat_mm must be from 0 up to radius_mm, got {self.fat_mm} and {self.radius_mm}")
 
 
 @dataclass(frozen=True)
@@ -374,7 +374,7 @@ def contract(
     from myograph.datasets.simulation._fibres import add_trains
 
     if out.shape[0] != len(electrodes):
-        raise ShapeError(f"out is (channel, time), got {out.shape} for {len(electrodes)} electrodes")
+        raise ShapeError(f"out must be (channel, time), got {out.shape} for {len(electrodes)} electrodes")
     times, counts = discharges(units, excitation, step_s, rate_hz, rng, interval_cv)
     active = np.flatnonzero(counts)
     if len(active):

@@ -133,9 +133,9 @@ class Gaps:
 
     def __post_init__(self) -> None:
         if self.policy not in ("fill", "restart", "refuse"):
-            raise ConfigError(f"Gaps: policy is 'fill', 'restart' or 'refuse', got {self.policy!r}")
+            raise ConfigError(f"Gaps: policy must be 'fill', 'restart' or 'refuse', got {self.policy!r}")
         if not self.most_ms >= 0:
-            raise ConfigError(f"Gaps: most_ms is a duration of 0 or more, got {self.most_ms!r}")
+            raise ConfigError(f"Gaps: most_ms must be a duration of 0 or more, got {self.most_ms!r}")
 
     def start(self, n_channels: int, rate_hz: float) -> GapKeeper:
         """Return a new count for samples of this number of channels and this rate."""

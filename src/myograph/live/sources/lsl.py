@@ -51,9 +51,9 @@ class Lsl(Source):
 
     def __post_init__(self) -> None:
         if self.unit and self.unit not in UNITS:
-            raise ConfigError(f"lsl: unit is one of {UNITS} or '' for what the stream states, got {self.unit!r}")
+            raise ConfigError(f"lsl: unit must be one of {UNITS} or '' for what the stream states, got {self.unit!r}")
         if not self.timeout_s > 0:
-            raise ConfigError(f"lsl: timeout_s is positive, got {self.timeout_s!r}")
+            raise ConfigError(f"lsl: timeout_s must be positive, got {self.timeout_s!r}")
 
     def open(self) -> StreamInfo:
         """Find the stream and connect.

@@ -47,7 +47,7 @@ class Replay(Source):
 
     def __post_init__(self) -> None:
         if not self.speed > 0 or not self.chunk_ms > 0:
-            raise ConfigError(f"replay: speed and chunk_ms are positive, got {self.speed!r} and {self.chunk_ms!r}")
+            raise ConfigError(f"replay: speed and chunk_ms must be positive, got {self.speed!r} and {self.chunk_ms!r}")
         if not self.recording.n_samples:
             raise ConfigError(f"replay: {self.recording.name} has no samples")
 

@@ -37,7 +37,7 @@ class Fault:
 
     def __post_init__(self) -> None:
         if self.kind not in ("dead", "rail", "noise", "mains"):
-            raise ConfigError(f"Fault: kind is 'dead', 'rail', 'noise' or 'mains', got {self.kind!r}")
+            raise ConfigError(f"Fault: kind must be 'dead', 'rail', 'noise' or 'mains', got {self.kind!r}")
 
 
 @SOURCES.register("simulated")
@@ -75,9 +75,11 @@ class Simulated(Wearer, Source):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.speed > 0 or not self.buffer_s > 0:
-            raise ConfigError(f"simulated: speed and buffer_s are positive, got {self.speed!r} and {self.buffer_s!r}")
+            raise ConfigError(
+                f"simulated: speed and buffer_s must be positive, got {self.speed!r} and {self.buffer_s!r}"
+            )
         if not 0 <= self.loss < 1:
-            raise ConfigError(f"simulated: loss is a share from 0 to below 1, got {self.loss!r}")
+            raise ConfigError(f"simulated: loss must be a share from 0 to below 1, got {self.loss!r}")
         if wrong := [f for f in self.faults if not 0 <= f.channel < self.n_channels]:
             raise ConfigError(f"simulated: there are {self.n_channels} channels, got {wrong[0]!r}")
 

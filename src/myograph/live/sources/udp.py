@@ -55,9 +55,11 @@ class Udp(Source):
 
     def __post_init__(self) -> None:
         if self.protocol not in ("binary", "lines"):
-            raise ConfigError(f"udp: protocol is 'binary' or 'lines', got {self.protocol!r}")
+            raise ConfigError(f"udp: protocol must be 'binary' or 'lines', got {self.protocol!r}")
         if self.n_channels < 1 or not self.rate_hz > 0:
-            raise ConfigError(f"udp: n_channels and rate_hz are positive, got {self.n_channels!r} and {self.rate_hz!r}")
+            raise ConfigError(
+                f"udp: n_channels and rate_hz must be positive, got {self.n_channels!r} and {self.rate_hz!r}"
+            )
 
     def open(self) -> StreamInfo:
         listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -162,7 +164,7 @@ def _lines(packet: bytes, n_channels: int) -> list[tuple[int, np.ndarray]]:
         numbers = [int(row[0]) for row in rows]
         values = [[float(v) for v in row[1:]] for row in rows]
     except (ValueError, UnicodeDecodeError) as error:
-        raise SourceError(f"udp: a line is `index,value,value,...`, got {packet[:40]!r} ({error})") from error
+        raise SourceError(f"udp: a line must be `index,value,value,...`, got {packet[:40]!r} ({error})") from error
     for row in values:
         _check_channels(len(row), n_channels)
     if not values:
