@@ -137,7 +137,7 @@ def test_unknown_parameters_and_missing_axes(name):
     with pytest.raises(UnknownNameError, match=f"parameter of feature {name}"):
         FEATURES[name](emg(2, 3, N), **options(name), speed=3)
     few = emg(N) if FEATURES[name].axes == "channel" else np.float64(3.0)
-    with pytest.raises(ShapeError, match="windows are"):
+    with pytest.raises(ShapeError, match="windows must be"):
         compute(name, few)
 
 
