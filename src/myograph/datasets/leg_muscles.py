@@ -47,9 +47,9 @@ class LegMuscles(OneFileARecording):
     """One Recording per muscle, (1, time). Its label is the muscle and its repetition the gait cycle.
 
     Samples before the first touchdown are unlabelled; the last cycle ends with the recording. Signal in µV: the source
-    states no unit, and steps of 0.1007 fit a 16-bit converter over ±3.3 mV.
+    states no unit, and steps of 0.1007 correspond to a 16-bit converter with a range of ±3.3 mV.
 
-    Layout: `walk.csv` with `time` in s and a column per muscle, `cycles.csv` with `touchdown_s` and `second_event_s`,
+    Layout: `walk.csv` with `time` in s and one column per muscle, `cycles.csv` with `touchdown_s` and `second_event_s`,
     which hold the R data `RAW_DATA` of the package unchanged. There is one person; recordings of others in the same
     form may be added, with one folder per person.
 
@@ -151,7 +151,7 @@ def _read(file: File) -> tuple[np.ndarray, np.ndarray]:
 
     Raises
     ------
-    DataError : a file is missing, cut short or damaged, or the two do not fit each other.
+    DataError : a file is missing, truncated or damaged, or the two files are inconsistent.
     """
     walk, cycles = file.path, file.beside[0]
     description = Description("*", label=False, header=True)

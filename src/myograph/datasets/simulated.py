@@ -71,7 +71,7 @@ RING_SIZES = (8, 10, 12, 16)
 @DATASETS.register
 @dataclass(frozen=True)
 class Simulated(Dataset):
-    """Simulated surface EMG. Options that are None take the value of the preset.
+    """Simulated surface EMG. Options that are None have the value of the preset.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class Simulated(Dataset):
     hold_s, rest_s : duration of the cue of one movement, and of the rest after it.
     label_track : "relabelled" marks where the muscles are active, "cue" where the cue was shown (0.15 to 0.55 s
         earlier).
-    label_rest : False labels rest -1 instead of "rest".
+    label_rest : whether rest is labelled "rest"; otherwise it is unlabelled (-1).
     noise_uv, mains_uv : RMS of the baseline noise, and amplitude of the 50 Hz interference.
     artefacts_per_min : expected motion artefacts per minute, each on some channels.
     variability : factor on all differences between repetitions; 0 repeats the same movement.
@@ -132,7 +132,7 @@ class Simulated(Dataset):
     title: ClassVar[str] = "Simulated surface EMG (motor units in a layered limb)"
     licence: ClassVar[str] = "BSD-3-Clause, as myograph"
     citation: ClassVar[str] = (
-        "Made by myograph after Fuglevand, Winter & Patla 1993; Rosenfalck 1969; Farina & Merletti 2001"
+        "Created by myograph after Fuglevand, Winter & Patla 1993; Rosenfalck 1969; Farina & Merletti 2001"
     )
     doi: ClassVar[str] = "10.1152/jn.1993.70.6.2470"
     rest: ClassVar[str | None] = "rest"

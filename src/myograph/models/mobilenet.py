@@ -39,7 +39,7 @@ STAGES = ((0, 16, 1, 1), (1, 24, 2, 1), (1, 32, 3, 2), (1, 64, 4, 2), (1, 96, 3,
 class Grid(Expect):
     """Turn windows of a grid into images: (batch, row * column, time) to (batch, time, row, column).
 
-    `planes` repeats the images, for networks that were made for the three colours of a picture.
+    `planes` repeats the images, for networks that were designed for colour images with three planes.
 
     >>> import torch
     >>> Grid(rows=8, columns=24, n_samples=1)(torch.zeros(2, 192, 1)).shape
@@ -56,7 +56,7 @@ class Grid(Expect):
 
 
 def grid_of(model: str, n_channels: int, grid: tuple[int, int] | None, layout: Layout | None) -> tuple[int, int]:
-    """Return the rows and columns of a grid: those given, those of the electrode layout, or those nearest to a square.
+    """Return (rows, columns) of a grid: as given, from the electrode layout, or else as nearly square as possible.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def mobilenet_v2(
 ) -> nn.Module:
     """MobileNetV2: any grid; `width` sets the expansion int(6 width), `grid` is (rows, columns).
 
-    `planes` repeats the image, as for a network that was made for the three colours of a picture.
+    `planes` repeats the image, as for a network that was designed for colour images with three planes.
     Without `grid`, the electrode layout gives it (if its channels are numbered row by row), or else the divisors of
     `n_channels` nearest to a square. The published input has the grid (8, 24).
 
