@@ -186,7 +186,7 @@ def test_unknown_units_and_other_rates_in_side_files(exported: dict[int, Path], 
 
 
 def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="exists already"):
+    with pytest.raises(ConfigError, match="already exists"):
         export_bids(Made(), tmp_path)
     with pytest.raises(ConfigError, match="bits must be 16"):
         export_bids(Made(), tmp_path / "a", bits=32)

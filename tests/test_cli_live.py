@@ -192,7 +192,7 @@ def test_an_interrupt_ends_the_session_in_order(folder):
         ("replay:", [], "needs a recording"),
         ("simulated", ["speed"], "key=value"),
         ("simulated", ["sped=2"], "speed"),
-        ("simulated", ["subject=0"], "count from 1"),
+        ("simulated", ["subject=0"], "must be 1 or more"),
         ("lsl", ["unit=volt"], "unit"),
     ],
 )

@@ -236,7 +236,7 @@ def test_label_tracks_a_little_shorter_than_the_samples(tmp_path: Path, short: s
     np.testing.assert_array_equal(recording.label[:-9], np.roll(np.repeat([0, 1, 0, 2, 0, 3, 0, 4, 0], 100), 2)[:-9])
     variables[key] = variables[key][:-11]
     savemat(path, variables)
-    with pytest.raises(DataError, match=r"holds emg \(900, 12\).*tracks as long were expected"):
+    with pytest.raises(DataError, match=r"holds emg \(900, 12\).*expected emg .* tracks of the same length"):
         list(DATASETS.create("ninapro_db2").read(tmp_path))
 
 

@@ -186,7 +186,7 @@ def test_myo(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("".join(",".join(map(str, row)) + "\n" for row in counts.tolist()))
     np.testing.assert_array_equal(read(tmp_path, "myo", ".csv", "label = false\nheader = false\n")[0].signal, counts.T)
     (tmp_path / "a.csv").write_text("timestamp,emg1,emg2\n1,2,3\n2,3,4\n")
-    with pytest.raises(DataError, match="has 2 columns of a Myo armband, 8 were expected"):
+    with pytest.raises(DataError, match="has 2 columns of a Myo armband, expected 8"):
         read(tmp_path, "myo", ".csv")
 
 

@@ -168,10 +168,10 @@ def test_offsets_envelopes_and_units():
     offset = only(inspect(rec(emg() + 5000)))
     assert (offset.level, "offset of up to 5" in offset.what) == ("warning", True)
     assert only(inspect(rec(emg() + 5000, unit="adc"))).level == "note"
-    assert "envelope already" in only(inspect(rec(np.abs(emg())))).what
+    assert "or an envelope" in only(inspect(rec(np.abs(emg())))).what
     floored = np.maximum(np.abs(emg()), 12.0)  # an envelope rests at its floor for seconds
     floored[:, 3000:5000] = 12.0
-    assert "envelope already" in only(inspect(rec(floored))).what
+    assert "or an envelope" in only(inspect(rec(floored))).what
     assert "1e6" in only(inspect(rec(emg() * 1e-6))).advice
     assert "1e3" in only(inspect(rec(emg() * 1e-3))).advice
     assert "unit='adc'" in only(inspect(rec(emg() * 1e4))).advice

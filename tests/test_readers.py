@@ -188,7 +188,7 @@ def test_delsys_csv(own: Callable[[str], Path]) -> None:
     with pytest.raises(DataError, match="cut short or damaged"):
         read("delsys_csv", folder, "recording 1")
     path.write_text("\n".join([lines[0], "no header", *lines[header:]]) + "\n")
-    with pytest.raises(DataError, match="is no EMGworks export"):
+    with pytest.raises(DataError, match="is not an EMGworks export"):
         read("delsys_csv", folder, "recording 1")
     path.write_text("\n".join([lines[0].replace("EMG", "ECG"), *lines[header - 1 :]]) + "\n")
     with pytest.raises(DataError, match="names no EMG signal"):
@@ -221,10 +221,10 @@ def test_trigno_maize_reads_both_formats_alike(own: Callable[[str], Path]) -> No
     savemat(folder / "subject1" / "left_biceps.mat", {"emg": volts})
     np.testing.assert_allclose(read("trigno_maize", folder, "1")[0].signal, recordings[0].signal, rtol=1e-6)
     savemat(folder / "subject1" / "left_biceps.mat", {"emg": volts[:, :15]})
-    with pytest.raises(DataError, match=r"\(time, 16\) was expected"):
+    with pytest.raises(DataError, match=r"expected \(time, 16\)"):
         read("trigno_maize", folder, "1")
     savemat(folder / "subject1" / "right_biceps.mat", {"emg": volts})
-    with pytest.raises(DataError, match="are one recording; keep one"):
+    with pytest.raises(DataError, match="are the same recording; keep one"):
         read("trigno_maize", folder, "1")
 
 
@@ -303,13 +303,13 @@ def test_capgmyo_databases(shelf: Callable[[str], Path]) -> None:
             "unibo_inail",
             "user_1_day_1_posture_1.mat",
             {"emg": np.zeros((9, 4)), "relabel": np.ones((8, 1)), "gestureCounter": np.ones((9, 1))},
-            "one sample of each was expected a row",
+            "one label and counter per sample",
         ),
         (
             "unibo_inail",
             "user_1_day_1_posture_1.mat",
             {"emg": np.zeros((9, 4)), "relabel": np.full((9, 1), 7), "gestureCounter": np.ones((9, 1))},
-            "holds labels .* 1 to 6 were expected",
+            "holds labels .* expected 1 to 6",
         ),
         ("csl_hdemg", "subject1/session1/gest1.mat", {"gestures": np.zeros((192, 50))}, "a cell array of trials"),
         ("ice_lab", "001-001-001.mat", {"Data": np.zeros((50, 64))}, "64 channels .* 192 channels"),
@@ -320,7 +320,7 @@ def test_capgmyo_databases(shelf: Callable[[str], Path]) -> None:
             {"data": np.full((50, 128), np.nan)},
             "samples that are NaN",
         ),
-        ("flexemg", "001-Session1Train/001-001.mat", {"raw": np.zeros((50, 96)), "p": 1}, "does not say order"),
+        ("flexemg", "001-Session1Train/001-001.mat", {"raw": np.zeros((50, 96)), "p": 1}, "does not state order"),
         ("flexemg", "001-Session1Train/001-001.mat", {"raw": np.zeros((50, 60)), "p": 1}, "64 or more"),
     ],
 )
@@ -462,7 +462,7 @@ def test_flexemg_whose_order_or_durations_cannot_be(
     file = loadmat(path)
     p = {k: file["p"][k][0, 0] for k in file["p"].dtype.names}
     savemat(path, {"raw": file["raw"], "p": p | {fact: value}})
-    with pytest.raises(DataError, match=r"does not say order and durations .*sequence \[.*again"):
+    with pytest.raises(DataError, match=r"does not state order and durations .*sequence \[.*again"):
         read("flexemg", folder, "1")
 
 

@@ -94,7 +94,7 @@ def test_numbers_may_be_column_names(tmp_path: Path, header: str) -> None:
 def test_a_first_row_that_may_be_either_is_asked_about(tmp_path: Path, first: str) -> None:
     rest = "4,slow,6\n4,slow,7\n" if "fast" in first else "4,5,6\n4,5,7\n"
     text = HEAD + "channels = [1, 3]\nlabel = false\n"
-    with pytest.raises(ConfigError, match=r"line 1: is .* a row of samples, or the column names"):
+    with pytest.raises(ConfigError, match=r"line 1: it is unclear whether .* are samples or column names"):
         read(tmp_path, text, p=f"{first}\n{rest}")
     (samples,) = read(tmp_path, text + "header = false\n")
     (names,) = read(tmp_path, text + "header = true\n")

@@ -107,7 +107,7 @@ def test_partial_fit_learns_epoch_by_epoch_with_all_classes_named():
     with pytest.raises(ShapeError, match="'q'"):
         a.partial_fit(X, np.full(len(X), "q"))
     a.partial_fit(X, y, classes=["z", "a", "b"])
-    with pytest.raises(ConfigError, match="classes are set by the first call"):
+    with pytest.raises(ConfigError, match="the first call set classes"):
         a.partial_fit(X, y, classes=["a", "b", "q", "z"])
 
 
@@ -175,7 +175,7 @@ def test_windows_of_another_shape_or_rate_are_refused():
         ({"layers": {"*": -1}}, ConfigError, "at least 0"),
         ({"layers": {"*": "slow"}}, ConfigError, "a factor of lr"),
         ({"layers": {"*": {"lrr": 1}}}, ConfigError, "lr and weight_decay"),
-        ({"layers": ["*"]}, ConfigError, "maps patterns"),
+        ({"layers": ["*"]}, ConfigError, "must map patterns"),
         ({"normalise": "zscore"}, ConfigError, "window_minmax"),
         ({"class_weight": {"q": 2.0}}, ConfigError, "q"),
         ({"sampling": "equal"}, ConfigError, "balanced"),

@@ -366,7 +366,7 @@ def test_future_targets_are_the_features_of_the_later_window():
     stays &= (w.table["stop"].to_numpy() - 1 + shift) < 1200
     assert kept.tolist() == np.flatnonzero(stays).tolist()
     assert 0 < len(kept) < len(w)
-    with pytest.raises(ConfigError, match="take less"):
+    with pytest.raises(ConfigError, match="use a smaller value"):
         FeatureImitation(ahead_ms=5000)._later(b)
     with pytest.raises(ConfigError, match="needs Windows"):
         FeatureImitation(ahead_ms=40)._later(batches_of(np.zeros((4, 3, 30), np.float32)))
