@@ -455,7 +455,7 @@ def test_scores_show_themselves_in_a_line(recordings):
 
 def test_one_recording_is_enough_and_other_things_are_told(recordings):
     assert repr(evaluate(recipe(), recordings[0])).endswith("over 1 fold>")
-    with pytest.raises(ConfigError, match="recordings are Recording objects, got ndarray"):
+    with pytest.raises(ConfigError, match="recordings must be Recording objects, got ndarray"):
         evaluate(recipe(), [recordings[0].signal])
     with pytest.raises(ConfigError, match="method must be a name of `myograph methods` or a scikit-learn estimator"):
         evaluate(recipe(method=log_power), recordings)

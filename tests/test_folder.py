@@ -300,7 +300,7 @@ GOOD = 'files = "{label}_{repetition}.csv"\nrate_hz = 10\nunit = "uV"\nchannels 
         (GOOD.replace("10", '"10"'), "rate_hz must be a number of samples per second, got '10'"),
         (GOOD.replace("10", "-1"), "rate_hz must be a number .* got -1"),
         (GOOD.replace("10", "true"), "rate_hz .* got True"),
-        (GOOD.replace('["e"]', '["e", "e"]'), "channels is column names.*each once"),
+        (GOOD.replace('["e"]', '["e", "e"]'), "channels must be column names.*each once"),
         (GOOD.replace('["e"]', "[0]"), "numbers from 1"),
         ("rate_hz = 10", "lacks 'files'"),
         ('files = "{subject}.csv"', "does not say where labels are: put {label} into files"),

@@ -106,7 +106,7 @@ def test_a_network_of_your_own_is_passed_and_never_imported(tmp_path):
     X, y, _ = toy()
     a = small(epochs=1).fit(X, y)
     path = a.save(tmp_path / "net.safetensors")
-    with pytest.raises(DataError, match=r"networks:Net.*pass your own: load\(path, model=Net\)"):
+    with pytest.raises(DataError, match=r"networks:Net.*pass the object yourself: load\(path, model=Net\)"):
         NeuralClassifier.load(path, "cpu")
     b = NeuralClassifier.load(path, "cpu", model=Net)
     assert b.get_params() == a.get_params()

@@ -292,7 +292,7 @@ def test_mistakes_are_explained(units):
         potentials(units, Electrodes.ring(8), LIMB, 200.0)
     with pytest.raises(ConfigError, match="fat_mm must be from 0"):
         Limb(40.0, 45.0)
-    with pytest.raises(ShapeError, match="out is"):
+    with pytest.raises(ShapeError, match="out must be"):
         contract(
             np.zeros((3, 100), np.float32),
             0,

@@ -190,7 +190,7 @@ def test_fine_tuning_starts_from_the_fitted_weights_and_leaves_them():
     for name, p in tuned.module_.named_parameters():
         assert torch.allclose(p, before[name], atol=1e-4), name
     assert all(torch.equal(v, before[k]) for k, v in source.module_.state_dict().items())
-    with pytest.raises(ConfigError, match="is not; fit it"):
+    with pytest.raises(ConfigError, match="got NeuralClassifier; fit it"):
         fine_tune(NeuralClassifier(Hybrid), X, y)
     with pytest.raises(ConfigError, match="this Pipeline is not; give the pipeline's last step"):
         fine_tune(make_pipeline(source), X, y)
@@ -217,7 +217,7 @@ def test_progressive_takes_whole_repetitions_in_order():
         assert set(table["repetition"]) == set(range(1, k + 1))
         assert table["session"].nunique() == 2
     assert len(parts[4]) == len(w)
-    with pytest.raises(ConfigError, match="4 repetitions"):
+    with pytest.raises(ConfigError, match="between 1 and 4, the number of repetitions"):
         list(progressive(w, [5]))
 
 

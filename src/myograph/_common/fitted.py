@@ -37,16 +37,16 @@ def as_windows(X: Any) -> Windows | np.ndarray:
     (1, 1, 3)
     >>> as_windows(np.zeros((8, 200)))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    myograph.errors.ShapeError: X is Windows or a (window, channel, time) array, got shape (8, 200); use x[None] for ...
+    myograph.errors.ShapeError: X must be Windows or a (window, channel, time) array, got shape (8, 200); use x[None] for ...
     """
     if hasattr(X, "recordings"):
         return X
     X = np.asarray(X)
     if X.dtype.kind not in "fiub":
-        raise SignalError(f"samples are real numbers, got an array of {X.dtype}")
+        raise SignalError(f"samples must be real numbers, got an array of {X.dtype}")
     if X.ndim != 3 or 0 in X.shape[1:]:
         raise ShapeError(
-            f"X is Windows or a (window, channel, time) array, got shape {X.shape}; use x[None] for one window, "
+            f"X must be Windows or a (window, channel, time) array, got shape {X.shape}; use x[None] for one window, "
             "x[:, None] for windows of one channel"
         )
     if not all_finite(X):

@@ -79,7 +79,7 @@ class Feature:
         """Return the number of values per window and channel or, if `axes` is "channel", per window."""
         count = self.outputs(self.filled(parameters), n_channels) if callable(self.outputs) else self.outputs
         if count != int(count):
-            raise ConfigError(f"{self.name}: {dict(parameters)} would give {count} outputs; it must be a whole number")
+            raise ConfigError(f"{self.name}: {dict(parameters)} would give {count} outputs; use a whole number")
         return int(count)
 
     def shortest_window(self, n_channels: int = 1, **parameters: Any) -> int:
