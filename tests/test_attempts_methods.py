@@ -176,7 +176,7 @@ class Around(Guess):
 
 
 def test_a_method_that_reads_around_its_windows_finds_nothing_there(in_a_row):
-    with pytest.raises(ConfigError, match=r"(?s)NaN.*sees the samples of its windows alone.*recipe's filters"):
+    with pytest.raises(ConfigError, match=r"(?s)NaN.*sees only the samples of its windows.*recipe's filters"):
         accuracy(in_a_row, Around(), WithinSubject((2, 5)))
 
 

@@ -232,7 +232,7 @@ def test_there_is_no_way_round_the_audit(recordings, tmp_path):
 def test_scores_without_an_audit_do_not_exist(recordings):
     scores = evaluate(recipe(), recordings)
     info = {**scores.info, "audit": []}
-    with pytest.raises(ResultsError, match="without an audit"):
+    with pytest.raises(ResultsError, match="need the audit"):
         Scores(scores.predictions, scores.folds, info)
 
 
@@ -358,7 +358,7 @@ def test_a_train_set_of_one_label_is_told():
     base = make_recording(np.random.default_rng(0), n_labels=2)
     label = np.where(np.isin(base.repetition, (2, 5)), base.label, 0)
     recording = Recording(base.signal, base.rate_hz, label, "1", base.repetition)
-    with pytest.raises(ConfigError, match="the train windows have one label"):
+    with pytest.raises(ConfigError, match="the train windows have only one label"):
         evaluate(recipe(), [recording])
 
 
@@ -419,7 +419,7 @@ class _Named(Protocol):
 
 
 def test_folds_of_one_name_and_no_folds_are_told_before_anything_is_fitted(recordings):
-    for names, says in ((("a", "a"), "two folds of one name"), ((), "no folds")):
+    for names, says in ((("a", "a"), "two folds with the same name"), ((), "no folds")):
         with pytest.raises(ProtocolError, match=says):
             evaluate(recipe(protocol=_Named(*names), method=None), recordings)
 

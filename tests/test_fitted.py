@@ -97,9 +97,9 @@ def test_every_method_refuses_what_it_was_not_fitted_for(name):
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_every_method_refuses_one_class(name):
     train = windows(labels=(1,))
-    with pytest.raises(ConfigError, match="one class 'fist' in 4 windows"):
+    with pytest.raises(ConfigError, match="only the class 'fist' in 4 windows"):
         method(name).fit(train, train.y)
-    with pytest.raises(ConfigError, match="one class 'fist' in 4 windows"):
+    with pytest.raises(ConfigError, match="only the class 'fist' in 4 windows"):
         method(name).fit(train.batch(), train.y)
 
 
@@ -175,7 +175,7 @@ def test_transformers_of_windows_refuse_other_kinds_and_one_class(name):
         with pytest.raises(error):
             fitted.transform(other)
     one = windows(labels=(1,))
-    with pytest.raises(ConfigError, match="one class 'fist'"):
+    with pytest.raises(ConfigError, match="only the class 'fist'"):
         TRANSFORMERS[name]().fit(one, one.y)
     assert len(TRANSFORMERS[name]().fit(one).transform(one)) == 4
 
@@ -183,7 +183,7 @@ def test_transformers_of_windows_refuse_other_kinds_and_one_class(name):
 @pytest.mark.parametrize("name", ["svm", "knn"])
 def test_a_search_refuses_one_class(name):
     one = windows(labels=(1,))
-    with pytest.raises(ConfigError, match="one class 'fist'"):
+    with pytest.raises(ConfigError, match="only the class 'fist'"):
         METHODS.create(name, search=True).fit(one, one.y)
 
 

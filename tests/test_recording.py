@@ -43,7 +43,7 @@ def test_a_transposed_signal_is_told():
     [
         ({"signal": np.zeros(6)}, ShapeError, r"signal\[None\] for one channel"),
         ({"label": np.zeros(6)}, ShapeError, "indices into label_names"),
-        ({"label": np.full(6, 3), "label_names": ("a", "b")}, ShapeError, "use -1 where there is no label"),
+        ({"label": np.full(6, 3), "label_names": ("a", "b")}, ShapeError, "use -1 for unlabelled samples"),
         ({"label_names": ("a", "a")}, ShapeError, "repeat a name"),
         ({"repetition": np.ones(5, int)}, ShapeError, r"both are \(time,\)"),
         ({"breaks": (0, 3)}, ShapeError, r"increasing sample indices from 1 to 5, got \(0, 3\)"),

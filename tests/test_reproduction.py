@@ -304,7 +304,7 @@ def test_dots_show_every_person_and_the_honest_ones_beside_leaky():
     ],
 )
 def test_no_leaky_row_without_its_reason_and_its_honest_score(row):
-    with pytest.raises(ConfigError, match="beside an honest one"):
+    with pytest.raises(ConfigError, match="needs a reason and an honest score"):
         Row("setting", (0.9,), **row)
 
 

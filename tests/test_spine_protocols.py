@@ -227,7 +227,7 @@ def test_train_windows_that_meet_a_test_window_are_left_out_and_all_of_them_are_
 
 
 def test_a_protocol_without_folds_of_its_own():
-    with pytest.raises(TypeError, match="Protocol gives no folds"):
+    with pytest.raises(TypeError, match="Protocol does not define"):
         next(Protocol().folds(table()))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-# For a page that has no style of its own; pages of the report set these colours for both themes.
+# For a page without a style; pages of the report set these colours for both themes.
 STYLE = """<style>
 :root { color-scheme: light dark; }
 body { font: 15px system-ui, sans-serif; max-width: 800px; margin: 24px auto; padding: 0 12px; }
@@ -20,18 +20,18 @@ body { font: 15px system-ui, sans-serif; max-width: 800px; margin: 24px auto; pa
 
 
 def tip(text: str) -> str:
-    """The attribute that the report's script shows as a tooltip; screen readers read it too."""
+    """Return the attribute that the report's script shows as a tooltip; screen readers also read it."""
     return f'data-tip="{escape(text)}" aria-label="{escape(text)}"'
 
 
 def begin(width: float, height: float, kind: str, natural: bool = False) -> str:
-    """The opening tag of a chart; a `natural` one keeps its size instead of filling the page."""
+    """Return the opening tag of a chart; a `natural` chart keeps its size instead of filling the page."""
     size = f'style="width:{width:.0f}px;max-width:none"' if natural else ""
     return f'<svg class="chart {kind}" viewBox="0 0 {width:.0f} {height:.0f}" role="img" {size}>'
 
 
 def shorten(text: str, most: int) -> str:
-    """The text, cut with an ellipsis to at most `most` characters."""
+    """Return the text, shortened with an ellipsis to at most `most` characters."""
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
@@ -47,9 +47,9 @@ def lines(
     Parameters
     ----------
     x : names of the positions on the horizontal axis.
-    series : name to one value per position, None where there is none.
+    series : name to one value per position, None for a missing value.
     y : name of the vertical axis.
-    mark : position at which a dotted vertical line stands.
+    mark : position of a dotted vertical line.
     dotted : names of series that are drawn dotted; they take the colours of the others, in the same order.
 
     >>> lines([1, 2], {"loss": [0.5, 0.25]}, "loss").count("<circle")
@@ -140,7 +140,7 @@ def ecdf(panels: Mapping[str, Mapping[str, Sequence[float]]], x: str, least: flo
 
 
 def standalone(chart: str) -> str:
-    """A chart as an SVG file of its own, with its style inside."""
+    """Return a chart as a separate SVG file that contains its style."""
     style = STYLE.replace("body {", "svg {").replace("max-width: 800px; margin: 24px auto; padding: 0 12px;", "")
     opening, rest = chart.split(">", 1)
     return f'{opening} xmlns="http://www.w3.org/2000/svg">{style}{rest}\n'

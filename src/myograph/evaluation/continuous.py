@@ -1,9 +1,10 @@
 """Continuous evaluation: decisions at every step over whole stretches of signal, including rest and transitions.
 
 The score of a run is computed over windows that lie inside one movement or inside rest, but a decoder in use decides at
-every step. Here the method is fitted on the train windows of each fold and then decides at every step of the stretches
-that the fold tests: whole recordings if the person or the session is new, otherwise the tested repetitions. A train
-window is left out if it shares samples with a decided window, or lies within the reach of the filters of one.
+every step of the signal. Here the method is fitted on the train windows of each fold and then decides at every step of
+the stretches that the fold tests: whole recordings if the person or the session is new, otherwise the tested
+repetitions. A train
+window is left out if it shares samples with a window to decide, or is within the reach of its filters.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def check_continuous(recipe: Recipe) -> Windowing:
 
     Raises
     ------
-    ConfigError : its windows are not cut at a constant step, a filter looks ahead, or its protocol is LEAKY.
+    ConfigError : the windows are not cut at a constant step, a filter is not causal, or the protocol is LEAKY.
 
     >>> from myograph.evaluation.recipe import Recipe
     >>> check_continuous(Recipe("example", "simulated", windowing=Windowing(200, 50))).step_ms
@@ -56,7 +57,7 @@ def check_continuous(recipe: Recipe) -> Windowing:
             "KFoldRepetitions"
         )
     if ahead := [f for f in recipe.filters if not getattr(f, "causal", False)]:
-        raise ConfigError(f"{ahead[0]!r} looks ahead, so a decoder could not decide in time; use a causal filter")
+        raise ConfigError(f"{ahead[0]!r} is not causal, so a decoder could not use it live; use a causal filter")
     return recipe.windowing
 
 
@@ -72,8 +73,8 @@ def continuous(
 ) -> dict[str, Any]:
     """Fit an estimator on each fold and score its decisions at every step of the stretches that the fold tests.
 
-    The true class of a decision is the label at the last sample of its window. Decisions at unlabelled samples do not
-    count in the metrics.
+    The true class of a decision is the label at the last sample of its window. Decisions at unlabelled samples are not
+    included in the metrics.
 
     Parameters
     ----------
@@ -136,7 +137,7 @@ def decide_fold(
     train = fold.train[~near]
     if not len(train):
         raise ProtocolError(
-            f"fold {fold.name!r} has no train window that shares no sample with a tested stretch; use a protocol that "
+            f"in fold {fold.name!r} every train window shares samples with a tested stretch; use a protocol that "
             "leaves more for training"
         )
     own = Fold(fold.name, train, fold.test, fold.calibration[np.isin(fold.calibration, train)])
@@ -190,8 +191,8 @@ def samples_tested(windows: Windows, fold: Fold) -> list[np.ndarray]:
 def every_window(windows: Windows, tested: Sequence[np.ndarray], windowing: Windowing) -> tuple[Windows, np.ndarray]:
     """Return all windows whose last sample is tested, and the number of each window's stretch, (window,).
 
-    Windows start where those of a decoder do: at each recording's first sample and after each of its breaks, then every
-    step. A window has the label of its last sample.
+    Windows start at the same samples as in a decoder: at the first sample of each recording and after each break, then
+    every step. A window has the label of its last sample.
 
     >>> from myograph.testing import make_windows
     >>> windows = make_windows(n_repetitions=4)
@@ -235,7 +236,7 @@ def every_window(windows: Windows, tested: Sequence[np.ndarray], windowing: Wind
 
 
 def sharing_samples(windows: Windows, rows: np.ndarray, decided: Windows) -> np.ndarray:
-    """Return (row,): whether a window shares samples with a decided one, or lies within the reach of its filters.
+    """Return (row,): whether a window shares samples with a decided one, or is within the reach of its filters.
 
     >>> from myograph.testing import make_windows
     >>> windows = make_windows(n_repetitions=4)
@@ -262,7 +263,7 @@ def _summary(table: pd.DataFrame, windowing: Windowing, rest: str, n_left_out: i
     usable = bool(np.isfinite(known["confidence"]).all())
 
     def metrics(rows: pd.DataFrame) -> dict[str, Any]:
-        # Unlabelled samples between two decisions end a part too.
+        # unlabelled samples between two decisions also end a part
         broken = np.flatnonzero(np.diff(rows["time_s"]) > 1.5e-3 * step_ms) + 1
         part = np.zeros(len(rows), np.int64)
         part[np.union1d(broken, run_starts(rows["part"].to_numpy())).astype(int)] = 1

@@ -1,7 +1,7 @@
 """Reproductions of published systems: each is a function that yields the rows of its table.
 
-Each row is stored when it is finished, so an interrupted reproduction resumes. The paper's figure stands beside ours,
-and an honest figure beside a leaky one.
+Each row is stored when it is finished, so an interrupted reproduction can resume. The paper's figure is shown beside
+ours, and an honest figure beside a leaky one.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class Row:
     values : one value per subject (or per fold, see `over`), averaged over seeds.
     published : the paper's figure; None if it gives none.
     honest : values of the honest counterpart if this row is LEAKY.
-    leaky, why_leaky : the protocol shares samples, or something was selected on test data, and which of the two.
+    leaky, why_leaky : whether the protocol shares samples or something was selected on test data, and which of the two.
     data : name of the data set and its options; names of simulated recordings begin with "simulated".
-    over : what the values are of: "subjects", "folds", "later days", ...
+    over : what each value belongs to: "subjects", "folds", "later days", ...
     metric : name of the metric of `values`.
     metrics : values of every metric by name, if several were computed.
     unit : "%" for fractions that are shown in percent, otherwise the unit of the values.
@@ -84,7 +84,7 @@ class Row:
     def __post_init__(self) -> None:
         if self.leaky != (self.honest is not None) or self.leaky != bool(self.why_leaky):
             raise ConfigError(
-                f"row {self.setting!r}: a leaky score says why and stands beside an honest one, and no other row has "
+                f"row {self.setting!r}: a leaky score needs a reason and an honest score, and other rows must not have "
                 f"either; got leaky={self.leaky}, why_leaky={self.why_leaky!r}, honest={self.honest}"
             )
 
@@ -105,7 +105,7 @@ class Difference:
     setting : what is compared, such as "window step".
     paper : the paper's value; "not found" if no source states it.
     ours : the value of the recipe.
-    reason : why it differs, or where the value is from.
+    reason : why it differs, or the source of the value.
 
     >>> Difference("epoch", "best on test", "last", "a choice on test samples is no test").ours
     'last'
@@ -143,16 +143,16 @@ def differences_of(measure: Callable[..., Any]) -> tuple[Difference, ...]:
 
 @dataclass
 class Context:
-    """What a reproduction's function receives: the size of the run, and the means to measure and keep its rows.
+    """The argument of a reproduction's function: the size of the run, and methods that measure and store its rows.
 
     Parameters
     ----------
-    name, folder : of the system, and of its results.
+    name, folder : name of the system, and folder of its results.
     quick : a small run of minutes instead of the published size.
     dataset : data set to run on; None chooses by the size of the run.
-    seeds, jobs, progress : seeds to average over, parallel folds, and a function that is told of the progress.
-    epochs : cut every training to this many epochs; None trains as the system says.
-    figures : the figures kept so far.
+    seeds, jobs, progress : seeds to average over, number of parallel folds, and a function that reports progress.
+    epochs : limit of the epochs of every training; None trains as the system defines.
+    figures : the figures stored so far.
 
     >>> context = Context("example", Path("runs"))
     >>> context.choose("small", "large")
@@ -199,9 +199,9 @@ class Context:
         setting, published, note, section : as in `Row`.
         recipe : what to evaluate.
         metric : name of the metric of the row's values.
-        data : what the recordings are called; by default the data set and its options.
+        data : name of the recordings; by default the data set and its options.
         recordings : the recipe's recordings; None reads them.
-        matrix : keep the confusion matrix, summed over folds and seeds, as a figure.
+        matrix : whether to store the confusion matrix, summed over folds and seeds, as a figure.
         """
         started = time.perf_counter()
         recipe = self.shorten(recipe)
@@ -237,7 +237,7 @@ class Context:
         )
 
     def remember(self, key: str, settings: Any, compute: Callable[[], Any]) -> Any:
-        """Return `compute()`, or the value that is kept under the same key and settings; values are plain JSON."""
+        """Return `compute()`, or the value stored for the same key and settings; values are plain JSON."""
         digest = hashlib.sha256(json.dumps([key, settings], sort_keys=True, default=str).encode()).hexdigest()[:12]
         path = self.folder / "kept" / f"{slug(key)}-{digest}.json"
         try:
@@ -245,13 +245,13 @@ class Context:
             if kept["sha256"] == _sha256(kept["value"]):
                 return kept["value"]
         except (OSError, ValueError, KeyError, TypeError):
-            pass  # there is none, or it is damaged: measure it again
+            pass  # missing or damaged: measure it again
         value = plain(compute())
         write_json(path, {"sha256": _sha256(value), "value": value})
         return value
 
     def curves(self, name: str, recipe: Recipe, title: str, recordings: Sequence[Any] | None = None) -> None:
-        """Keep loss and accuracy by epoch of the recipe's first fold, one chart each; see `watch`.
+        """Store loss and accuracy per epoch of the recipe's first fold, one chart each; see `watch`.
 
         The network is trained once more for this, with the last epoch as its result.
         """
@@ -262,7 +262,7 @@ class Context:
             self.figure(f"{kind.capitalize()} by epoch: {title}", series, epochs, kind, CURVES)
 
     def watched(self, name: str, recipe: Recipe, recordings: Sequence[Any] | None = None) -> dict[str, list[float]]:
-        """Return what `watch` measures; it is kept for the same recipe and recordings."""
+        """Return the result of `watch`, which is stored for the same recipe and recordings."""
         recipe = self.shorten(recipe)
         given = read(recipe, self.progress) if recordings is None else recordings
         return self.remember(f"curves of {name}", recipe.identity(hashes_of(given)), lambda: watch(recipe, given))
@@ -276,7 +276,7 @@ class Context:
         note: str = "",
         dotted: Mapping[str, Any] | None = None,
     ) -> None:
-        """Keep a line chart for the report: each series has one value per x. The paper's series are `dotted`."""
+        """Store a line chart for the report: each series has one value per x. The paper's series are `dotted`."""
         every = {k: list(v) for k, v in {**series, **(dotted or {})}.items()}
         self.figures.append(
             plain({"title": title, "series": every, "x": list(x), "y": y, "note": note, "dotted": list(dotted or ())})
@@ -287,7 +287,7 @@ CURVES = "First fold. Train: during the epoch, with dropout; test: after it. Not
 
 
 def watch(recipe: Recipe, recordings: Sequence[Any] | None = None) -> dict[str, list[float]]:
-    """Train and test loss and accuracy after every epoch of the recipe's first fold, by column.
+    """Return training and test loss and accuracy after every epoch of the recipe's first fold, by column.
 
     Parameters
     ----------
@@ -302,7 +302,7 @@ def watch(recipe: Recipe, recordings: Sequence[Any] | None = None) -> dict[str, 
     is_test = np.zeros(len(windows), int)
     is_test[fold.test] = 1
     rows = np.sort(np.concatenate([fold.train, fold.test]))
-    # Held-out rows are scored after each epoch; nothing else is learnt from them, and the last epoch stays.
+    # Held-out rows are only scored after each epoch; nothing is learnt from them, and the last epoch is kept.
     network = NeuralClassifier(
         recipe.method, seed=recipe.seed, validation=(1,), restore_best=False, **recipe.method_options
     )
@@ -343,14 +343,15 @@ def context_of(
     progress: Progress | None = None,
     epochs: int | None = None,
 ) -> Iterator[Context]:
-    """Hold the folder of a run of `reproduce`, with its arguments, and give what the system's function is given.
+    """Lock the folder of a run of `reproduce`, with the same arguments, and yield the `Context` of the system's
+    function.
 
-    Single steps of a system work in this folder too, so that they and `reproduce` share what is finished.
+    Single steps of a system use the same folder, so that they and `reproduce` share finished results.
 
     Raises
     ------
     ConfigError : n_seeds or epochs is below 1.
-    ResultsError : the folder holds another run, or another process is at work in it.
+    ResultsError : the folder holds another run, or is used by another process.
     """
     if n_seeds < 1 or (epochs is not None and epochs < 1):
         raise ConfigError(f"n_seeds and epochs must be at least 1, got n_seeds={n_seeds} and epochs={epochs}")
@@ -406,7 +407,7 @@ def reproduce(
                 rows.append(row.as_dict())
                 progress(f"{name}: {len(rows)} rows measured", len(rows), len(rows))
             finished = True
-        finally:  # a run that is interrupted shows its rows so far, and later counts the time of all its parts
+        finally:  # an interrupted run shows its rows so far, and the durations of all its parts are added
             result = plain(
                 {
                     "name": name,
@@ -444,12 +445,12 @@ def need_data(system: str, names: Sequence[str]) -> None:
         locate(missing[0])
     except DataError as error:
         here = " or ".join(f"`myograph reproduce {system} --full --dataset {n}`" for n in names if n not in missing)
-        instead = f"; {here} runs on what is here" if here else ""
+        instead = f"; {here} uses the data that are present" if here else ""
         raise DataError(f"{system} --full needs {', '.join(names)}. {error}{instead}") from error
 
 
 def _add_time(path: Path, seconds: float) -> float:
-    """The seconds in the file and these together, which the file then holds; none are in a file that is damaged."""
+    """Add these seconds to those in the file, and return the sum; a damaged file counts as 0."""
     with contextlib.suppress(OSError, ValueError, TypeError):
         seconds += float(json.loads(path.read_text()))
     write_json(path, seconds)
@@ -461,7 +462,7 @@ def _sha256(value: Any) -> str:
 
 
 def describe_system(name: str) -> dict[str, Any]:
-    """Title, text and differences of a published system as they are now; empty for an unknown name.
+    """Return the current title, text and differences of a published system; empty for an unknown name.
 
     >>> sorted(describe_system("ding2018")), describe_system("unknown")
     (['about', 'differences', 'title'], {})

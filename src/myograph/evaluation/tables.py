@@ -1,4 +1,4 @@
-"""The Parquet files of a run: their columns, and reading them without trusting their content."""
+"""The Parquet files of a run: their columns, and a reader that does not trust their content."""
 
 from __future__ import annotations
 
@@ -89,11 +89,11 @@ def arrow_schema(columns: Mapping[str, str]) -> Any:
 
 
 def from_parquet(content: bytes, columns: dict[str, str]) -> pd.DataFrame:
-    """Return the table of a Parquet file that has exactly these columns, of plain types; nothing else in it is read.
+    """Return the table of a Parquet file with exactly these columns of plain types; other content is not read.
 
     Raises
     ------
-    ValueError : it is not a Parquet file, is damaged, or has other columns.
+    ValueError : the content is not a Parquet file, is damaged, or has other columns.
 
     >>> content = to_parquet(pd.DataFrame({"fold": ["a"], "row": [3]}))
     >>> from_parquet(content, {"fold": TEXT, "row": WHOLE})["row"].tolist()
@@ -111,13 +111,13 @@ def from_parquet(content: bytes, columns: dict[str, str]) -> pd.DataFrame:
         raise ValueError(f"it is not a readable Parquet file ({error})") from error
     found = [(field.name, _kind(field.type)) for field in table.schema]
     wanted = list(columns.items())
-    # A column without any value has no type of its own.
+    # a column without values has no type
     if [n for n, _ in found] != [n for n, _ in wanted] or any(
         k not in (w, "null") for (_, k), (_, w) in zip(found, wanted)
     ):
         shown, expected = (", ".join(f"{name} ({kind})" for name, kind in pairs) for pairs in (found, wanted))
         raise ValueError(f"the columns are {shown}; expected {expected}")
-    # Without its metadata, which could ask pandas for an index or for other types.
+    # without its metadata, which could make pandas create an index or other types
     return table.replace_schema_metadata(None).to_pandas()
 
 

@@ -221,8 +221,7 @@ def split_by_repetition(
     Parameters
     ----------
     source, seed : a Windows or a (window, channel, time) array; seed of the random choice.
-    y : (window,) labels; at least one repetition of each class stays in the training set. For a regression, give the same
-        number for all windows.
+    y : (window,) labels; some repetition of each class stays in train. For a regression, give equal numbers.
     validation : fraction of the repetitions of each (subject, session), at least one; or the repetitions' numbers.
     groups : (window,) repetition of each row if `source` is an array; None takes that of the Windows.
 
@@ -240,9 +239,7 @@ def split_by_repetition(
     if groups is not None:
         groups = np.asarray(groups)
         if groups.shape != (len(y),):
-            raise ShapeError(
-                f"groups must hold the repetition of each of the {len(y)} windows, got shape {groups.shape}"
-            )
+            raise ShapeError(f"groups must hold the repetition of all {len(y)} windows, got shape {groups.shape}")
         session, repetition = np.zeros(len(y), int), np.unique(groups, return_inverse=True)[1]
         named = groups
     elif isinstance(source, Windows):
@@ -259,9 +256,7 @@ def split_by_repetition(
         held = np.isin(named, validation)
     else:
         if not 0 < validation < 1:
-            raise ConfigError(
-                f"validation must be a fraction between 0 and 1, or repetition numbers; got {validation!r}"
-            )
+            raise ConfigError(f"validation must be between 0 and 1, or repetition numbers; got {validation!r}")
         code = np.unique(y, return_inverse=True)[1] if y.ndim == 1 else np.zeros(len(y), int)
         for one in np.unique(session):
             inside = session == one
@@ -281,7 +276,6 @@ def split_by_repetition(
     if not len(train) or not len(valid):
         raise ConfigError(
             f"validation={validation!r} leaves {len(train)} train and {len(valid)} validation windows: a repetition can "
-            "be held out only if every class of that subject and session has another one; record more, or set "
-            "validation=None"
+            "be held out only if every class of that subject and session has another; record more, or validation=None"
         )
     return train, valid

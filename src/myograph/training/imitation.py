@@ -11,8 +11,7 @@ the imitators' outputs, (3) both are trained jointly with two learning rates. Th
   movement and repetition boundaries.
 - All steps use the same normalisation of the windows.
 - Imitators share their weights among the channels in the joint step as well: 4 recurrent networks process the channels
-  as a batch, whereas the published loop runs 48 networks in sequence. With `share_channels=False` every channel has its
-  own networks.
+  as a batch, the published loop runs 48 in sequence. With `share_channels=False` every channel has its own networks.
 
 Of the four published features, VAR and SSI are equivalent: for windows of T samples SSI = T (VAR + mean²), which is the
 same number after standardising if the mean is near zero. Both are kept for the reproduction; `features=("rms", "ent")`
@@ -168,8 +167,7 @@ class FeatureImitation:
     epochs, batch_size, lr, weight_decay : for the imitators (Adam); batch_size counts single channels. With 0 epochs
         the imitators are not trained (they may come from `pretrained`), and only step 2 runs.
     schedule, clip_norm : for the imitators, as in `NeuralClassifier`; the published training has neither.
-    settle : step 1 ends after this number of epochs in which the training loss changes by at most 0.005 and R² exceeds
-        0.5.
+    settle : step 1 ends after this number of epochs with a change of the loss of at most 0.005 and R² above 0.5.
     target_noise : standard deviation of the Gaussian noise on each copy of a target, as a fraction of its value.
     shadow_epochs, shadow_batch_size, shadow_lr, shadow_weight_decay : for the classifier on true features (AdamW).
 
@@ -212,9 +210,7 @@ class FeatureImitation:
     shadow_weight_decay: float = 3e-5
 
     def __call__(self, module: Any, batches: Batches, seed: int) -> dict[str, list[dict[str, Any]]]:
-        """Train the parts of a FeatureImitatingNet on training windows; return the histories of both, "imitators" with
-        R².
-        """
+        """Train the parts of a FeatureImitatingNet on training windows; return both histories, "imitators" with R²."""
         found = self._true(module, batches)
         classifies = self.shadow_epochs and batches.targets is not None
         return {
@@ -297,9 +293,7 @@ class FeatureImitation:
         module.feature_scale.copy_(target.std((0, 1)).clamp_min(1e-12))
 
     def _true(self, module: FeatureImitatingNet, batches: Batches) -> Found:
-        """Return the positions of windows for which there is a window `ahead_ms` later, and the unscaled features of
-        the latter.
-        """
+        """Return the positions of windows with a window `ahead_ms` later, and the unscaled features of the latter."""
         self._check(module)
         kept, later = self._later(batches)
         target = self._targets(batches, later)
@@ -335,9 +329,7 @@ class FeatureImitation:
         return Trainer(_Imitation(module), plan, _SumOverFeatures(), device, spread)
 
     def _settled(self, history: list[dict[str, Any]]) -> bool:
-        """Return whether in enough epochs of the whole training the loss changed by at most 0.005 while R² exceeded
-        0.5.
-        """
+        """Return whether enough epochs, over all of training, changed the loss by at most 0.005 at R² > 0.5."""
         losses = [row["train_loss"] for row in history]
         still = [abs(b - a) <= 0.005 and row["r2"] > 0.5 for a, b, row in zip(losses, losses[1:], history[1:])]
         return sum(still) >= self.settle
@@ -380,8 +372,7 @@ class FeatureImitation:
             kept[where] = inside & (stretch[np.minimum(last, recording.n_samples - 1)] == stretch[start])
         if kept.sum() < 2:
             raise ConfigError(
-                f"ahead_ms={self.ahead_ms:g} leaves {kept.sum()} windows, because repetitions end earlier; use a "
-                "smaller value"
+                f"ahead_ms={self.ahead_ms:g} leaves {kept.sum()} windows: repetitions end earlier; use a smaller value"
             )
         earlier = windows[kept]
         later = earlier.with_columns(start=earlier.column("start") + shift, stop=earlier.column("stop") + shift)
@@ -406,8 +397,7 @@ class FeatureImitation:
         flat = np.asarray(self.targets(x.flatten(0, 1)[:, None].cpu().numpy()), np.float32)
         if flat.ndim != 2 or len(flat) != x.shape[0] * x.shape[1] or not np.isfinite(flat).all():
             raise ShapeError(
-                f"targets must return finite (row, feature) numbers for {x.shape[0] * x.shape[1]} rows, got "
-                f"{flat.shape}"
+                f"targets must give finite (row, feature) numbers for {x.shape[0] * x.shape[1]} rows, got {flat.shape}"
             )
         return torch.from_numpy(flat).to(x.device).unflatten(0, x.shape[:2])
 
@@ -417,10 +407,7 @@ class _Imitation(nn.Module):
 
     def __init__(self, net: FeatureImitatingNet):
         super().__init__()
-        self.imitators, self._net = (
-            net.imitators,
-            [net],
-        )  # in a list: not a submodule, so not trained
+        self.imitators, self._net = net.imitators, [net]  # in a list: not a submodule, so not trained
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self._net[0].imitate(x)

@@ -24,9 +24,9 @@ def bars(
 
     Parameters
     ----------
-    names, values : of the bars; values are fractions.
+    names, values : name and value of each bar; values are fractions.
     other : a second series, drawn as dots.
-    mean : place of a vertical line.
+    mean : position of a vertical line.
     notes : text of each bar's tooltip.
     kind : class of the bars in the style, such as "leaky".
 
@@ -82,12 +82,12 @@ def twins(names: Sequence[str], values: Sequence[tuple[float, float]]) -> str:
 
 
 def reliability(bins: pd.DataFrame) -> str:
-    """A reliability diagram: one dot per bin of the confidence, larger where there are more windows, and the diagonal on
-    which confidence equals accuracy.
+    """A reliability diagram: one dot per bin of the confidence, with a size that grows with the number of windows, and
+    the diagonal on which confidence equals accuracy.
 
     Parameters
     ----------
-    bins : as `myograph.evaluation.metrics.reliability` returns them.
+    bins : result of `myograph.evaluation.metrics.reliability`.
 
     >>> reliability(pd.DataFrame({"confidence": [0.75], "accuracy": [0.5], "n": [2]})).count("<circle")
     1
@@ -119,7 +119,7 @@ def reliability(bins: pd.DataFrame) -> str:
 
 
 def matrix(counts: np.ndarray, labels: Sequence[str]) -> str:
-    """A confusion matrix with normalised rows: true labels down, predictions across.
+    """A confusion matrix with normalised rows: one row per true label, one column per predicted label.
 
     Parameters
     ----------
@@ -225,7 +225,7 @@ def signals(glimpse: dict[str, Any]) -> str:
 
 
 def paired(values: pd.DataFrame) -> str:
-    """One line per row across the columns, and a bar at each column's mean.
+    """One line per row of the table across the columns, and a bar at the mean of each column.
 
     Parameters
     ----------
@@ -269,9 +269,9 @@ def dots(
 
     Parameters
     ----------
-    names : of the rows.
-    values : of each row, as fractions.
-    honest : the honest values beside each leaky row's, None elsewhere.
+    names : names of the rows.
+    values : values of each row, as fractions.
+    honest : the honest values of each leaky row, None for other rows.
     leaky : rows whose dots are drawn in the colour of a warning.
 
     >>> dots(["a"], [[0.5, 0.7]]).count("<circle")
@@ -292,7 +292,7 @@ def dots(
         y = top + row * (i + 0.5)
         parts.append(f'<text x="{left - 12}" y="{y + 4:.1f}" text-anchor="end">{escape(shorten(name, 44))}</text>')
         kind = "bad" if leaky and leaky[i] else "c0"
-        # Honest dots lie a little lower, so that they do not hide the leaky ones.
+        # Honest dots are drawn slightly lower, so that they do not cover the leaky ones.
         for each, colour, below in ((values[i], kind, 0), ((honest[i] if honest else None) or (), "good", 6)):
             for v in each:
                 note = tip(f"{name}{', honest' if colour == 'good' else ''}: {v:.1%}")
