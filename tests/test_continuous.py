@@ -165,9 +165,9 @@ def test_it_is_kept_with_the_scores_and_in_the_report(tmp_path, recordings):
     assert found["decisions"] > len(scores.predictions)
     assert Scores.load(tmp_path / "run").as_dict()["continuous"] == json.loads(json.dumps(found))
     page = render(scores)
-    assert "rest and transitions included" in page
+    assert "including rest and transitions" in page
     assert f"{found['metrics']['total_error'] * 100:.1f} %" in page
-    assert "rest and transitions included" not in render(plain)
+    assert "including rest and transitions" not in render(plain)
 
 
 @pytest.mark.parametrize(
