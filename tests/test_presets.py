@@ -192,7 +192,9 @@ def test_myo(tmp_path: Path) -> None:
 
 def test_presets_are_checked(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("1,2\n3,4\n")
-    with pytest.raises(ConfigError, match="preset must be one of trigno_discover, opensignals, openbci, myo, got 'mio'"):
+    with pytest.raises(
+        ConfigError, match="preset must be one of trigno_discover, opensignals, openbci, myo, got 'mio'"
+    ):
         read(tmp_path, "mio", ".csv")
     np.save(tmp_path / "a.npy", np.ones((30, 8)))
     with pytest.raises(DataError, match="a preset describes text files"):

@@ -215,7 +215,11 @@ def test_the_papers_pipeline():
         (lambda: Spectrogram(-1.0).fit(noise()), ConfigError, "rate_hz must be a positive number of Hz, got -1.0"),
         (lambda: Spectrogram(RATE, sample=0).fit(noise()), ConfigError, "sample must be 1 window or more, got 0"),
         (lambda: Spectrogram(RATE, highest_hz=-5).fit(noise()), ConfigError, "highest_hz must be 0 or more, got -5"),
-        (lambda: WaveletImages(RATE, n_frequencies=0).fit(noise()), ConfigError, "n_frequencies must be 1 or more, got 0"),
+        (
+            lambda: WaveletImages(RATE, n_frequencies=0).fit(noise()),
+            ConfigError,
+            "n_frequencies must be 1 or more, got 0",
+        ),
         (lambda: Spectrogram(RATE, percentiles=(99, 1)).fit(noise()), ConfigError, "rising"),
         (lambda: WaveletImages(30.0).fit(noise()), ConfigError, "lowest_hz must be above 0 and below 13.5 Hz"),
         (lambda: wavelet_amplitude(np.ones(9), 10.0, [1.0], "haar"), ConfigError, "morlet, paul, ricker"),
