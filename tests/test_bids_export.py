@@ -182,7 +182,7 @@ def test_unknown_units_and_other_rates_in_side_files(exported: dict[int, Path], 
         table.write_text("\n".join([head, *rows]) + "\n")
         found = " ".join(map(str, Bids().check(folder)))
     assert "channels marked as bad: EMG2 (lead off)" in found
-    assert "state 900 Hz, the signals have 1000 Hz" in found
+    assert "state 900 Hz, but the signals have 1000 Hz" in found
 
 
 def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_merged_labels_take_the_first_ones_place_and_others_keep_their_names():
     assert merged.label_names == ("rest", "closed", "open")
     assert merged.label.tolist() == [-1, 0, 1, 2, 1]
     assert MergeLabels({"x": ("a",)}) == MergeLabels((("x", ("a",)),))
-    with pytest.raises(ConfigError, match="belongs to one group, got fist in several"):
+    with pytest.raises(ConfigError, match="can be in one group only, got fist in several"):
         MergeLabels({"closed": ("fist",), "shut": ("fist",)})
     with pytest.raises(ConfigError, match="none of the labels a; it has rest, fist"):
         MergeLabels({"x": ("a",)}).apply(recording)

@@ -350,7 +350,7 @@ def test_nothing_on_the_way_to_scores_needs_unix():
 
 def test_one_label_is_nothing_to_tell_apart():
     recording = make_recording(np.random.default_rng(0), n_labels=1)
-    with pytest.raises(ConfigError, match="have one label"):
+    with pytest.raises(ConfigError, match="have only one label"):
         evaluate(recipe(), [recording])
 
 

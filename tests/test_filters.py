@@ -287,9 +287,9 @@ def test_chains_pass_rate_and_layout_on():
         (lambda: LowPass("20"), "cutoff_hz must be a positive number, got '20'"),  # type: ignore[arg-type]
         (
             lambda: Notch(490.0, 0.5).sections(1000.0),
-            "980 Hz wide leaves nothing at a rate of 1000 Hz; choose q above 0.98",
+            "980 Hz width is too wide for a rate of 1000 Hz; choose q above 0.98",
         ),
-        (lambda: MainsComb(60.0, 0.5).stream(200.0, 1), "120 Hz wide"),
+        (lambda: MainsComb(60.0, 0.5).stream(200.0, 1), "120 Hz width"),
         (lambda: Rectify().stream(float("nan"), 1), "rate_hz must be a positive number, got nan"),
         (lambda: LowPass(-1.0), "cutoff_hz must be a positive number, got -1.0"),
         (lambda: LowPass(10.0, order=0), "order must be a whole number from 1, got 0"),

@@ -312,8 +312,11 @@ GOOD = 'files = "{label}_{repetition}.csv"\nrate_hz = 10\nunit = "uV"\nchannels 
         (GOOD + '[labels]\na = "x"\nb = "x"', "one name to two labels"),
         (GOOD + "scale = ", "is not TOML"),
         (GOOD.replace(".csv", ".xlsx"), "files must end in one of .*convert"),
-        ('files = "{label}_{repetition}.csv"\nunit = "uV"\nchannels = ["e"]', "does not say its rate_hz; add rate_hz"),
-        ('files = "{label}_{repetition}.csv"\nrate_hz = 1\nchannels = ["e"]', "does not say its unit; add unit"),
+        (
+            'files = "{label}_{repetition}.csv"\nunit = "uV"\nchannels = ["e"]',
+            "does not state its rate_hz; add rate_hz = ",
+        ),
+        ('files = "{label}_{repetition}.csv"\nrate_hz = 1\nchannels = ["e"]', "does not state its unit; add unit = "),
         (GOOD.replace('channels = ["e"]', ""), "has columns e, f; say which are channels"),
     ],
 )
@@ -326,17 +329,17 @@ def test_descriptions_that_do_not_fit(tmp_path: Path, text: str, message: str) -
 @pytest.mark.parametrize(
     ("content", "text", "message"),
     [
-        ("e\n1\noops\n", GOOD, "'oops' in sample 2 of column 'e' is not a number; put the cell right"),
+        ("e\n1\noops\n", GOOD, "'oops' in sample 2 of column 'e' is not a number; correct the cell"),
         (
             "e,f\n1,2\n,3\n",
             GOOD,
             "1 cells are blank, NaN or infinite, the first in sample 2 of column 'e'; fill or cut",
         ),
-        ("x,y\n1,2\n", GOOD, "has no column 'e', it has 2: x, y; put this right"),
+        ("x,y\n1,2\n", GOOD, "has no column 'e', it has 2: x, y; correct the description or the file"),
         ("", GOOD, "holds no rows; copy the file again"),
         ("e\n", GOOD, "holds no samples"),
         ("e\n1\n", GOOD + '[labels]\nfits = "Fist"', "no label named 'fist'. Did you mean 'fits'"),
-        ("e\n1,2,3\n4\n1,2,3,4\n", GOOD, "line 2: 3 cells where the other rows have 1"),
+        ("e\n1,2,3\n4\n1,2,3,4\n", GOOD, "line 2: 3 cells, but the other rows have 1"),
     ],
 )
 def test_files_that_do_not_fit(tmp_path: Path, content: str, text: str, message: str) -> None:

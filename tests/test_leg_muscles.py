@@ -53,7 +53,7 @@ def test_damage_is_named(folder: Path, name: str, change, message: str) -> None:
 
 
 def test_options_are_checked() -> None:
-    with pytest.raises(ConfigError, match="task is"):
+    with pytest.raises(ConfigError, match="task must be"):
         LegMuscles(task="run")  # type: ignore[arg-type]
 
 

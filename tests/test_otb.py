@@ -87,7 +87,7 @@ def test_otb4(tmp_path: Path, size: int, unit: str, factor: float) -> None:
     ("change", "message"),
     [
         (lambda p: plus(p, **{"a.sig": X.astype("<i2").tobytes()[:-3]}), "expected a multiple of 8"),
-        (lambda p: plus(p, gain=0.0), "Gain is '0.0', a number above 0"),
+        (lambda p: plus(p, gain=0.0), "Gain is '0.0', expected a number above 0"),
         (lambda p: plus(p, channels=3), "has place 3 of 3"),
         (lambda p: plus(p, rate=float("nan")), "SampleFrequency is 'nan'"),
         (lambda p: plus(p, bits=40), "samples of 5 bytes"),
@@ -112,7 +112,7 @@ def test_damage_of_otb4_is_named(tmp_path: Path) -> None:
         ({"SignalStreamPath": "../s.sig"}, r"lacks the file of samples '\.\./s\.sig'"),
         ({"NumberOfChannels": "9"}, "has channels 1 to 9 of 4"),
         ({"ADC_Nbits": "many"}, "ADC_Nbits is 'many'"),
-        ({"SampleSize": "5"}, "samples of 5 bytes, which is not known"),
+        ({"SampleSize": "5"}, "samples of 5 bytes, which is not supported"),
     ):
         four(tmp_path / "a.otb4", **changes)
         with pytest.raises(DataError, match=message):

@@ -76,7 +76,7 @@ def test_trigno_discover_gaps_blanks_and_other_sensors(tmp_path: Path) -> None:
     lines = trigno(markers=False).split("\n")
     lines[20] = ", " + lines[20].split(",", 1)[1]
     (tmp_path / "a.csv").write_text("\n".join(lines))
-    with pytest.raises(DataError, match="has a blank in line 21 and goes on after it"):
+    with pytest.raises(DataError, match="has a blank cell in line 21 and numbers after it"):
         read(tmp_path, "trigno_discover", ".csv")
     (tmp_path / "a.csv").write_text("time,emg\n0,1\n")
     with pytest.raises(DataError, match=r"a\.csv is not a Trigno Discover export"):

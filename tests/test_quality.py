@@ -203,7 +203,7 @@ def test_a_real_grid_is_in_order_until_two_channels_are_swapped():
     x = raw[:, :64].T.astype(np.float32)
 
     def misplaced(signal):
-        return [f for f in inspect(rec(signal, unit="adc", layout=layout)) if "resembles" in f.what]
+        return [f for f in inspect(rec(signal, unit="adc", layout=layout)) if "similar to the" in f.what]
 
     assert misplaced(x) == []
     a, b = int(image[3, 1]) - 1, int(image[12, 2]) - 1
@@ -243,6 +243,6 @@ def test_one_recording_under_two_names_whole_or_in_part():
     prints = [(name, fingerprint(rec(x))) for name, x in parts.items()]
     found = {f.where: f.what for f in copies(prints)}
     assert set(found) == {"a and c", "a and d", "b and d"}
-    assert found["a and c"] == "about 100% of the samples of one are in the other too"
+    assert found["a and c"] == "about 100% of the samples of one are also in the other"
     rest = [(str(s), fingerprint(rec(np.round(emg(seconds=12, seed=s, scale=2.0)), unit="adc"))) for s in range(6)]
     assert copies(rest) == []

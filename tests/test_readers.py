@@ -107,7 +107,7 @@ def test_electrode_shift_takes_classes_from_the_json_alone(own: Callable[[str], 
     np.testing.assert_array_equal(one(recordings[2], "wrist flexion", 2), by_csv_module(place / "R_1_C_3.csv").T)
     np.testing.assert_array_equal(one(recordings[2], "wrist extension", 1), by_csv_module(place / "R_0_C_3.csv").T)
     (place / "metadata.json").unlink()
-    with pytest.raises(DataError, match="only it says which class a file is; copy"):
+    with pytest.raises(DataError, match="only this file states the classes of the recordings; copy"):
         read("electrode_shift", folder, "1")
     assert [f.level for f in DATASETS.create("electrode_shift").check(folder)] == ["error"]
 
@@ -182,7 +182,7 @@ def test_delsys_csv(own: Callable[[str], Path]) -> None:
     path.write_text("\n".join([*lines[:-10], *cut]) + "\n")
     assert read("delsys_csv", folder, "recording 1")[0].n_samples == len(rows) - 10
     path.write_text("\n".join([*lines[:header], *cut[:1], *lines[header:]]) + "\n")
-    with pytest.raises(DataError, match="has a blank in row 1 and goes on after it; export it"):
+    with pytest.raises(DataError, match="has a blank cell in row 1 and numbers after it; export it"):
         read("delsys_csv", folder, "recording 1")
     path.write_text("\n".join([lines[0], *lines[1:header], lines[header].replace(",", ",x", 1)]) + "\n")
     with pytest.raises(DataError, match="cut short or damaged"):
@@ -195,7 +195,7 @@ def test_delsys_csv(own: Callable[[str], Path]) -> None:
         read("delsys_csv", folder, "recording 1")
     path.write_text("\n".join([lines[0].replace("1.259259e+03", "1,26e3"), *lines[1:]]) + "\n")
     with pytest.raises(
-        DataError, match=r"line 1: 'Label: .*1,26e3.*' is no header line; export it from EMGworks again"
+        DataError, match=r"line 1: 'Label: .*1,26e3.*' is not a header line; export it from EMGworks again"
     ):
         read("delsys_csv", folder, "recording 1")
     path.write_text("\n".join([lines[0].replace("1.259259e+03", "2e3"), *lines[1:]]) + "\n")
@@ -418,7 +418,7 @@ def test_folders_of_one_name(own: Callable[[str], Path]) -> None:
     (folder / "__MACOSX" / "Participant1").mkdir(parents=True)
     assert DATASETS.create("3dc").subjects(folder) == ["1", "2"]
     shutil.copytree(next(folder.rglob("3DCDataset-main/Participant2")), folder / "old" / "Participant2")
-    with pytest.raises(DataError, match="Participant2 have one name; keep one"):
+    with pytest.raises(DataError, match="Participant2 have the same name; keep one"):
         DATASETS.create("3dc").subjects(folder)
 
 
@@ -445,7 +445,7 @@ def test_check_notes_what_an_export_announces_and_lacks(own: Callable[[str], Pat
     found, recording = DATASETS.create("delsys_csv").examine(folder, "recording 1")
     n = recording.n_samples
     assert (found.level, found.where) == ("note", str(path))
-    assert found.what == f"the header counts {max(announced)} samples of EMG, {n} are there"
+    assert found.what == f"the header counts {max(announced)} samples of EMG, but there are {n}"
     header = "\n".join(lines).replace(f"Number of points: {max(announced)} ", f"Number of points: {n} ")
     path.write_text("\n".join(header.splitlines()[:-7]) + "\n")
     assert [type(f) for f in DATASETS.create("delsys_csv").examine(folder, "recording 1")] == [Recording]
@@ -469,14 +469,16 @@ def test_flexemg_whose_order_or_durations_cannot_be(
 def test_electrode_shift_whose_json_names_no_file(own: Callable[[str], Path]) -> None:
     folder = own("electrode_shift")
     (next(folder.rglob("subject1/training")) / "metadata.json").write_text("{}")
-    with pytest.raises(DataError, match="names no files, and only it says which class a file is; copy"):
+    with pytest.raises(
+        DataError, match="names no files, and only this file states the classes of the recordings; copy"
+    ):
         read("electrode_shift", folder, "1")
 
 
 def test_flexemg_without_the_map_of_its_array(own: Callable[[str], Path]) -> None:
     folder = own("flexemg")
     next(folder.rglob("arraymap.mat")).unlink()
-    with pytest.raises(DataError, match=r"no arraymap\.mat, which places the channels; copy it there"):
+    with pytest.raises(DataError, match=r"no arraymap\.mat, which states the place of each channel; copy it there"):
         read("flexemg", folder, "1")
 
 

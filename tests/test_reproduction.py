@@ -342,7 +342,9 @@ def test_a_full_run_misses_its_data_before_it_starts(tmp_path, monkeypatch):
         ("atzori2016", "ninapro_db1", "ninapro_db2"),
         ("hd_mobilenet", "ice_lab", "csl_hdemg"),
     ):
-        with pytest.raises(DataError, match=rf"{missing}: there is no .*--full --dataset {here}` runs on what is here"):
+        with pytest.raises(
+            DataError, match=rf"{missing}: there is no .*--full --dataset {here}` uses the data that are present"
+        ):
             reproduce(system, False, out=tmp_path / system, progress=lambda what, done, total: said.append(what))
     assert not [what for what in said if "rows" not in what]
 

@@ -192,7 +192,7 @@ def test_fine_tuning_starts_from_the_fitted_weights_and_leaves_them():
     assert all(torch.equal(v, before[k]) for k, v in source.module_.state_dict().items())
     with pytest.raises(ConfigError, match="got NeuralClassifier; fit it"):
         fine_tune(NeuralClassifier(Hybrid), X, y)
-    with pytest.raises(ConfigError, match="this Pipeline is not; give the pipeline's last step"):
+    with pytest.raises(ConfigError, match="got Pipeline; give the pipeline's last step"):
         fine_tune(make_pipeline(source), X, y)
 
 
