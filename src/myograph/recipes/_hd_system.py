@@ -182,7 +182,7 @@ def recordings(options: HDOptions) -> list[Recording]:
 
 
 def run(options: HDOptions, out: str | Path | None = None, progress: Progress | None = None) -> Scores:
-    """Evaluate the options' recipe; with one fold the scores are LEAKY and `honest` stands beside them."""
+    """Evaluate the options' recipe; with one fold the scores are LEAKY, with `honest` scores next to them."""
     return evaluate(system(options), recordings(options), out, jobs=max(options.num_workers, 1), progress=progress)
 
 

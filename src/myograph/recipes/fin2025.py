@@ -19,10 +19,11 @@ seen and once as a new one.
 **Different from the published code, on purpose:**
 
 - R² is 1 - sum of squared errors / sum of squared deviations, over a person's windows and channels. The published number is
-  a mean over windows of 1 - error² / (value - mean)², where negative values count as 0. It is not an R²; it stands beside.
+  a mean over windows of 1 - error² / (value - mean)², where negative values count as 0. It is not an R², and is
+  shown separately.
 - The published accuracy is that of the best epoch on the test windows, after a CNN that was chosen on them as well. Ours is
-  that of the epoch that is best on repetition 4, where epoch 0 is the network before the joint step. The published choice stands
-  beside it, marked LEAKY.
+  that of the epoch that is best on repetition 4, where epoch 0 is the network before the joint step. The published choice is shown
+  next to it, marked LEAKY.
 - A share of the training windows is the first part of every repetition, as in a shorter recording. The published draw is
   random, and because windows overlap by 97 %, a random fifth of them contains nearly everything.
 - Samples are scaled per channel by each person's training repetitions. The published code scales test windows by their own
@@ -293,7 +294,7 @@ def distributions(people: People, found: Found) -> None:
 
 
 def movements(people: People, s: dict[str, list[float]], group: str) -> Iterator[Row]:
-    """How well movements are told apart, before and after the joint step."""
+    """Accuracy of the movements, before and after the joint step."""
     sizes = people.sizes
     learns = ", ".join(map(str, LEARNS[group]))
 

@@ -165,7 +165,7 @@ def muscle_cnn_lstm(context: Context) -> Iterator[Row]:
     autoencoders, and the input's scale: one mean and one deviation, learnt from the training samples, so that amplitude
     still counts.
 
-    **Selection.** The authors quote the best epoch on the test samples. Ours is the last epoch; the best one stands beside
+    **Selection.** The authors quote the best epoch on the test samples. Ours is the last epoch; the best one is shown next to
     it, marked LEAKY.
 
     **Real recordings.** `--dataset leg_muscles`: 13 muscles of one walking leg. The n-th burst of every muscle is left out at

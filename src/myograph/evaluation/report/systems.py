@@ -32,19 +32,19 @@ hide: [navigation, toc]
 ---
 """  # the table needs the width
 INTRODUCTION = """\
-What each paper found, and what our recordings say about it.
+What each paper found, and whether our recordings confirm it.
 """
 EXPLANATION = """\
-*Paper* is the published figure. Nobody here has the people of the papers, so *ours* is from other recordings: the mean ± the
-standard deviation over people, of the setting that the finding names against the one that it is compared with. *Honest* is
+*Paper* is the published figure. Our recordings are of other people than those of the papers. *Ours* is the mean ± the
+standard deviation over people, of the setting of the finding and of the setting it is compared with. *Honest* is
 "as ours" if train and test share nothing. A score marked <strong class="leaky">LEAKY</strong> shares samples between train
-and test, or was selected on test data; its honest counterpart stands beside it, and it supports no finding. *Verdict* counts
-for how many people the finding holds. p is that of Wilcoxon's signed-rank test over them, corrected for the number of tests
-in this table (Holm). Fewer than six people cannot reach 0.05, so they are not tested.
+and test, or was selected on test data; its honest counterpart is shown next to it, and it supports no finding. *Verdict* counts
+for how many people the finding holds. p is from Wilcoxon's signed-rank test over people, corrected for the number of tests
+in this table (Holm). With fewer than six people p cannot reach 0.05, so these findings are not tested.
 
 `myograph reproduce --docs` writes these pages from the results that are stored with the project. Each page has the table of
 what differs from the paper, the command, seeds and duration of every run, and an interval (bootstrap, 95 %) for six or more
-people. Simulated recordings check the code. They cannot confirm a figure of a paper, so no such figure stands beside them.
+people. Simulated recordings check the code. They cannot confirm a figure of a paper, so no such figure is shown next to them.
 """
 
 
@@ -316,7 +316,7 @@ def _run(
 def table(rows: Sequence[dict[str, Any]], simulated: bool) -> list[str]:
     """Return the lines of a Markdown table: setting, the paper's figure, ours, honest, n.
 
-    The paper's figure does not stand beside simulated recordings.
+    The paper's figure is not shown next to simulated recordings.
     """
     papers = not simulated and any(row["published"] for row in rows)
     leaks = any(row["honest"] for row in rows)
