@@ -138,10 +138,12 @@ def test_methods_get_the_recipes_seed_if_they_take_one(monkeypatch):
     made = make_method(Recipe("r", "own", method=estimator))
     assert made is not estimator
     assert made.n_neighbors == 3
-    with pytest.raises(ConfigError, match="method_options go with a method given by name"):
+    with pytest.raises(ConfigError, match="method_options need a method given by name"):
         make_method(Recipe("r", "own", method=estimator, method_options={"k": 1}))
     for other in (3, object()):
-        with pytest.raises(ConfigError, match="method is a name of `myograph methods` or a scikit-learn estimator"):
+        with pytest.raises(
+            ConfigError, match="method must be a name of `myograph methods` or a scikit-learn estimator"
+        ):
             make_method(Recipe("r", "own", method=other))
     assert [name_of(m) for m in ("lda", estimator)] == ["lda", "KNeighborsClassifier"]
 
@@ -183,7 +185,7 @@ def test_folds_have_names_of_their_own_and_labels_that_train_lacks_are_told():
     found = split(recipe(Halves("one")), [person()])
     assert found.facts["missing_classes"] == [{"fold": "one", "labels": ["g2"]}]
     assert found.labels == ["g0", "g1", "g2"]
-    with pytest.raises(ProtocolError, match="gives two folds of one name"):
+    with pytest.raises(ProtocolError, match="gives two folds with the same name"):
         split(recipe(Halves("one", "one")), [person()])
     with pytest.raises(ProtocolError, match="gives no folds"):
         split(recipe(Halves()), [person()])
@@ -209,7 +211,7 @@ def test_rest_of_the_users_own_recordings_and_of_data_sets():
     kept = settle_rest(more, "balance", "rest", 3)
     assert (kept.y == "rest").sum() == 20
     assert settle_rest(windows[windows.y == "rest"], "drop", "rest", 0).y.tolist() == ["rest"] * 10
-    with pytest.raises(ConfigError, match=r"these windows have one label \(g1\)"):
+    with pytest.raises(ConfigError, match=r"these windows have only one label \(g1\)"):
         prepare_with_rest(recipe(), [person(names=("rest", "g1"), n_labels=2)])
     _, said = prepare_with_rest(recipe(), [person(names=("rest", "g1", "g2"))])
     assert said == {"setting": "drop", "label": "rest", "found": 10, "kept": 0}

@@ -215,8 +215,7 @@ def need_two_classes(y: Any) -> None:
     --------
     >>> need_two_classes(["fist", "fist"])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    myograph.errors.ConfigError: y holds only the class 'fist' in 2 windows, but a classifier needs two classes or more;
-    ...
+    myograph.errors.ConfigError: y holds only the class 'fist' in 2 windows, but a classifier needs two ...
     """
     y = None if y is None else np.asarray(y)
     if y is not None and y.ndim == 1 and len(y) and bool(np.all(y == y[0])):

@@ -68,7 +68,7 @@ class LegMuscles(OneFileARecording):
     >>> LegMuscles().subjects(folder)
     ['1', '2']
     >>> next(iter(LegMuscles().read(folder)))
-    <Recording leg_muscles, subject 1, gluteus medius: 1 channels x 3.2 s @ 1000 Hz, uV, 13 labels>
+    <Recording leg_muscles, subject 1, gluteus medius: 1 channels x 6.2 s @ 1000 Hz, uV, 13 labels>
     """
 
     task: Literal["muscle", "phase"] = "muscle"

@@ -43,7 +43,7 @@ class TrignoMaize(OneFileARecording):
     >>> TrignoMaize().subjects(folder)
     ['1', '2']
     >>> next(iter(TrignoMaize().read(folder)))
-    <Recording trigno_maize, subject 1, left_biceps: 16 channels x 5.0 s @ 1000 Hz, uV, 4 labels>
+    <Recording trigno_maize, subject 1, left_biceps: 16 channels x 10.0 s @ 1000 Hz, uV, 4 labels>
     """
 
     name = "trigno_maize"

@@ -177,7 +177,11 @@ class Context:
         return quick if self.quick else full
 
     def shorten(self, thing: T) -> T:
-        """Return settings with the epochs of this run: as they are, or cut by `shortened`."""
+        """Return settings with the epochs of this run: unchanged, or limited by `shortened`.
+
+        >>> Context("example", Path("runs")).shorten({"epochs": 30})
+        {'epochs': 30}
+        """
         return thing if self.epochs is None else shortened(thing, self.epochs)
 
     def evaluate(

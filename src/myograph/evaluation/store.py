@@ -154,7 +154,11 @@ class Store:
         write_json(self._path("failures", identity), {"schema": SCHEMA, "identity": identity, **plain(dict(what))})
 
     def forget_failure(self, identity: str) -> None:
-        """Remove the stored failure of a cell, if there is one."""
+        """Remove the stored failure of a cell, if there is one.
+
+        >>> import tempfile
+        >>> Store(tempfile.mkdtemp()).forget_failure("0" * 64)
+        """
         self._path("failures", identity).unlink(missing_ok=True)
 
     def __contains__(self, identity: object) -> bool:

@@ -114,8 +114,7 @@ def false_activations(
 
     For comparison: a wrist-worn gesture detector has 0.6 per hour (arXiv:2203.15239).
 
-    >>> found = false_activations(["rest"] * 5 + ["fist"] * 2, ["rest", "fist", "rest", "rest", "rest", "fist", "fist"],
-    50)
+    >>> found = false_activations(["rest"] * 5 + ["fist"] * 2, ["rest", "fist", "rest", "rest", "rest", "fist", "fist"], 50)
     >>> found.events, found.overhang
     (1, 0)
     """
