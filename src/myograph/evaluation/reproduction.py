@@ -314,8 +314,7 @@ def watch(recipe: Recipe, recordings: Sequence[Any] | None = None) -> dict[str, 
 
 
 def _values(run: Any, metric: str, over: str) -> list[float]:
-    table = run.subjects if over == "subject" else run.folds
-    return table[metric].tolist()
+    return (run.subjects if over == "subject" else run.folds)[metric].tolist()
 
 
 def describe_data(recipe: Recipe) -> str:
@@ -324,14 +323,10 @@ def describe_data(recipe: Recipe) -> str:
     >>> describe_data(Recipe("example", "ninapro_db5", dataset_options={"exercises": (1,)}))
     'ninapro_db5 (exercises (1,))'
     """
-    dataset = recipe.dataset
-    options = dict(recipe.dataset_options)
+    dataset, options = recipe.dataset, dict(recipe.dataset_options)
     if not isinstance(dataset, str):
-        options = {
-            f.name: getattr(dataset, f.name)
-            for f in dataclasses.fields(dataset)
-            if getattr(dataset, f.name) != f.default
-        }
+        fields = ((f.name, getattr(dataset, f.name), f.default) for f in dataclasses.fields(dataset))
+        options = {name: value for name, value, default in fields if value != default}
     text = ", ".join(f"{k} {v}" for k, v in options.items())
     return name_of(dataset) + (f" ({text})" if text else "")
 
