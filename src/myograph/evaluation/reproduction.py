@@ -155,8 +155,8 @@ class Context:
     figures : the figures stored so far.
 
     >>> context = Context("example", Path("runs"))
-    >>> context.choose("small", "large")
-    'small'
+    >>> context.choose("small", "large"), context.shorten({"epochs": 30})
+    ('small', {'epochs': 30})
     >>> context.figure("Loss by epoch", {"train": [0.5, 0.25]}, [1, 2], "loss")
     >>> context.figures[0]["series"]
     {'train': [0.5, 0.25]}
@@ -177,11 +177,7 @@ class Context:
         return quick if self.quick else full
 
     def shorten(self, thing: T) -> T:
-        """Return settings with the epochs of this run: unchanged, or limited by `shortened`.
-
-        >>> Context("example", Path("runs")).shorten({"epochs": 30})
-        {'epochs': 30}
-        """
+        """Return settings with the epochs of this run: unchanged, or limited by `shortened`."""
         return thing if self.epochs is None else shortened(thing, self.epochs)
 
     def evaluate(
@@ -342,8 +338,7 @@ def context_of(
     progress: Progress | None = None,
     epochs: int | None = None,
 ) -> Iterator[Context]:
-    """Lock the folder of a run of `reproduce`, with the same arguments, and yield the `Context` of the system's
-    function.
+    """Lock the folder of a run of `reproduce`, with the same arguments, and yield its `Context`.
 
     Single steps of a system use the same folder, so that they and `reproduce` share finished results.
 
