@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -190,9 +191,9 @@ def test_a_fraction_of_calibration_has_the_row_too(recordings):
 
 
 def test_transfer_refuses_what_does_not_fit(recordings):
-    with pytest.raises(ConfigError, match="transfer must be 'pool'"):
+    with pytest.raises(ConfigError, match="transfer is 'pool'"):
         recipe(LeaveOneSubjectOut(), transfer="pooled")
-    with pytest.raises(ConfigError, match="need transfer='adapt'"):
+    with pytest.raises(ConfigError, match="belong to transfer='adapt'"):
         Transfer("pool", adapt_seconds=3.0)
     with pytest.raises(ProtocolError, match="needs labelled windows"):
         evaluate(recipe(LeaveOneSubjectOut(), transfer="target only"), recordings)
@@ -226,5 +227,8 @@ def test_a_learning_curve_rises_and_is_drawn(recordings, tmp_path):
 
     assert parseString(svg).documentElement.tagName == "svg"
     assert svg.count("<path") == 3
+    drawn = set(re.findall(r'class="series (s\d)"', svg))
+    assert len(drawn) == 3
+    assert all(re.search(rf"\.{name} {{ stroke: #[0-9a-f]{{6}}", svg) for name in drawn)  # else a line is not seen
     with pytest.raises(ConfigError, match="takes no calibration repetitions"):
         learning_curve(recipe(WithinSubject((2,))), recordings=recordings)

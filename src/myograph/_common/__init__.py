@@ -1,1 +1,1 @@
-"""Shared by all folders: registries, atomic writing of files, lazy imports, compiled loops."""
+"""What every folder may use: registries, files that are never half written, lazy names, compiled loops."""

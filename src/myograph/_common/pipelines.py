@@ -1,4 +1,4 @@
-"""Access to the steps of scikit-learn pipelines."""
+"""scikit-learn pipelines, step by step."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def before_last(model: Any, X: Any) -> Any:
-    """Return the input of the last step of a fitted pipeline for these windows; `X` itself if there is no earlier step.
+    """Input of the last step of a fitted pipeline for these windows; `X` itself if there is no earlier step.
 
     The steps are called in turn, because `Pipeline.transform` refuses a pipeline of steps that learn nothing as not
     fitted.

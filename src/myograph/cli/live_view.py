@@ -1,4 +1,4 @@
-"""The terminal view of `myograph live`."""
+"""What `myograph live` shows in the terminal while it runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BAR = 32
 
 
 def panel(run: LiveRun) -> Panel:
-    """Return the view of a session: the decision, the probabilities, latency, and gaps."""
+    """The state of a session: the decision, the probabilities, latency, and gaps."""
     made, info = run.last, run.session.info
     title = "waiting for samples" if info is None else escape(info.name)
     lines: list[Any] = []

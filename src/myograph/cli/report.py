@@ -1,4 +1,4 @@
-"""`myograph report`: print and rewrite the report of a finished run."""
+"""`myograph report`: show a finished run again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def report(
     ],
     as_json: Json = False,
 ) -> None:
-    """Print the scores of a finished run or a live session, and rewrite its report."""
+    """Show a finished run or a live session again, and write its report again."""
     from myograph.cli.scores import show_scores
     from myograph.evaluation.report.page import write_report
     from myograph.evaluation.scores import Scores

@@ -1,4 +1,4 @@
-"""Decoders: from raw samples to decisions, live or offline, stored in one file."""
+"""From a score to a decoder in use: one file from raw samples to decisions, live as offline."""
 
 from __future__ import annotations
 

@@ -32,10 +32,12 @@ class Moved:
     """The most probable movement.
 
     offsets : (class, column), b + d_k. evidence : mean logarithm of the windows' probability, less the prior's penalty.
+    counts : (class,) number of windows that belong to each class, where windows that overlap count as one.
     """
 
     offsets: np.ndarray
     evidence: float
+    counts: np.ndarray
 
 
 def whitening(covariance: np.ndarray) -> np.ndarray:
@@ -48,9 +50,23 @@ def log_densities(z: np.ndarray, means: np.ndarray) -> np.ndarray:
     return z @ means.T - 0.5 * (np.square(z).sum(axis=1)[:, None] + np.square(means).sum(axis=1))
 
 
-def evidence(z: np.ndarray, means: np.ndarray) -> float:
-    """Mean logarithm of the windows' probability where all classes are equally frequent."""
-    return float(_log_sum(log_densities(z, means))[0].mean() - np.log(len(means)))
+def evidence(z: np.ndarray, means: np.ndarray, weight: np.ndarray | None = None) -> float:
+    """Mean logarithm of the windows' probability where all classes are equally frequent; `weight` is (window,)."""
+    return float(np.average(_log_sum(log_densities(z, means))[0], weights=weight) - np.log(len(means)))
+
+
+def limited(z: np.ndarray, means: np.ndarray, found: Moved) -> np.ndarray:
+    """(window,) weights of at most 1, under which no class counts more than twice as much as the median class.
+
+    Otherwise a class that makes up most of the windows would be divided among its neighbours.
+
+    >>> z = np.array([[-9.0]] * 6 + [[0.0], [9.0]])
+    >>> means = np.array([[-9.0], [0.0], [9.0]])
+    >>> limited(z, means, moved(z, means, overlap=1.0, prior=Prior(1.0, np.inf))).round(2)
+    array([0.33, 0.33, 0.33, 0.33, 0.33, 0.33, 1.  , 1.  ])
+    """
+    share = _log_sum(log_densities(z, means + found.offsets) + _log_shares(found.counts))[1]
+    return share @ np.minimum(1.0, 2 * np.median(found.counts) / np.maximum(found.counts, 1e-9))
 
 
 def moved(
@@ -60,6 +76,7 @@ def moved(
     prior: Prior,
     steps: int = STEPS,
     margin: float = 0.0,
+    weight: np.ndarray | None = None,
 ) -> Moved:
     """The most probable movement of the classes.
 
@@ -69,28 +86,31 @@ def moved(
     overlap : number of windows that cover the same samples: so many count as one.
     margin : the search begins where the classes were, and once more with all classes moved so that their mean is that of
         the windows. The second result is taken where it has more evidence than the first by more than this.
+    weight : (window,) how much each window counts; None is 1.
 
     >>> z = np.array([[-1.0], [-1.0], [3.0], [3.0]])
     >>> moved(z, np.array([[-2.0], [2.0]]), overlap=1.0, prior=Prior(0.0, np.inf)).offsets.round(2)
     array([[1.],
            [1.]])
     """
-    near = _moved_from(np.zeros(z.shape[1]), z, means, overlap, prior, steps)
-    far = _moved_from(z.mean(axis=0) - means.mean(axis=0), z, means, overlap, prior, steps)
+    weight = np.ones(len(z)) if weight is None else weight
+    centre = np.average(z, axis=0, weights=weight) - means.mean(axis=0)
+    near, far = (_moved_from(b, z, means, weight / overlap, prior, steps) for b in (np.zeros(z.shape[1]), centre))
     return far if far.evidence > near.evidence + margin else near
 
 
-def _moved_from(b: np.ndarray, z: np.ndarray, means: np.ndarray, overlap: float, prior: Prior, steps: int) -> Moved:
-    n, k = len(z), len(means)
+def _moved_from(b: np.ndarray, z: np.ndarray, means: np.ndarray, weight: np.ndarray, prior: Prior, steps: int) -> Moved:
+    k = len(means)
     d = np.zeros_like(means)
-    log_share = np.full(k, -np.log(k))
+    count, log_share = np.zeros(k), np.full(k, -np.log(k))
     found = 0.0
     for _ in range(steps):
         total, share = _log_sum(log_densities(z, means + b + d) + log_share)
-        found = float(total.mean())
-        count = share.sum(axis=0) / overlap
-        log_share = np.log((count + 1) / (count.sum() + k))
-        residual = share.T @ z / overlap - count[:, None] * means
+        found = float(np.average(total, weights=weight))
+        share *= weight[:, None]
+        count = share.sum(axis=0)
+        log_share = _log_shares(count)
+        residual = share.T @ z - count[:, None] * means
         # A class's windows say as much about b as its own movement leaves them to say.
         held = count if np.isinf(prior.own) else count * prior.own / (count + prior.own)
         mean_residual = residual / np.maximum(count, 1e-9)[:, None]
@@ -98,7 +118,11 @@ def _moved_from(b: np.ndarray, z: np.ndarray, means: np.ndarray, overlap: float,
         if np.isfinite(prior.own):
             d = (residual - count[:, None] * b) / (count + prior.own)[:, None]
     penalty = prior.common * (b @ b) + (prior.own * np.square(d).sum() if np.isfinite(prior.own) else 0.0)
-    return Moved(b + d, float(found - 0.5 * penalty * overlap / n))
+    return Moved(b + d, float(found - 0.5 * penalty / weight.sum()), count)
+
+
+def _log_shares(count: np.ndarray) -> np.ndarray:
+    return np.log((count + 1) / (count.sum() + len(count)))
 
 
 def _log_sum(joint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

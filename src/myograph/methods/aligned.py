@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from myograph._common.seen import no_leakage_warning, remember
 from myograph.errors import ConfigError, NotAdaptedWarning
 from myograph.features.transformer import Features
 from myograph.methods._held_out import overlap_of
-from myograph.methods._mixture import Prior, evidence, moved, whitening
+from myograph.methods._mixture import Prior, evidence, limited, moved, whitening
 from myograph.methods._rolls import align_groups, columns_of, common_layout, rolls_of, sizes_of
 from myograph.methods.registry import METHODS
 
@@ -28,6 +29,15 @@ STEP = 0.5  # nats per window that each electrode's distance of a new person's t
 # Nats per window that a far movement, or a turn, of a known person's electrodes must bring to be taken.
 FAR = TURN = 3.0
 HELD = 20.0  # windows per class, without overlap, as which the covariance of the training people counts in `calibrate`
+# `adapt` moves classes if this share of them is seen, each in so many windows that do not overlap. A new person's classes
+# are far from training, so fewer are recognised. Chosen on people 1 and 2 of longterm_myo, and on 3DC's six people.
+COVERED, COVERED_NEW, WITNESSES = 0.7, 0.35, 4.0
+# A class that ends so many times as far from where it began as from another class has taken windows of that class; the second
+# number is for windows of which one class makes up more than 60 %. Chosen on seeds 2-13 of the simulator and the people above.
+DISPLACED, DISPLACED_UNEQUAL = 1.5, 0.87
+# Where fewer are seen, a turn is still taken if it brings so many nats per window; chosen on people 0-2 of electrode_shift
+# and 1 and 2 of longterm_myo.
+SURE_TURN = 10.0
 SEARCHED, SEEN = 500, 4000  # windows at most in the search for the roll, and in `adapt`
 
 
@@ -42,9 +52,14 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
 
     `adapt` takes unlabelled windows of a new person or day. It chooses the turn of the armband or grid under which the
     windows are most probable, then moves the class means, all together and each by itself, to where the windows are most
-    probable (see `_mixture`: a prior holds the means, and the shares of the classes are free, so that one class may make up
-    most of the windows). Where half of the windows do not become more probable by what the other half taught, nothing is
-    changed and a NotAdaptedWarning says so. Each call begins with what `fit` or `calibrate` left.
+    probable (see `_mixture`). The shares of the classes are free, and on a new day of a known person a class that makes up
+    most of the windows is given less weight. Each call begins with what `fit` or `calibrate` left.
+
+    `adapt` changes nothing, and says so with a NotAdaptedWarning, in three cases. The first is that the windows show too few
+    classes for long enough: 70 % of them for about four windows' length each, or 35 % for a new person. Classes that were not
+    seen would stay behind. Then only a turn is taken, if it is beyond doubt. The second is that half of the
+    windows do not become more probable by what the other half taught. The third, for a known person, is that a class would
+    end where another class was: it was probably not seen, and would take that class's windows.
 
     `calibrate` takes some labelled windows of a new person or day: the class means are theirs, and the covariance is mixed of
     theirs and that within the training people, the more theirs the more windows there are.
@@ -78,9 +93,9 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
     >>> y = np.arange(40) % 2
     >>> X = rng.standard_normal((40, 2, 100)) * np.where(y, [[1.0], [9.0]], [[9.0], [1.0]]).T[:, :, None]
     >>> method = AlignedLDA(overlap=1.0).fit(X, y)
-    >>> louder = X * [[50.0], [1.0]]
+    >>> louder = X * [[10.0], [1.0]]
     >>> float((method.predict(louder) == y).mean()), float((method.adapt(louder).predict(louder) == y).mean())
-    (0.5, 1.0)
+    (0.8, 1.0)
     >>> method.calibrate(louder[:8], y[:8]).predict_proba(louder).argmax(axis=1)[:4]
     array([0, 1, 0, 1])
     """
@@ -132,15 +147,31 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
             _say("there is less signal than two windows' length")
             return self
         white = whitening(self.base_covariance_)
+        whitened, gain = means @ white, 0.0
         if not self.calibrated_:
-            roll = self._likely_roll(v, white, overlap)
+            roll, gain = self._likely_roll(v, white, overlap)
         before, after = (v[:, self.rolls_[r]] @ white for r in (self.base_roll_, roll))
-        prior = CALIBRATED if self.calibrated_ else FREE
-        if not _pays(before, after, means @ white, overlap, prior, self._margin):
-            _say("windows that were held back became no more probable by it")
+        together = moved(after, whitened, overlap, RIGID, margin=self._margin)
+        seen = int((together.counts >= WITNESSES).sum())
+        least = ceil((COVERED if self._same_person else COVERED_NEW) * len(means))
+        if seen < least and not (self._same_person and gain > SURE_TURN):
+            _say(f"the windows show {seen} of {len(means)} classes for long enough, and it takes {least}")
             return self
-        offsets = moved(after, means @ white, overlap, prior, margin=self._margin).offsets
-        self._decide_by(means + offsets @ np.linalg.inv(white), self.base_covariance_, roll)
+        if seen < least:
+            self._decide_by(means, self.base_covariance_, roll)
+        else:
+            prior, weight = CALIBRATED if self.calibrated_ else FREE, np.ones(len(v))
+            if self._same_person:  # of a new person, too little is recognised to say which class is frequent
+                weight = limited(after, whitened, together)
+            if not _pays(before, after, whitened, overlap, prior, self._margin, weight):
+                _say("windows that were held back became no more probable by it")
+                return self
+            offsets = moved(after, whitened, overlap, prior, margin=self._margin, weight=weight).offsets
+            most = DISPLACED_UNEQUAL if together.counts.max() > 0.6 * together.counts.sum() else DISPLACED
+            if self._same_person and _displaced(whitened + offsets, whitened + together.offsets) > most:
+                _say("a class would take the place of another")
+                return self
+            self._decide_by(means + offsets @ np.linalg.inv(white), self.base_covariance_, roll)
         self.adapted_ = True
         return self
 
@@ -196,10 +227,11 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
             v[rows] = v[rows][:, self.rolls_[turn]] - centres[-1]
         return v, np.mean(centres, axis=0)
 
-    def _likely_roll(self, v: np.ndarray, white: np.ndarray, overlap: float) -> int:
-        """The turn under which the windows are most probable, all classes moving together."""
+    def _likely_roll(self, v: np.ndarray, white: np.ndarray, overlap: float) -> tuple[int, float]:
+        """The turn under which the windows are most probable, all classes moving together, and how many nats per window it
+        gains over none."""
         if len(self.rolls_) == 1:
-            return 0
+            return 0, 0.0
         few = _spread(len(v), SEARCHED)
         overlap = max(overlap * len(few) / len(v), 1.0)
         found = []
@@ -211,13 +243,18 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
                 score -= STEP * float(self.sizes_[len(found)])
             found.append(score)
         best = int(np.argmax(found))
-        return best if self.n_people_ > 1 or found[best] > found[0] + TURN else 0
+        gain = found[best] - found[0]
+        return (best, gain) if self.n_people_ > 1 or gain > TURN else (0, 0.0)
+
+    @property
+    def _same_person(self) -> bool:
+        return self.n_people_ == 1 or self.calibrated_
 
     @property
     def _margin(self) -> float:
         """Another person may be far from training. The same person is near, and there the mean of the windows would mislead
         where the classes are not equally frequent."""
-        return 0.0 if self.n_people_ > 1 and not self.calibrated_ else FAR
+        return FAR if self._same_person else 0.0
 
     def _begin_from(self, means: np.ndarray, covariance: np.ndarray, roll: int, calibrated: bool) -> None:
         """What `adapt` begins with, and what decides until then."""
@@ -257,17 +294,31 @@ def aligned_lda(roll: bool = True, overlap: float = 5.0, feature_options: dict[s
 
 
 def _pays(
-    before: np.ndarray, after: np.ndarray, means: np.ndarray, overlap: float, prior: Prior, margin: float
+    before: np.ndarray,
+    after: np.ndarray,
+    means: np.ndarray,
+    overlap: float,
+    prior: Prior,
+    margin: float,
+    weight: np.ndarray,
 ) -> bool:
     """Do windows become more probable by what others taught? The others are every second block of two windows' length:
     short blocks, so that a movement that is held for a second is in both halves."""
     block = np.arange(len(after)) // max(round(2 * overlap), 1) % 2
     gain = 0.0
     for held in (0, 1):
-        taught = moved(after[block != held], means, overlap, prior, margin=margin).offsets
         rows = block == held
-        gain += evidence(after[rows], means + taught) - evidence(before[rows], means)
+        taught = moved(after[~rows], means, overlap, prior, margin=margin, weight=weight[~rows]).offsets
+        gain += evidence(after[rows], means + taught, weight[rows]) - evidence(before[rows], means, weight[rows])
     return gain > 0
+
+
+def _displaced(after: np.ndarray, before: np.ndarray) -> float:
+    """How far the classes' means are from where they were, relative to where the nearest other class was; the largest."""
+    away = np.linalg.norm(after[:, None] - before, axis=2)
+    own = np.diag(away).copy()
+    np.fill_diagonal(away, np.inf)
+    return float((own / away.min(axis=1)).max())
 
 
 def _discriminant(v: np.ndarray, code: np.ndarray) -> LinearDiscriminantAnalysis:

@@ -1,4 +1,4 @@
-"""Training of networks: scikit-learn estimators, the training loop, augmentation, transfer learning."""
+"""Training of networks: scikit-learn estimators, the loop below them, augmentation, transfer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sources of live samples: one file per source, registered by name."""
+"""Where live samples come from: one file per source, found by name."""
 
 from __future__ import annotations
 
