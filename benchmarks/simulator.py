@@ -1,4 +1,4 @@
-"""How real the simulator is: each preset beside the real recordings whose shape it has.
+"""How real the simulator is: each preset compared with real recordings of a similar shape.
 
     MYOGRAPH_DATA=... python benchmarks/simulator.py [SET ...]   # measures, stores results/simulator.json, writes the page
     python benchmarks/simulator.py --page                        # writes docs/simulator.md from the stored results
@@ -240,17 +240,18 @@ def page(stored: dict[str, Any]) -> str:
     text = [
         "# How real the simulator is",
         "",
-        "Each preset of the data set `simulated` beside the real recordings whose shape it has, with as many people, sessions,",
-        "repetitions and gestures as these (`python benchmarks/simulator.py`, simulator seed 11, which is used nowhere else).",
-        "The simulator was not set by these figures. Windows last 250 ms; raw signals pass a 20 Hz high-pass; rest is left out,",
-        "except where a column names it. Electrodes differ in size, spacing and filters between devices, so a difference is",
-        "what you should expect of a simulated figure, not an error to be tuned away.",
+        "Each preset of the data set `simulated` is compared with real recordings of a similar shape, with the same numbers of",
+        "people, sessions, repetitions and gestures (`python benchmarks/simulator.py`, simulator seed 11, which is used nowhere",
+        "else). The simulator was not tuned on these figures. Windows last 250 ms; raw signals are filtered with a 20 Hz",
+        "high-pass; rest is excluded, except in the column *rest*. Size, spacing and filters of electrodes differ between",
+        "devices, so expect differences between simulated and real figures; they are not errors to be tuned away.",
         "",
         "## Signals",
         "",
-        "*Amplitude*: root mean square per window and electrode over the person's median, 5 to 95 % of the windows. *Rest*: median",
-        "amplitude at rest over that of movements. *Kurtosis* of the samples in a window: 3 is normal, 6 Laplace. *Correlation*:",
-        "median absolute correlation of neighbouring electrodes, and of all pairs.",
+        "*Amplitude*: root mean square per window and electrode, divided by the person's median; 5th to 95th percentile of the",
+        "windows. *Rest*: median amplitude at rest, divided by that of movements. *Kurtosis* of the samples in a window: 3 for a",
+        "normal, 6 for a Laplace distribution. *Correlation*: median absolute correlation of neighbouring electrodes, and of all",
+        "pairs.",
         "",
         "| recordings | amplitude, 5 to 95 % | rest | kurtosis | mean / median frequency (Hz) | correlation, neighbours / all |",
         "|---|---|---|---|---|---|",
@@ -266,7 +267,7 @@ def page(stored: dict[str, Any]) -> str:
         "",
         f'<div class="figure">{chart}</div>',
     ]
-    text += ["", "## What `lda` scores", "", *ACCURACY_TEXT, ""]
+    text += ["", "## Accuracy of `lda`", "", *ACCURACY_TEXT, ""]
     text += ["| recordings | classes | new repetitions | next session | new people |", "|---|---|---|---|---|"]
     for name, both in stored.items():
         for title, found in ((PAIRS[name].title, both["real"]), (simulated_name(name), both["simulated"])):
@@ -281,15 +282,15 @@ def page(stored: dict[str, Any]) -> str:
                     values.append(found)
     text += ["", "One dot per person.", "", f'<div class="figure">{dots(names, values)}</div>']
     if turns := stored.get("flexemg", {}).get("turned"):
-        text += ["", "## A grid that was put on again", "", *turned_text(turns)]
+        text += ["", "## A grid of electrodes that was removed and put on again", "", *turned_text(turns)]
     return "\n".join([*text, *gaps(stored)]) + "\n"
 
 
 ACCURACY_TEXT = [
     "Class-balanced accuracy in percent, mean ± standard deviation over people (with a bootstrap 95 % interval for six or more).",
     "*New repetitions*: two folds of repetitions within a session. *Next session*: the first session trains, the others test.",
-    "3DC's sessions are five minutes apart in one donning, the simulator's are days with the electrodes put on again.",
-    "*New people*: one person is left out.",
+    "3DC's sessions are five minutes apart and the armband stays on; the simulator's sessions are days apart, and the electrodes",
+    "are removed and put on again. *New people*: one person is left out.",
 ]
 
 
@@ -313,16 +314,16 @@ def percent(values: Sequence[float]) -> str:
 def turned_text(turns: dict[str, float]) -> list[str]:
     each = ", ".join(f"{rows} rows {100 * value:.1f} %" for rows, value in turns.items())
     return [
-        "flexemg's array sat a quarter turn round in its third session. `lda` from the first session to the third, with the",
-        f"16 rows turned back by: {each}.",
-        "The turn was found with the third session's labels, so this is a diagnosis and no score. The simulator's sessions shift",
-        "and turn electrodes by a few millimetres, never by a quarter turn.",
+        "In flexemg's third session the array was a quarter turn further around the arm. Accuracy of `lda`, trained on the first",
+        f"session and tested on the third with its 16 rows shifted back: {each}.",
+        "The shift was chosen with labels of the third session, so this is a diagnosis, not a score. In the simulator, sessions",
+        "shift and rotate electrodes by a few millimetres, never by a quarter turn.",
     ]
 
 
 def gaps(stored: dict[str, Any]) -> list[str]:
     """Where the simulator is furthest from the real recordings, in words computed from the figures."""
-    text = ["", "## Where it is furthest off", ""]
+    text = ["", "## Largest differences", ""]
     for name, both in stored.items():
         real, made = both["real"], both["simulated"]
         parts = []

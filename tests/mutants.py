@@ -43,8 +43,13 @@ TESTS = {
     "_common/content": ["spine_content"],
     "_common/seen": ["spine_seen"],
     "evaluation/folds": ["spine_folds", "blind"],
+    "evaluation/apart": ["spine_apart", "spine_folds", "attempts_apart"],
+    "evaluation/sealed": ["spine_apart", "attempts_methods"],
+    "evaluation/filtering": ["spine_apart", "attempts_protocols"],
+    "evaluation/telling": ["spine_apart"],
+    "evaluation/prepared": ["spine_run"],
     "evaluation/identity": ["attempts_identity", "identity"],
-    "evaluation/run": ["spine_mutants", "question", "evaluation"],
+    "evaluation/run": ["spine_run", "question"],
 }
 UNCOMPILED = ("_common/content",)  # their loops run as plain Python, so that no mutant waits for a compiler
 # A mutant may use this much processor time, plus so many times what the unchanged module's tests take. Processor time does

@@ -37,4 +37,4 @@ def serve(folder: Path, *options: str) -> Iterator[str]:
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate(timeout=120)
         assert "Traceback" not in rest, rest
-        assert rest.endswith("the studio has ended\n"), rest
+        assert rest.endswith("the studio has stopped\n"), rest

@@ -187,10 +187,10 @@ def test_corrections_follow_time_whatever_the_order_of_rows():
 @pytest.mark.parametrize(
     ("adapter", "says"),
     [
-        (SelfRecalibrating(lda(), half_width=-1), "half_width is a whole number of at least 0"),
-        (SelfRecalibrating(lda(), epochs=2.5), "epochs is a whole number"),
-        (PseudoLabel(lda(), threshold=90), "threshold is a share"),
-        (LDAMeans(lda(), rate="half"), "rate is a share"),
+        (SelfRecalibrating(lda(), half_width=-1), "half_width must be a whole number of at least 0"),
+        (SelfRecalibrating(lda(), epochs=2.5), "epochs must be a whole number"),
+        (PseudoLabel(lda(), threshold=90), "threshold must be a share"),
+        (LDAMeans(lda(), rate="half"), "rate must be a share"),
     ],
 )
 def test_parameters_out_of_range_are_told(adapter, says):

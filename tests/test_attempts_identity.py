@@ -109,6 +109,16 @@ def local_class(k):
     return Local
 
 
+def torch_sequence(k):
+    import torch
+
+    class Scale(torch.nn.Module):
+        def forward(self, x):
+            return x * k
+
+    return torch.nn.Sequential(torch.nn.ReLU(), Scale())
+
+
 PAIRS = {
     "a nearest neighbour's training samples": lambda i: fitted(KNeighborsClassifier(1), i),
     "a support vector machine's": lambda i: fitted(SVC(), i),
@@ -124,6 +134,8 @@ PAIRS = {
     "a masked array's values": lambda i: np.ma.array(X[i], mask=X[0] > 9),
     "an array's number type": lambda i: LONG.astype((np.float32, np.float64)[i]),
     "an array's shape": lambda i: LONG.reshape((50, 100) if i else (100, 50)),
+    "long arrays in an array of objects": lambda i: np.array([(LONG, OTHER)[i], [1]], object),
+    "a layer of one's own in an installed one": lambda i: torch_sequence(i),
     "an array of objects": lambda i: np.array([{"a": i}, None], object),
     "33 numbers": lambda i: np.arange(33) == 20 + i,
     "dates": lambda i: np.array(["2020-01-01", f"2020-01-0{i + 1}"], "datetime64[D]"),
@@ -191,6 +203,7 @@ MODULES = {
     "imported from a sibling inside": {"main": "from um_pkg import sibling\ndef f(x):\n return sibling.g(x)"},
     "imported from two levels above": {"main": "from um_pkg.sub import deep\ndef f(x):\n return deep.g(x)"},
     "taken by getattr": {"main": "import um_helper\ndef f(x):\n return getattr(um_helper, 'g')(x)"},
+    "taken by getattr in a nested function": {"main": "import um_helper\ndef f(x):\n return (lambda: getattr(um_helper, 'g'))()(x)"},
     "a base class": {"main": "import um_helper\nclass C(um_helper.B): pass\nf = C()"},
     "functions in a list": {"main": "import um_helper\ndef f(x):\n return [h(x) for h in um_helper.LIST]"},
     "everything imported": {"main": "from um_helper import *\ndef f(x):\n return g(x)"},
@@ -251,6 +264,23 @@ def test_a_name_that_the_function_does_not_use_makes_no_difference(modules):
     assert identity(modules({"main": main.replace("UNUSED = 1", "UNUSED = 2")}, HELPER)) == first
     assert identity(modules({"main": main}, HELPER.replace("x * 7", "x * 8"))) == first
     assert identity(modules({"main": main}, HELPER.replace("VALUE = 7", "VALUE = 8"))) != first
+
+
+def test_environment_variables_that_the_code_names_count(monkeypatch):
+    import os
+
+    monkeypatch.setenv("UM_ORDER", "2")
+    monkeypatch.setenv("UM_OTHER", "2")
+    ways = [lambda x: x[: int(os.environ["UM_ORDER"])], lambda x: x[: int(os.getenv("UM_ORDER", "9"))]]
+    first = [identity(way) for way in ways]
+    monkeypatch.setenv("UM_OTHER", "3")
+    assert [identity(way) for way in ways] == first
+    monkeypatch.setenv("UM_ORDER", "3")
+    changed = [identity(way) for way in ways]
+    monkeypatch.delenv("UM_ORDER")
+    for i, way in enumerate(ways):
+        assert len({first[i], changed[i], identity(way)}) == 3
+    assert identity(lambda x: "UM_OTHER") == identity(lambda x: "UM_OTHER")
 
 
 # What the description says, where it can be read off.
@@ -330,6 +360,22 @@ def test_unknown_parts_are_named_by_their_place():
     description.of(unknown)
     assert description.unknown == ["method.steps.1.deep (generator)", "it (generator)"]
     assert Description().code(len) == "unknown builtin_function_or_method"
+
+
+def test_it_is_known_whether_code_of_the_users_was_met():
+    for value, own in (
+        (np.abs, False),
+        (SVC(), False),
+        (Estimator(), True),
+        ([SVC(), Estimator()], True),
+        (Estimator, True),
+    ):
+        description = Description()
+        assert not description.own
+        description.of(value)
+        assert description.own is own
+        description.of(np.abs)
+        assert description.own is own
 
 
 def test_whose_code_it_is():

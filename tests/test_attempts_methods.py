@@ -119,12 +119,12 @@ COUNTED: list = []
 
 
 def test_a_random_generator_that_moves_on_is_no_reason_to_leave_the_process(people, monkeypatch):
-    from myograph.evaluation import folds
+    from myograph.evaluation import apart
 
     def refused(*arguments):
         raise AssertionError("a process of its own")
 
-    monkeypatch.setattr(folds, "alone", refused)
+    monkeypatch.setattr(apart, "alone", refused)
 
     class Random(Guess):
         def predict(self, X):
@@ -176,7 +176,7 @@ class Around(Guess):
 
 
 def test_a_method_that_reads_around_its_windows_finds_nothing_there(in_a_row):
-    with pytest.raises(ConfigError, match=r"(?s)NaN.*sees the samples of its windows alone.*recipe's filters"):
+    with pytest.raises(ConfigError, match=r"(?s)NaN.*sees only the samples of its windows.*recipe's filters"):
         accuracy(in_a_row, Around(), WithinSubject((2, 5)))
 
 

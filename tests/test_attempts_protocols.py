@@ -19,7 +19,7 @@ from myograph.errors import ConfigError, LeakageError, ProtocolError, ResultsErr
 from myograph.evaluation.prepared import Split, read
 from myograph.evaluation.recipe import Recipe
 from myograph.evaluation.run import evaluate
-from myograph.preprocessing import LowPass, MovingRMS, Rectify, Resample, SampleFilter, ZeroPhase
+from myograph.preprocessing import FirstChannels, LowPass, MovingRMS, Rectify, Resample, SampleFilter, ZeroPhase
 from myograph.preprocessing.base import Filter, apply_all
 from myograph.protocols import Fold, Protocol, SessionStream
 
@@ -113,6 +113,67 @@ class Forgets(SampleFilter):
 def test_filters_that_carry_train_samples_or_labels_are_refused(in_a_row, filters, error):
     with pytest.raises((LeakageError, ConfigError, ProtocolError), match=error):
         accuracy(in_a_row, nearest(means), WithinSubject((2, 5)), filters=filters)
+
+
+class AddsNoise(SampleFilter):
+    def apply(self, recording):
+        return recording.with_signal(recording.signal + np.random.default_rng().normal(size=recording.signal.shape))
+
+
+class FromOneToTheNext(SampleFilter):
+    """Scales by the loudest recording so far, which may be of the tested person."""
+
+    loudest = 1.0
+
+    def apply(self, recording):
+        type(self).loudest = 1.01 * max(self.loudest, float(np.abs(recording.signal).max()))
+        return recording.with_signal(recording.signal / self.loudest)
+
+
+@pytest.mark.parametrize("one", [AddsNoise(), FromOneToTheNext()])
+def test_filters_that_give_other_samples_each_time_are_refused(people, one):
+    with pytest.raises(ConfigError, match="gives other samples each time"):
+        accuracy(people, nearest(means), filters=(one,))
+
+
+class MeansOfLabels(SampleFilter):
+    """Subtracts each label's mean, which changes nothing but an offset in a recording of one label."""
+
+    def apply(self, recording):
+        signal = recording.signal.copy()
+        for label in np.unique(recording.label):
+            signal[:, recording.label == label] -= signal[:, recording.label == label].mean(axis=1, keepdims=True)
+        return recording.with_signal(signal)
+
+
+def test_a_filter_is_tried_on_a_recording_with_many_labels(people):
+    alike = dataclasses.replace(people[0], label=np.zeros(people[0].n_samples, int), subject="first")
+    with pytest.raises(LeakageError, match="gives other samples where the labels are others"):
+        accuracy([alike, *people], nearest(means), filters=(MeansOfLabels(),))
+
+
+def test_a_channel_that_holds_the_labels_is_refused_unless_it_is_left_out(people):
+    def with_channel(a, values):
+        return dataclasses.replace(a, signal=np.concatenate([a.signal, values[None].astype(np.float32)]))
+
+    for trigger in (lambda a: 40.0 * a.label, lambda a: a.label > 0, lambda a: np.roll(-1.0 * a.label, 5)):
+        told = [with_channel(a, trigger(a)) for a in people]
+        with pytest.raises(LeakageError, match=r"channel 4 of .* says which label it is"):
+            accuracy(told, nearest(means))
+    assert at_chance(accuracy(told, nearest(means), filters=(FirstChannels(4),)))
+    for harmless in (
+        lambda a: np.zeros(a.n_samples),
+        lambda a: 1.0 * a.repetition,
+        lambda a: 0.3 * np.rint(a.signal[0]),
+    ):
+        accuracy([with_channel(a, harmless(a)) for a in people], nearest(means))
+    trials = [
+        Recording(with_channel(a, a.label).signal[:, k : k + 100], a.rate_hz, a.label[k : k + 100], a.subject,
+                  a.repetition[k : k + 100], label_names=a.label_names)
+        for a in people for k in range(0, a.n_samples, 100)
+    ]  # fmt: skip
+    with pytest.raises(LeakageError, match=r"says which label it is \(0 for g0, 1 for g1, 2 for g2\)"):
+        accuracy(trials, nearest(means))
 
 
 class Centres(SampleFilter):

@@ -182,13 +182,13 @@ def test_unknown_units_and_other_rates_in_side_files(exported: dict[int, Path], 
         table.write_text("\n".join([head, *rows]) + "\n")
         found = " ".join(map(str, Bids().check(folder)))
     assert "channels marked as bad: EMG2 (lead off)" in found
-    assert "state 900 Hz, the signals have 1000 Hz" in found
+    assert "state 900 Hz, but the signals have 1000 Hz" in found
 
 
 def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="exists already"):
+    with pytest.raises(ConfigError, match="already exists"):
         export_bids(Made(), tmp_path)
-    with pytest.raises(ConfigError, match="bits is 16"):
+    with pytest.raises(ConfigError, match="bits must be 16"):
         export_bids(Made(), tmp_path / "a", bits=32)
     with pytest.raises(ConfigError, match="letters and digits"):
         export_bids(Made(), tmp_path / "a", task="two words")

@@ -23,7 +23,7 @@ def test_the_first_channels_keep_their_places():
     assert FirstChannels(3).apply(placed).layout == placed.layout
     with pytest.raises(ShapeError, match="3 channels, fewer than the 4"):
         FirstChannels(4).apply(RECORDING)
-    with pytest.raises(ConfigError, match="n is a whole number from 1, got 0"):
+    with pytest.raises(ConfigError, match="n must be a whole number from 1, got 0"):
         FirstChannels(0)
 
 
@@ -44,7 +44,7 @@ def test_merged_labels_take_the_first_ones_place_and_others_keep_their_names():
     assert merged.label_names == ("rest", "closed", "open")
     assert merged.label.tolist() == [-1, 0, 1, 2, 1]
     assert MergeLabels({"x": ("a",)}) == MergeLabels((("x", ("a",)),))
-    with pytest.raises(ConfigError, match="belongs to one group, got fist in several"):
+    with pytest.raises(ConfigError, match="can be in one group only, got fist in several"):
         MergeLabels({"closed": ("fist",), "shut": ("fist",)})
     with pytest.raises(ConfigError, match="none of the labels a; it has rest, fist"):
         MergeLabels({"x": ("a",)}).apply(recording)

@@ -75,7 +75,7 @@ def test_findings_are_kept_until_a_file_changes(own: Path, monkeypatch: pytest.M
     again = used(dataset, own, load(dataset))
     assert looked == ["ben"]
     assert not any("samples 60 and 61 are" in f.what for f in again)
-    assert any("of the samples of one are in the other too" in f.what for f in again) or again != first
+    assert any("of the samples of one are also in the other" in f.what for f in again) or again != first
     for kept in (own.parent / "cache" / "checked").iterdir():
         kept.write_text('{"findings": [{"level": 1}], "prints": 3}')
     assert used(dataset, own, load(dataset)) == again  # damaged ones are made again

@@ -178,7 +178,7 @@ def test_all_honest_protocols_stand_side_by_side(call, tmp_path):
     assert "new people" in out
     status, _, err = call(*words[:-3], "some", "--out", str(tmp_path))
     assert status == 1
-    assert "takes the word all" in err
+    assert "must be all" in err
 
 
 def test_names_in_brackets_are_shown_as_they_are(monkeypatch):

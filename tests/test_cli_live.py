@@ -100,7 +100,7 @@ def test_a_replay_decides_as_offline_and_its_labels_are_the_truth(call, folder, 
     assert both.breaks == (recordings[0].n_samples,)
     labels = [(c.samples.shape[1], c.breaks) for c in _chunks(choose_source("replay:one.npy", decoder, ["speed=inf"]))]
     assert sum(n for n, _ in labels) == recordings[1].n_samples
-    with pytest.raises(ConfigError, match="one kind"):
+    with pytest.raises(ConfigError, match="must have equal channels"):
         joined([recordings[0], make_recording(np.random.default_rng(0))])
 
 
@@ -192,7 +192,7 @@ def test_an_interrupt_ends_the_session_in_order(folder):
         ("replay:", [], "needs a recording"),
         ("simulated", ["speed"], "key=value"),
         ("simulated", ["sped=2"], "speed"),
-        ("simulated", ["subject=0"], "count from 1"),
+        ("simulated", ["subject=0"], "must be 1 or more"),
         ("lsl", ["unit=volt"], "unit"),
     ],
 )

@@ -90,7 +90,7 @@ def test_one_person_is_shown_by_fold_and_nothing_is_tested():
     found = compare_runs({m: run(m, recordings) for m in ("lda", "knn")})
     assert found.over == "fold"
     assert found.tests == {}
-    assert "nothing is tested or ranked" in found.notes[0]
+    assert "there is no test and no ranking" in found.notes[0]
 
 
 def test_other_data_windows_or_protocol_are_refused_and_named(runs):

@@ -320,7 +320,7 @@ def test_a_damaged_copy_is_found_said_and_made_anew(damage, own: Path, tmp_path:
     miniature("3dc", own)
     hashes = [r.content_hash for r in load("3dc")]
     damage(copies(tmp_path / "cache")[0])
-    with pytest.warns(RuntimeWarning, match="is damaged.*made again"):
+    with pytest.warns(RuntimeWarning, match="is damaged.*decoded again"):
         again = load("3dc")
     assert [r.content_hash for r in again] == hashes
     assert len(reads) == 3

@@ -248,8 +248,8 @@ def test_memory_stays_bounded_however_much_windows_overlap():
 @pytest.mark.parametrize(
     ("name", "option", "value", "message"),
     [
-        ("AR", "order", "4", "AR: order is a number, got '4'"),
-        ("TM", "order", None, "TM: order is a number, got None"),
+        ("AR", "order", "4", "AR: order must be a number, got '4'"),
+        ("TM", "order", None, "TM: order must be a number, got None"),
         ("AR", "order", 2.5, "would give 2.5 outputs; use a whole number"),
         ("HIST", "bins", 7.5, "would give 7.5 outputs"),
     ],

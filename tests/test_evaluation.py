@@ -232,7 +232,7 @@ def test_there_is_no_way_round_the_audit(recordings, tmp_path):
 def test_scores_without_an_audit_do_not_exist(recordings):
     scores = evaluate(recipe(), recordings)
     info = {**scores.info, "audit": []}
-    with pytest.raises(ResultsError, match="without an audit"):
+    with pytest.raises(ResultsError, match="need the audit"):
         Scores(scores.predictions, scores.folds, info)
 
 
@@ -350,7 +350,7 @@ def test_nothing_on_the_way_to_scores_needs_unix():
 
 def test_one_label_is_nothing_to_tell_apart():
     recording = make_recording(np.random.default_rng(0), n_labels=1)
-    with pytest.raises(ConfigError, match="have one label"):
+    with pytest.raises(ConfigError, match="have only one label"):
         evaluate(recipe(), [recording])
 
 
@@ -358,7 +358,7 @@ def test_a_train_set_of_one_label_is_told():
     base = make_recording(np.random.default_rng(0), n_labels=2)
     label = np.where(np.isin(base.repetition, (2, 5)), base.label, 0)
     recording = Recording(base.signal, base.rate_hz, label, "1", base.repetition)
-    with pytest.raises(ConfigError, match="the train windows have one label"):
+    with pytest.raises(ConfigError, match="the train windows have only one label"):
         evaluate(recipe(), [recording])
 
 
@@ -419,7 +419,7 @@ class _Named(Protocol):
 
 
 def test_folds_of_one_name_and_no_folds_are_told_before_anything_is_fitted(recordings):
-    for names, says in ((("a", "a"), "two folds of one name"), ((), "no folds")):
+    for names, says in ((("a", "a"), "two folds with the same name"), ((), "no folds")):
         with pytest.raises(ProtocolError, match=says):
             evaluate(recipe(protocol=_Named(*names), method=None), recordings)
 
@@ -455,9 +455,9 @@ def test_scores_show_themselves_in_a_line(recordings):
 
 def test_one_recording_is_enough_and_other_things_are_told(recordings):
     assert repr(evaluate(recipe(), recordings[0])).endswith("over 1 fold>")
-    with pytest.raises(ConfigError, match="recordings are Recording objects, got ndarray"):
+    with pytest.raises(ConfigError, match="recordings must be Recording objects, got ndarray"):
         evaluate(recipe(), [recordings[0].signal])
-    with pytest.raises(ConfigError, match="method is a name of `myograph methods` or a scikit-learn estimator"):
+    with pytest.raises(ConfigError, match="method must be a name of `myograph methods` or a scikit-learn estimator"):
         evaluate(recipe(method=log_power), recordings)
 
 

@@ -224,7 +224,7 @@ def test_zero_phase_is_scipys_and_has_no_stream():
         atzori.stream(100.0, 2)
     with pytest.raises(ConfigError, match="too few"):
         atzori.apply(recording(np.ones((1, 3)), 100.0))
-    with pytest.raises(ConfigError, match="put the others beside it"):
+    with pytest.raises(ConfigError, match="apply other filters separately"):
         ZeroPhase(Rectify())
 
 
@@ -284,17 +284,17 @@ def test_chains_pass_rate_and_layout_on():
         (lambda: LowPass(500.0).sections(1000.0), r"500 Hz does not exist at a rate of 1000 Hz.*below 500 Hz"),
         (lambda: BandPass().stream(200.0, 1), r"below 100 Hz, half the rate"),
         (lambda: MainsComb().stream(100.0, 1), r"below 50 Hz"),
-        (lambda: LowPass("20"), "cutoff_hz is a positive number, got '20'"),  # type: ignore[arg-type]
+        (lambda: LowPass("20"), "cutoff_hz must be a positive number, got '20'"),  # type: ignore[arg-type]
         (
             lambda: Notch(490.0, 0.5).sections(1000.0),
-            "980 Hz wide leaves nothing at a rate of 1000 Hz; choose q above 0.98",
+            "980 Hz width is too wide for a rate of 1000 Hz; choose q above 0.98",
         ),
-        (lambda: MainsComb(60.0, 0.5).stream(200.0, 1), "120 Hz wide"),
-        (lambda: Rectify().stream(float("nan"), 1), "rate_hz is a positive number, got nan"),
-        (lambda: LowPass(-1.0), "cutoff_hz is a positive number, got -1.0"),
-        (lambda: LowPass(10.0, order=0), "order is a whole number from 1, got 0"),
-        (lambda: HighPass(10.0, order=2.5), "order is a whole number"),
-        (lambda: BandPass(100.0, 50.0), "low_hz is below high_hz, got 100 and 50"),
+        (lambda: MainsComb(60.0, 0.5).stream(200.0, 1), "120 Hz width"),
+        (lambda: Rectify().stream(float("nan"), 1), "rate_hz must be a positive number, got nan"),
+        (lambda: LowPass(-1.0), "cutoff_hz must be a positive number, got -1.0"),
+        (lambda: LowPass(10.0, order=0), "order must be a whole number from 1, got 0"),
+        (lambda: HighPass(10.0, order=2.5), "order must be a whole number"),
+        (lambda: BandPass(100.0, 50.0), "low_hz must be below high_hz, got 100 and 50"),
         (lambda: MovingRMS(1.0).stream(100.0, 1), "shorter than one sample at 100 Hz"),
         (lambda: Resample(0.1).ratio(1000.0), "no ratio of whole numbers"),
         (lambda: Differential().stream(100.0, 8), r"layout=Layout.ring\(8\)"),

@@ -97,9 +97,9 @@ def test_every_method_refuses_what_it_was_not_fitted_for(name):
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_every_method_refuses_one_class(name):
     train = windows(labels=(1,))
-    with pytest.raises(ConfigError, match="one class 'fist' in 4 windows"):
+    with pytest.raises(ConfigError, match="only the class 'fist' in 4 windows"):
         method(name).fit(train, train.y)
-    with pytest.raises(ConfigError, match="one class 'fist' in 4 windows"):
+    with pytest.raises(ConfigError, match="only the class 'fist' in 4 windows"):
         method(name).fit(train.batch(), train.y)
 
 
@@ -175,7 +175,7 @@ def test_transformers_of_windows_refuse_other_kinds_and_one_class(name):
         with pytest.raises(error):
             fitted.transform(other)
     one = windows(labels=(1,))
-    with pytest.raises(ConfigError, match="one class 'fist'"):
+    with pytest.raises(ConfigError, match="only the class 'fist'"):
         TRANSFORMERS[name]().fit(one, one.y)
     assert len(TRANSFORMERS[name]().fit(one).transform(one)) == 4
 
@@ -183,7 +183,7 @@ def test_transformers_of_windows_refuse_other_kinds_and_one_class(name):
 @pytest.mark.parametrize("name", ["svm", "knn"])
 def test_a_search_refuses_one_class(name):
     one = windows(labels=(1,))
-    with pytest.raises(ConfigError, match="one class 'fist'"):
+    with pytest.raises(ConfigError, match="only the class 'fist'"):
         METHODS.create(name, search=True).fit(one, one.y)
 
 
@@ -231,7 +231,7 @@ def test_an_origin_that_is_not_written_as_ours_is_refused(origin):
     [
         (np.zeros((40, 2)), ShapeError, r"got shape \(40, 2\); use x\[None\]"),
         (np.zeros((3, 0, 40)), ShapeError, r"got shape \(3, 0, 40\)"),
-        (np.full((3, 2, 40), "1"), SignalError, "samples are real numbers"),
+        (np.full((3, 2, 40), "1"), SignalError, "samples must be real numbers"),
         (np.full((3, 2, 40), np.nan), SignalError, "NaN or infinite samples, the first in window 0"),
         (np.full((3, 2, 40), -np.inf, np.float32), SignalError, "NaN or infinite samples, the first in window 0"),
     ],

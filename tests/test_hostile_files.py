@@ -309,5 +309,5 @@ def test_a_file_cut_inside_its_last_number_is_noticed(tmp_path: Path, name: str)
         list(dataset.read(tmp_path, [subject]))
     victim.write_bytes(whole[: whole[:-1].rindex(b"\n") + 1])  # cut at a row
     if name == "longterm_myo":  # of which every trial has the same length
-        with pytest.raises(DataError, match=r"99 samples where the others of this session have 100"):
+        with pytest.raises(DataError, match=r"it has 99 samples, the others of this session 100"):
             list(dataset.read(tmp_path, [subject]))

@@ -302,7 +302,7 @@ def test_a_run_whose_recipe_cannot_be_compared_does_not_resume_and_says_why(reco
     assert any("cannot resume" in note and "generator" in note for note in scores.notes)
     seen = []
     report = lambda what, done, total: seen.append((what, done))  # noqa: E731
-    with pytest.warns(UserWarning, match=r"does not resume.*stream \(generator\)"):
+    with pytest.warns(UserWarning, match=r"cannot resume.*stream \(generator\)"):
         evaluate(chosen(), recordings, out=tmp_path / "run", progress=report)
     assert ("folds", 0) in seen
 

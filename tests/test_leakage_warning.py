@@ -258,7 +258,7 @@ def test_audited_is_the_estimator_it_wraps(windows):
         estimator__lineardiscriminantanalysis__shrinkage=0.2, estimator__lineardiscriminantanalysis__solver="lsqr"
     )
     assert clone(method).get_params()["estimator__lineardiscriminantanalysis__shrinkage"] == 0.2
-    with pytest.raises(AttributeError, match="comes with fit"):
+    with pytest.raises(AttributeError, match="exist after fit"):
         _ = method.classes_
     fitted = method.fit(few, few.y)
     plain = clone(method.estimator).fit(few, few.y)

@@ -250,7 +250,7 @@ def test_lsl_disconnect_and_reconnect(decoder, stored, quiet_lsl):
 
 
 def test_lsl_what_is_not_there(quiet_lsl, stored):
-    with pytest.raises(SourceError, match="no stream of name 'nobody'"):
+    with pytest.raises(SourceError, match="found no stream of name 'nobody'"):
         Lsl("nobody", timeout_s=0.2).open()
     name, device = lsl_device(stored, [[0, 20]])
     process = start(device)

@@ -163,7 +163,7 @@ def test_prompts_are_balanced_and_seeded():
     assert asked != [
         Prompts(("a", "b", "c"), hold_s=2.0, rest_s=1.0, rounds=4, seed=4).at(t) for t in np.arange(0.05, 37, 0.1)
     ]
-    with pytest.raises(ConfigError, match="no gesture"):
+    with pytest.raises(ConfigError, match="at least one gesture"):
         Prompts(())
     with pytest.raises(ConfigError, match="positive"):
         Prompts(("a",), hold_s=0.0)

@@ -215,5 +215,5 @@ def test_nothing_spans_two_parts_of_the_signal():
     c, d = ["rest"] * 6, ["a", "rest", "a", "a", "rest", "a"]
     assert m.false_activations(c, d, **joined).events == 1
     assert m.false_activations(c, d, **joined, part=[0, 0, 0, 1, 1, 1]).events == 2
-    with pytest.raises(ShapeError, match="part has one entry"):
+    with pytest.raises(ShapeError, match="part must have one entry"):
         m.all_metrics(c, d, range(6), 100.0, part=[0])

@@ -147,9 +147,9 @@ def test_packets_by_hand():
     ("packet", "protocol", "said"),
     [
         (b"0,1,2\n", "binary", "text lines"),
-        (b"MYO1", "binary", "starts with"),
-        (pack(0, np.zeros((2, 3)))[:-1], "binary", "cut"),
-        (pack(0, np.zeros((3, 3))), "binary", "3 channels, 2 were announced"),
+        (b"MYO1", "binary", "must start with"),
+        (pack(0, np.zeros((2, 3)))[:-1], "binary", "incomplete"),
+        (pack(0, np.zeros((3, 3))), "binary", "3 channels, expected 2"),
         (b"0,1\n", "lines", "1 channels"),
         (b"a,1,2\n", "lines", "index,value"),
         (b"\xff\xfe", "lines", "index,value"),

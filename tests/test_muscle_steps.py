@@ -84,7 +84,7 @@ def test_a_step_says_what_to_run_before_it(tiny, tmp_path, command):
     assert "Did you mean 'cnn'" in said
     status, said, _ = command("muscle", "train", "--network", "cnn", "--split", "loso", "--out", tmp_path)
     assert status == 0
-    assert "fold 2, on its train bursts" in said
+    assert "fold 2, training bursts" in said
     status, said, _ = command("muscle", "validate", "--network", "cnn", "--split", "loso", "--out", tmp_path)
     assert "mean over 2 folds" in said
 

@@ -147,7 +147,7 @@ def test_both_orders_of_the_name_and_upper_and_lower_case(tmp_path: Path) -> Non
 def test_the_same_file_twice_is_an_error(tmp_path: Path) -> None:
     write(tmp_path / "a" / "S1_E1_A1.mat", [1], channels=12)
     write(tmp_path / "b" / "S1_A1_E1.mat", [1], channels=12)
-    with pytest.raises(DataError, match=r"S1_E1_A1\.mat and .*S1_A1_E1\.mat are one recording; keep one"):
+    with pytest.raises(DataError, match=r"S1_E1_A1\.mat and .*S1_A1_E1\.mat are the same recording; keep one"):
         DATASETS.create("ninapro_db2").subjects(tmp_path)
 
 
@@ -236,7 +236,7 @@ def test_label_tracks_a_little_shorter_than_the_samples(tmp_path: Path, short: s
     np.testing.assert_array_equal(recording.label[:-9], np.roll(np.repeat([0, 1, 0, 2, 0, 3, 0, 4, 0], 100), 2)[:-9])
     variables[key] = variables[key][:-11]
     savemat(path, variables)
-    with pytest.raises(DataError, match=r"holds emg \(900, 12\).*tracks as long were expected"):
+    with pytest.raises(DataError, match=r"holds emg \(900, 12\).*expected emg .* tracks of the same length"):
         list(DATASETS.create("ninapro_db2").read(tmp_path))
 
 
@@ -259,7 +259,7 @@ def test_the_third_session_of_db8_has_two_repetitions(tmp_path: Path) -> None:
 
 def test_an_exercise_that_the_database_lacks_is_said(tmp_path: Path) -> None:
     write(tmp_path / "S1_E7_A1.mat", [1], channels=12)
-    with pytest.raises(DataError, match="is named as exercise 7, ninapro_db2 has 1, 2, 3; is it a file of another"):
+    with pytest.raises(DataError, match="is named as exercise 7, but ninapro_db2 has 1, 2, 3; is it a file of another"):
         list(DATASETS.create("ninapro_db2").read(tmp_path))
 
 

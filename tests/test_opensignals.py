@@ -20,7 +20,7 @@ def read(folder: Path) -> list[Recording]:
 @pytest.mark.parametrize(
     ("tracks", "message"),
     [
-        ({1: (900, 1)}, r"channel 1 is of shape \(900, 1\), \(1000, 1\) was expected"),
+        ({1: (900, 1)}, r"channel 1 is of shape \(900, 1\), expected \(1000, 1\)"),
         ({1: (500, 2)}, r"channel 1 is of shape \(500, 2\)"),
         ({1: (1000, 1), 2: (1000, 3)}, "channel 2 is of shape"),
         ({}, "EMG sensors hold no samples"),

@@ -86,13 +86,13 @@ def test_otb4(tmp_path: Path, size: int, unit: str, factor: float) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda p: plus(p, **{"a.sig": X.astype("<i2").tobytes()[:-3]}), "a multiple of 8 was expected"),
-        (lambda p: plus(p, gain=0.0), "Gain is '0.0', a number above 0"),
+        (lambda p: plus(p, **{"a.sig": X.astype("<i2").tobytes()[:-3]}), "expected a multiple of 8"),
+        (lambda p: plus(p, gain=0.0), "Gain is '0.0', expected a number above 0"),
         (lambda p: plus(p, channels=3), "has place 3 of 3"),
         (lambda p: plus(p, rate=float("nan")), "SampleFrequency is 'nan'"),
         (lambda p: plus(p, bits=40), "samples of 5 bytes"),
         (lambda p: plus(p, **{"a.xml": "<Device"}), "cut short or damaged"),
-        (lambda p: plus(p, **{"a.xml": '<!DOCTYPE a [<!ENTITY b "c">]><Device/>'}), "defines entities"),
+        (lambda p: plus(p, **{"a.xml": '<!DOCTYPE a [<!ENTITY b "c">]><Device/>'}), "defines XML entities"),
         (lambda p: pack(p, {"a.sig": b"12"}), r"lacks the \.xml that describes 'a\.sig'"),
         (lambda p: pack(p, {}), "describes no channels"),
         (lambda p: p.write_bytes(plus(p).read_bytes()[:2000]), "cut short"),
@@ -112,7 +112,7 @@ def test_damage_of_otb4_is_named(tmp_path: Path) -> None:
         ({"SignalStreamPath": "../s.sig"}, r"lacks the file of samples '\.\./s\.sig'"),
         ({"NumberOfChannels": "9"}, "has channels 1 to 9 of 4"),
         ({"ADC_Nbits": "many"}, "ADC_Nbits is 'many'"),
-        ({"SampleSize": "5"}, "samples of 5 bytes, which is not known"),
+        ({"SampleSize": "5"}, "samples of 5 bytes, which is not supported"),
     ):
         four(tmp_path / "a.otb4", **changes)
         with pytest.raises(DataError, match=message):

@@ -76,7 +76,7 @@ def test_trigno_discover_gaps_blanks_and_other_sensors(tmp_path: Path) -> None:
     lines = trigno(markers=False).split("\n")
     lines[20] = ", " + lines[20].split(",", 1)[1]
     (tmp_path / "a.csv").write_text("\n".join(lines))
-    with pytest.raises(DataError, match="has a blank in line 21 and goes on after it"):
+    with pytest.raises(DataError, match="has a blank cell in line 21 and numbers after it"):
         read(tmp_path, "trigno_discover", ".csv")
     (tmp_path / "a.csv").write_text("time,emg\n0,1\n")
     with pytest.raises(DataError, match=r"a\.csv is not a Trigno Discover export"):
@@ -186,13 +186,15 @@ def test_myo(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("".join(",".join(map(str, row)) + "\n" for row in counts.tolist()))
     np.testing.assert_array_equal(read(tmp_path, "myo", ".csv", "label = false\nheader = false\n")[0].signal, counts.T)
     (tmp_path / "a.csv").write_text("timestamp,emg1,emg2\n1,2,3\n2,3,4\n")
-    with pytest.raises(DataError, match="has 2 columns of a Myo armband, 8 were expected"):
+    with pytest.raises(DataError, match="has 2 columns of a Myo armband, expected 8"):
         read(tmp_path, "myo", ".csv")
 
 
 def test_presets_are_checked(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("1,2\n3,4\n")
-    with pytest.raises(ConfigError, match="preset is one of trigno_discover, opensignals, openbci, myo, got 'mio'"):
+    with pytest.raises(
+        ConfigError, match="preset must be one of trigno_discover, opensignals, openbci, myo, got 'mio'"
+    ):
         read(tmp_path, "mio", ".csv")
     np.save(tmp_path / "a.npy", np.ones((30, 8)))
     with pytest.raises(DataError, match="a preset describes text files"):

@@ -194,7 +194,7 @@ def test_settings_that_make_no_split_are_refused(make):
 
 
 def test_arrays_are_refused_with_the_reason(windows):
-    with pytest.raises(ProtocolError, match="an array has lost subjects and repetitions"):
+    with pytest.raises(ProtocolError, match="an array does not contain subjects and repetitions"):
         next(WithinSubject().split(np.asarray(windows[:4])))
     with pytest.raises(ProtocolError, match="needs the windows to count"):
         WithinSubject().get_n_splits()

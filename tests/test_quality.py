@@ -168,10 +168,10 @@ def test_offsets_envelopes_and_units():
     offset = only(inspect(rec(emg() + 5000)))
     assert (offset.level, "offset of up to 5" in offset.what) == ("warning", True)
     assert only(inspect(rec(emg() + 5000, unit="adc"))).level == "note"
-    assert "envelope already" in only(inspect(rec(np.abs(emg())))).what
+    assert "or an envelope" in only(inspect(rec(np.abs(emg())))).what
     floored = np.maximum(np.abs(emg()), 12.0)  # an envelope rests at its floor for seconds
     floored[:, 3000:5000] = 12.0
-    assert "envelope already" in only(inspect(rec(floored))).what
+    assert "or an envelope" in only(inspect(rec(floored))).what
     assert "1e6" in only(inspect(rec(emg() * 1e-6))).advice
     assert "1e3" in only(inspect(rec(emg() * 1e-3))).advice
     assert "unit='adc'" in only(inspect(rec(emg() * 1e4))).advice
@@ -203,7 +203,7 @@ def test_a_real_grid_is_in_order_until_two_channels_are_swapped():
     x = raw[:, :64].T.astype(np.float32)
 
     def misplaced(signal):
-        return [f for f in inspect(rec(signal, unit="adc", layout=layout)) if "resembles" in f.what]
+        return [f for f in inspect(rec(signal, unit="adc", layout=layout)) if "similar to the" in f.what]
 
     assert misplaced(x) == []
     a, b = int(image[3, 1]) - 1, int(image[12, 2]) - 1
@@ -243,6 +243,6 @@ def test_one_recording_under_two_names_whole_or_in_part():
     prints = [(name, fingerprint(rec(x))) for name, x in parts.items()]
     found = {f.where: f.what for f in copies(prints)}
     assert set(found) == {"a and c", "a and d", "b and d"}
-    assert found["a and c"] == "about 100% of the samples of one are in the other too"
+    assert found["a and c"] == "about 100% of the samples of one are also in the other"
     rest = [(str(s), fingerprint(rec(np.round(emg(seconds=12, seed=s, scale=2.0)), unit="adc"))) for s in range(6)]
     assert copies(rest) == []

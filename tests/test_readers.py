@@ -107,7 +107,7 @@ def test_electrode_shift_takes_classes_from_the_json_alone(own: Callable[[str], 
     np.testing.assert_array_equal(one(recordings[2], "wrist flexion", 2), by_csv_module(place / "R_1_C_3.csv").T)
     np.testing.assert_array_equal(one(recordings[2], "wrist extension", 1), by_csv_module(place / "R_0_C_3.csv").T)
     (place / "metadata.json").unlink()
-    with pytest.raises(DataError, match="only it says which class a file is; copy"):
+    with pytest.raises(DataError, match="only this file states the classes of the recordings; copy"):
         read("electrode_shift", folder, "1")
     assert [f.level for f in DATASETS.create("electrode_shift").check(folder)] == ["error"]
 
@@ -129,7 +129,7 @@ def test_unibo_inail(shelf: Callable[[str], Path]) -> None:
     assert Counter(first.label.tolist())[1] == 6 * 200
     with pytest.raises(DataError, match="no files of postures 3"):
         DATASETS.create("unibo_inail", postures=3).subjects(folder)
-    with pytest.raises(ConfigError, match="label_track is 'relabel' or 'label'"):
+    with pytest.raises(ConfigError, match="label_track must be 'relabel' or 'label'"):
         DATASETS.create("unibo_inail", label_track="stimulus")
 
 
@@ -182,20 +182,20 @@ def test_delsys_csv(own: Callable[[str], Path]) -> None:
     path.write_text("\n".join([*lines[:-10], *cut]) + "\n")
     assert read("delsys_csv", folder, "recording 1")[0].n_samples == len(rows) - 10
     path.write_text("\n".join([*lines[:header], *cut[:1], *lines[header:]]) + "\n")
-    with pytest.raises(DataError, match="has a blank in row 1 and goes on after it; export it"):
+    with pytest.raises(DataError, match="has a blank cell in row 1 and numbers after it; export it"):
         read("delsys_csv", folder, "recording 1")
     path.write_text("\n".join([lines[0], *lines[1:header], lines[header].replace(",", ",x", 1)]) + "\n")
     with pytest.raises(DataError, match="cut short or damaged"):
         read("delsys_csv", folder, "recording 1")
     path.write_text("\n".join([lines[0], "no header", *lines[header:]]) + "\n")
-    with pytest.raises(DataError, match="is no EMGworks export"):
+    with pytest.raises(DataError, match="is not an EMGworks export"):
         read("delsys_csv", folder, "recording 1")
     path.write_text("\n".join([lines[0].replace("EMG", "ECG"), *lines[header - 1 :]]) + "\n")
     with pytest.raises(DataError, match="names no EMG signal"):
         read("delsys_csv", folder, "recording 1")
     path.write_text("\n".join([lines[0].replace("1.259259e+03", "1,26e3"), *lines[1:]]) + "\n")
     with pytest.raises(
-        DataError, match=r"line 1: 'Label: .*1,26e3.*' is no header line; export it from EMGworks again"
+        DataError, match=r"line 1: 'Label: .*1,26e3.*' is not a header line; export it from EMGworks again"
     ):
         read("delsys_csv", folder, "recording 1")
     path.write_text("\n".join([lines[0].replace("1.259259e+03", "2e3"), *lines[1:]]) + "\n")
@@ -221,10 +221,10 @@ def test_trigno_maize_reads_both_formats_alike(own: Callable[[str], Path]) -> No
     savemat(folder / "subject1" / "left_biceps.mat", {"emg": volts})
     np.testing.assert_allclose(read("trigno_maize", folder, "1")[0].signal, recordings[0].signal, rtol=1e-6)
     savemat(folder / "subject1" / "left_biceps.mat", {"emg": volts[:, :15]})
-    with pytest.raises(DataError, match=r"\(time, 16\) was expected"):
+    with pytest.raises(DataError, match=r"expected \(time, 16\)"):
         read("trigno_maize", folder, "1")
     savemat(folder / "subject1" / "right_biceps.mat", {"emg": volts})
-    with pytest.raises(DataError, match="are one recording; keep one"):
+    with pytest.raises(DataError, match="are the same recording; keep one"):
         read("trigno_maize", folder, "1")
 
 
@@ -291,7 +291,7 @@ def test_capgmyo_databases(shelf: Callable[[str], Path]) -> None:
         )
         np.testing.assert_array_equal(one(day, "thumb up", 2), expected)
     assert len(read("capgmyo", folder, "1", database="c")[0].label_names) == 12
-    with pytest.raises(ConfigError, match="database is 'a', 'b' or 'c', got 'd'"):
+    with pytest.raises(ConfigError, match="database must be 'a', 'b' or 'c', got 'd'"):
         DATASETS.create("capgmyo", database="d")
 
 
@@ -303,13 +303,13 @@ def test_capgmyo_databases(shelf: Callable[[str], Path]) -> None:
             "unibo_inail",
             "user_1_day_1_posture_1.mat",
             {"emg": np.zeros((9, 4)), "relabel": np.ones((8, 1)), "gestureCounter": np.ones((9, 1))},
-            "one sample of each was expected a row",
+            "one label and counter per sample",
         ),
         (
             "unibo_inail",
             "user_1_day_1_posture_1.mat",
             {"emg": np.zeros((9, 4)), "relabel": np.full((9, 1), 7), "gestureCounter": np.ones((9, 1))},
-            "holds labels .* 1 to 6 were expected",
+            "holds labels .* expected 1 to 6",
         ),
         ("csl_hdemg", "subject1/session1/gest1.mat", {"gestures": np.zeros((192, 50))}, "a cell array of trials"),
         ("ice_lab", "001-001-001.mat", {"Data": np.zeros((50, 64))}, "64 channels .* 192 channels"),
@@ -320,7 +320,7 @@ def test_capgmyo_databases(shelf: Callable[[str], Path]) -> None:
             {"data": np.full((50, 128), np.nan)},
             "samples that are NaN",
         ),
-        ("flexemg", "001-Session1Train/001-001.mat", {"raw": np.zeros((50, 96)), "p": 1}, "does not say order"),
+        ("flexemg", "001-Session1Train/001-001.mat", {"raw": np.zeros((50, 96)), "p": 1}, "does not state order"),
         ("flexemg", "001-Session1Train/001-001.mat", {"raw": np.zeros((50, 60)), "p": 1}, "64 or more"),
     ],
 )
@@ -418,7 +418,7 @@ def test_folders_of_one_name(own: Callable[[str], Path]) -> None:
     (folder / "__MACOSX" / "Participant1").mkdir(parents=True)
     assert DATASETS.create("3dc").subjects(folder) == ["1", "2"]
     shutil.copytree(next(folder.rglob("3DCDataset-main/Participant2")), folder / "old" / "Participant2")
-    with pytest.raises(DataError, match="Participant2 have one name; keep one"):
+    with pytest.raises(DataError, match="Participant2 have the same name; keep one"):
         DATASETS.create("3dc").subjects(folder)
 
 
@@ -445,7 +445,7 @@ def test_check_notes_what_an_export_announces_and_lacks(own: Callable[[str], Pat
     found, recording = DATASETS.create("delsys_csv").examine(folder, "recording 1")
     n = recording.n_samples
     assert (found.level, found.where) == ("note", str(path))
-    assert found.what == f"the header counts {max(announced)} samples of EMG, {n} are there"
+    assert found.what == f"the header counts {max(announced)} samples of EMG, but there are {n}"
     header = "\n".join(lines).replace(f"Number of points: {max(announced)} ", f"Number of points: {n} ")
     path.write_text("\n".join(header.splitlines()[:-7]) + "\n")
     assert [type(f) for f in DATASETS.create("delsys_csv").examine(folder, "recording 1")] == [Recording]
@@ -462,21 +462,23 @@ def test_flexemg_whose_order_or_durations_cannot_be(
     file = loadmat(path)
     p = {k: file["p"][k][0, 0] for k in file["p"].dtype.names}
     savemat(path, {"raw": file["raw"], "p": p | {fact: value}})
-    with pytest.raises(DataError, match=r"does not say order and durations .*sequence \[.*again"):
+    with pytest.raises(DataError, match=r"does not state order and durations .*sequence \[.*again"):
         read("flexemg", folder, "1")
 
 
 def test_electrode_shift_whose_json_names_no_file(own: Callable[[str], Path]) -> None:
     folder = own("electrode_shift")
     (next(folder.rglob("subject1/training")) / "metadata.json").write_text("{}")
-    with pytest.raises(DataError, match="names no files, and only it says which class a file is; copy"):
+    with pytest.raises(
+        DataError, match="names no files, and only this file states the classes of the recordings; copy"
+    ):
         read("electrode_shift", folder, "1")
 
 
 def test_flexemg_without_the_map_of_its_array(own: Callable[[str], Path]) -> None:
     folder = own("flexemg")
     next(folder.rglob("arraymap.mat")).unlink()
-    with pytest.raises(DataError, match=r"no arraymap\.mat, which places the channels; copy it there"):
+    with pytest.raises(DataError, match=r"no arraymap\.mat, which states the place of each channel; copy it there"):
         read("flexemg", folder, "1")
 
 

@@ -18,6 +18,7 @@ from myograph.evaluation.report.systems import (
     bars_of,
     counted,
     dots_of,
+    draw,
     index,
     page_of,
     pairs,
@@ -235,6 +236,19 @@ def test_people_are_joined_by_lines_where_a_claim_compares_settings(system, tmp_
     assert 'class="person"' not in page_of([result])
 
 
+def test_a_distribution_is_the_share_of_values_at_or_below_each():
+    figure = {"ecdf": {"RMS": {"p = 0": [0.75, 0.25, 1.0, 0.5], "p = 20": [-3.0, 1.0]}}, "x": "R²", "least": 0.0}
+    four, two = (re.findall(r"[HV]([\d.]+)", path) for path in re.findall(r' d="(M.*?)"', draw(figure)))
+    left, right = 56.0, 366.0  # where the axis, from 0 to 1, begins and ends
+    assert [float(x) for x in four[::2]] == pytest.approx(
+        [left + 310 * v for v in (0.25, 0.5, 0.75, 1.0, 1.0)], abs=0.1
+    )
+    bottom, tall = 174.0, 150.0
+    assert [(bottom - float(y)) / tall for y in four[1::2]] == pytest.approx([0.25, 0.5, 0.75, 1.0])
+    assert [float(x) for x in two[::2]] == pytest.approx([left, right, right], abs=0.1)  # -3 stands at the axis's start
+    assert [(bottom - float(y)) / tall for y in two[1::2]] == pytest.approx([0.5, 1.0])
+
+
 def test_bars_show_leaky_scores_above_honest_ones():
     row = {"setting": "a", "unit": "%", "values": [0.5, 0.7], "honest": [0.2, 0.3], "leaky": True}
     chart = bars_of([row, row | {"leaky": False, "honest": None}])
@@ -276,6 +290,8 @@ def test_dots_show_every_person_and_the_honest_ones_beside_leaky():
     assert chart.count('class="good"') == 2
     assert chart.count('class="c0"') == 2
     assert dots_of([row | {"values": [0.5]}]) == ""
+    assert dots_of([row | {"values": [None, 0.5], "honest": None, "leaky": False}]) == ""
+    assert dots_of([row | {"values": [None, 0.5, 0.7], "honest": None, "leaky": False}]).count("<circle") == 2
 
 
 @pytest.mark.parametrize(
@@ -288,7 +304,7 @@ def test_dots_show_every_person_and_the_honest_ones_beside_leaky():
     ],
 )
 def test_no_leaky_row_without_its_reason_and_its_honest_score(row):
-    with pytest.raises(ConfigError, match="beside an honest one"):
+    with pytest.raises(ConfigError, match="needs a reason and an honest score"):
         Row("setting", (0.9,), **row)
 
 
@@ -326,7 +342,9 @@ def test_a_full_run_misses_its_data_before_it_starts(tmp_path, monkeypatch):
         ("atzori2016", "ninapro_db1", "ninapro_db2"),
         ("hd_mobilenet", "ice_lab", "csl_hdemg"),
     ):
-        with pytest.raises(DataError, match=rf"{missing}: there is no .*--full --dataset {here}` runs on what is here"):
+        with pytest.raises(
+            DataError, match=rf"{missing}: there is no .*--full --dataset {here}` uses the data that are present"
+        ):
             reproduce(system, False, out=tmp_path / system, progress=lambda what, done, total: said.append(what))
     assert not [what for what in said if "rows" not in what]
 

@@ -8,6 +8,7 @@ import pytest
 from myograph.audit import audit
 from myograph.datasets.base import DATASETS
 from myograph.datasets.leg_muscles import MUSCLES
+from myograph.errors import DataError
 from myograph.evaluation.report.systems import write_page
 from myograph.evaluation.reproduction import Context, reproduce, watch
 from myograph.evaluation.run import evaluate, prepare, read
@@ -148,6 +149,23 @@ def test_samples_are_counted_against_the_contractions(here):
     found = Spied(here, [r]).bursts(chosen)
     assert found.values == (2 / 3,)
     assert "biceps 2 of 3" in found.note
+
+
+def test_muscles_that_hardly_rest_are_said_to_hide_their_bursts(here):
+    label = np.zeros(9000, int)
+    busy = [
+        Recording(
+            np.random.default_rng(i).normal(size=(1, 9000)),
+            1000.0,
+            label,
+            subject="1",
+            repetition=label + 1,
+            label_names=(name,),
+        )
+        for i, name in enumerate(("biceps", "soleus"))
+    ]
+    with pytest.raises(DataError, match=r"in 0 of 2 muscles.*BurstDetector\(quietest=0\.3\).*more rest"):
+        Spied(here, busy).bursts(muscle.muscles("muscle_cnn", dataset="leg_muscles"))
 
 
 class Spied:

@@ -106,7 +106,7 @@ def test_a_network_of_your_own_is_passed_and_never_imported(tmp_path):
     X, y, _ = toy()
     a = small(epochs=1).fit(X, y)
     path = a.save(tmp_path / "net.safetensors")
-    with pytest.raises(DataError, match=r"networks:Net.*pass your own: load\(path, model=Net\)"):
+    with pytest.raises(DataError, match=r"networks:Net.*pass the object yourself: load\(path, model=Net\)"):
         NeuralClassifier.load(path, "cpu")
     b = NeuralClassifier.load(path, "cpu", model=Net)
     assert b.get_params() == a.get_params()
@@ -345,7 +345,7 @@ def test_weights_of_another_type_or_shape_are_refused(good, watched, tmp_path):
     with pytest.raises(DataError, match="differ in name"):
         NeuralClassifier.load(path, "cpu")
     whole = {"network.1.weight": torch.zeros(2, 2, dtype=torch.int64)}
-    with pytest.raises(ConfigError, match="nothing in pretrained fits"):
+    with pytest.raises(ConfigError, match="no weight in pretrained fits"):
         load_matching(torch.nn.Linear(2, 2), hostile(good, tmp_path / "net.safetensors", tensors=whole))
 
 

@@ -79,9 +79,9 @@ def test_a_leaky_protocol_keeps_the_one_it_replaces_as_its_honest_counterpart():
         ("protocol=LeaveOneSubjectIn", UnknownNameError, "Did you mean 'LeaveOneSubjectOut'"),
         ("protocol=WithinSubject(test_repetition=(1,))", UnknownNameError, "Did you mean 'test_repetitions'"),
         ("protocol.test_repetitions=()", ProtocolError, "at least one to test"),
-        ("seed", ConfigError, "a setting is key=value"),
+        ("seed", ConfigError, "a setting must be key=value"),
         ("seed=many", ConfigError, "seed must be a number"),
-        ("seed.x=1", ConfigError, "has no settings of its own"),
+        ("seed.x=1", ConfigError, "has no settings"),
         ("rest=perhaps", ConfigError, "'drop', 'keep' or 'balance'"),
     ],
 )

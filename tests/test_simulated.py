@@ -156,7 +156,7 @@ def test_load_keeps_a_decoded_copy(tmp_path, monkeypatch):
         ({"n_electrodes": 9}, ConfigError, "one of"),
         ({"preset": "ice", "n_electrodes": 12}, ConfigError, "leave n_electrodes out"),
         ({"n_gestures": 40}, ConfigError, "'ninapro_db1' has 52"),
-        ({"rate_hz": 50.0}, ConfigError, "rate_hz is 100 or more"),
+        ({"rate_hz": 50.0}, ConfigError, "rate_hz must be 100 or more"),
         ({"hold_s": float("nan")}, ConfigError, "hold_s"),
         ({"n_subjects": 0}, ConfigError, "whole number from 1"),
         ({"noise_uv": -1.0}, ConfigError, "0 or more"),

@@ -290,9 +290,9 @@ def test_the_muscles_mirror_the_anatomy():
 def test_mistakes_are_explained(units):
     with pytest.raises(ConfigError, match="1000 Hz or more"):
         potentials(units, Electrodes.ring(8), LIMB, 200.0)
-    with pytest.raises(ConfigError, match="fat_mm lies from 0"):
+    with pytest.raises(ConfigError, match="fat_mm must be from 0"):
         Limb(40.0, 45.0)
-    with pytest.raises(ShapeError, match="out is"):
+    with pytest.raises(ShapeError, match="out must be"):
         contract(
             np.zeros((3, 100), np.float32),
             0,

@@ -171,7 +171,7 @@ def test_defaults():
 @pytest.mark.parametrize("make", [PooledSubjects, LastRepetitions, LeakyShuffledWindows])
 @pytest.mark.parametrize("share", [0, 1, -0.1, 1.5])
 def test_shares_lie_between_0_and_1(make, share):
-    with pytest.raises(ProtocolError, match=f"test_fraction lies between 0 and 1, got {share}"):
+    with pytest.raises(ProtocolError, match=f"test_fraction must be between 0 and 1, got {share}"):
         make(share)
 
 
@@ -227,7 +227,7 @@ def test_train_windows_that_meet_a_test_window_are_left_out_and_all_of_them_are_
 
 
 def test_a_protocol_without_folds_of_its_own():
-    with pytest.raises(TypeError, match="Protocol gives no folds"):
+    with pytest.raises(TypeError, match="Protocol does not define"):
         next(Protocol().folds(table()))
 
 

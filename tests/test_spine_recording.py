@@ -61,7 +61,7 @@ def test_samples_are_float32_or_float64_and_read_only(dtype, kept):
         ({"signal": np.zeros(6)}, ShapeError, "use signal\\[None\\]"),
         ({"signal": np.zeros((0, 6))}, ShapeError, "got shape \\(0, 6\\)"),
         ({"signal": np.zeros((2, 6), complex)}, SignalError, "got dtype complex128"),
-        ({"signal": np.full((2, 6), "a")}, SignalError, "signal holds numbers"),
+        ({"signal": np.full((2, 6), "a")}, SignalError, "signal must hold numbers"),
         ({"label": np.zeros(5, int)}, ShapeError, r"label is \(5,\)$"),
         ({"label": np.zeros(2, int)}, ShapeError, "Pass signal.T"),
         ({"label": np.zeros(6)}, ShapeError, "got dtype float64"),

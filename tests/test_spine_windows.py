@@ -108,7 +108,7 @@ def test_selection_and_arrays():
     assert places(windows[np.array([True, False, False, True]), ...]) == [(0, 3), (6, 9)]
     assert len(windows[[]]) == 0
     for wrong, words in (
-        ((0, 1), "by rows alone"),
+        ((0, 1), "by rows only"),
         (["a"], "by row positions or a mask"),
         ([[0]], "by a 1-D array of positions"),
     ):

@@ -58,7 +58,7 @@ def test_a_recording_can_be_replayed(tmp_path):
     source = make_source(f"replay:{tmp_path / 'dataset.toml'}", ["speed=4"])
     assert source.recording.n_channels == 4
     assert source.speed == 4
-    with pytest.raises(ConfigError, match="recording is 0 to 0"):
+    with pytest.raises(ConfigError, match="recording must be 0 to 0"):
         make_source(f"replay:{tmp_path / 'dataset.toml'}", ["recording=1"])
 
 

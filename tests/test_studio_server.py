@@ -137,7 +137,10 @@ def refused(client, headers, query=""):
     assert error.value.code == 1008
 
 
-@pytest.mark.parametrize("query", ["", "?token=", "?token=wrong", "?token=secre", "?token=secretx", "?other=secret"])
+WRONG_TOKENS = ["", "?token=", "?token=wrong", "?token=secre", "?token=secretx", "?other=secret"]
+
+
+@pytest.mark.parametrize("query", [*WRONG_TOKENS, "?token=a&token=secret", "?token=secret&token=a"])
 def test_a_missing_or_wrong_token_is_refused(studio, query):
     with TestClient(make_app(studio, token="secret", acquire=False), base_url=f"http://{HOST}") as client:
         assert client.get(f"/{query}").status_code == 403
@@ -244,29 +247,29 @@ WRONG = [
     ("record.start", {"subject": "me", "session": "1", "plan": {"gestures": []}}, "one or more"),
     ("record.start", {"subject": "me", "session": "1", "plan": {"gestures": "fist"}}, "list of names"),
     ("record.start", {"subject": "me", "session": "1", "plan": {"gestures": ["a", "a"]}}, "different"),
-    ("record.start", {"subject": "me", "session": "1", "plan": {"gestures": ["rest"]}}, "other than 'rest'"),
-    ("record.start", {"subject": "me", "session": "1", "plan": {"gestures": ["a"], "hold_s": 1e9}}, "hold_s lies"),
+    ("record.start", {"subject": "me", "session": "1", "plan": {"gestures": ["rest"]}}, "without 'rest'"),
+    ("record.start", {"subject": "me", "session": "1", "plan": {"gestures": ["a"], "hold_s": 1e9}}, "hold_s must be"),
     ("record.start", {"subject": "me", "session": "1", "plan": {"gestures": ["a"], "more": 1}}, "no setting 'more'"),
-    ("record.start", {"subject": "me", "session": "1", "plan": {"gestures": ["a"], "shape": "x"}}, "shape is"),
-    ("record.start", {"subject": 3, "session": "1", "plan": {"gestures": ["a"]}}, "subject is str"),
+    ("record.start", {"subject": "me", "session": "1", "plan": {"gestures": ["a"], "shape": "x"}}, "shape must be"),
+    ("record.start", {"subject": 3, "session": "1", "plan": {"gestures": ["a"]}}, "subject must be str"),
     ("record.again", {"subject": "me", "session": "9"}, "cannot be read"),
-    ("source.follow", {"on": 1}, "on is bool"),
+    ("source.follow", {"on": 1}, "on must be bool"),
     ("source.follow", {"on": True, "more": 1}, "unexpected"),
     ("source.again", {}, "only a replay that has ended"),
     ("train.start", {"method": "lda"}, "record a session first"),
     ("train.start", {"method": "myonet"}, "the studio trains"),
-    ("train.start", {"method": "lda", "length_ms": "x"}, "length_ms is float"),
+    ("train.start", {"method": "lda", "length_ms": "x"}, "length_ms must be float"),
     ("train.save", {"name": "x"}, "train one first"),
     ("decode.load", {"name": "x"}, "x.myo"),
     ("decode.load", {"name": "../../etc/passwd"}, "letters, digits"),
-    ("decode.post", {"votes": 0}, "votes lie"),
-    ("decode.post", {"votes": 2.5}, "votes is int"),
-    ("decode.post", {"threshold": float("nan")}, "threshold is"),
+    ("decode.post", {"votes": 0}, "votes must be 1"),
+    ("decode.post", {"votes": 2.5}, "votes must be int"),
+    ("decode.post", {"threshold": float("nan")}, "threshold must be"),
     ("decode.wrong", {"label": "fist"}, "nothing has been decided"),
-    ("test.motion", {}, "no decoder at work"),
-    ("test.rest", {}, "no decoder at work"),
-    ("test.fitts", {"directions": {}}, "no decoder at work"),
-    ("test.steer", {"x": 1e999, "y": 0}, "x is float"),
+    ("test.motion", {}, "no decoder is in use"),
+    ("test.rest", {}, "no decoder is in use"),
+    ("test.fitts", {"directions": {}}, "no decoder is in use"),
+    ("test.steer", {"x": 1e999, "y": 0}, "x must be float"),
 ]
 
 

@@ -51,7 +51,10 @@ class InProcess:
 
     def run(self, function, items):
         for i, item in reversed(list(enumerate(items))):
-            yield i, function(item)
+            try:
+                yield i, function(item)
+            except DataError as error:
+                yield i, error
 
     def close(self):
         pass
@@ -173,6 +176,22 @@ def test_a_failing_cell_keeps_its_traceback_and_stops_nothing(store, suite):
     assert all("sessions" in f["message"] for f in others)
 
 
+def test_a_failure_to_read_is_forgotten_once_the_data_are_read(tmp_path, monkeypatch):
+    def unreadable(self, folder=None, subjects=None):
+        raise DataError("the disk is away")
+        yield
+
+    data = Data("tiny", {"n_people": 1, "seconds_per_gesture": 0.7})  # no other test has read them
+    small = Suite("one", ("lda",), (data,), ("usual",))
+    with monkeypatch.context() as while_away:
+        while_away.setattr(type(data.dataset()), "read", unreadable)
+        away = benchmark(small, tmp_path, InProcess(), [MODULE])
+    assert away.done == []
+    assert [f["message"] for f in Store(tmp_path).failures()] == ["tiny-lda: the disk is away"]
+    assert len(benchmark(small, tmp_path, InProcess(), [MODULE]).done) == 1
+    assert Store(tmp_path).failures() == []
+
+
 def test_nothing_finished_or_failed_is_run_again_unless_asked(store, suite, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(store.folder, folder)
@@ -275,12 +294,14 @@ def test_a_worker_keeps_the_windows_of_one_recipe_at_a_time():
 
     first, second = (Recipe("r", "tiny", WithinSubject((2,)), "lda", subjects=(who,)) for who in "12")
     parts = parts_of(first)
-    assert parts_of(first) is parts
-    assert parts_of(Recipe("r", "tiny", WithinSubject((3,)), "lda", subjects=("1",))).windows is parts.windows
+    other = parts_of(Recipe("r", "tiny", WithinSubject((3,)), "lda", subjects=("1",)))
+    assert parts_of(first) is parts  # beside the other protocol's
+    assert other is not parts
+    assert other.windows is parts.windows
     parts_of(second)
-    assert [r.subject for r in shared._kept["recordings"][1]] == ["2"]
-    assert set(shared._kept) == {"recordings", "windows", "split"}
-    assert shared._kept["split"][1].windows.recordings[0].subject == "2"
+    assert [r.subject for (kept,) in [shared._recordings.values()] for r in kept] == ["2"]
+    assert [windows.recordings[0].subject for (windows, _) in shared._windows.values()] == ["2"]
+    assert [kept.windows.recordings[0].subject for kept in shared._splits.values()] == ["2"]
 
 
 def test_engines_by_name():
@@ -452,9 +473,10 @@ def test_a_disturbed_method_has_the_seed_of_its_recipe():
 
 def test_threads_of_one_worker_do_not_share_what_they_read():
     other = []
-    first = Shared()
-    first._get("recordings", "a", lambda: "read by the first thread")
-    thread = threading.Thread(target=lambda: other.append(first._get("recordings", "a", lambda: "read by the second")))
+    first, recipe = Shared(), Recipe("r", "tiny", WithinSubject((2,)), "lda", subjects=("1",))
+    mine = first.recordings(recipe)
+    thread = threading.Thread(target=lambda: other.append(first.recordings(recipe)))
     thread.start()
     thread.join()
-    assert other == ["read by the second"]
+    assert first.recordings(recipe) is mine
+    assert other[0] is not mine

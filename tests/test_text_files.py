@@ -56,15 +56,15 @@ def test_every_cell_is_in_its_column(tmp_path: Path, content: str | bytes) -> No
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("a,b\n1,10,7\n2,20,8\n", r"line 1: 2 column names \(a, b\) where rows have 3 cells"),
+        ("a,b\n1,10,7\n2,20,8\n", r"line 1: 2 column names \(a, b\), but rows have 3 cells"),
         (
             "device 5\na,b,c\n1,10,7\n2,20,8\n",
-            r"line 1: 1 column names \(device 5\) where rows have 3 .* set skip_rows",
+            r"line 1: 1 column names \(device 5\), but rows have 3 .* set skip_rows",
         ),
-        ("a,b,c\n1,10\n2,20,8\n3,30,9\n", "line 2: 2 cells where the other rows have 3"),
-        ("a,b,c\n1,10,7\n2,20,8,\n3,30,9\n", "line 3: 4 cells where the other rows have 3"),
-        ("a,b,c\n1,10,7\n2,20,8\n3,30\n", "line 4: 2 cells where the other rows have 3; the file is cut short"),
-        ("a,b,c\n1,10,7\n#2,20,8\n3,30,9\n", "line 3: this line is a comment by its first character"),
+        ("a,b,c\n1,10\n2,20,8\n3,30,9\n", "line 2: 2 cells, but the other rows have 3"),
+        ("a,b,c\n1,10,7\n2,20,8,\n3,30,9\n", "line 3: 4 cells, but the other rows have 3"),
+        ("a,b,c\n1,10,7\n2,20,8\n3,30\n", "line 4: 2 cells, but the other rows have 3; the file is truncated"),
+        ("a,b,c\n1,10,7\n#2,20,8\n3,30,9\n", "line 3: this line starts with a comment character, but has as many"),
         ("a,b,c\n1,10,7\n2,2\x000,8\n", "zero bytes"),
         ("a,b,c\n", "holds no samples"),
         ("# nothing\n", "holds no rows"),
@@ -94,7 +94,7 @@ def test_numbers_may_be_column_names(tmp_path: Path, header: str) -> None:
 def test_a_first_row_that_may_be_either_is_asked_about(tmp_path: Path, first: str) -> None:
     rest = "4,slow,6\n4,slow,7\n" if "fast" in first else "4,5,6\n4,5,7\n"
     text = HEAD + "channels = [1, 3]\nlabel = false\n"
-    with pytest.raises(ConfigError, match=r"line 1: is .* a row of samples, or the column names"):
+    with pytest.raises(ConfigError, match=r"line 1: it is unclear whether .* are samples or column names"):
         read(tmp_path, text, p=f"{first}\n{rest}")
     (samples,) = read(tmp_path, text + "header = false\n")
     (names,) = read(tmp_path, text + "header = true\n")
@@ -192,7 +192,7 @@ def test_times_that_contradict_the_rate_and_gaps_are_found(tmp_path: Path) -> No
     (recording,) = read(tmp_path, text)
     assert recording.breaks == (150,)
     twice = log(0.005).replace("\n0.505,", "\n0.500,")
-    assert found(twice) == ["column 'time': 1 samples have the time of the sample before, the first is sample 102"]
+    assert found(twice) == ["column 'time': 1 samples have the same time as the sample before, the first is sample 102"]
     (recording,) = read(tmp_path, text + "time = false\n")
     assert recording.breaks == ()
     np.testing.assert_array_equal(recording.signal, np.ones((1, 300)))

@@ -107,7 +107,7 @@ def test_partial_fit_learns_epoch_by_epoch_with_all_classes_named():
     with pytest.raises(ShapeError, match="'q'"):
         a.partial_fit(X, np.full(len(X), "q"))
     a.partial_fit(X, y, classes=["z", "a", "b"])
-    with pytest.raises(ConfigError, match="classes are set by the first call"):
+    with pytest.raises(ConfigError, match="the first call set classes"):
         a.partial_fit(X, y, classes=["a", "b", "q", "z"])
 
 
@@ -163,9 +163,9 @@ def test_windows_of_another_shape_or_rate_are_refused():
         ({"optimizer_options": {"beta": 1}}, ConfigError, "beta"),
         ({"schedule": "cosin"}, ConfigError, "cosine"),
         ({"schedule_options": {"every": 3}}, ConfigError, "period"),
-        ({"schedule_options": {"period": 0}}, ConfigError, "'period' is above 0, got 0"),
-        ({"schedule_options": {"warmup": -1}}, ConfigError, "'warmup' is at least 0"),
-        ({"schedule": "step", "schedule_options": {"every": 0}}, ConfigError, "'every' is at least 1"),
+        ({"schedule_options": {"period": 0}}, ConfigError, "'period' must be above 0, got 0"),
+        ({"schedule_options": {"warmup": -1}}, ConfigError, "'warmup' must be at least 0"),
+        ({"schedule": "step", "schedule_options": {"every": 0}}, ConfigError, "'every' must be at least 1"),
         ({"schedule": "step", "schedule_options": {"milestones": (3, "b")}}, ConfigError, "'milestones'.*'b'"),
         ({"schedule": "plateau", "schedule_options": {"wait": True}}, ConfigError, "'wait'"),
         ({"epochs": 0}, ConfigError, "epochs"),
@@ -175,26 +175,26 @@ def test_windows_of_another_shape_or_rate_are_refused():
         ({"layers": {"*": -1}}, ConfigError, "at least 0"),
         ({"layers": {"*": "slow"}}, ConfigError, "a factor of lr"),
         ({"layers": {"*": {"lrr": 1}}}, ConfigError, "lr and weight_decay"),
-        ({"layers": ["*"]}, ConfigError, "maps patterns"),
+        ({"layers": ["*"]}, ConfigError, "must map patterns"),
         ({"normalise": "zscore"}, ConfigError, "window_minmax"),
         ({"class_weight": {"q": 2.0}}, ConfigError, "q"),
         ({"sampling": "equal"}, ConfigError, "balanced"),
         ({"validation": 0.2}, ConfigError, "groups="),
         ({"device": "cuda:99"} if not torch.cuda.is_available() else {"device": "tpu"}, ConfigError, "device"),
-        ({"augment_copies": 1}, ConfigError, "augment names nothing"),
+        ({"augment_copies": 1}, ConfigError, "augment is empty"),
         ({"ema": 1.5}, ConfigError, "between 0 and 1"),
-        ({"epochs": "many"}, ConfigError, "epochs is a whole number"),
-        ({"lr": "fast"}, ConfigError, "lr is a number above 0"),
-        ({"clip_norm": -1.0}, ConfigError, "clip_norm is a number above 0"),
-        ({"patience": 0, "validation": (1,)}, ConfigError, "patience is a number of at least 1"),
+        ({"epochs": "many"}, ConfigError, "epochs must be a whole number"),
+        ({"lr": "fast"}, ConfigError, "lr must be a number above 0"),
+        ({"clip_norm": -1.0}, ConfigError, "clip_norm must be a number above 0"),
+        ({"patience": 0, "validation": (1,)}, ConfigError, "patience must be a number of at least 1"),
         ({"patience": 3}, ConfigError, "validation is None"),
         ({"device": None}, ConfigError, "'auto'"),
-        ({"label_smoothing": 2.0}, ConfigError, "label_smoothing is a share"),
-        ({"label_smoothing": -0.1}, ConfigError, "label_smoothing is a share"),
+        ({"label_smoothing": 2.0}, ConfigError, "label_smoothing must be a share"),
+        ({"label_smoothing": -0.1}, ConfigError, "label_smoothing must be a share"),
         ({"class_weight": {"a": -1.0}}, ConfigError, "at least 0"),
-        ({"augment": ["noise"], "augment_copies": -1}, ConfigError, "augment_copies is a whole number"),
-        ({"seed": None}, ConfigError, "seed is a whole number"),
-        ({"seed": -1}, ConfigError, "seed is a whole number"),
+        ({"augment": ["noise"], "augment_copies": -1}, ConfigError, "augment_copies must be a whole number"),
+        ({"seed": None}, ConfigError, "seed must be a whole number"),
+        ({"seed": -1}, ConfigError, "seed must be a whole number"),
         ({"lr": 1e30, "optimizer": "sgd", "schedule": "constant", "epochs": 9}, ConfigError, "diverged.*lower lr"),
     ],
 )

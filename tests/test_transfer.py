@@ -178,7 +178,7 @@ def test_new_head_on_a_pretrained_body(tmp_path):
         assert torch.equal(target.module_.norm.running_var, source.module_.norm.running_var)
         assert target.module_.head.weight.shape == (3, 12)
         assert "head.weight" not in target.pretrained_names_
-    with pytest.raises(ConfigError, match="nothing in pretrained fits"):
+    with pytest.raises(ConfigError, match="no weight in pretrained fits"):
         NeuralClassifier(Odd2D, epochs=1, device="cpu", pretrained=str(path)).fit(X, y)
 
 
@@ -190,9 +190,9 @@ def test_fine_tuning_starts_from_the_fitted_weights_and_leaves_them():
     for name, p in tuned.module_.named_parameters():
         assert torch.allclose(p, before[name], atol=1e-4), name
     assert all(torch.equal(v, before[k]) for k, v in source.module_.state_dict().items())
-    with pytest.raises(ConfigError, match="is not; fit it"):
+    with pytest.raises(ConfigError, match="got NeuralClassifier; fit it"):
         fine_tune(NeuralClassifier(Hybrid), X, y)
-    with pytest.raises(ConfigError, match="this Pipeline is not; give the pipeline's last step"):
+    with pytest.raises(ConfigError, match="got Pipeline; give the pipeline's last step"):
         fine_tune(make_pipeline(source), X, y)
 
 
@@ -217,7 +217,7 @@ def test_progressive_takes_whole_repetitions_in_order():
         assert set(table["repetition"]) == set(range(1, k + 1))
         assert table["session"].nunique() == 2
     assert len(parts[4]) == len(w)
-    with pytest.raises(ConfigError, match="4 repetitions"):
+    with pytest.raises(ConfigError, match="between 1 and 4, the number of repetitions"):
         list(progressive(w, [5]))
 
 
@@ -314,6 +314,29 @@ def test_the_three_steps_learn_features_and_classes():
     assert clf.get_params()["layers"]["imitators"] == {"lr": 1e-3, "weight_decay": 2e-5}
 
 
+def test_both_steps_share_the_true_features_and_equal_each_alone(monkeypatch):
+    w = Windows.cut(session(1.0), Windowing(60, 20))
+    b = Batches(w, np.arange(len(w)), torch.arange(len(w)) % 2, Normalise("none", 3), CPU)
+    computed = []
+    targets = FeatureImitation._targets
+    monkeypatch.setattr(
+        FeatureImitation, "_targets", lambda self, *a, **k: computed.append(1) or targets(self, *a, **k)
+    )
+    imitation = FeatureImitation(features=("rms", "ent"), epochs=1, shadow_epochs=1)
+    nets = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        nets.append(FeatureImitatingNet(3, 2, 30, n_features=2))
+    torch.manual_seed(0)
+    together = imitation(nets[0], b, 0)
+    assert computed == [1]
+    torch.manual_seed(0)
+    assert imitation.train_imitators(nets[1], b, 0)[0]["train_loss"] == together["imitators"][0]["train_loss"]
+    assert imitation.train_classifier(nets[1], b, 0)[0]["train_loss"] == together["classifier"][0]["train_loss"]
+    assert computed == [1] * 3
+    assert all(torch.equal(x, y) for x, y in zip(nets[0].state_dict().values(), nets[1].state_dict().values()))
+
+
 def test_joint_step_has_two_rates():
     from myograph.training.plan import make_optimizer
 
@@ -343,7 +366,7 @@ def test_future_targets_are_the_features_of_the_later_window():
     stays &= (w.table["stop"].to_numpy() - 1 + shift) < 1200
     assert kept.tolist() == np.flatnonzero(stays).tolist()
     assert 0 < len(kept) < len(w)
-    with pytest.raises(ConfigError, match="take less"):
+    with pytest.raises(ConfigError, match="use a smaller value"):
         FeatureImitation(ahead_ms=5000)._later(b)
     with pytest.raises(ConfigError, match="needs Windows"):
         FeatureImitation(ahead_ms=40)._later(batches_of(np.zeros((4, 3, 30), np.float32)))

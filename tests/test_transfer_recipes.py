@@ -191,9 +191,9 @@ def test_a_fraction_of_calibration_has_the_row_too(recordings):
 
 
 def test_transfer_refuses_what_does_not_fit(recordings):
-    with pytest.raises(ConfigError, match="transfer is 'pool'"):
+    with pytest.raises(ConfigError, match="transfer must be 'pool'"):
         recipe(LeaveOneSubjectOut(), transfer="pooled")
-    with pytest.raises(ConfigError, match="belong to transfer='adapt'"):
+    with pytest.raises(ConfigError, match="need transfer='adapt'"):
         Transfer("pool", adapt_seconds=3.0)
     with pytest.raises(ProtocolError, match="needs labelled windows"):
         evaluate(recipe(LeaveOneSubjectOut(), transfer="target only"), recordings)

@@ -195,7 +195,7 @@ def test_columns_are_replaced_in_new_windows():
         ({"sujet": "1"}, WindowError, "no column 'sujet'; choose from recording, start"),
         ({"recording": 3}, WindowError, "recordings 3 to 3, but there are 3"),
         ({"recording": -1}, WindowError, "recordings -1 to -1, but there are 3"),
-        ({"start": -1}, WindowError, "starts run from -1 to -1"),
+        ({"start": -1}, WindowError, "starts are from -1 to -1"),
         ({"start": 10, "stop": 10}, WindowError, "or contain none"),
         ({"stop": 3601}, WindowError, "outside subject b, session 2's 3600 samples"),
         ({"channel": 4}, WindowError, "channel 4 of subject b, session 2, which has 4 channels"),
@@ -400,7 +400,7 @@ class _Outside:
 
 def test_windowings_of_ones_own_stay_within_the_recording():
     recording = make_recording(np.random.default_rng(0))
-    with pytest.raises(WindowError, match=r"outside subject 1, session 1's 3600 samples.*starts run from 3595"):
+    with pytest.raises(WindowError, match=r"outside subject 1, session 1's 3600 samples.*starts are from 3595"):
         Windows.cut(recording, _Outside())
     with pytest.raises(WindowError, match="got 50"):
         Windows.cut(recording, 50)

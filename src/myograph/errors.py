@@ -1,4 +1,4 @@
-"""All errors that myograph raises on purpose. Each message says what was given, what was expected and what to do."""
+"""All errors that myograph raises. Each message says what was given, what was expected and what to do."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class ShapeError(MyographError, ValueError):
 
 
 class SignalError(MyographError, ValueError):
-    """Samples that no method can use: NaN or infinite values, or an impossible rate or unit."""
+    """Samples are unusable: NaN or infinite values, or an impossible rate or unit."""
 
 
 class WindowError(MyographError, ValueError):
-    """A windowing that does not fit the recordings."""
+    """A windowing does not fit the recordings."""
 
 
 class ProtocolError(MyographError, ValueError):
@@ -29,11 +29,11 @@ class ProtocolError(MyographError, ValueError):
 
 
 class LeakageError(MyographError, ValueError):
-    """Train and test share samples, a repetition, or something else that the protocol keeps apart."""
+    """Train and test share samples, a repetition, or something else that the protocol separates."""
 
 
 class LeakageWarning(UserWarning):
-    """A method is asked about windows that share samples or a repetition with those that it was fitted on."""
+    """A method is applied to windows that share samples or a repetition with those on which it was fitted."""
 
 
 class DataError(MyographError, ValueError):
@@ -41,11 +41,11 @@ class DataError(MyographError, ValueError):
 
 
 class DownloadError(MyographError, OSError):
-    """A file could not be downloaded, or its content is not the announced one."""
+    """A file could not be downloaded, or its content is not the expected one."""
 
 
 class SourceError(MyographError, OSError):
-    """A source of live samples does not respond, was lost, or sends something other than announced."""
+    """A source of live samples does not respond, was lost, or sends other data than expected."""
 
 
 class SourceEnded(MyographError, EOFError):
@@ -61,7 +61,7 @@ class ResultsError(MyographError, OSError):
 
 
 class UnknownNameError(MyographError, KeyError):
-    """A name that is in no registry."""
+    """A name is not registered."""
 
     def __str__(self) -> str:  # KeyError would print the repr of the message
         return str(self.args[0])

@@ -1,7 +1,7 @@
 """Evaluation protocols: scikit-learn cross-validators that split the table of windows and never see a signal.
 
-Each protocol declares in `disjoint` what its train and test parts never share, besides samples and repetitions. `audit`
-checks that claim. Protocols leave out train windows that share samples with a test window (windows across a boundary).
+Each protocol declares in `disjoint` what its train and test parts never share besides samples and repetitions; `audit`
+checks this. Protocols leave out train windows that share samples with a test window (windows across a boundary).
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class Protocol:
     sequential: ClassVar[bool] = False
 
     def _folds(self, table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
-        """Yield (name, train mask, test mask), and where train has some, the mask of its calibration rows."""
-        raise TypeError(f"{type(self).__name__} gives no folds: a protocol defines _folds(table)")
+        """Yield (name, train mask, test mask) and, if train has calibration rows, their mask."""
+        raise TypeError(f"{type(self).__name__} does not define _folds(table)")
 
     def folds(self, windows: Windows | pd.DataFrame) -> Iterator[Fold]:
         """Yield the folds of the Windows, or of their table with one row per window.
@@ -75,7 +75,7 @@ class Protocol:
         empty = True
         for name, train, test, *calibration in self._folds(table):
             empty = False
-            # All steps of a stream are purged alike: they must keep the same train rows.
+            # All steps of a stream must keep the same train rows, so the same rows are removed from each.
             near = np.flatnonzero(stream[np.packbits(train).tobytes()] if self.sequential else test)
             train, test = np.flatnonzero(train), np.flatnonzero(test)
             for part, rows in (("train", train), ("test", test)):
@@ -118,7 +118,7 @@ class WithinSubject(Protocol):
 
     Raises
     ------
-    ProtocolError : train and test share a repetition, there is none to test, or a subject lacks one (from `folds`).
+    ProtocolError : train and test share a repetition, none is tested, or a subject lacks one (from `folds`).
 
     >>> from myograph.testing import make_windows
     >>> windows = make_windows(n_repetitions=6)
@@ -135,7 +135,7 @@ class WithinSubject(Protocol):
         both = set(self.test_repetitions) & set(self.train_repetitions or ())
         if both or not self.test_repetitions:
             raise ProtocolError(
-                f"train and test repetitions are disjoint and there is at least one to test, got "
+                f"train and test repetitions must be disjoint, with at least one to test, got "
                 f"train {self.train_repetitions}, test {self.test_repetitions}"
             )
 
@@ -179,11 +179,11 @@ class KFoldRepetitions(Protocol):
     def __post_init__(self) -> None:
         if self.n_splits is not None and not is_whole(self.n_splits, 2):
             raise ProtocolError(
-                f"n_splits is a whole number of at least 2, or None to leave one repetition out at a time, got "
+                f"n_splits must be a whole number of at least 2, or None to leave out one repetition at a time, got "
                 f"{self.n_splits!r}"
             )
         if self.within not in ("subject", "session"):
-            raise ProtocolError(f"within is 'subject' or 'session', got {self.within!r}")
+            raise ProtocolError(f"within must be 'subject' or 'session', got {self.within!r}")
 
     def _folds(self, table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         repetition = table["repetition"].to_numpy()
@@ -228,9 +228,9 @@ class PooledSubjects(Protocol):
 
     def __post_init__(self) -> None:
         if not 0 < self.test_fraction < 1:
-            raise ProtocolError(f"test_fraction lies between 0 and 1, got {self.test_fraction}")
+            raise ProtocolError(f"test_fraction must be between 0 and 1, got {self.test_fraction}")
         if not is_whole(self.n_repeats, 1):
-            raise ProtocolError(f"n_repeats is a whole number of at least 1, got {self.n_repeats!r}")
+            raise ProtocolError(f"n_repeats must be a whole number of at least 1, got {self.n_repeats!r}")
 
     def _folds(self, table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         rng = np.random.default_rng(self.seed)
@@ -270,7 +270,7 @@ class LastRepetitions(Protocol):
 
     def __post_init__(self) -> None:
         if not 0 < self.test_fraction < 1:
-            raise ProtocolError(f"test_fraction lies between 0 and 1, got {self.test_fraction}")
+            raise ProtocolError(f"test_fraction must be between 0 and 1, got {self.test_fraction}")
 
     def _folds(self, table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         numbers = table.groupby("subject", sort=False, observed=True)["repetition"]
@@ -284,17 +284,17 @@ class LeaveOneSubjectOut(Protocol):
     """One fold per subject: the subject is tested, all others train.
 
     With calibration, some labelled repetitions of the left-out subject join the training set, and `evaluate` reports the
-    score of these repetitions alone ("target only") as well.
+    score of training on these repetitions only ("target only") as well.
 
     Parameters
     ----------
     calibration : fraction of the left-out subject's repetitions that calibrate (at least one if above 0): the first ones
         of each session. The rest are tested.
     calibration_repetitions : number of repetitions that calibrate, instead of a fraction.
-    calibration_seconds : use only the first so many seconds of each label in these repetitions.
-    calibration_sessions : "each" takes the repetitions from each of the subject's sessions, "first" from the first alone.
-    reserved_repetitions : never test the first so many repetitions, whether they calibrate or not, so that scores with
-        different numbers of calibration repetitions are of the same test windows.
+    calibration_seconds : number of seconds of each label to use, from the start of these repetitions.
+    calibration_sessions : "each" takes the repetitions from each of the subject's sessions, "first" from the first.
+    reserved_repetitions : number of first repetitions that are never tested, whether they calibrate or not, so that
+        scores with different numbers of calibration repetitions are of the same test windows.
 
     Raises
     ------
@@ -318,7 +318,7 @@ class LeaveOneSubjectOut(Protocol):
 
     def __post_init__(self) -> None:
         if not 0 <= self.calibration < 1:
-            raise ProtocolError(f"calibration is a fraction from 0 up to, not including, 1, got {self.calibration}")
+            raise ProtocolError(f"calibration must be a fraction of at least 0 and below 1, got {self.calibration}")
         check_calibration(self)
 
     @property
@@ -343,7 +343,7 @@ class CrossSession(Protocol):
     train_sessions : names of the sessions to train on; by default the first session of each subject.
     test_sessions : names of the sessions to test; by default all that do not train.
     calibration_repetitions : number of labelled repetitions, the first ones of the tested session, that join the training
-        set. Each tested session is then a fold of its own, with a score "target only" as in `LeaveOneSubjectOut`.
+        set. Each tested session is then a separate fold, with a score "target only" as in `LeaveOneSubjectOut`.
     calibration_seconds : use only the first so many seconds of each label in these repetitions.
     reserved_repetitions : never test the first so many repetitions of a session, whether they calibrate or not, so that
         scores with different numbers of calibration repetitions are of the same test windows.
@@ -403,7 +403,7 @@ class SessionStream(Protocol):
 
     Parameters
     ----------
-    by : "session", or "repetition" where repetitions stand for sessions, as in that paper.
+    by : "session", or "repetition" if repetitions represent sessions, as in that paper.
     n_initial : number of sessions (or repetitions) to train on.
 
     Raises
@@ -422,7 +422,7 @@ class SessionStream(Protocol):
     def __post_init__(self) -> None:
         if self.by not in ("session", "repetition") or not is_whole(self.n_initial, 1):
             raise ProtocolError(
-                f"by is 'session' or 'repetition' and n_initial a whole number of at least 1, got {self.by!r} and "
+                f"by must be 'session' or 'repetition' and n_initial a whole number of at least 1, got {self.by!r} and "
                 f"{self.n_initial!r}"
             )
 
@@ -470,9 +470,9 @@ class LeakyShuffledWindows(Protocol):
 
     def __post_init__(self) -> None:
         if not 0 < self.test_fraction < 1:
-            raise ProtocolError(f"test_fraction lies between 0 and 1, got {self.test_fraction}")
+            raise ProtocolError(f"test_fraction must be between 0 and 1, got {self.test_fraction}")
         if self.within not in ("subject", "pooled"):
-            raise ProtocolError(f"within is 'subject' or 'pooled', got {self.within!r}")
+            raise ProtocolError(f"within must be 'subject' or 'pooled', got {self.within!r}")
 
     def _folds(self, table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         rng = np.random.default_rng(self.seed)
@@ -485,7 +485,7 @@ class LeakyShuffledWindows(Protocol):
 
 
 def table_of(windows: Any, asker: Any) -> pd.DataFrame:
-    """Return the table of Windows, or a DataFrame as it is; a ProtocolError that names `asker` for anything else.
+    """Return the table of Windows, or a DataFrame unchanged; anything else raises ProtocolError for `asker`.
 
     >>> table_of(pd.DataFrame({"label": ["rest"]}), asker=WithinSubject())
       label
@@ -494,7 +494,7 @@ def table_of(windows: Any, asker: Any) -> pd.DataFrame:
     table = windows.table if isinstance(windows, Windows) else windows
     if not isinstance(table, pd.DataFrame):
         raise ProtocolError(
-            f"{type(asker).__name__} splits a Windows or its table, got {type(windows).__name__}; "
-            "an array has lost subjects and repetitions, pass the Windows themselves"
+            f"{type(asker).__name__} needs Windows or their table, got {type(windows).__name__}; "
+            "an array does not contain subjects and repetitions; pass the Windows themselves"
         )
     return table

@@ -1,4 +1,4 @@
-"""`Recording`: the samples of one subject in one session at one rate; and `Layout`, the places of its electrodes."""
+"""`Recording`: the samples of one subject in one session at one rate; and `Layout`, the positions of its electrodes."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ NOT_PICKLED = (
     "_marks",
     "_fingerprint",
     "_checksum",
-)  # what is computed from the samples
+)  # values computed from the samples
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The place of each channel's electrode on a grid or a ring.
+    """The position of each channel's electrode on a grid or a ring.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class Layout:
     def __post_init__(self) -> None:
         if len(self.row) != len(self.column):
             raise ShapeError(
-                f"a layout has one row and one column per channel, got {len(self.row)} and {len(self.column)}"
+                f"a layout must have one row and one column per channel, got {len(self.row)} and {len(self.column)}"
             )
 
     @classmethod
@@ -109,18 +109,18 @@ class Recording:
 
     Parameters
     ----------
-    signal : (channel, time) float32 or float64, in `unit`; integers become float32. It is kept as a read-only view, so
-        a memory-mapped file stays on disk.
+    signal : (channel, time) float32 or float64, in `unit`; integers become float32. It is stored as a read-only view,
+        so a memory-mapped file is not loaded.
     rate_hz : samples per second.
     label : (time,) index into `label_names`, -1 where unlabelled; None if there are no labels at all.
-    repetition : (time,) number of the repetition; None numbers the contiguous runs of each label from 1.
+    repetition : (time,) number of the repetition; if None, the contiguous runs of each label are numbered from 1.
     subject, session : names. They are ordered by appearance, not by spelling.
     unit : "uV", "normalised", or "adc" if the scale is unknown.
     label_names : name of each label index.
-    layout : places of the electrodes, if known.
+    layout : positions of the electrodes, if known.
     name : name used in messages; by default subject and session.
-    breaks : increasing sample indices at which recording started again: the first sample of every file after the first,
-        or the first sample after a gap. No window spans a break, and filters restart there.
+    breaks : increasing sample indices at which recording restarted: the first sample of every file after the first, or
+        the first sample after a gap. No window spans a break, and filters restart there.
     reach_samples : number of earlier samples that the filters applied so far mix into each sample. Train windows within
         this distance of a test window are left out.
 
@@ -159,7 +159,7 @@ class Recording:
     breaks: tuple[int, ...] = ()
     reach_samples: int = 0
 
-    if TYPE_CHECKING:  # what the constructor takes; the attributes above are what it makes of that
+    if TYPE_CHECKING:  # the types that the constructor accepts; the attributes above have the types after conversion
 
         def __init__(
             self,
@@ -185,20 +185,19 @@ class Recording:
         signal = np.asarray(self.signal)
         if signal.ndim != 2 or signal.shape[0] == 0:
             raise ShapeError(
-                f"{self.name}: signal is (channel, time), got shape {signal.shape}; use signal[None] for one channel"
+                f"{self.name}: signal must be (channel, time), got shape {signal.shape}; use signal[None] for one "
+                "channel"
             )
         if signal.dtype not in (np.float32, np.float64):
             if signal.dtype.kind not in "iufb":
-                raise SignalError(f"{self.name}: signal holds numbers, got dtype {signal.dtype}")
+                raise SignalError(f"{self.name}: signal must hold numbers, got dtype {signal.dtype}")
             signal = signal.astype(np.float32)
         label = np.full(signal.shape[1], -1, np.int32) if self.label is None else np.asarray(self.label)
         if label.shape != signal.shape[1:]:
             hint = "; is the signal (time, channel)? Pass signal.T" if label.shape == signal.shape[:1] else ""
             raise ShapeError(f"{self.name}: signal (channel, time) is {signal.shape} but label is {label.shape}{hint}")
         if label.dtype.kind not in "iu":
-            raise ShapeError(
-                f"{self.name}: label holds indices into label_names, got dtype {label.dtype}; see label_names"
-            )
+            raise ShapeError(f"{self.name}: label must hold indices into label_names, got dtype {label.dtype}")
         label = label.astype(np.int32, copy=False)
         names = tuple(str(n) for n in self.label_names) or tuple(str(i) for i in range(int(label.max(initial=-1)) + 1))
         if len(set(names)) != len(names):
@@ -206,7 +205,7 @@ class Recording:
         if label.size and (int(label.min()) < -1 or int(label.max()) >= len(names)):
             raise ShapeError(
                 f"{self.name}: labels run from {label.min()} to {label.max()}, but there are {len(names)} label names; "
-                "use -1 where there is no label"
+                "use -1 for unlabelled samples"
             )
         repetition = runs_per_label(label) if self.repetition is None else np.asarray(self.repetition)
         if repetition.shape != label.shape:
@@ -215,15 +214,18 @@ class Recording:
             repetition.dtype.kind == "f" and np.array_equal(repetition, np.floor(repetition))
         ):
             raise ShapeError(
-                f"{self.name}: repetition holds whole numbers, got {repetition.dtype}"
+                f"{self.name}: repetition must hold whole numbers, got {repetition.dtype}"
                 + (" with fractions or NaN" if repetition.dtype.kind == "f" else "")
                 + "; None numbers the runs of each label"
             )
         if not (isinstance(self.rate_hz, numbers.Real) and np.isfinite(self.rate_hz) and self.rate_hz > 0):
-            raise SignalError(f"{self.name}: rate_hz is a positive number of samples per second, got {self.rate_hz!r}")
+            raise SignalError(
+                f"{self.name}: rate_hz must be a positive number of samples per second, got {self.rate_hz!r}"
+            )
         if self.unit not in UNITS:
             raise SignalError(
-                f"{self.name}: unit is one of {', '.join(UNITS)}, got {self.unit!r}; use 'adc' for an unknown scale"
+                f"{self.name}: unit must be one of {', '.join(UNITS)}, got {self.unit!r}; use 'adc' for an unknown "
+                "scale"
             )
         if self.layout is not None and len(self.layout) != len(signal):
             raise ShapeError(
@@ -232,7 +234,8 @@ class Recording:
         breaks = tuple(int(b) for b in self.breaks)
         if breaks and any(b <= a for a, b in zip((0, *breaks), (*breaks, signal.shape[1]))):
             raise ShapeError(
-                f"{self.name}: breaks are increasing sample indices from 1 to {signal.shape[1] - 1}, got {breaks[:8]}"
+                f"{self.name}: breaks must be increasing sample indices from 1 to {signal.shape[1] - 1}, got "
+                f"{breaks[:8]}"
             )
         check_finite(signal, self.name)
         frozen = signal.view()
@@ -261,7 +264,7 @@ class Recording:
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 of samples, labels, repetitions, rate and breaks: recordings of equal hash hold the same data."""
+        """SHA-256 of samples, labels, repetitions, rate and breaks; recordings with equal hashes hold the same data."""
         breaks = f"{self.breaks}" if self.breaks else ""
         digest = hashlib.sha256(f"{self.signal.shape}{self.signal.dtype}{self.rate_hz}{breaks}".encode())
         for array in (self.signal, self.label, self.repetition):
@@ -270,7 +273,7 @@ class Recording:
 
     @cached_property
     def samples_hash(self) -> str:
-        """SHA-256 of the samples alone, without their labels."""
+        """SHA-256 of the samples without their labels."""
         digest = hashlib.sha256(f"{self.signal.shape}{self.signal.dtype}".encode())
         digest.update(np.ascontiguousarray(self.signal).data)
         return digest.hexdigest()
@@ -309,8 +312,8 @@ class Recording:
         return replace(self, signal=signal, **changes)
 
     def forget_if_changed(self) -> None:
-        """Drop the hashes and whatever else was computed from the arrays, if the arrays were changed since the last
-        call: the samples are a view of the caller's, who can still write into them.
+        """Drop the hashes and other cached values if the arrays were changed since the last call. The samples are a
+        view of the caller's array, into which the caller can still write.
 
         >>> signal = np.zeros((1, 5))
         >>> recording = Recording(signal, 100.0, None, "anna")
@@ -343,7 +346,7 @@ class Recording:
 
 
 def _can_change(array: np.ndarray) -> bool:
-    """Whether the memory that an array is a view of can be written; not so of a file that is mapped for reading."""
+    """Return whether the memory behind an array can be written; this is false for a file that is mapped for reading."""
     while isinstance(array.base, np.ndarray):
         array = array.base
     return array.flags.writeable
@@ -372,13 +375,13 @@ def one_after_another(parts: Sequence[Recording]) -> Recording:
 
 
 def check_finite(signal: np.ndarray, name: str) -> None:
-    """Raise SignalError if a sample is NaN or infinite; the message gives their number and the place of the first.
+    """Raise SignalError if a sample is NaN or infinite; the message states their number and the position of the first.
 
     >>> check_finite(np.array([[0.0, np.nan]]), name="mine")  # doctest: +IGNORE_EXCEPTION_DETAIL
     Traceback (most recent call last):
     myograph.errors.SignalError: mine: 1 samples are NaN or infinite, the first in channel 0 at sample 1; ...
     """
-    # One sum is a fifth of the cost of isfinite on every sample, and cannot hide a NaN or an infinity.
+    # One sum costs a fifth of isfinite on every sample, and is never finite if there is a NaN or an infinity.
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(signal.sum(dtype=np.float64)):
             return
@@ -411,9 +414,9 @@ def as_chunk(chunk: Any, n_channels: int) -> np.ndarray:
     """
     chunk = np.asarray(chunk)
     if chunk.ndim != 2 or chunk.shape[0] != n_channels:
-        raise ShapeError(f"a chunk is (channel, time) with {n_channels} channels, got shape {chunk.shape}")
+        raise ShapeError(f"a chunk must be (channel, time) with {n_channels} channels, got shape {chunk.shape}")
     if chunk.dtype.kind not in "iufb":
-        raise SignalError(f"a chunk holds real numbers, got dtype {chunk.dtype}")
+        raise SignalError(f"a chunk must hold real numbers, got dtype {chunk.dtype}")
     if chunk.dtype not in (np.float32, np.float64):
         chunk = chunk.astype(np.float32)
     if not np.isfinite(chunk).all():  # for a chunk of usual size, this is faster than the sum in check_finite

@@ -1,5 +1,5 @@
-"""`Windowing` says how recordings are cut into windows; `Windows` holds the result, one row per window, without copying
-any samples.
+"""`Windowing` defines how recordings are cut into windows; `Windows` holds the result, one row per window, without
+copying samples.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ from myograph.recording import Recording
 
 
 class Cutter(typing.Protocol):
-    """Interface of everything that cuts a recording into windows: `Windowing`, `EachChannel`, `Bursts`, or your own
-    class.
+    """Interface of all windowings: `Windowing`, `EachChannel`, `Bursts`, or your own class.
 
     >>> class Halves:
     ...     def intervals(self, recording):
@@ -60,10 +59,10 @@ class Windowing:
     length_ms, step_ms : duration of a window, and time between the starts of consecutive windows, in ms; both are
         rounded to whole samples.
     label_rule : "pure" restarts the windows at each change of label or repetition, so that no window crosses a
-        boundary. "majority" runs over the whole recording and gives each window the label and the repetition of most of
-        its samples; of equally frequent ones it takes the one that occurs later.
+        boundary. "majority" covers the whole recording and gives each window the label and the repetition of most of
+        its samples; on a tie, it takes the later one.
     future_ms : take the label from the sample this many ms after the window's last sample. Windows are left out if that
-        sample lies outside their contiguous stretch of one repetition.
+        sample is outside their contiguous stretch of one repetition.
 
     Raises
     ------
@@ -132,7 +131,7 @@ class Windowing:
             target = np.minimum(last + future, n - 1)
             keep = (last + future < n) & (stretch[target] == stretch[start]) & (stretch[last] == stretch[start])
             label_of = label[target]
-        if recording.label_names:  # a recording without any labels is cut as a whole, to be predicted
+        if recording.label_names:  # a recording without labels is cut completely, for prediction
             keep &= label_of >= 0
         start, label_of, repetition_of = start[keep], label_of[keep], repetition_of[keep]
         return {
@@ -145,8 +144,8 @@ class Windowing:
 
 
 class Windows:
-    """The X of every method: one row per window, which points into a recording. Windows never change; `with_columns`
-    makes new ones with other columns.
+    """The X of every method: one row per window, which points into a recording. Windows are immutable; `with_columns`
+    returns new ones with other columns.
 
     Indexing never copies samples: `w[rows]` is another Windows, `w[3]` one window as a (channel, time) view.
     `w.batch(rows)` copies rows into a (window, channel, time) array, and `numpy.asarray(w)` copies all. scikit-learn
@@ -234,10 +233,10 @@ class Windows:
         return made
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:
-        raise AttributeError(f"Windows do not change, so {name} cannot be set; use windows.with_columns({name}=...)")
+        raise AttributeError(f"Windows are immutable, so {name} cannot be set; use windows.with_columns({name}=...)")
 
     def __getstate__(self) -> dict[str, Any]:
-        # Contiguous copies, so that equal windows have equal bytes however their rows were taken: caches rely on it.
+        # Contiguous copies, so that equal windows have equal bytes however their rows were selected, as caches require.
         columns = {name: column.copy() for name, column in self._columns.items()}
         return {"recordings": self.recordings, "columns": columns, "known": self._names}
 
@@ -257,7 +256,7 @@ class Windows:
 
         Raises
         ------
-        WindowError : there is no such column.
+        WindowError : the column does not exist.
         """
         if name not in COLUMNS:
             raise WindowError(f"Windows have no column {name!r}; choose from {', '.join(COLUMNS)}")
@@ -265,7 +264,7 @@ class Windows:
         return np.asarray(self._names[name], dtype=str)[column] if name in NAMES else column
 
     def with_columns(self, **columns: Any) -> Windows:
-        """Return the same windows with other columns. Each value is one per row, or one for all rows.
+        """Return the same windows with other columns. Each argument is one value per row, or one value for all rows.
 
         Raises
         ------
@@ -332,7 +331,7 @@ class Windows:
 
     @property
     def n_samples(self) -> int:
-        """Samples per window; ShapeError if the windows have several lengths (from several rates)."""
+        """Samples per window; ShapeError if the windows differ in length (because rates differ)."""
         self._need_rows()
         lengths = distinct(self.column("stop") - self.column("start"))
         if len(lengths) != 1:
@@ -385,7 +384,7 @@ class Windows:
 
     @property
     def dtype(self) -> np.dtype:
-        """The number type that `batch` returns."""
+        """The dtype of `batch`."""
         return np.result_type(*{r.signal.dtype for r in self.recordings})
 
     @property
@@ -439,7 +438,7 @@ class Windows:
         """Return the same windows and recordings with all labels unknown, for methods that adapt without labels."""
         recordings = []
         for recording in self.recordings:
-            bare = copy.copy(recording)  # what it holds was checked when it was made
+            bare = copy.copy(recording)  # its contents were checked when it was created
             object.__setattr__(bare, "label", np.broadcast_to(np.int32(-1), recording.label.shape))
             recordings.append(bare)
         unknown = {"label": frozen(np.zeros(len(self), np.intp))}
@@ -448,7 +447,7 @@ class Windows:
     def split_channels(self) -> Windows:
         """Return one row per channel of each window, each of shape (1, time); the rows of one window stay together.
 
-        Rows that already are a single channel stay as they are.
+        Rows that are already a single channel are not changed.
         """
         if len(self) and (self.column("channel") >= 0).all():
             return self

@@ -107,7 +107,7 @@ def test_willison_amplitude_and_myopulse_thresholds():
     assert FEATURES["WAMP"](X, threshold=0) == 4
     assert FEATURES["MYOP"](X, threshold=3) == 0.5  # at least 3: 3 4 4
     for name in ("ZC", "SSC", "WAMP", "MYOP"):
-        with pytest.raises(ConfigError, match="threshold is a finite number, not negative, got -1"):
+        with pytest.raises(ConfigError, match="threshold must be a finite number, not negative, got -1"):
             FEATURES[name](X, threshold=-1)
 
 
@@ -149,7 +149,7 @@ def test_l_score_is_half_the_mean_distance_of_two_samples():
 
 def test_v_order_and_temporal_moment():
     np.testing.assert_allclose(FEATURES["VO"](R, order=3), FEATURES["TM"](R, order=3) ** (1 / 3), rtol=1e-13)
-    with pytest.raises(ConfigError, match="order is a whole number"):
+    with pytest.raises(ConfigError, match="order must be a whole number"):
         FEATURES["TM"](R, order=2.5)
 
 
@@ -198,7 +198,7 @@ def test_histogram_sigma_is_the_window_s_own_or_the_caller_s():
     for channel in range(3):
         np.testing.assert_array_equal(each[1, channel], FEATURES["HIST"](R[channel], sigma=sigma[channel]))
     np.testing.assert_array_equal(np.flatnonzero(FEATURES["HIST"](np.zeros(5))), [10])
-    with pytest.raises(ConfigError, match="sigma is finite and not negative"):
+    with pytest.raises(ConfigError, match="sigma must be finite and not negative"):
         FEATURES["HIST"](R, sigma=-1.0)
 
 

@@ -83,5 +83,5 @@ def test_cepstrum_is_that_of_the_all_pole_model(order):
 def test_unknown_methods_and_orders():
     with pytest.raises(ConfigError, match="'burg' or 'yule-walker', got 'covariance'"):
         FEATURES["AR"](R, method="covariance")
-    with pytest.raises(ConfigError, match="order is a whole number of at least 1, got 0"):
+    with pytest.raises(ConfigError, match="order must be a whole number of at least 1, got 0"):
         FEATURES["AR"](R, order=0)

@@ -71,7 +71,7 @@ def test_log_covariance_gain_and_zeros():
     zeros = FEATURES["LOGCOV"](np.zeros((4, 50)))
     np.testing.assert_allclose(zeros, np.where(UPPER[0] == UPPER[1], math.log(EPS), 0))
     for bad in (-0.1, 1.1, np.nan):
-        with pytest.raises(ConfigError, match="shrinkage is a number from 0 to 1"):
+        with pytest.raises(ConfigError, match="shrinkage must be a number from 0 to 1"):
             FEATURES["LOGCOV"](R, shrinkage=bad)
 
 

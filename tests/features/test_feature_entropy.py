@@ -147,7 +147,7 @@ def test_permutation_entropy_at_its_limits():
     assert FEATURES["PERMEN"](np.arange(30.0)) == 0
     noise = np.random.default_rng(2).standard_normal(20000)
     assert FEATURES["PERMEN"](noise) == pytest.approx(math.log(6), abs=1e-3)
-    with pytest.raises(ConfigError, match="order is 2 to 7"):
+    with pytest.raises(ConfigError, match="order must be 2 to 7"):
         FEATURES["PERMEN"](noise, order=8)
 
 

@@ -147,7 +147,7 @@ def test_wavelet_levels_follow_the_rate_or_the_option():
     assert weng(R, rate_hz=RATE, level=2).shape == (2, 3, 3)
     with pytest.raises(ConfigError, match="no discrete wavelet is named 'db99'"):
         weng(R, rate_hz=RATE, wavelet="db99")
-    with pytest.raises(ConfigError, match="WENG: level is a whole number"):
+    with pytest.raises(ConfigError, match="WENG: level must be a whole number"):
         weng(R, rate_hz=RATE, level=0)
 
 

@@ -1,1 +1,1 @@
-"""What every folder may use: registries, files that are never half written, lazy names, compiled loops."""
+"""Shared by all folders: registries, atomic writing of files, lazy imports, compiled loops."""

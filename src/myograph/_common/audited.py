@@ -13,12 +13,12 @@ from myograph._common.seen import no_leakage_warning, remember, warn_of_leakage
 
 
 def _asks(name: str) -> Any:
-    """A method of `AuditedEstimator` that its estimator answers, where it has one of that name."""
+    """Return a method of `AuditedEstimator` that calls the method of this name of the fitted estimator."""
 
     def ask(self: Any, X: Any, *args: Any, **kwargs: Any) -> Any:
         check_is_fitted(self)
         warn_of_leakage(self, X)
-        with no_leakage_warning():  # an estimator of ours inside would say it again
+        with no_leakage_warning():  # an estimator of myograph inside would repeat the warning
             return getattr(self.estimator_, name)(X, *args, **kwargs)
 
     ask.__name__ = name
@@ -27,7 +27,7 @@ def _asks(name: str) -> Any:
 
 
 class AuditedEstimator(MetaEstimatorMixin, BaseEstimator):
-    """What `audited` returns: an estimator that remembers which windows it was fitted on.
+    """The estimator returned by `audited`, which remembers the windows on which it was fitted.
 
     Parameters
     ----------
@@ -35,14 +35,14 @@ class AuditedEstimator(MetaEstimatorMixin, BaseEstimator):
 
     Attributes
     ----------
-    estimator_ : the fitted clone. Its other attributes (`classes_`, `n_features_in_`, …) are reached through this one.
+    estimator_ : the fitted clone. Its other attributes (`classes_`, `n_features_in_`, …) are available on this object.
     """
 
     def __init__(self, estimator: Any):
         self.estimator = estimator
 
     def fit(self, X: Any, y: Any = None, **parameters: Any) -> AuditedEstimator:
-        """Fit a clone of the estimator; windows of `Windows` are remembered, those of an array are not."""
+        """Fit a clone of the estimator. `Windows` are remembered, an array is not."""
         fresh: Any = clone(self.estimator)
         self.estimator_: Any = fresh.fit(X, y, **parameters)
         remember(self, X)
@@ -70,7 +70,7 @@ class AuditedEstimator(MetaEstimatorMixin, BaseEstimator):
 
     @available_if(lambda self: hasattr(self.estimator, "partial_fit"))
     def partial_fit(self, X: Any, y: Any = None, **parameters: Any) -> AuditedEstimator:
-        """Fit on these windows too."""
+        """Continue to fit on these windows."""
         again = hasattr(self, "estimator_")
         if not again:
             self.estimator_ = clone(self.estimator)
@@ -80,7 +80,7 @@ class AuditedEstimator(MetaEstimatorMixin, BaseEstimator):
 
     @available_if(lambda self: hasattr(getattr(self, "estimator_", self.estimator), "adapt"))
     def adapt(self, X: Any) -> AuditedEstimator:
-        """`adapt` of the fitted estimator. What it adapts to counts as fitted on from then on."""
+        """Call `adapt` of the fitted estimator. From then on, these windows count as fitted on."""
         check_is_fitted(self)
         self.estimator_.adapt(X)
         remember(self, X, more=True)
@@ -89,7 +89,7 @@ class AuditedEstimator(MetaEstimatorMixin, BaseEstimator):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or "estimator_" not in self.__dict__:
             raise AttributeError(
-                f"{type(self).__name__} has no attribute {name!r}; what `fit` finds comes with fit(X, y)"
+                f"{type(self).__name__} has no attribute {name!r}; fitted attributes exist after fit(X, y)"
             )
         return getattr(self.estimator_, name)
 
@@ -97,10 +97,10 @@ class AuditedEstimator(MetaEstimatorMixin, BaseEstimator):
         return "estimator_" in self.__dict__
 
     def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import get_tags  # with the versions of scikit-learn that ask for tags
+        from sklearn.utils import get_tags  # only in versions of scikit-learn with tags
 
         return copy.deepcopy(get_tags(self.estimator))
 
     @property
-    def _estimator_type(self) -> Any:  # what versions before 1.6 ask for
+    def _estimator_type(self) -> Any:  # for versions before 1.6
         return getattr(self.estimator, "_estimator_type", None)

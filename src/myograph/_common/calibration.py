@@ -1,4 +1,4 @@
-"""Which labelled windows of a new person or a new session calibrate a method, for the protocols that allow it."""
+"""The choice of labelled windows of a new person or session that calibrate a method, for protocols that allow it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def check_calibration(protocol: Any) -> None:
     """
     for name in ("calibration_repetitions", "reserved_repetitions"):
         if not is_whole(getattr(protocol, name), 0):
-            raise ProtocolError(f"{name} is a whole number of at least 0, got {getattr(protocol, name)!r}")
+            raise ProtocolError(f"{name} must be a whole number of at least 0, got {getattr(protocol, name)!r}")
     seconds = protocol.calibration_seconds
     if seconds is not None and not (isinstance(seconds, (int, float)) and seconds > 0):
-        raise ProtocolError(f"calibration_seconds is a positive number of seconds or None, got {seconds!r}")
+        raise ProtocolError(f"calibration_seconds must be a positive number of seconds or None, got {seconds!r}")
     if seconds is not None and not protocol.calibration_repetitions:
         raise ProtocolError(
             "calibration_seconds limits the windows of the calibration repetitions; give calibration_repetitions too"
@@ -33,19 +33,19 @@ def check_calibration(protocol: Any) -> None:
     if getattr(protocol, "calibration", 0) and (protocol.calibration_repetitions or protocol.reserved_repetitions):
         raise ProtocolError("give either calibration, a fraction, or calibration_repetitions, a number, not both")
     if getattr(protocol, "calibration_sessions", "each") not in ("each", "first"):
-        raise ProtocolError(f"calibration_sessions is 'each' or 'first', got {protocol.calibration_sessions!r}")
+        raise ProtocolError(f"calibration_sessions must be 'each' or 'first', got {protocol.calibration_sessions!r}")
 
 
 def calibration_rows(protocol: Any, table: pd.DataFrame, rows: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of one session that calibrate, and those that are not tested.
+    """Return the rows of one session that calibrate, and those that are not tested.
 
     Parameters
     ----------
-    protocol : has the fields of `FIELDS`. The first `calibration_repetitions` repetitions of the session calibrate; with
-        `calibration_seconds`, the first so many seconds of each label in them. These repetitions and the first
-        `reserved_repetitions` are not tested.
-    table : of windows; `attrs["rates_hz"]` holds the sampling rate of each recording, which seconds need.
-    rows : (window,) mask of the session. name : of the session, for messages.
+    protocol : has the fields of `FIELDS`. The first `calibration_repetitions` repetitions of the session calibrate;
+        with `calibration_seconds`, only this many seconds of each label, from the start. These repetitions and the
+        first `reserved_repetitions` are not tested.
+    table : table of windows; `attrs["rates_hz"]` holds the sampling rate of each recording, needed for seconds.
+    rows : (window,) mask of the session. name : name of the session for messages.
 
     Returns
     -------
@@ -60,7 +60,8 @@ def calibration_rows(protocol: Any, table: pd.DataFrame, rows: np.ndarray, name:
     used = max(protocol.calibration_repetitions, protocol.reserved_repetitions)
     if len(numbers) <= used:
         raise ProtocolError(
-            f"subject {name} has {len(numbers)} repetitions and {used} of them calibrate or are reserved: none is left to "
+            f"subject {name} has {len(numbers)} repetitions, of which {used} calibrate or are reserved: none is left "
+            "to "
             "test; lower calibration_repetitions or reserved_repetitions, or leave the subject out"
         )
     calibrate = rows & np.isin(repetition, numbers[: protocol.calibration_repetitions])
@@ -70,7 +71,7 @@ def calibration_rows(protocol: Any, table: pd.DataFrame, rows: np.ndarray, name:
 
 
 def _first_seconds(table: pd.DataFrame, rows: np.ndarray, seconds: float) -> np.ndarray:
-    """The mask of those windows of each label that lie within its first so many seconds of signal."""
+    """Return the mask of the windows within the first `seconds` of signal of each label."""
     rates = table.attrs.get("rates_hz")
     if rates is None:
         raise ProtocolError("calibration_seconds needs the sampling rate: give the protocol Windows, not their table")
@@ -80,13 +81,13 @@ def _first_seconds(table: pd.DataFrame, rows: np.ndarray, seconds: float) -> np.
         rate = np.asarray(rates)[part["recording"].to_numpy()]
         start, stop, of = (part[c].to_numpy() for c in ("start", "stop", "recording"))
         reached = np.where(np.append(False, of[1:] == of[:-1]), np.append(0, stop[:-1]), 0)
-        fresh = (stop - np.maximum(start, reached)) / rate  # seconds that no earlier window has covered
+        fresh = (stop - np.maximum(start, reached)) / rate  # seconds not covered by earlier windows
         kept[part["row"].to_numpy()[np.cumsum(fresh) <= seconds + 1e-9]] = True
     return kept
 
 
 def left_out_subject(protocol: Any, table: pd.DataFrame, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The masks (train, test, calibration) of a fold that leaves one subject out.
+    """Return the masks (train, test, calibration) of a fold that leaves one subject out.
 
     Parameters
     ----------
@@ -101,7 +102,7 @@ def left_out_subject(protocol: Any, table: pd.DataFrame, rows: np.ndarray) -> tu
         for key, part in sessions:
             numbers = np.unique(repetition[part])
             if len(numbers) < 2:
-                raise ProtocolError(f"subject {key} has one repetition: none is left to test after calibration")
+                raise ProtocolError(f"subject {key} has only one repetition: none is left to test after calibration")
             n = min(max(round(protocol.calibration * len(numbers)), 1), len(numbers) - 1)
             calibrate |= part & np.isin(repetition, numbers[:n])
         spent = calibrate

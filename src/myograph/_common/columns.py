@@ -1,4 +1,4 @@
-"""The columns of a table of windows: read-only arrays of whole numbers, and for names one code per row."""
+"""The columns of a table of windows: read-only arrays of whole numbers; names are stored as one code per row."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ COLUMNS = tuple(DTYPES)
 
 
 def frozen(array: np.ndarray) -> np.ndarray:
-    """The same array, made read-only."""
+    """Return the same array, made read-only."""
     array.flags.writeable = False
     return array
 
 
 def numbers(name: str, values: Any) -> np.ndarray:
-    """A read-only copy of a column of whole numbers.
+    """Return a read-only copy of a column of whole numbers.
 
     Raises
     ------
@@ -49,8 +49,8 @@ def numbers(name: str, values: Any) -> np.ndarray:
 
 
 def names(name: str, values: Any) -> tuple[np.ndarray, tuple[str, ...]]:
-    """A column of names as (window,) codes, and the name of each code: the categories of a pandas Categorical, otherwise
-    the distinct values in order of appearance.
+    """Return a column of names as (window,) codes, and the name of each code: the categories of a pandas Categorical,
+    or else the distinct values in order of appearance.
 
     Raises
     ------
@@ -68,14 +68,14 @@ def names(name: str, values: Any) -> tuple[np.ndarray, tuple[str, ...]]:
 
 
 def coded(values: Sequence[str], counts: Sequence[int]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """A column of names in which the i-th value stands `counts[i]` times."""
+    """Return a column of names in which the i-th value occurs `counts[i]` times."""
     known = tuple(dict.fromkeys(values))
     codes = np.array([known.index(v) for v in values], np.intp)
     return frozen(np.repeat(codes, counts)), known
 
 
 def joined(parts: Sequence[tuple[np.ndarray, tuple[str, ...]]]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Several columns of names, one after another."""
+    """Concatenate several columns of names."""
     known = tuple(dict.fromkeys(name for _, some in parts for name in some))
     code_of = {name: code for code, name in enumerate(known)}
     codes = [np.array([code_of[name] for name in some], np.intp)[rows] for rows, some in parts]
@@ -83,7 +83,7 @@ def joined(parts: Sequence[tuple[np.ndarray, tuple[str, ...]]]) -> tuple[np.ndar
 
 
 def intervals_of(windowing: Any, recording: Any) -> dict[str, np.ndarray]:
-    """The columns that a windowing returns for one recording, as arrays of equal length.
+    """Return the columns that a windowing returns for one recording, as arrays of equal length.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def intervals_of(windowing: Any, recording: Any) -> dict[str, np.ndarray]:
     columns = {name: np.asarray(values) for name, values in windowing.intervals(recording).items()}
     start, label = columns["start"], columns["label"]
     if not recording.label_names:
-        label = columns["label"] = np.zeros_like(label)  # of the single name "", see `cut`
+        label = columns["label"] = np.zeros_like(label)  # all have the single name "", see `cut`
     if start.ndim != 1 or any(values.shape != start.shape for values in columns.values()):
         shapes = ", ".join(f"{name} {values.shape}" for name, values in columns.items())
         raise WindowError(
@@ -102,19 +102,19 @@ def intervals_of(windowing: Any, recording: Any) -> dict[str, np.ndarray]:
     if ((label < 0) | (label >= max(len(recording.label_names), 1))).any():
         raise WindowError(
             f"intervals() of {windowing} gives labels {label.min()} to {label.max()} for {recording.name}, which has "
-            f"{len(recording.label_names)} label names, counted from 0; leave out what is unlabelled (-1)"
+            f"{len(recording.label_names)} label names, counted from 0; leave out unlabelled windows (-1)"
         )
     return columns
 
 
 def cut(recordings: Sequence[Any], windowing: Any) -> dict[str, Any]:
-    """All columns of the windows that a windowing finds in several recordings. Windows of a recording without label
-    names have the label "".
+    """Return all columns of the windows that a windowing finds in several recordings. Windows of a recording without
+    label names have the label "".
 
     Raises
     ------
-    WindowError : no window in any of them, some recordings have label names and others none, or what `intervals_of`
-        raises.
+    WindowError : there is no window in any recording, only some of the recordings have label names, or an error of
+        `intervals_of`.
     """
     bare = [r.name for r in recordings if not r.label_names]
     if bare and len(bare) < len(recordings):
@@ -143,12 +143,12 @@ def cut(recordings: Sequence[Any], windowing: Any) -> dict[str, Any]:
 
 
 def check_rows(columns: dict[str, np.ndarray], recordings: Sequence[Any]) -> None:
-    """Check that every row points at samples and a channel that exist: compiled loops do not look.
+    """Check that the samples and the channel of every row exist, because compiled loops do not check this.
 
     Raises
     ------
     ShapeError : columns of different lengths.
-    WindowError : a row that points at something else.
+    WindowError : a row refers to samples or a channel that do not exist.
     """
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
@@ -163,7 +163,7 @@ def check_rows(columns: dict[str, np.ndarray], recordings: Sequence[Any]) -> Non
     for wrong in np.flatnonzero((start < 0) | (stop <= start) | (stop > n_samples))[:1]:
         here, recording = of == of[wrong], recordings[int(of[wrong])]
         raise WindowError(
-            f"windows lie outside {recording.name}'s {recording.n_samples} samples, or contain none: starts run from "
+            f"windows are outside {recording.name}'s {recording.n_samples} samples, or contain none: starts are from "
             f"{start[here].min()} to {start[here].max()}, stops from {stop[here].min()} to {stop[here].max()}; check "
             "the table, or what intervals() of the windowing returns"
         )
@@ -184,7 +184,9 @@ def check_rows(columns: dict[str, np.ndarray], recordings: Sequence[Any]) -> Non
 
 
 def distinct(numbers: np.ndarray) -> np.ndarray:
-    """Sorted distinct whole numbers, none negative or very large (recordings, lengths): ten times as fast as np.unique."""
+    """Return sorted distinct whole numbers, for small non-negative numbers (recordings, lengths): 10 times faster than
+    np.unique.
+    """
     return np.flatnonzero(np.bincount(numbers))
 
 
@@ -197,7 +199,7 @@ def row_positions(rows: Any, n: int) -> Any:
     """
     if isinstance(rows, tuple):
         if len(rows) != 2 or rows[1] is not Ellipsis:
-            raise IndexError("Windows are indexed by rows alone; take channels or samples from batch(rows)")
+            raise IndexError("Windows are indexed by rows only; take channels or samples from batch(rows)")
         rows = rows[0]
     if isinstance(rows, (int, np.integer, slice)):
         return rows

@@ -1,9 +1,8 @@
-"""What `myograph._common.jit` adds to numba's compiler; the only module that uses parts of numba without a documented
-interface.
+"""The extensions of numba's compiler for `myograph._common.jit`; the only module that uses undocumented parts of numba.
 
-A damaged cache file is ignored and written again. A kernel is compiled again when the source of any module that its own
-module uses has changed. A folder that cannot be written means that nothing is kept. If compilation takes longer than a
-second in total, a line on stderr says so once.
+A damaged cache file is ignored and rewritten. A kernel is recompiled if the source of its module, or of a module that
+this one uses, has changed. If the cache folder cannot be written, nothing is cached. If compilation takes longer than a
+second in total, one line on stderr says so.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ DIGEST = 32  # bytes of a SHA-256
 
 
 def loop(function: Callable[..., Any], cache: bool, options: dict[str, Any]) -> Any:
-    """Compile a function that Python calls."""
+    """Compile a function that is called from Python."""
     made = _Loop(function, targetoptions={"nopython": True, "boundscheck": None, **options})
     if cache:
         made.enable_caching()
@@ -49,16 +48,16 @@ def inner_loop(function: Callable[..., Any], options: dict[str, Any]) -> Any:
 
 class _Loop(CPUDispatcher):
     def get_call_template(self, args: Any, kws: Any) -> Any:
-        """One compiled version for all integers: numba would make another for every constant argument."""
+        """Use one compiled version for all integers; numba would compile another for every constant argument."""
         return super().get_call_template([unliteral(a) for a in args], {k: unliteral(a) for k, a in kws.items()})
 
     def enable_caching(self) -> None:
-        with contextlib.suppress(RuntimeError):  # no folder can be written: nothing is kept
+        with contextlib.suppress(RuntimeError):  # no folder can be written: nothing is cached
             self._cache = _Cache(self.py_func)
 
 
 class _PartLibrary(JITCodeLibrary):
-    """LLVM's code of a part: the kernels into which it is linked are optimised as a whole, and made machine code."""
+    """LLVM code of a part; optimisation and machine code are left to the kernels into which it is linked."""
 
     def _optimize_final_module(self) -> None:
         pass
@@ -71,20 +70,20 @@ class _PartLibrary(JITCodeLibrary):
 class _PartCompiler(Compiler):
     def __init__(self, *arguments: Any):
         super().__init__(*arguments)
-        self.state.flags.no_compile = True  # no machine code, and therefore no function that Python could call
+        self.state.flags.no_compile = True  # no machine code, and therefore no function callable from Python
         if self.state.library is None:
             self.state.library = _PartLibrary(self.state.targetctx.codegen(), "part")
             self.state.library.enable_object_caching()
 
     def compile_extra(self, func: Any) -> Any:
-        """Numba finds a compiled function by its entry point: a builtin method of its own, which Python cannot call."""
+        """Numba identifies a compiled function by its entry point; here this is a separate builtin method."""
         found = super().compile_extra(func)._replace(entry_point={}.__getitem__)
         self.state.targetctx.insert_user_function(found.entry_point, found.fndesc, [found.library])
         return found
 
 
 class _Cache(FunctionCache):
-    """One kernel on disk: numba's, with checksums, and a key that contains the sources that the kernel is made from."""
+    """The disk cache of one kernel: numba's, with checksums and a key that contains the kernel's sources."""
 
     def __init__(self, function: Callable[..., Any]):
         super().__init__(function)
@@ -92,7 +91,7 @@ class _Cache(FunctionCache):
         self._cache_file = _CheckedFile(of._cache_path, self._impl.filename_base, of._source_stamp)
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        with contextlib.suppress(OSError):  # a full disk, or a folder that was made read-only
+        with contextlib.suppress(OSError):  # a full disk, or a folder that has become read-only
             super().save_overload(sig, data)
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:
@@ -100,7 +99,8 @@ class _Cache(FunctionCache):
 
 
 class _CheckedFile(IndexDataCacheFile):
-    """Index and data files, each a SHA-256 and what it is of. Files that do not fit count as missing."""
+    """Index and data files, each with a SHA-256 of its name and content. Files that are damaged, or that were written for
+    another loop, are treated as missing."""
 
     def _load_index(self) -> dict[Any, str]:
         version, stamp, overloads = self._read(self._index_path) or (None, None, {})
@@ -118,20 +118,26 @@ class _CheckedFile(IndexDataCacheFile):
     def _write(self, path: str, value: Any) -> None:
         content = self._dump(value)
         with self._open_for_write(path) as file:
-            file.write(hashlib.sha256(content).digest() + content)
+            file.write(_digest(path, content) + content)
 
     @staticmethod
     def _read(path: str) -> Any:
         with contextlib.suppress(OSError):
             content = Path(path).read_bytes()
-            if hashlib.sha256(content[DIGEST:]).digest() == content[:DIGEST]:
+            if _digest(path, content[DIGEST:]) == content[:DIGEST]:
                 return pickle.loads(content[DIGEST:])
         return None
 
 
+def _digest(path: str, content: bytes) -> bytes:
+    return hashlib.sha256(Path(path).name.encode() + b"\0" + content).digest()
+
+
 @functools.cache
 def _sources(module: str) -> str:
-    """SHA-256 over the source files of a module and of all modules of this package that it uses, and their constants."""
+    """Return the SHA-256 of the sources of a module and of all modules of this package that it uses, and their
+    constants.
+    """
     seen: dict[str, str] = {}
     waiting = [module]
     while waiting:
@@ -151,9 +157,9 @@ def _sources(module: str) -> str:
 
 
 class _Notice(event.Listener):
-    """Says once that loops are being compiled, when those of this package have taken PATIENCE_S together.
+    """Prints once that loops are being compiled, when those of this package have taken PATIENCE_S in total.
 
-    One loop compiles those that it calls, so starts and ends nest; numba compiles in one thread at a time.
+    A loop compiles the loops that it calls, so starts and ends are nested; numba compiles in one thread at a time.
     """
 
     def __init__(self) -> None:
@@ -182,7 +188,7 @@ class _Notice(event.Listener):
     def _say(self) -> None:
         self._said = True
         _log.info("compiling loops")
-        print("myograph: compiling its fast loops, once; later calls find them on disk", file=sys.stderr)
+        print("myograph: compiling numerical kernels once; later runs load them from disk", file=sys.stderr)
 
 
 def _ours(found: event.Event) -> bool:

@@ -102,8 +102,11 @@ def matches(
         a, b = int(links[0, 0]), int(links[0, 1])
         kind = np.result_type(signals[a], signals[b])
         x, y = (_readonly(signals[i].astype(kind, copy=False)) for i in (a, b))
-        stretches, bits = _verify(x, y, links[:, 2:], *block_of(length), begins[a], begins[b])
-        found += _evident(a, b, stretches, bits)
+        long = np.zeros(len(links), bool)
+        _long(x, y, links[:, 2:], *block_of(length), long)
+        if long.any():  # in most recordings none is, and then the rest is not even compiled
+            stretches, bits = _verify(x, y, links[long, 2:], *block_of(length), begins[a], begins[b])
+            found += _evident(a, b, stretches, bits)
     return found
 
 
@@ -210,6 +213,21 @@ def _fingerprint(x, start, block, falls, levels):  # pragma: no cover
         distinct += seen & 1
         seen >>= 1
     return hashed, distinct >= 4 and 4 * changes > block
+
+
+@kernel
+def _long(a, b, links, block, reach, found):  # pragma: no cover
+    """Write whether the two signals agree around each candidate for long enough; candidates as in `_verify`."""
+    channel, other, lag, stop = -1, -1, 0, -1
+    for k in range(len(links)):
+        here = links[k, 3]
+        same = links[k, 0] == channel and links[k, 1] == other and links[k, 2] == lag
+        if same and here + block <= stop:
+            continue
+        channel, other, lag = links[k, 0], links[k, 1], links[k, 2]
+        begin, end, _ = _extend(a[channel], b[other], here, lag, block, reach)
+        stop = max(end, stop) if same else end
+        found[k] = end - begin >= block + reach - 2
 
 
 @kernel

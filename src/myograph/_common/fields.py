@@ -1,4 +1,4 @@
-"""Fields of frozen dataclasses that decide a run."""
+"""Fields of frozen dataclasses that determine a run's identity."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import dataclasses
 from typing import Any
 
 ADDED = {"omitted from the identity while it has its default": True}
-"""Metadata of a field that a later version added: while it has its default value, a recipe's identity does not mention
-it. Runs of earlier versions therefore keep their identity, and resume."""
+"""Metadata of a field that was added in a later version: while it has its default value, it is not part of a recipe's
+identity. Runs of earlier versions therefore keep their identity and can resume."""
 
 
 def decisive(value: Any) -> list[dataclasses.Field[Any]]:
-    """The fields of a dataclass instance that its identity is made of.
+    """Return the fields of a dataclass instance that are part of its identity.
 
     >>> @dataclasses.dataclass(frozen=True)
     ... class Settings:
@@ -27,5 +27,5 @@ def decisive(value: Any) -> list[dataclasses.Field[Any]]:
 
 
 def repr_of_decisive(value: Any) -> str:
-    """The text of a dataclass instance, without fields that a later version added and that have their default."""
+    """Return the text of a dataclass instance, without later fields that have their default value."""
     return f"{type(value).__name__}({', '.join(f'{f.name}={getattr(value, f.name)!r}' for f in decisive(value))})"

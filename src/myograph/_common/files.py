@@ -1,8 +1,7 @@
-"""How the package writes: whole files or none, JSON of plain values, and the lock of a run folder.
+"""Writing of files: atomic writes, JSON of plain values, and the lock of a run folder.
 
-Every file and folder that the package writes comes about through `written_beside`: under a temporary name in the same
-folder, then moved to its own name. A process that is killed leaves the temporary file, which `only_run_in` removes at
-the next start.
+Every file and folder is written with `written_beside`: first under a temporary name in the same folder, then moved to
+its final name. A killed process leaves the temporary file, which `only_run_in` removes at the next start.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ from myograph.errors import ResultsError
 
 TEMPORARY = ".writing-"
 _PID_BYTES = 20
-_LOCKED_BYTE = 1 << 20  # Windows locks bytes, not files: one behind the process number, which others shall read
+_LOCKED_BYTE = 1 << 20  # Windows locks bytes, not files: one after the process number, which others must read
 
 
 def plain(value: Any) -> Any:
-    """Nested values as JSON can hold them: NaN and infinity become None, NumPy numbers Python's, paths text.
+    """Return nested values in a form for JSON: NaN and infinity become None, NumPy numbers Python numbers, paths text.
 
     >>> plain({"mean": np.float32(0.5), "std": float("nan"), 3: (1, 2)})
     {'mean': 0.5, 'std': None, '3': [1, 2]}
@@ -54,16 +53,16 @@ def plain(value: Any) -> Any:
 
 
 def sha256(content: bytes) -> str:
-    """The SHA-256 of bytes, as 64 hexadecimal digits."""
+    """Return the SHA-256 of bytes as 64 hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 
 @contextlib.contextmanager
 def written_beside(path: str | Path) -> Iterator[Path]:
-    """A temporary path in the same folder as `path`, for a file or a folder; it is moved to `path` at the end.
+    """Yield a temporary path in the same folder as `path`, for a file or a folder, which is moved to `path` at the end.
 
-    If the block raises, what it has written is removed and `path` stays as it was. A file replaces an older file; a
-    folder does not replace a folder that holds something.
+    If the block raises, the temporary file is removed and `path` is not changed. A file replaces an existing file; a
+    folder does not replace a folder that is not empty.
 
     Raises
     ------
@@ -78,7 +77,7 @@ def written_beside(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:12]}-{path.name[-60:]}")  # names have a longest length
+    temporary = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:12]}-{path.name[-60:]}")  # names have a maximum length
     try:
         yield temporary
         os.replace(temporary, path)
@@ -87,7 +86,7 @@ def written_beside(path: str | Path) -> Iterator[Path]:
 
 
 def write_atomically(path: str | Path, write: Callable[[Path], Any]) -> None:
-    """Let `write(temporary path)` make a file, then move it to `path`; a failure leaves what was there before.
+    """Call `write(temporary path)`, then move the file to `path`; after a failure `path` is not changed.
 
     Raises
     ------
@@ -101,12 +100,12 @@ def write_atomically(path: str | Path, write: Callable[[Path], Any]) -> None:
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
-    """Write a file as a whole, or not at all; errors as in `write_atomically`."""
+    """Write a file atomically; errors as in `write_atomically`."""
     write_atomically(path, lambda to: to.write_bytes(content))
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a UTF-8 text file as a whole, or not at all; errors as in `write_atomically`."""
+    """Write a UTF-8 text file atomically; errors as in `write_atomically`."""
     write_bytes(path, text.encode("utf-8"))
 
 
@@ -116,7 +115,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a folder and what it holds, where there is one."""
+    """Remove a file, or a folder and its contents, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -124,21 +123,21 @@ def remove(path: Path) -> None:
 
 
 def remove_temporary(folder: Path, older_than_s: float = 0.0) -> None:
-    """Remove what killed processes left half written in a folder or in a folder directly inside it.
+    """Remove the temporary files that killed processes left in a folder or in its direct subfolders.
 
-    older_than_s : leave what was changed within so many seconds: another process may be writing it now. 0 is for a
+    older_than_s : keep files changed within this many seconds, because another process may be writing them; 0 for a
         folder that is locked.
     """
     for pattern in (f"{TEMPORARY}*", f"*/{TEMPORARY}*"):
-        with contextlib.suppress(OSError):  # a folder that another process moves into place while it is listed
+        with contextlib.suppress(OSError):  # another process may move the folder while it is listed
             for left in list(folder.glob(pattern)):
-                with contextlib.suppress(OSError):  # it is only tidying
+                with contextlib.suppress(OSError):  # cleaning up is optional
                     if time.time() - left.stat().st_mtime >= older_than_s:
                         remove(left)
 
 
 def cannot_write(path: Path, error: OSError) -> ResultsError:
-    """The error for a file that could not be written, with the advice that fits its cause."""
+    """Return the error for a file that could not be written, with advice that depends on the cause."""
     elsewhere = "choose another folder with --out"
     why = {
         errno.ENOSPC: "the disk is full; free some space, then repeat the command: finished folds are kept",
@@ -154,13 +153,13 @@ def cannot_write(path: Path, error: OSError) -> ResultsError:
 
 @contextlib.contextmanager
 def only_run_in(folder: Path, identity: str) -> Iterator[None]:
-    """Hold a folder for one run, and remove the temporary files of runs that were killed in it.
+    """Lock a folder for one run, and remove the temporary files of killed runs.
 
     The operating system releases the lock when the process dies, so a stale lock cannot remain.
 
     Raises
     ------
-    ResultsError : the folder holds another run's results, another process is at work in it, or it cannot be written.
+    ResultsError : the folder holds the results of another run, is used by another process, or cannot be written.
     """
     mark = folder / "identity"
     try:
@@ -174,12 +173,12 @@ def only_run_in(folder: Path, identity: str) -> Iterator[None]:
             raise ResultsError(
                 f"process {holder} is running in {folder} right now; wait for it, or choose another folder with --out"
             )
-        with contextlib.suppress(OSError):  # only for the message above
+        with contextlib.suppress(OSError):  # needed only for the message above
             os.ftruncate(handle, 0)
             os.write(handle, str(os.getpid()).encode())
         there = read_identity(folder)
         if there is not None and there != identity:
-            # The beginning of a hash is enough; words are needed in full.
+            # The beginning of a hash is sufficient; words are shown completely.
             other, this = (text if " " in text else text[:12] for text in (there, identity))
             raise ResultsError(
                 f"{folder} holds another run (identity {other!r}, this one is {this!r}); choose another folder with "
@@ -189,11 +188,11 @@ def only_run_in(folder: Path, identity: str) -> Iterator[None]:
         write_text(mark, identity + "\n")
         yield
     finally:
-        os.close(handle)  # releases the lock; the file stays, because another process may have opened it already
+        os.close(handle)  # releases the lock; the file is kept, because another process may have opened it
 
 
 def read_identity(folder: Path) -> str | None:
-    """The identity of the run that a folder belongs to; None where it has none."""
+    """Return the identity of the run to which a folder belongs, or None."""
     try:
         return (folder / "identity").read_bytes().decode("utf-8", "replace").strip()
     except OSError:
@@ -201,7 +200,7 @@ def read_identity(folder: Path) -> str | None:
 
 
 def hold(handle: int) -> bool:
-    """Lock an open file until it is closed or the process dies; False where another process has locked it."""
+    """Lock an open file until it is closed or the process dies; return False if another process has locked it."""
     try:
         import fcntl
     except ImportError:

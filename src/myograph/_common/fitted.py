@@ -1,6 +1,6 @@
-"""What estimators accept as windows, the kind of windows that one was fitted on, and the refusal of another kind.
+"""The check of an estimator's input: what is accepted as windows, and whether it agrees with the windows in `fit`.
 
-Every estimator that takes windows calls this, so that all methods refuse the same input with the same words.
+Every estimator over windows uses it, so that all methods refuse the same input with the same message.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from myograph.windows import Windows
 
 SAME_RATE = 1e-3
-"""Rates that differ by less than this share are the same: clocks of recorders differ by about as much."""
+"""Rates that differ by less than this fraction are equal, because the clocks of recorders differ by about as much."""
 
 
 def as_windows(X: Any) -> Windows | np.ndarray:
@@ -29,7 +29,7 @@ def as_windows(X: Any) -> Windows | np.ndarray:
     Raises
     ------
     ShapeError : other axes, no channels or no samples.
-    SignalError : not real numbers, or NaN or infinite samples. A Recording has checked its samples already.
+    SignalError : not real numbers, or NaN or infinite samples. (The samples of a Recording have already been checked.)
 
     Examples
     --------
@@ -37,16 +37,16 @@ def as_windows(X: Any) -> Windows | np.ndarray:
     (1, 1, 3)
     >>> as_windows(np.zeros((8, 200)))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    myograph.errors.ShapeError: X is Windows or a (window, channel, time) array, got shape (8, 200); use x[None] for ...
+    myograph.errors.ShapeError: X must be Windows or a (window, channel, time) array, got shape (8, 200); use x[None] for ...
     """
     if hasattr(X, "recordings"):
         return X
     X = np.asarray(X)
     if X.dtype.kind not in "fiub":
-        raise SignalError(f"samples are real numbers, got an array of {X.dtype}")
+        raise SignalError(f"samples must be real numbers, got an array of {X.dtype}")
     if X.ndim != 3 or 0 in X.shape[1:]:
         raise ShapeError(
-            f"X is Windows or a (window, channel, time) array, got shape {X.shape}; use x[None] for one window, "
+            f"X must be Windows or a (window, channel, time) array, got shape {X.shape}; use x[None] for one window, "
             "x[:, None] for windows of one channel"
         )
     if not all_finite(X):
@@ -56,7 +56,7 @@ def as_windows(X: Any) -> Windows | np.ndarray:
 
 
 def all_finite(x: np.ndarray) -> bool:
-    """Whether there is no NaN and no infinity. One sum shows this unless it overflows.
+    """Return whether there is no NaN and no infinity. A single sum decides this unless it overflows.
 
     >>> all_finite(np.array([1.0, np.inf])), all_finite(np.array([1e308, 1e308]))
     (False, True)
@@ -67,14 +67,14 @@ def all_finite(x: np.ndarray) -> bool:
 
 @dataclass(frozen=True)
 class Kind:
-    """The kind of some windows, as far as it is known.
+    """The kind of windows: channels, length, rates and units, as far as known.
 
     Parameters
     ----------
     n_channels : channels per window.
-    n_samples : samples per window; None where the windows differ in length, as bursts do, or it is unknown.
-    rates_hz : the sampling rates; empty where they are unknown, as those of an array are.
-    units : the units of the samples; empty where they are unknown.
+    n_samples : samples per window; None if it is unknown or windows differ in length, as bursts do.
+    rates_hz : the sampling rates; empty if unknown, as for an array.
+    units : the units of the samples; empty if unknown.
 
     Examples
     --------
@@ -96,11 +96,11 @@ class Kind:
 
     @classmethod
     def of(cls, X: Any, rate_hz: float | None = None) -> Kind:
-        """The kind of a Windows, or of a (window, channel, time) array sampled at `rate_hz`.
+        """Return the kind of Windows, or of a (window, channel, time) array sampled at `rate_hz`.
 
         Raises
         ------
-        ShapeError : there are no windows in a Windows, or they differ in their numbers of channels.
+        ShapeError : Windows are empty, or differ in their numbers of channels.
         """
         if not hasattr(X, "recordings"):
             return cls(int(X.shape[1]), int(X.shape[2]), () if rate_hz is None else (float(rate_hz),))
@@ -112,7 +112,8 @@ class Kind:
         return cls(n_channels, int(lengths[0]) if len(lengths) == 1 else None, rates, units)
 
     def refuse_other(self, given: Kind, who: str) -> None:
-        """Raise an error where windows differ in kind from those that `who` was fitted on. What is unknown is allowed.
+        """Raise an error if windows differ in kind from those on which `who` was fitted. Unknown properties are
+        ignored.
 
         Raises
         ------
@@ -153,9 +154,9 @@ class WindowsTransformer(TransformerMixin):
 
     Attributes
     ----------
-    n_features_in_ : channels of the windows that it was fitted on.
-    n_samples_ : their samples; None where they differ in length.
-    rates_hz_, units_ : tuples of their rates and units; empty where these are unknown, as those of an array are.
+    n_features_in_ : channels of the windows in `fit`.
+    n_samples_ : samples per window in `fit`; None if the windows differed in length.
+    rates_hz_, units_ : tuples of rates and units of the windows in `fit`; empty if unknown, as for an array.
     """
 
     n_features_in_: int
@@ -164,8 +165,8 @@ class WindowsTransformer(TransformerMixin):
     units_: tuple[str, ...]
 
     def _learn_kind(self, X: Any, y: Any, rate_hz: float | None = None) -> Kind:
-        """Remember the kind of the windows, and where labels come with them, which windows they are: without labels it
-        is not a part of a method that could be scored."""
+        """Remember the kind of the windows and, if there are labels, which windows they are: without labels the
+        transformer is not part of a method that could be scored."""
         need_two_classes(y)
         kind = Kind.of(X, rate_hz)
         self.n_features_in_, self.n_samples_ = kind.n_channels, kind.n_samples
@@ -174,7 +175,7 @@ class WindowsTransformer(TransformerMixin):
         return kind
 
     def _refuse_other(self, X: Any) -> None:
-        """Refuse windows of another kind than `fit` saw, and warn of those that share samples with them."""
+        """Refuse windows of another kind than in `fit`, and warn of windows that share samples with those in `fit`."""
         self.refuse_other(Kind.of(X))
         warn_of_leakage(self, X)
 
@@ -189,7 +190,7 @@ class WindowsTransformer(TransformerMixin):
         myograph.errors.ShapeError: ...
         """
         if hasattr(self, "n_features_in_"):
-            # Files of earlier versions store only the channels.
+            # files of earlier versions store only the number of channels
             n_samples: int | None = getattr(self, "n_samples_", None)
             rates_hz: tuple[float, ...] = getattr(self, "rates_hz_", ())
             units: tuple[str, ...] = getattr(self, "units_", ())
@@ -202,23 +203,23 @@ class WindowsTransformer(TransformerMixin):
 
 
 def need_two_classes(y: Any) -> None:
-    """Refuse labels that are all the same: a classifier would answer that class to everything.
+    """Refuse labels that are all equal, with which a classifier would always predict the same class.
 
     None, and targets of several columns, are allowed.
 
     Raises
     ------
-    ConfigError : there is one class.
+    ConfigError : there is only one class.
 
     Examples
     --------
     >>> need_two_classes(["fist", "fist"])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    myograph.errors.ConfigError: y holds the one class 'fist' in 2 windows, and a classifier needs two classes or more; ...
+    myograph.errors.ConfigError: y holds only the class 'fist' in 2 windows, but a classifier needs two ...
     """
     y = None if y is None else np.asarray(y)
     if y is not None and y.ndim == 1 and len(y) and bool(np.all(y == y[0])):
         raise ConfigError(
-            f"y holds the one class {y[:1].tolist()[0]!r} in {len(y)} windows, and a classifier needs two classes or "
+            f"y holds only the class {y[:1].tolist()[0]!r} in {len(y)} windows, but a classifier needs two classes or "
             "more; choose recordings or a split with more labels"
         )

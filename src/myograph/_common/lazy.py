@@ -14,7 +14,7 @@ from typing import Any
 
 
 def attach(package: str, home_of: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """`__getattr__` and `__dir__` of a package whose names live in other modules.
+    """Return `__getattr__` and `__dir__` for a package whose names are defined in other modules.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def attach(package: str, home_of: Mapping[str, str]) -> tuple[Callable[[str], An
 
 
 class Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds modules under the names that they had before they moved, with a DeprecationWarning.
+    """Finds modules under their former names, with a DeprecationWarning.
 
     Parameters
     ----------
@@ -59,4 +59,4 @@ class Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """Nothing: the module forwards to the one that it was moved to."""
+        """Do nothing: the module forwards to its new location."""

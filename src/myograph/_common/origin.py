@@ -1,4 +1,4 @@
-"""What a method was fitted on, in words that can be kept in a file: people, sessions, windows, and names of data sets."""
+"""The data on which a method was fitted, as plain values for a file: people, sessions, windows, and names of data sets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ UNKNOWN = "unknown data"
 
 
 def origin_of(X: Any) -> dict[str, Any]:
-    """The origin of some `Windows` as plain values, or of an array, which says no more than its length.
+    """Return the origin of `Windows` as plain values, or of an array, of which only the length is known.
 
     >>> import numpy as np
     >>> from myograph import Recording, Windows
@@ -26,7 +26,7 @@ def origin_of(X: Any) -> dict[str, Any]:
     recordings = [X.recordings[i] for i in distinct(X.column("recording"))]
     known = repetitions_of(X)[1].values()
     return {
-        # Readers of data sets name a recording after the data set, then after the subject.
+        # Readers of data sets name a recording with the data set, then the subject.
         "data": sorted({r.name.partition(", ")[0] for r in recordings if not r.name.startswith("subject ")}),
         "people": sorted({subject for subject, _, _ in known}),
         "sessions": len({name[:2] for name in known}),
@@ -35,8 +35,8 @@ def origin_of(X: Any) -> dict[str, Any]:
 
 
 def joined_origin(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """The origin of a method that was fitted on both, one after the other. Sessions of the same people are counted once
-    at least: files keep their number, not their names.
+    """Return the origin of a method that was fitted on both, one after the other. For the same people, the larger
+    number of sessions is taken, because files hold their number, not their names.
 
     >>> joined_origin({"data": [], "people": ["a"], "sessions": 1, "windows": 5}, {})
     {'data': [], 'people': ['a'], 'sessions': 1, 'windows': 5}
@@ -52,7 +52,7 @@ def joined_origin(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str,
 
 
 def in_words(origin: Mapping[str, Any]) -> str:
-    """An origin as part of a sentence.
+    """Return an origin as part of a sentence.
 
     >>> in_words({"data": ["3dc"], "people": ["1", "2"], "sessions": 4, "windows": 900})
     '3dc: 2 people (1, 2), 4 sessions, 900 windows'
@@ -70,11 +70,11 @@ def in_words(origin: Mapping[str, Any]) -> str:
 
 
 def checked_origin(value: Any) -> dict[str, Any]:
-    """The same origin, read from a file.
+    """Check an origin that was read from a file, and return it.
 
     Raises
     ------
-    ValueError : it is not written as `origin_of` gives it.
+    ValueError : the value does not have the form of `origin_of`.
     """
     if value == {}:
         return {}
@@ -87,7 +87,7 @@ def checked_origin(value: Any) -> dict[str, Any]:
 
 
 def origin_of_fitted(estimator: Any) -> dict[str, Any]:
-    """The origin that a fitted estimator of ours remembers; {} where it remembers none."""
+    """Return the origin that a fitted estimator of myograph remembers, or {}."""
     kept = getattr(estimator, "trained_on_", None)
     if isinstance(kept, Mapping) and kept:
         return dict(kept)

@@ -1,4 +1,4 @@
-"""scikit-learn pipelines, step by step."""
+"""Access to the steps of scikit-learn pipelines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def before_last(model: Any, X: Any) -> Any:
-    """Input of the last step of a fitted pipeline for these windows; `X` itself if there is no earlier step.
+    """Return the input of the last step of a fitted pipeline for these windows; `X` itself if there is no earlier step.
 
     The steps are called in turn, because `Pipeline.transform` refuses a pipeline of steps that learn nothing as not
     fitted.

@@ -1,4 +1,4 @@
-"""How long-running functions report what they are doing."""
+"""The interface with which long-running functions report their progress."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ Progress = Callable[[str, int, int], None]
 
 
 def silent(message: str, done: int, total: int) -> None:
-    """The progress that nobody watches."""
+    """Report nothing."""

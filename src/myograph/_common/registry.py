@@ -1,4 +1,6 @@
-"""Named things found in a folder: one new file there adds one thing, with no second place to edit."""
+"""Registries: objects by name, found in the modules of a folder, so that a new file is the only change needed to add
+one.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ Factory = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Entry:
-    """A registration as it stands in the source: the module that makes it, and its docstring's first line."""
+    """A registration read from the source: its module, and the first line of its docstring."""
 
     module: str
     summary: str
@@ -28,17 +30,17 @@ class Entry:
 class Registry:
     """Names to factories.
 
-    `@REGISTRY.register` takes a function or class under its own name (or its `name` attribute),
-    `@REGISTRY.register("other")` under another. Two things with the same name are an error.
+    `@REGISTRY.register` registers a function or class under its own name (or its `name` attribute), and
+    `@REGISTRY.register("other")` under another name. Two objects with the same name are an error.
 
     Parameters
     ----------
-    kind : what the things are called in error messages, for example "data set".
-    package : the package whose modules register them; those whose name starts with an underscore do not.
-    variable : the name under which the modules know the registry, for example "DATASETS". If it is given, names are
-        read from the modules' source, and a module is imported when one of its things is first asked for. Otherwise
-        all modules are imported when the first name is asked for.
-    mark : text that every module with a registration contains; other modules are not imported for their names.
+    kind : what the objects are called in error messages, for example "data set".
+    package : the package whose modules register them, except modules whose name starts with an underscore.
+    variable : name of the registry in these modules, for example "DATASETS". If it is given, names are read from the
+        modules' source, and a module is imported when one of its objects is first requested. Otherwise all modules are
+        imported when the first name is requested.
+    mark : text that every module with a registration contains; other modules are not imported.
     """
 
     def __init__(self, kind: str, package: str, variable: str | None = None, mark: str = ""):
@@ -68,8 +70,8 @@ class Registry:
         """Import every module of the package that may register something."""
         if self._loaded:
             return
-        with self._lock:  # other threads wait until everything is there
-            if self._loaded or self._loading:  # a module that is being imported asks for another module's entry
+        with self._lock:  # other threads wait until all modules are imported
+            if self._loaded or self._loading:  # a module that is being imported requests an entry of another module
                 return
             self._loading = True
             try:
@@ -83,8 +85,8 @@ class Registry:
                 self._loading = False
 
     def summaries(self) -> dict[str, str]:
-        """Each name with the first line of its docstring, sorted; as little as possible is imported."""
-        # A docstring that is not in the source may be assigned when the module is imported.
+        """Return each name with the first line of its docstring, sorted, with as few imports as possible."""
+        # a docstring that is not in the source may be assigned when the module is imported
         known = {name: entry.summary or first_line(self[name]) for name, entry in self._index().items()}
         known.update({name: first_line(factory) for name, factory in self._entries.items() if name not in known})
         return dict(sorted(known.items()))
@@ -119,7 +121,9 @@ class Registry:
         return len({*self._index(), *self._entries})
 
     def _index(self) -> dict[str, Entry]:
-        """The registrations that stand in the source. A module that makes others, say in a loop, is imported."""
+        """Return the registrations in the source. A module with other registrations, for example in a loop, is
+        imported.
+        """
         if self.variable is None:
             self.load()
             return {}
@@ -138,7 +142,7 @@ class Registry:
 
 
 def read_registrations(source: str, variable: str) -> tuple[dict[str, str], bool]:
-    """What a module registers, read from its source without importing it.
+    """Return the registrations of a module, read from its source without importing it.
 
     Parameters
     ----------
@@ -148,8 +152,8 @@ def read_registrations(source: str, variable: str) -> tuple[dict[str, str], bool
     Returns
     -------
     names : each registered name with the first line of its docstring.
-    complete : False if the module also registers things in another way than by a decorator at its top level, so that
-        it must be imported to know their names.
+    complete : False if the module also registers objects without a decorator at its top level, so that it must be
+        imported to find their names.
 
     >>> read_registrations('@THINGS.register("a")\\ndef f():\\n    "A thing."', "THINGS")
     ({'a': 'A thing.'}, True)
@@ -171,7 +175,7 @@ def read_registrations(source: str, variable: str) -> tuple[dict[str, str], bool
 
 
 def first_line(thing: Any) -> str:
-    """The first line of a docstring, empty where there is none."""
+    """Return the first line of a docstring, or an empty text."""
     return (inspect.getdoc(thing) or "").partition("\n")[0]
 
 
@@ -185,7 +189,7 @@ def _is_registration(node: ast.AST, variable: str) -> bool:
 
 
 def _takes_the_docstring_of_the_module(node: ast.stmt) -> str | None:
-    """The function's name in `name.__doc__ = __doc__`, None for any other statement."""
+    """Return the name in `name.__doc__ = __doc__`, or None for any other statement."""
     match node:
         case ast.Assign(targets=[ast.Attribute(value=ast.Name(id=name), attr="__doc__")], value=ast.Name(id="__doc__")):
             return name
@@ -193,7 +197,7 @@ def _takes_the_docstring_of_the_module(node: ast.stmt) -> str | None:
 
 
 def _registered_name(node: ast.FunctionDef | ast.ClassDef, decorator: ast.expr, variable: str) -> str | None:
-    """The name that a decorator registers, None where it is another decorator or its name is not a plain string."""
+    """Return the name that a decorator registers; None for another decorator, or if the name is not a plain string."""
     if isinstance(decorator, ast.Call) and not decorator.args and isinstance(node, ast.FunctionDef):
         return node.name if _is_registration(decorator.func, variable) else None  # keywords alone
     if isinstance(decorator, ast.Call):
@@ -212,5 +216,5 @@ def _registered_name(node: ast.FunctionDef | ast.ClassDef, decorator: ast.expr, 
         if any(isinstance(target, ast.Name) and target.id == "name" for target in targets):
             value = getattr(statement, "value", None)
             return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else None
-    # An inherited `name` cannot be seen from here: a class with bases must be imported.
+    # an inherited `name` is not visible here, so a class with bases must be imported
     return None if node.bases else node.name

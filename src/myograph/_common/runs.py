@@ -1,4 +1,4 @@
-"""Runs of equal values in the tracks of a recording (labels, repetitions), and the sample intervals cut out of them."""
+"""Runs of equal values in the tracks of a recording (labels, repetitions), and sample intervals within them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def run_starts(*tracks: np.ndarray) -> np.ndarray:
-    """Start index of each run over which every track stays constant; tracks are (time,)."""
+    """Return the start index of each run over which all tracks are constant; tracks are (time,)."""
     if not len(tracks[0]):
         return np.zeros(0, np.intp)
     change = np.zeros(len(tracks[0]) - 1, bool)
@@ -16,7 +16,9 @@ def run_starts(*tracks: np.ndarray) -> np.ndarray:
 
 
 def runs_per_label(label: np.ndarray) -> np.ndarray:
-    """(time,) repetition numbers where a data set has none: the n-th contiguous run of a label is its repetition n."""
+    """Return (time,) repetition numbers for a data set without them: the n-th contiguous run of a label is repetition
+    n.
+    """
     starts = run_starts(label)
     repetition = np.zeros(len(label), np.int32)
     seen: dict[int, int] = {}
@@ -28,14 +30,14 @@ def runs_per_label(label: np.ndarray) -> np.ndarray:
 
 
 def run_numbers(track: np.ndarray) -> np.ndarray:
-    """(time,) number of the run that each sample belongs to, counted from 0."""
+    """Return (time,) the number of each sample's run, counted from 0."""
     number = np.zeros(len(track), np.int32)
     number[run_starts(track)[1:]] = 1
     return np.cumsum(number, dtype=np.int32)
 
 
 def stretch_numbers(breaks: tuple[int, ...], n: int) -> np.ndarray:
-    """(time,) number of the stretch between two breaks that each of `n` samples belongs to, counted from 0.
+    """Return (time,) the number of the stretch between two breaks for each of `n` samples, counted from 0.
 
     >>> stretch_numbers((2, 3), 5)
     array([0, 0, 1, 2, 2], dtype=int32)
@@ -46,14 +48,16 @@ def stretch_numbers(breaks: tuple[int, ...], n: int) -> np.ndarray:
 
 
 def count_within_runs(*tracks: np.ndarray) -> np.ndarray:
-    """0, 1, 2, … within each run over which every track stays constant."""
+    """Return 0, 1, 2, … within each run over which all tracks are constant."""
     n = len(tracks[0])
     starts = run_starts(*tracks)
     return (np.arange(n) - np.repeat(starts, np.diff(np.append(starts, n)))).astype(np.int32)
 
 
 def starts_within_runs(length: int, step: int, *tracks: np.ndarray) -> np.ndarray:
-    """Start of every interval of `length` samples, one each `step` from the start of each run, that fits into the run."""
+    """Return the starts of the intervals of `length` samples, every `step` from the start of a run, that fit into the
+    run.
+    """
     runs = run_starts(*tracks)
     counts = np.maximum((np.append(runs[1:], len(tracks[0])) - runs - length) // step + 1, 0)
     first = np.cumsum(counts) - counts
@@ -61,8 +65,9 @@ def starts_within_runs(length: int, step: int, *tracks: np.ndarray) -> np.ndarra
 
 
 def majority(track: np.ndarray, start: np.ndarray, length: int) -> np.ndarray:
-    """The value that most samples of each interval have; of equally frequent values, the one that occurs later. Only
-    intervals that straddle a change are counted singly."""
+    """Return the most frequent value in each interval; on a tie, the one that occurs later. Only intervals across a
+    change are counted individually.
+    """
     value = track[start].copy()
     changes = np.concatenate([[0], np.cumsum(track[1:] != track[:-1])])
     for i in np.flatnonzero(changes[start + length - 1] != changes[start]):

@@ -1,8 +1,8 @@
 """Registers of eight float64 inside compiled loops, so that running sums stay in registers over a loop through time.
 
-The compiler vectorises innermost loops only, and there it would keep the sums of every lane in memory. These types are
-LLVM's own vectors: one instruction each with AVX-512, two with AVX2, four with NEON. They exist within compiled code
-alone. `load`, `store` and `transpose` do not check bounds and take arrays in C order.
+The compiler vectorises only innermost loops, and would keep the sums of all lanes in memory. These types are LLVM
+vectors: one instruction each with AVX-512, two with AVX2, four with NEON. They exist only within compiled code. `load`,
+`store` and `transpose` do not check bounds and require arrays in C order.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from myograph._common.jit import part
 WIDTH = 8
 LN2 = math.log(2.0)
 LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10  # the first has 33 bits
-SHIFT = 1.5 * 2.0**52  # added, it rounds to a whole number and leaves it in the low bits of the double
+SHIFT = 1.5 * 2.0**52  # adding it rounds to a whole number, which is then in the low bits of the double
 
 _DOUBLES = ir.VectorType(ir.DoubleType(), WIDTH)
 _INTS = ir.VectorType(ir.IntType(64), WIDTH)
@@ -99,14 +99,14 @@ def _binary(build, result):
 
 
 lower = _binary(lambda b, x, y: b.select(b.fcmp_ordered("<", x, y), x, y), REALS)
-"""The smaller of two in each lane, y where they are equal."""
+"""The smaller of two in each lane, y if they are equal."""
 higher = _binary(lambda b, x, y: b.select(b.fcmp_ordered(">", x, y), x, y), REALS)
-"""The larger of two in each lane, y where they are equal."""
+"""The larger of two in each lane, y if they are equal."""
 
 
 @intrinsic
 def unlike(typing, x, y):
-    """Whether the signs differ; a zero has one too."""
+    """Whether the signs differ; zeros also have a sign."""
 
     def build(context, builder, sig, args):
         bits = builder.xor(*(builder.bitcast(a, _INTS) for a in args))
@@ -117,7 +117,7 @@ def unlike(typing, x, y):
 
 @intrinsic
 def muladd(typing, x, y, z):
-    """x * y + z, rounded once where the processor can."""
+    """x * y + z, rounded once if the processor supports it."""
     build = _call("llvm.fmuladd.v8f64", _DOUBLES, _DOUBLES, _DOUBLES)
     return REALS(x, y, z), lambda context, builder, sig, args: build(builder, *args)
 
@@ -131,7 +131,7 @@ def root(typing, x):
 
 @intrinsic
 def select(typing, truth, x, y):
-    """x where true, else y."""
+    """x if true, else y."""
     return REALS(truth, x, y), lambda context, builder, sig, args: builder.select(*args)
 
 
@@ -154,7 +154,7 @@ def _spread(builder, scalar, vector):
 
 @intrinsic
 def fill(typing, value):
-    """One number in every lane."""
+    """The same number in every lane."""
 
     def build(context, builder, sig, args):
         return _spread(builder, context.cast(builder, args[0], sig.args[0], types.float64), _DOUBLES)
@@ -170,7 +170,7 @@ def zeros_int(typing):
 
 @intrinsic
 def exponent_bits(typing, x):
-    """The exponents of positive numbers, 1023 above what they say."""
+    """The biased exponents of positive numbers (1023 above the exponents)."""
 
     def build(context, builder, sig, args):
         return builder.lshr(builder.bitcast(args[0], _INTS), ir.Constant(_INTS, [52] * WIDTH))
@@ -275,7 +275,7 @@ def transpose(typing, flat, place, first, t, to, i, j):
             start = builder.load(_address(context, builder, sig.args[1], places, [add(first, lane)]))
             pointer = _address(context, builder, sig.args[0], source, [builder.add(start, t)])
             rows.append(_read(builder, sig.args[0], pointer))
-        for size in (1, 2, 4):  # swap the blocks beside the diagonal, of one element, of two, of four
+        for size in (1, 2, 4):  # swap off-diagonal blocks of one, two and four elements
             lanes = range(WIDTH)
             low = [k if not k & size else k - size + WIDTH for k in lanes]
             high = [k + size if not k & size else k + WIDTH for k in lanes]
@@ -293,7 +293,7 @@ def transpose(typing, flat, place, first, t, to, i, j):
 
 @intrinsic
 def prefetch(typing, flat, i):
-    """Ask for flat[i] to come into the cache; i may lie outside."""
+    """Prefetch flat[i]; i may be out of bounds."""
 
     def build(context, builder, sig, args):
         number = ir.IntType(32)
@@ -308,7 +308,9 @@ def prefetch(typing, flat, i):
 
 
 def as_signal(samples: np.ndarray) -> np.ndarray:
-    """Samples as compiled loops take them: read-only, in C order, float32 or float64, so that few types are compiled."""
+    """Return samples in the form for compiled loops: read-only, C order, float32 or float64, so that few types are
+    compiled.
+    """
     samples = np.asarray(samples)
     if samples.dtype not in (np.float32, np.float64) or not samples.flags.c_contiguous:
         samples = np.ascontiguousarray(samples, np.float32 if samples.dtype == np.float32 else np.float64)
@@ -318,7 +320,7 @@ def as_signal(samples: np.ndarray) -> np.ndarray:
 
 
 def aligned(n: int, width: int) -> np.ndarray:
-    """As `rows_of`, for Python to hand to kernels.
+    """Like `rows_of`, for arrays that Python passes to kernels.
 
     >>> aligned(3, 16).shape
     (3, 16)
@@ -330,7 +332,7 @@ def aligned(n: int, width: int) -> np.ndarray:
 
 @part
 def rows_of(n, width):
-    """(n, width) zeros that begin at a border of cache lines; width is a multiple of 8."""
+    """(n, width) zeros that begin at the start of a cache line; width is a multiple of 8."""
     raw = np.zeros(n * width + WIDTH)
     skip = -(raw.ctypes.data // 8) % WIDTH
     return raw[skip : skip + n * width].reshape(n, width)
@@ -407,7 +409,7 @@ def _series_of_exp2(degree: int) -> tuple[float, ...]:
     return tuple((in_z * 2.0 ** np.arange(degree + 1))[::-1].tolist())
 
 
-_EXP2 = _series_of_exp2(10)  # within 2e-15 of the value
+_EXP2 = _series_of_exp2(10)  # relative error within 2e-15
 _SHIFT_1023 = SHIFT + 1023.0
 
 

@@ -1,4 +1,4 @@
-"""What the protocols share: groups of rows of a table of windows, and the check of a protocol's fields."""
+"""Shared by the protocols: groups of rows of a table of windows, and checks of a protocol's fields."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Fold:
     ----------
     name : the name of the fold in tables and reports.
     train, test : (window,) integer row positions.
-    calibration : those of train that are labelled windows of the tested person or session; empty where there are none.
+    calibration : the rows of train that are labelled windows of the tested person or session; may be empty.
 
     Raises
     ------
@@ -37,10 +37,11 @@ class Fold:
 
     def __post_init__(self) -> None:
         if len(np.unique(self.test)) < len(self.test):
-            raise ProtocolError(f"fold {self.name!r} tests a window more than once; give each row one time")
+            raise ProtocolError(f"fold {self.name!r} tests a window more than once; give each row once")
         if not np.isin(self.calibration, self.train).all():
             raise ProtocolError(
-                f"fold {self.name!r} calibrates on windows that it does not train on; the calibration rows are a part of "
+                f"fold {self.name!r} calibrates on windows that it does not train on; the calibration rows must be a "
+                "part of "
                 "the train rows"
             )
 
@@ -57,9 +58,9 @@ def groups_of(table: pd.DataFrame, *columns: str, within: np.ndarray | None = No
 def train_and_test_sessions(
     subject: str, names: list[str], train: tuple[str, ...] | None, test: tuple[str, ...] | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The sessions of one subject that train, by default the first, and those that are tested, by default the others.
+    """Return the training sessions of one subject (by default the first) and the tested ones (by default the others).
 
-    names : of the subject's sessions, in order of appearance.
+    names : names of the subject's sessions, in order of appearance.
 
     Raises
     ------
@@ -86,17 +87,17 @@ def set_tuples(protocol: Any, kind: type, *fields: str) -> None:
         try:
             several = tuple(map(kind, [value] if isinstance(value, (str, int, np.integer)) else value))
         except (TypeError, ValueError) as error:
-            raise ProtocolError(f"{name} holds {'numbers' if kind is int else 'names'}, got {value!r}") from error
+            raise ProtocolError(f"{name} must hold {'numbers' if kind is int else 'names'}, got {value!r}") from error
         object.__setattr__(protocol, name, several)
 
 
 def is_whole(value: Any, least: int) -> bool:
-    """Whether `value` is a whole number of at least `least`."""
+    """Return whether `value` is a whole number of at least `least`."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and int(value) >= least
 
 
 def inventory(table: pd.DataFrame) -> str:
-    """Say which subjects, sessions and repetitions the windows have, for messages."""
+    """Return a text that lists the subjects, sessions and repetitions of the windows, for messages."""
     parts = [
         f"{column}s {', '.join(map(str, list(table[column].unique())[:12]))}"
         for column in ("subject", "session", "repetition")

@@ -1,4 +1,4 @@
-"""The command line: `myograph` and its commands, and how errors end it."""
+"""The command line: `myograph`, its commands, and its exit statuses."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ app.add_typer(muscle.app, name="muscle")
 
 
 def main() -> None:
-    """Run the command line. An error of myograph is one message and exit status 1; an interrupt is exit status 130."""
+    """Run the command line. An error of myograph prints one message, exit status 1; Ctrl-C gives exit status 130."""
     try:
         code = app(standalone_mode=False)
-        if code == INTERRUPTED:  # typer's own answer to Ctrl-C
+        if code == INTERRUPTED:  # typer's own exit status after Ctrl-C
             raise KeyboardInterrupt
         sys.exit(code if isinstance(code, int) else 0)
     except MyographError as error:
@@ -83,10 +83,10 @@ def main() -> None:
 
 
 def _usage(error: Any) -> None:
-    """Report a wrong command or option with click's message, and suggest the nearest command."""
+    """Print click's message about a wrong command or option, and suggest the nearest command."""
     command = getattr(error, "cmd_name", None) or ""
     message = error.format_message()
-    if not message:  # a group of commands was given alone, and its help has been printed
+    if not message:  # a group was given without a command, and its help has been printed
         sys.exit(error.exit_code)
     if message.startswith("No such command"):
         given = message.split("'")[1] if "'" in message else command

@@ -27,17 +27,20 @@ def benchmark(
     ] = "local",
     modules: Annotated[
         list[Path] | None,
-        typer.Option("--module", help="A Python file of yours that registers methods; its code is run."),
+        typer.Option("--module", help="Your own Python file that registers methods; its code is run."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells, and run nothing.")] = False,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run cells again that failed before.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells without running them.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Also run the cells that failed before.")
+    ] = False,
     folder: StoreFolder = STORE,
     as_json: Json = False,
 ) -> None:
-    """Run a suite: any methods on any data sets under any protocols, with a page that compares them.
+    """Run a suite (methods, data sets and protocols), and write a page that compares the results.
 
-    Finished cells are kept in the store. If the command is interrupted, repeat it: nothing finished is computed twice.
-    A cell that fails is kept with its traceback, and does not stop the others.
+    A cell is one combination of method, data set and protocol. Finished cells are kept in the store: if the command
+    is interrupted, repeat it, and only the remaining cells are computed. A cell that fails is recorded with its
+    traceback, and the other cells are still run.
     """
     from myograph.evaluation.benchmark import benchmark as run_suite
     from myograph.evaluation.engines import make_engine
@@ -78,7 +81,7 @@ def results(
     folder: StoreFolder = STORE,
     as_json: Json = False,
 ) -> None:
-    """Show the scores in a store: one row per run and person, or what a query asks for."""
+    """Show the scores in a store, with one row per run and person, or the result of a query."""
     from myograph._common.files import write_bytes
 
     store = _existing(folder)
@@ -123,7 +126,7 @@ def _existing(folder: Path) -> Any:
     from myograph.evaluation.store import Store
 
     if not folder.is_dir():
-        raise ConfigError(f"there is no store in {folder}; `myograph benchmark` makes one, --out names another folder")
+        raise ConfigError(f"there is no store in {folder}; `myograph benchmark` creates one, --out selects another")
     return Store(folder)
 
 

@@ -14,7 +14,7 @@ app = typer.Typer(no_args_is_help=True, help="Write data sets in the Brain Imagi
 
 @app.callback()
 def group() -> None:
-    """Keep `export` a command of its own, although it is the only one."""
+    """Keep `export` as a subcommand, although it is the only one."""
 
 
 @app.command()
@@ -28,7 +28,7 @@ def export(
 ) -> None:
     """Write a data set as BIDS-EMG: signals, channels, electrodes, and events with labels and repetitions.
 
-    `--dataset bids --set dataset.path=OUT` reads it back.
+    To read the folder back, use `--dataset bids --set dataset.path=OUT`.
     """
     from myograph.datasets._bids.export import export_bids as write
 

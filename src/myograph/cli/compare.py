@@ -28,7 +28,7 @@ def compare(
 ) -> None:
     """Compare finished runs of the same data, windows and protocol: paired statistics over people.
 
-    Runs that differ in any of these are refused. Nothing is ranked, and no interval is given, for fewer than six people.
+    Runs that differ in any of these are refused. With fewer than six people there is no ranking and no interval.
     """
     from myograph._common.files import write_bytes
     from myograph.evaluation.comparison import compare_runs, name_runs

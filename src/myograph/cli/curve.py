@@ -34,7 +34,7 @@ def curve(
     seed: Seed = None,
     repetitions: Annotated[str, typer.Option(help="Numbers of labelled repetitions, separated by commas.")] = "0,1,2,4",
     transfers: Annotated[
-        str | None, typer.Option(help="pool, weight, adapt, target only [default: all that the method allows]")
+        str | None, typer.Option(help="pool, weight, adapt or target only [default: all that the method allows]")
     ] = None,
     jobs: Jobs = -1,
     figure: Annotated[Path, typer.Option("--out", help="File of the figure, an SVG.")] = Path("curve.svg"),
@@ -42,8 +42,8 @@ def curve(
 ) -> None:
     """Draw the learning curve of calibration: how accuracy grows with labelled repetitions of a new person or session.
 
-    The protocol is LeaveOneSubjectOut unless the recipe or a setting names CrossSession. All scores are of the same
-    test windows.
+    The protocol is LeaveOneSubjectOut unless the recipe or a setting selects CrossSession. All scores are computed on
+    the same test windows.
     """
     from rich.table import Table
 
@@ -54,7 +54,7 @@ def curve(
     try:
         numbers = tuple(int(part) for part in repetitions.split(","))
     except ValueError:
-        raise ConfigError(f"--repetitions takes whole numbers separated by commas, got {repetitions!r}") from None
+        raise ConfigError(f"--repetitions must be whole numbers separated by commas, got {repetitions!r}") from None
     chosen = choose(recipe, dataset, subjects, method, (), seed)
     if not isinstance(chosen.protocol, (LeaveOneSubjectOut, CrossSession)):
         chosen = dataclasses.replace(chosen, protocol=LeaveOneSubjectOut())

@@ -15,7 +15,7 @@ app = typer.Typer(no_args_is_help=True, help="List and download data sets, and v
 
 @app.command("list")
 def list_all(as_json: Json = False) -> None:
-    """List every data set that myograph reads, and whether its files are here."""
+    """List every data set that myograph reads, and whether its files are present."""
     from myograph.datasets.base import DATASETS
     from myograph.datasets.load import is_here
 
@@ -33,7 +33,7 @@ def info(name: str, as_json: Json = False) -> None:
     from myograph.datasets.base import DATASETS, get
     from myograph.datasets.load import is_here
 
-    # A TOML description holds the facts itself; of a registered data set the class does, with the default options.
+    # The facts of a TOML description are read from the file, those of a registered data set from its class.
     found = get(name) if name.endswith(".toml") else DATASETS[name]
     options = {f.name: f.default for f in dataclasses.fields(cast(Any, found)) if f.default is not dataclasses.MISSING}
     facts = {
@@ -59,7 +59,7 @@ def info(name: str, as_json: Json = False) -> None:
 @app.command()
 def fetch(
     name: str,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept the licence without a question.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept the licence without being asked.")] = False,
 ) -> None:
     """Download a data set, or resume its download. The licence is shown first."""
     from myograph.datasets.load import fetch

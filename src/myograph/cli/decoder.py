@@ -1,4 +1,4 @@
-"""`myograph train`, `predict` and `decoder`: a decoder in one file, and what it decides."""
+"""`myograph train`, `predict` and `decoder`: save a decoder to one file, describe it, and run it on recordings."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ def predict(
     ],
     subjects: Subjects = None,
     csv: Annotated[Path | None, typer.Option(help="Write every decision to this CSV file.")] = None,
-    rest: Annotated[str, typer.Option(help="Name of the class that a rejected decision counts as.")] = "rest",
+    rest: Annotated[str, typer.Option(help="Class to which rejected decisions are assigned.")] = "rest",
     as_json: Json = False,
 ) -> None:
-    """Decide whole recordings with a saved decoder, rest and transitions included.
+    """Run a saved decoder over whole recordings, including rest and transitions.
 
-    Where the recordings have labels, the metrics of the decisions are printed.
+    If the recordings have labels, the metrics of the decisions are printed.
     """
     import pandas as pd
 
@@ -109,7 +109,7 @@ def predict(
 
 @app.command()
 def info(file: Annotated[Path, typer.Argument(help="A decoder's file.")], as_json: Json = False) -> None:
-    """Show what a decoder expects, what it tells apart, how it was trained and what it scored."""
+    """Show the input that a decoder expects, its classes, its training and its scores."""
     from myograph._common.files import plain
     from myograph.live.decoder import Decoder
 
@@ -128,7 +128,7 @@ def info(file: Annotated[Path, typer.Argument(help="A decoder's file.")], as_jso
 
 
 def parse_post(given: list[str] | None) -> list[PostProcessor]:
-    """Post-processors from texts such as "MajorityVote n=5".
+    """Create post-processors from texts such as "MajorityVote n=5".
 
     Raises
     ------
@@ -150,7 +150,7 @@ def parse_post(given: list[str] | None) -> list[PostProcessor]:
 
 
 def parse_value(text: str) -> Any:
-    """A Python literal, infinity for "inf", or the text itself.
+    """Return the value of a Python literal, infinity for "inf", or else the text itself.
 
     >>> [parse_value(text) for text in ("3", "(0.1, 0.2)", "inf", "fill")]
     [3, (0.1, 0.2), inf, 'fill']
@@ -162,7 +162,7 @@ def parse_value(text: str) -> Any:
 
 
 def report_saved(decoder: Decoder, path: Path, as_json: bool) -> None:
-    """Say where a decoder was saved, and what it is."""
+    """Print the path of a saved decoder and a summary of it."""
     if as_json:
         from myograph._common.files import plain
 
@@ -173,7 +173,7 @@ def report_saved(decoder: Decoder, path: Path, as_json: bool) -> None:
 
 
 def load_recordings(given: str, subjects: str | None, decoder: Decoder, progress: Progress) -> list[Any]:
-    """The recordings of a data set or of a .npy file, which has the decoder's rate and unit."""
+    """Load the recordings of a data set or of a .npy file, which is taken to have the decoder's rate and unit."""
     import numpy as np
 
     from myograph.datasets.load import load

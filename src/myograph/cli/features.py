@@ -35,5 +35,5 @@ def list_all(as_json: Json = False) -> None:
 
 
 def _after(tag: str, lines: list[str]) -> str:
-    """What follows a tag at the start of a docstring's line."""
+    """Return the rest of the docstring line that starts with `tag`."""
     return next((line.removeprefix(tag).strip() for line in lines if line.startswith(tag)), "")

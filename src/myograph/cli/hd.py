@@ -25,18 +25,18 @@ Settings = Annotated[
 
 @app.command("train")
 def train(config: Config = None, settings: Settings = None, as_json: Json = False) -> None:
-    """Train MobileNetV2 on single samples of a high-density grid, a network per fold, and save it (model_save=FILE)."""
+    """Train MobileNetV2 on single samples of a high-density grid, one network per fold; model_save=FILE saves it."""
     from myograph.recipes import hd_mobilenet as hd
 
     options = _options(config, settings)
-    # With one fold test samples are neighbours of train samples: no score without the honest one beside it.
+    # With one fold, test samples are neighbours of training samples, so the score is never shown alone.
     leaky = options.fold == 1
     folds: list[dict[str, Any]] = []
     for _, accuracy, path in hd.train(options):
         folds.append({"fold": len(folds) + 1, "accuracy": accuracy, "saved": str(path or "")})
         if not as_json:
             if accuracy is not None:
-                out.print(f"fold {len(folds)} of {options.fold}: accuracy on its repetitions {accuracy:.3f}")
+                out.print(f"fold {len(folds)} of {options.fold}: accuracy on its test repetitions {accuracy:.3f}")
             if path:
                 print_path("saved", path)
     mean = None if leaky else sum(fold["accuracy"] for fold in folds) / len(folds)
@@ -44,9 +44,9 @@ def train(config: Config = None, settings: Settings = None, as_json: Json = Fals
         print_json({"accuracy": mean, "leaky": leaky, "folds": folds})
     elif leaky:
         out.print(
-            "The network was trained on randomly chosen samples, as published. Its test score would be "
-            "[bold red]LEAKY[/bold red] and is not shown. [bold]myograph reproduce hd_mobilenet[/bold] shows it beside "
-            "the honest one; --set fold=5 trains honestly."
+            "The network was trained on randomly chosen samples, as published, so its test score would be "
+            "[bold red]LEAKY[/bold red] and is not shown here. [bold]myograph reproduce hd_mobilenet[/bold] shows it "
+            "beside the honest score; --set fold=5 keeps whole repetitions for the test."
         )
     else:
         out.print(f"mean over {len(folds)} folds: {mean:.3f}")
@@ -56,12 +56,14 @@ def train(config: Config = None, settings: Settings = None, as_json: Json = Fals
 def try_on_file(
     file: Annotated[Path, typer.Argument(help="A recording of one label, such as 001-002-005.mat.")],
     model: Annotated[Path, typer.Option(help="A network saved by hd train.")],
-    label: Annotated[str, typer.Option(help="The label of the file: its name, or its number from 0.")] = "0",
+    label: Annotated[
+        str, typer.Option(help="The class of all samples in the file: its name, or its index from 0.")
+    ] = "0",
     config: Config = None,
     settings: Settings = None,
     as_json: Json = False,
 ) -> None:
-    """Test a saved network on one file, all of whose samples have one label."""
+    """Test a saved network on one file whose samples all have the same label."""
     from myograph.recipes import hd_mobilenet as hd
 
     found = hd.try_label(model, file, label, _options(config, settings))

@@ -14,13 +14,13 @@ from myograph.cli.terminal import Json, out, print_json, print_path
 def inspect(
     path: Annotated[Path, typer.Argument(help="A folder of recordings, or one of the recordings.")],
     write: Annotated[
-        bool, typer.Option("--write", help="Write dataset.toml beside the recordings; never over an existing one.")
+        bool, typer.Option("--write", help="Write dataset.toml next to the recordings unless there is one.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Look at recordings and propose a dataset.toml: what was found, what is uncertain, and the file itself.
+    """Examine recordings and propose a dataset.toml; print what was found, what is uncertain, and the proposed file.
 
-    Supported formats are those of docs/your-own-data.md. Nothing is written without --write.
+    The supported formats are listed in docs/your-own-data.md. Nothing is written without --write.
     """
     from myograph.datasets._guess.guess import guess
 

@@ -1,8 +1,8 @@
 """`myograph methods`, `recipes` and `models list`, answered within a second.
 
-The rows of recipes and networks would take seconds to make, since all recipes and networks have to be built for them.
-They are stored in `listings.json` instead, which `python -m myograph.testing listings` writes and a test compares with
-the recipes and networks themselves. A name that the file lacks is built when it is listed.
+Building all recipes and networks takes seconds. Their rows are therefore stored in `listings.json`, which
+`python -m myograph.testing listings` writes. A test compares the file with the recipes and networks. A recipe or network
+that the file lacks is built when it is listed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from myograph.cli.terminal import Json, print_rows
 
 SIZE = {"n_channels": 12, "n_samples": 300, "n_classes": 17}
-"""The size for which `myograph models list` counts if none is given."""
+"""The input size that `myograph models list` uses by default."""
 
 Rows = list[dict[str, Any]]
 
@@ -35,7 +35,7 @@ def recipes(as_json: Json = False) -> None:
 
 
 def rows_of_models(n_channels: int, n_samples: int, n_classes: int) -> Rows:
-    """The rows of `myograph models list`; networks are built only for another size than `SIZE`."""
+    """Return the rows of `myograph models list`; networks are built only if the size differs from `SIZE`."""
     from myograph.models import MODELS
 
     kept = stored("models")
@@ -51,13 +51,13 @@ def rows_of_models(n_channels: int, n_samples: int, n_classes: int) -> Rows:
 
 
 def stored(kind: str) -> dict[str, dict[str, Any]]:
-    """The stored rows of "models" or "recipes", by name."""
+    """Return the stored rows of "models" or "recipes" by name."""
     text = files("myograph.cli").joinpath("listings.json").read_text(encoding="utf-8")
     return {row["name"]: row for row in json.loads(text)[kind]}
 
 
 def row_of_recipe(name: str) -> dict[str, Any]:
-    """The row of one recipe, which is built for it."""
+    """Build one recipe and return its row."""
     from myograph.evaluation.recipe import RECIPES, describe
 
     recipe = RECIPES.create(name)
@@ -72,20 +72,20 @@ def row_of_recipe(name: str) -> dict[str, Any]:
 
 
 def _classes(estimator: Any) -> str:
-    """The class of an estimator, for a pipeline that of each step."""
+    """Return the class name of an estimator, or of each step of a pipeline."""
     steps = [step for _, step in estimator.steps] if hasattr(estimator, "steps") else [estimator]
     return ", ".join(type(step).__name__ for step in steps)
 
 
 def row_of_model(name: str) -> dict[str, Any]:
-    """The row of one network at `SIZE`, which is built for it."""
+    """Build one network at `SIZE` and return its row."""
     from myograph.models.cost import table
 
     return table([name], SIZE["n_channels"], SIZE["n_samples"], SIZE["n_classes"])[0]
 
 
 def make(kind: str) -> Rows:
-    """The rows of "models" or "recipes" that `listings.json` has to hold."""
+    """Return the rows of "models" or "recipes" that `listings.json` must hold."""
     from myograph.evaluation.registry import RECIPES
     from myograph.models import MODELS
 

@@ -1,4 +1,4 @@
-"""`myograph live`: a decoder at work on live samples, with a view in the terminal, a log, and decisions for other programs."""
+"""`myograph live`: run a decoder on live samples, with a terminal view, a log, and output to other programs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from myograph.live.sources.base import Source
 
 PAUSE_S = 0.001
-KEPT = 2000  # decisions whose latency the view shows
+KEPT = 2000  # decisions over which the view computes the latency
 FORMS = "simulated, replay:RECORDING, lsl[:NAME], brainflow[:BOARD], udp:HOST:PORT"
 
 
@@ -44,28 +44,28 @@ def live(
         list[str] | None, typer.Option(help="Send decisions: lsl, udp:HOST:PORT or websocket[:PORT]; may be repeated.")
     ] = None,
     seconds: Annotated[
-        float, typer.Option(help="End after this long; 0 goes on until Ctrl-C or the source's end.")
+        float, typer.Option(help="Stop after this many seconds; 0 runs until Ctrl-C or the end of the source.")
     ] = 0,
     prompt: Annotated[
         bool | None,
         typer.Option(
             "--prompt/--no-prompt",
-            help="Ask for the decoder's gestures in a seeded order; by default only a simulated person is asked.",
+            help="Prompt for the decoder's gestures in a seeded order; by default only if the source is simulated.",
         ),
     ] = None,
-    hold: Annotated[float, typer.Option(help="How long each gesture is asked for, in s.")] = 3.0,
-    pause: Annotated[float, typer.Option(help="How long rest is asked for after each gesture, in s.")] = 2.0,
-    rounds: Annotated[int, typer.Option(help="How often each gesture is asked for; 0 goes on.")] = 0,
+    hold: Annotated[float, typer.Option(help="Duration of each gesture prompt in s.")] = 3.0,
+    pause: Annotated[float, typer.Option(help="Duration of the rest after each gesture in s.")] = 2.0,
+    rounds: Annotated[int, typer.Option(help="Number of prompts per gesture; 0 repeats without end.")] = 0,
     seed: Annotated[int, typer.Option(help="Seed of the order of prompts.")] = 0,
     post: Post = None,
-    gaps: Annotated[str, typer.Option(help="What becomes of missing samples: fill, restart or refuse.")] = "fill",
-    reconnect: Annotated[float, typer.Option(help="How long to try again when the source is lost, in s.")] = 30.0,
-    rest: Annotated[str, typer.Option(help="Name of the class that a rejected decision counts as.")] = "rest",
+    gaps: Annotated[str, typer.Option(help="How missing samples are handled: fill, restart or refuse.")] = "fill",
+    reconnect: Annotated[float, typer.Option(help="Seconds during which a lost source is reconnected.")] = 30.0,
+    rest: Annotated[str, typer.Option(help="Class to which rejected decisions are assigned.")] = "rest",
     as_json: Json = False,
 ) -> None:
-    """Decide live: show each decision with its confidence, latency and gaps, and report on the session at its end.
+    """Run a decoder live: show each decision with its confidence and latency, show gaps, and write a report at the end.
 
-    The log holds every decision and prompt; `myograph report LOG` makes its report again.
+    The log holds every decision and prompt; `myograph report LOG` rewrites the report from it.
     """
     from myograph.live.decoder import Decoder
     from myograph.live.prompts import Prompts
@@ -110,7 +110,7 @@ class LiveRun:
 
     @contextlib.contextmanager
     def opened(self, log: Path | None, facts: dict[str, Any]) -> Iterator[list[str]]:
-        """The source, the log and the publishers while they are open; yields where the decisions can be received."""
+        """Open the source, the log and the publishers; yield the addresses at which decisions can be received."""
         from myograph.live.log import LiveLog
 
         info = self.session.open()
@@ -126,7 +126,7 @@ class LiveRun:
             self.session.close()
 
     def play(self, seconds: float, show: Callable[[], None]) -> None:
-        """Decide for so many seconds of signal or of the clock, whichever is over first; Ctrl-C ends it too."""
+        """Run until `seconds` of signal or of clock time have passed, whichever comes first, or until Ctrl-C."""
         ends = time.monotonic() + seconds
         try:
             while time.monotonic() < ends:
@@ -146,7 +146,7 @@ class LiveRun:
             self.interrupted = True
 
     def time_s(self, sample: int) -> float:
-        """Seconds from the device's first sample."""
+        """Return the time of a sample in seconds after the device's first sample."""
         return sample / self.decoder.rate_hz
 
     def _take(self, piece: Piece) -> None:
@@ -174,14 +174,14 @@ class LiveRun:
         perform = getattr(self.session.source, "perform", None)
         if self.prompts is not None and perform is not None:
             perform(wanted, at=sample)
-        # At rest, a decoder without that class has no right answer.
+        # While rest is prompted, no decision of a decoder without a rest class is right or wrong.
         label = wanted if wanted in self.decoder.classes else ""
         self.asked_at.append((self.time_s(sample), label))
         if self.log is not None:
             self.log.prompt(self.time_s(sample), label)
 
     def _wanted(self, sample: int) -> str:
-        """What is asked for from a sample on; in a replay, the label that the recording has there."""
+        """Return the prompt that applies from a sample on; in a replay, the recording's label at that sample."""
         if self.prompts is not None:
             return self.prompts.at(self.time_s(sample) - self.time_s(self.first or 0))
         recording = getattr(self.session.source, "recording", None)
@@ -201,7 +201,7 @@ class LiveRun:
         self.log.event("gap", time_s=self.time_s(piece.first), missing=missing, done=done)
 
     def result(self) -> LoggedSession:
-        """The session as its log tells it, or would."""
+        """Return the session in the form in which `read_log` returns it, also if no log was written."""
         import numpy as np
 
         from myograph.live.decisions import Decisions
@@ -215,7 +215,7 @@ class LiveRun:
 
 
 def choose_source(text: str, decoder: Decoder, settings: Sequence[str] = (), subjects: str | None = None) -> Source:
-    """A source from a text such as "udp:127.0.0.1:9000" and its settings.
+    """Create a source from a text such as "udp:127.0.0.1:9000" and its settings.
 
     Raises
     ------
@@ -248,7 +248,7 @@ def choose_source(text: str, decoder: Decoder, settings: Sequence[str] = (), sub
 
 
 def _recording(given: str, subjects: str | None, decoder: Decoder) -> Any:
-    """The recordings of one name or file as one, with a break between each two."""
+    """Load the recordings of one data set or file, joined into one with a break between consecutive recordings."""
     from myograph.live.sources.replay import joined
 
     if not given:
@@ -259,7 +259,7 @@ def _recording(given: str, subjects: str | None, decoder: Decoder) -> Any:
 
 @contextlib.contextmanager
 def _view(run: LiveRun, where: list[str], as_json: bool) -> Iterator[Callable[[], None]]:
-    """A function that shows the state of the session, a few times per second; nothing where there is no terminal."""
+    """Yield a function that shows the session's state a few times per second, and does nothing without a terminal."""
     if as_json:
         yield lambda: None
         return
@@ -285,7 +285,7 @@ def _view(run: LiveRun, where: list[str], as_json: bool) -> Iterator[Callable[[]
 
 
 def finish(run: LiveRun, log: Path | None, rest: str, as_json: bool) -> None:
-    """Print the summary of a session, and write its report where it has a log."""
+    """Print the summary of a session, and write its report if there is a log."""
     from myograph._common.files import plain
     from myograph.evaluation.report.live import write_live_report
 
@@ -303,7 +303,7 @@ def finish(run: LiveRun, log: Path | None, rest: str, as_json: bool) -> None:
 
 
 def show_summary(summary: dict[str, Any]) -> None:
-    """Print what a session came to."""
+    """Print the summary of a session."""
     from myograph.evaluation.report.decision_charts import decision_tiles
 
     counts, spent = summary["counts"], summary["latency"]

@@ -1,4 +1,4 @@
-"""What `myograph live` shows in the terminal while it runs."""
+"""The terminal view of `myograph live`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BAR = 32
 
 
 def panel(run: LiveRun) -> Panel:
-    """The state of a session: the decision, the probabilities, latency, and gaps."""
+    """Return the view of a session: the decision, the probabilities, latency, and gaps."""
     made, info = run.last, run.session.info
     title = "waiting for samples" if info is None else escape(info.name)
     lines: list[Any] = []

@@ -1,4 +1,4 @@
-"""`myograph models`: what the networks cost."""
+"""`myograph models`: parameters, multiply-accumulates and latency of the networks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from myograph.cli.listings import SIZE, rows_of_models
 from myograph.cli.terminal import Json, print_facts, print_json, print_rows
 
-app = typer.Typer(no_args_is_help=True, help="The networks: parameters, arithmetic, latency.")
+app = typer.Typer(no_args_is_help=True, help="The networks: parameters, multiply-accumulates, latency.")
 
 Channels = Annotated[int, typer.Option(help="Number of electrodes.")]
 Samples = Annotated[int, typer.Option(help="Samples per window.")]
@@ -35,7 +35,7 @@ def info(
     channels: Channels = SIZE["n_channels"],
     samples: Samples = SIZE["n_samples"],
     classes: Classes = SIZE["n_classes"],
-    rate: Annotated[float | None, typer.Option(help="Sampling rate in Hz, to give the window in milliseconds.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Sampling rate in Hz, to show the window length in ms.")] = None,
     as_json: Json = False,
 ) -> None:
     """Show one network: parameters, multiply-accumulates, activation memory, latency of one window."""

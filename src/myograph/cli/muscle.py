@@ -15,15 +15,15 @@ from myograph.cli.terminal import Json, out, print_curve, print_json, print_path
 app = typer.Typer(
     no_args_is_help=True,
     help="The published muscle system (muscle_cnn_lstm), step by step: pretrain the convolutions as autoencoders, train the "
-    "network, validate it on the bursts that were left out. Every step keeps its outcome in the run's folder, where the "
-    "next step finds it.",
+    "network, validate it on the held-out bursts. Each step stores its results in the run's folder, where the next step "
+    "reads them.",
 )
 
 Network = Annotated[
-    str, typer.Option(help="hybrid-pretrained, hybrid-random, cnn or lstm; only the first has a pretraining.")
+    str, typer.Option(help="hybrid-pretrained, hybrid-random, cnn or lstm; only the first is pretrained.")
 ]
 Split = Annotated[
-    str, typer.Option(help="intrapersonal: 20 % of each person's bursts test; loso: one person is left out at a time.")
+    str, typer.Option(help="intrapersonal: test on 20 % of each person's bursts; loso: leave one subject out.")
 ]
 Folder = Annotated[
     Path | None, typer.Option("--out", help="Folder of the run [default: that of `myograph reproduce muscle_cnn_lstm`]")
@@ -44,7 +44,7 @@ def pretrain(
     folder: Folder = None,
     as_json: Json = False,
 ) -> None:
-    """Step 1: train the convolutions of the hybrid, layer by layer, as autoencoders; prints their loss by epoch."""
+    """Step 1: pretrain the convolutional layers of the hybrid, one by one, as autoencoders; print the loss per epoch."""
     with _opened("hybrid-pretrained", split, dataset, full, folder) as muscles:
         histories = list(muscles.pretrain())
     if as_json:
@@ -66,7 +66,7 @@ def train(
     folder: Folder = None,
     as_json: Json = False,
 ) -> None:
-    """Step 2: train the network; prints loss and accuracy by epoch. hybrid-pretrained needs `muscle pretrain`."""
+    """Step 2: train the network; print loss and accuracy per epoch. hybrid-pretrained needs `muscle pretrain`."""
     with _opened(network, split, dataset, full, folder) as muscles:
         if muscles.pretrains and muscles.missing("pretrained"):
             say_first(muscles.context, "the pretrained weights", "muscle pretrain", f"--split {split}")
@@ -84,7 +84,7 @@ def train(
     for one in found:
         keys = {"epoch": "epoch", "train_loss": "loss", "train_accuracy": "accuracy"}
         curve = [{words: row[key] for key, words in keys.items()} for row in one["epochs"]]
-        print_curve(curve, f"fold {one['fold']}, on its train bursts")
+        print_curve(curve, f"fold {one['fold']}, training bursts")
         print_path("saved", one["saved"])
 
 
@@ -97,7 +97,7 @@ def validate(
     folder: Folder = None,
     as_json: Json = False,
 ) -> None:
-    """Step 3: accuracy and confusion matrix on the bursts that were left out. Needs `muscle train`."""
+    """Step 3: print accuracy and confusion matrix on the held-out bursts. Needs `muscle train`."""
     with _opened(network, split, dataset, full, folder) as muscles:
         if muscles.missing("network"):
             train_it = ("muscle train", f"--network {network}", f"--split {split}")
@@ -112,13 +112,13 @@ def validate(
     labels = found[0]["labels"]
     counts = [[sum(one["confusion"][i][j] for one in found) for j in range(len(labels))] for i in range(len(labels))]
     rows: list[Mapping[str, Any]] = [{"true": a, **dict(zip(labels, line))} for a, line in zip(labels, counts)]
-    print_rows(rows, title="confusion matrix: predictions across")
+    print_rows(rows, title="confusion matrix (one row per true class, one column per predicted class)")
     out.print(f"mean over {len(found)} fold{'s' if len(found) != 1 else ''}: {mean:.3f}")
 
 
 @contextmanager
 def _opened(network: str, split: str, dataset: str | None, full: bool, folder: Path | None) -> Iterator[Any]:
-    """The steps of a run, whose folder is held while they are in use."""
+    """Open the steps of a run; its folder is locked while they are in use."""
     from myograph.errors import unknown_name
     from myograph.evaluation.reproduction import context_of
     from myograph.recipes._muscle_steps import SPLITS, Muscles

@@ -1,4 +1,4 @@
-"""`myograph report`: show a finished run again."""
+"""`myograph report`: print and rewrite the report of a finished run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def report(
     ],
     as_json: Json = False,
 ) -> None:
-    """Show a finished run or a live session again, and write its report again."""
+    """Print the scores of a finished run or a live session, and rewrite its report."""
     from myograph.cli.scores import show_scores
     from myograph.evaluation.report.page import write_report
     from myograph.evaluation.scores import Scores

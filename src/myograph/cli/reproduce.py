@@ -26,6 +26,12 @@ def reproduce(
         ),
     ] = False,
     dataset: Annotated[str | None, typer.Option(help="Run on this data set instead.")] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            help="Cut every training to at most this many epochs: shows that a run reaches its end; its scores mean nothing."
+        ),
+    ] = None,
     seeds: Annotated[int, typer.Option(help="Number of seeds to average over.")] = 1,
     jobs: Jobs = -1,
     folder: Annotated[
@@ -52,7 +58,7 @@ def reproduce(
     for system in list(REPRODUCTIONS) if everything else [str(name)]:
         place = folder / system if folder and everything else folder
         with progress_bar() as progress:
-            results.append(rep.reproduce(system, not full, dataset, seeds, place, jobs, progress))
+            results.append(rep.reproduce(system, not full, dataset, seeds, place, jobs, progress, epochs))
         if not as_json:
             show_reproduction(results[-1])
     page = results[0]["report"]

@@ -50,13 +50,13 @@ def run(
         Path | None, typer.Option("--out", help="Folder of the run [default: runs/NAME-IDENTITY]")
     ] = None,
     save: Annotated[
-        Path | None, typer.Option(help="Then fit the method on all recordings, and write the decoder to this file.")
+        Path | None, typer.Option(help="Afterwards fit the method on all recordings, and save the decoder here.")
     ] = None,
     continuous: Annotated[
         bool | None,
         typer.Option(
-            help="Also score every decision over whole stretches of signal, rest and transitions included; fits once more "
-            "per fold. On with --save, where the recipe allows it."
+            help="Also score the decisions over whole recordings, including rest and transitions; needs one more fit per "
+            "fold. Enabled by --save if the recipe allows it."
         ),
     ] = None,
     as_json: Json = False,
@@ -69,7 +69,7 @@ def run(
     chosen = choose(recipe, dataset, subjects, method, settings or (), seed)
     if protocols is not None:
         if continuous:
-            raise ConfigError("--continuous goes with one protocol; leave out --protocols, or --continuous")
+            raise ConfigError("--continuous needs a single protocol; leave out --protocols or --continuous")
         run_all(chosen, protocols, folder, jobs, as_json)
         return
     from myograph.cli.scores import show_scores
@@ -116,7 +116,7 @@ def run_all(recipe: Recipe, protocols: str, folder: Path | None, jobs: int, as_j
 
     if protocols != "all":
         raise ConfigError(
-            f"--protocols takes the word all, got {protocols!r}; one protocol is chosen by --set protocol=LeaveOneSubjectOut"
+            f"--protocols must be all, got {protocols!r}; to choose one protocol use --set protocol=LeaveOneSubjectOut"
         )
     with progress_bar() as progress:
         found = evaluate_all(recipe, root=folder or "runs", jobs=jobs, progress=progress, command=command_line())
@@ -132,8 +132,8 @@ def run_all(recipe: Recipe, protocols: str, folder: Path | None, jobs: int, as_j
 
 
 def signal_checks(recipe: Recipe, progress: Progress) -> tuple[list[Finding], str] | None:
-    """The findings of the signal checks on a recipe's recordings, and the command that shows them; None where there are
-    no files."""
+    """Return the findings of the signal checks on a recipe's recordings and the command that shows them, or None if the
+    data set has no files."""
     from myograph.datasets._checked import used
     from myograph.datasets.base import get
     from myograph.datasets.load import locate
@@ -172,13 +172,13 @@ def choose(
     settings: list[str] | tuple[str, ...],
     seed: int | None,
 ) -> Recipe:
-    """The recipe that the options of `myograph run` describe."""
+    """Return the recipe that the options of `myograph run` describe."""
     from myograph.evaluation.recipe import DEFAULT_METHOD, RECIPES, baseline
     from myograph.evaluation.settings import change
 
     chosen: Recipe
     if recipe and dataset and "dataset" in inspect.signature(RECIPES[recipe]).parameters:
-        chosen = RECIPES.create(recipe, dataset=dataset)  # it has settings of its own for recordings of others
+        chosen = RECIPES.create(recipe, dataset=dataset)  # this recipe has other settings for other data sets
     else:
         chosen = RECIPES.create(recipe) if recipe else baseline(dataset or "simulated", method or DEFAULT_METHOD)
     if dataset and recipe:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def show_scores(scores: Scores) -> None:
-    """Print the scores as tables; a LEAKY run in red, with the honest figure in the next column."""
+    """Print the scores as tables; those of a LEAKY run in red, with the honest scores in the next column."""
     info = scores.info
     out.print(
         f"[bold]{escape(info['recipe'])}[/bold]: "
@@ -25,7 +25,7 @@ def show_scores(scores: Scores) -> None:
         )
     )
     if scores.leaky:
-        out.print("[bold red]LEAKY[/bold red]: train and test share samples; the honest figures are shown beside.")
+        out.print("[bold red]LEAKY[/bold red]: train and test share samples; the honest scores are shown beside.")
     else:
         out.print("[green]audit passed[/green]: no shared sample, no shared repetition in any fold")
     out.print(escape(f"question: {scores.question}"), highlight=False)
@@ -97,11 +97,11 @@ def _every_decision(found: dict[str, Any]) -> Table:
 
 
 def mean_and_spread(found: dict[str, Any]) -> str:
-    """`0.812 ± 0.030`, without a spread for a single value."""
+    """Return `0.812 ± 0.030`, or the value alone if there is only one."""
     return f"{found['mean']:.3f}" + (f" ± {found['std']:.3f}" if found["n"] > 1 else "")
 
 
 def interval(found: dict[str, Any]) -> str:
-    """`0.790 to 0.834`, empty where there is no interval."""
+    """Return `0.790 to 0.834`, or an empty text if there is no interval."""
     low, high = found["low"], found["high"]
     return "" if low is None or low != low else f"{low:.3f} to {high:.3f}"

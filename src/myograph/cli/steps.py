@@ -1,4 +1,4 @@
-"""What the commands for single steps of a published system share: options, and the error where a step comes too early."""
+"""Shared by the commands for single steps of a published system: options, and the error for a missing earlier step."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import typer
 if TYPE_CHECKING:
     from myograph.evaluation.reproduction import Context
 
-Dataset = Annotated[str | None, typer.Option(help="Run on this data set instead; see `myograph datasets list`.")]
-Full = Annotated[bool, typer.Option("--full/--quick", help="At the published size, or small (the default).")]
+Dataset = Annotated[str | None, typer.Option(help="Data set to run on instead; see `myograph datasets list`.")]
+Full = Annotated[bool, typer.Option("--full/--quick", help="Run at the published size, or small (the default).")]
 
 
 def say_first(context: Context, what: str, *command: str) -> NoReturn:
-    """Raise ResultsError: the folder lacks the outcome of an earlier step, which this command of `myograph` computes.
+    """Raise ResultsError because the run's folder lacks the results of an earlier step.
 
     Parameters
     ----------
     context : of the run.
-    what : the outcome that is missing.
-    command : the step and its options; those that say which run it is are added.
+    what : the results that are missing.
+    command : the `myograph` command that computes them; the options that identify the run are added.
     """
     from myograph.errors import ResultsError
 

@@ -1,4 +1,4 @@
-"""What all commands share: the consoles, the progress bar, options that several take, and tables of rows."""
+"""Shared by all commands: the consoles, the progress bar, common options, and tables of rows."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Jobs = Annotated[int, typer.Option(help="Folds to run at the same time; -1 uses 
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """Show a progress bar on stderr with the current step and the remaining time; yields the function that moves it."""
+    """Show a progress bar on stderr with the current step and the remaining time; yield the function that updates it."""
     from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
@@ -62,7 +62,7 @@ def progress_bar() -> Iterator[Progress]:
 
 
 def print_json(value: Any) -> None:
-    """Print a value as the one JSON object of a command."""
+    """Print the result of a command as one JSON object."""
     print(json.dumps(value, indent=1, default=str))
 
 
@@ -85,7 +85,7 @@ def print_curve(rows: Sequence[Mapping[str, Any]], title: str) -> None:
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:
-    """Print one thing's properties, one per line."""
+    """Print the properties of one object, one per line."""
     grid = Table.grid(padding=(0, 2))
     for key, value in facts.items():
         grid.add_row(f"[bold]{escape(key)}[/bold]", escape(_cell(value)))
@@ -93,12 +93,12 @@ def print_facts(facts: Mapping[str, Any]) -> None:
 
 
 def print_path(what: str, path: Any) -> None:
-    """Print where a file was written, on one line however long the path is."""
+    """Print the path of a file that was written, always on one line."""
     out.print(f"{escape(what)}  [bold]{escape(str(path))}[/bold]", soft_wrap=True, highlight=False)
 
 
 def command_line() -> str:
-    """The command as the user typed it, for the report."""
+    """Return the command as the user typed it, for the report."""
     return shlex.join(["myograph", *sys.argv[1:]])
 
 

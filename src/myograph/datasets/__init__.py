@@ -1,6 +1,6 @@
-"""Data sets: each file here names one (or one family), says where it comes from and reads it into Recordings.
+"""Data sets: each module describes one data set (or one family), states its source, and reads it into Recordings.
 
-`load("3dc", subjects=["1", "2"])` finds the files, decodes them once and gives memory-mapped Recordings.
+`load("3dc", subjects=["1", "2"])` finds the files, decodes them once and returns memory-mapped Recordings.
 """
 
 from __future__ import annotations

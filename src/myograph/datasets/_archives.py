@@ -1,4 +1,4 @@
-"""Archives of data sets: unpacked whole or not at all, inside their own folder, within limits of size."""
+"""Archives of data sets: unpacked completely or not at all, only into their own folder, and with a size limit."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from myograph.errors import DataError, MyographError
 TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 ARCHIVES = (".zip", *TAR_ENDINGS)
 CHUNK = 1 << 20
-A_DAY_S = 86_400.0  # a temporary folder this old was left by a process that was killed
-# Recordings shrink to a half or a tenth; an archive that grows a thousandfold was made to fill the disk.
+A_DAY_S = 86_400.0  # a temporary folder of this age was left by a killed process
+# Recordings are compressed 2 to 10 times; an archive that expands a thousandfold is meant to fill the disk.
 MOST_RATIO = 100
-RATIO_FROM = 1 << 30  # bytes: below this a large ratio does no harm
+RATIO_FROM = 1 << 30  # bytes, below which a large ratio is harmless
 TAR_BLOCK = 512
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file in hexadecimal."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while chunk := file.read(CHUNK):
@@ -64,7 +64,7 @@ def unpack_once(archives: Sequence[Path], home: Path) -> Path:
         if not place.is_dir():
             _unpack_whole(archive, place)
     for old in root.iterdir():
-        # What an earlier version of an archive held must not be read beside the new one.
+        # Files of an earlier version of an archive must not be read together with those of the new one.
         if old.is_dir() and old.name not in keep and not old.name.startswith("."):
             shutil.rmtree(old, ignore_errors=True)
     return root
@@ -92,11 +92,11 @@ def _unpack_whole(archive: Path, place: Path) -> None:
             temporary.mkdir()
             budget = Budget.of(archive, place.parent)
             for inner in unpack(archive, temporary, budget):
-                if inner.name.endswith(ARCHIVES):  # some publishers pack each subject, then all of them
+                if inner.name.endswith(ARCHIVES):  # some publishers pack each subject, then all archives
                     unpack(inner, _free(inner.with_name(_stem(inner.name))), budget)
                     inner.unlink()
     except OSError as error:
-        if place.is_dir():  # another process that was faster has put the same files there
+        if place.is_dir():  # another process has already written the same files
             return
         raise DataError(
             f"{archive} cannot be unpacked into {place.parent}: {error}; free some space there or set MYOGRAPH_CACHE "
@@ -113,7 +113,7 @@ class Budget:
 
     @classmethod
     def of(cls, archive: Path, folder: Path) -> Budget:
-        """What the archive's own size allows, and no more than the disk has room for."""
+        """Return the budget that follows from the archive's size and the free disk space."""
         room = shutil.disk_usage(folder).free
         return cls(archive, min(max(RATIO_FROM, MOST_RATIO * archive.stat().st_size), room))
 
@@ -122,7 +122,8 @@ class Budget:
         if self.left < 0:
             raise DataError(
                 f"{self.archive} ({self.archive.stat().st_size} bytes) would unpack to more than {MOST_RATIO} times its "
-                "size, or to more than the disk has room for; free some space, or unpack it by hand if you trust it"
+                "size, or to more than the free space of the disk; free some space, or unpack it by hand if you trust "
+                "it"
             )
 
 
@@ -131,8 +132,8 @@ def unpack(archive: Path, folder: Path, budget: Budget | None = None) -> list[Pa
 
     Raises
     ------
-    DataError : the archive is cut short or damaged, is larger than `budget` allows, holds two files of one name, or
-        names a file that would land outside `folder`. Files written until then stay in `folder`.
+    DataError : the archive is cut short or damaged, is larger than `budget` allows, holds two files of the same
+        name, or a file whose path leads out of `folder`. Files written until then remain in `folder`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     budget = Budget.of(archive, folder) if budget is None else budget
@@ -153,7 +154,7 @@ def unpack(archive: Path, folder: Path, budget: Budget | None = None) -> list[Pa
         if isinstance(error, MyographError) or error.errno is not None:  # a full disk; gzip's own errors have no number
             raise
         raise _damaged(archive, error) from error
-    except Exception as error:  # each compression library raises its own
+    except Exception as error:  # each compression library has its own exceptions
         raise _damaged(archive, error) from error
     return written
 
@@ -170,7 +171,7 @@ def _stem(name: str) -> str:
 
 
 def _free(folder: Path) -> Path:
-    """The folder, or the first of "folder-2", "folder-3", ... that does not exist."""
+    """Return the folder, or the first of "folder-2", "folder-3", ... that does not exist."""
     number, found = 1, folder
     while found.exists():
         number += 1
@@ -179,9 +180,7 @@ def _free(folder: Path) -> Path:
 
 
 class _Watched:
-    """A file that is read forwards and remembers its last bytes, because the tar module does not check an archive's
-    end.
-    """
+    """A sequentially read file that keeps its last bytes, because the tar module does not check the end of an archive."""
 
     def __init__(self, file: IO[bytes]):
         self.file, self.last = file, b""
@@ -201,12 +200,12 @@ def _members(archive: Path) -> Generator[tuple[str, IO[bytes]], None, None]:
                     source = tar.extractfile(member) if member.isreg() else None
                     if source is not None:
                         yield member.name, source
-                # The module stops without a word at a damaged header or where the file ends between two members.
+                # The module stops silently at a damaged header, or if the file ends between two members.
                 if len(watched.last) != TAR_BLOCK or any(watched.last):
                     raise tarfile.ReadError("its end mark is missing")
-                while rest := watched.read(CHUNK):  # to the end, where the checksum is
+                while rest := watched.read(CHUNK):  # read to the end, where the checksum is
                     if any(rest):
-                        raise tarfile.ReadError("something follows its end mark")
+                        raise tarfile.ReadError("there are bytes after its end mark")
         return
     with zipfile.ZipFile(archive) as packed:
         for info in packed.infolist():
@@ -230,7 +229,7 @@ def _safe(name: str, archive: Path) -> PurePosixPath:
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
         raise DataError(
-            f"{archive} holds a file named {name!r}, which would land outside its folder; it is not this data set's "
-            "own archive, get it from the publisher"
+            f"{archive} holds a file named {name!r}, which leads out of its folder; it is not this data set's "
+            "original archive, get it from the publisher"
         )
     return path

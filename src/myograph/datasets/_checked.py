@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from myograph.datasets.base import Dataset
     from myograph.recording import Recording
 
-CHECKS_VERSION = 1  # raise it when the checks change
+CHECKS_VERSION = 1  # increase it when the checks change
 
 Prints = list[tuple[str, np.ndarray]]
 
@@ -33,13 +33,13 @@ def used(
 ) -> list[Finding]:
     """Return the findings on the recordings of a run.
 
-    The files of your own data (a data set with a `path`) are read for it, so that time columns and gaps are checked too;
-    of other data sets the decoded copy is enough. A generated data set has no findings.
+    For your own data (a data set with a `path`) the files are read, so that time columns and gaps are checked as well;
+    for other data sets the decoded copy is checked. A generated data set has no findings.
 
     Parameters
     ----------
     dataset, folder : the data set and the folder of its files.
-    recordings : those that are used, as `load` gives them.
+    recordings : the recordings of the run, as returned by `load`.
     progress : called as progress(message, done, total).
     """
     if not dataset.needs_files:
@@ -70,13 +70,13 @@ def _kept(place: Path) -> tuple[list[Finding], Prints] | None:
         findings = [Finding(**{k: str(v) for k, v in row.items()}) for row in rows["findings"]]  # type: ignore[arg-type]
         prints = [(str(name), np.array(numbers, np.uint64)) for name, numbers in rows["prints"]]
     except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError):
-        return None  # not there, or damaged: it is made again
+        return None  # missing or damaged: the checks are repeated
     return findings, prints
 
 
 def _keep(place: Path, findings: list[Finding], prints: Prints) -> None:
     rows = {"findings": [asdict(f) for f in findings], "prints": [(name, p.tolist()) for name, p in prints]}
-    with contextlib.suppress(OSError):  # a cache that cannot be written costs time alone
+    with contextlib.suppress(OSError):  # a cache that cannot be written only costs time
         place.parent.mkdir(parents=True, exist_ok=True)
         with written_beside(place) as temporary:
             temporary.write_text(json.dumps(rows), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Downloads of a data set's files: resumed after an interruption, checked by size and hash, moved into place when
+"""Downloads of a data set's files: resumed after an interruption, checked by size and hash, and moved into place when
 complete.
 """
 
@@ -25,7 +25,7 @@ SLOWEST_BYTES_PER_S = 10_000  # on average, after the first ten minutes
 PATIENCE_S = 600.0
 LONGEST_S = 86_400.0  # for a file of unknown size
 REMEMBERED = ".hashes.json"
-PIECE = 1 << 14  # what an interruption loses at most
+PIECE = 1 << 14  # bytes that an interruption loses at most
 
 
 def fetch(
@@ -74,7 +74,7 @@ def fetch(
 
 
 def _remembered(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of files whose publisher states none, as they were when they were first fetched."""
+    """Return the SHA-256 that files without a published hash had when they were first fetched."""
     try:
         found = json.loads((folder / REMEMBERED).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -83,9 +83,9 @@ def _remembered(folder: Path) -> dict[str, str]:
 
 
 def _remember(file: RemoteFile, folder: Path) -> None:
-    """Keep the hash of a file whose publisher states none; a later download that differs from it is refused.
+    """Store the hash of a file without a published hash; a later download with another hash is refused.
 
-    Raises DownloadError for a file that differs from the one that was fetched first.
+    Raises DownloadError if the file differs from the one that was fetched first.
     """
     if file.sha256 is not None:
         return
@@ -93,7 +93,8 @@ def _remember(file: RemoteFile, folder: Path) -> None:
     if known.setdefault(file.name, found) != found:
         (folder / file.name).unlink()
         raise DownloadError(
-            f"{file.name} is not the file that was fetched first (SHA-256 {found}, {known[file.name]} then); the source "
+            f"{file.name} differs from the file that was fetched first (SHA-256 {found}, then {known[file.name]}); the "
+            "source "
             f"has changed or is damaged. If it was updated, delete {folder / REMEMBERED} and fetch again"
         )
     with written_beside(folder / REMEMBERED) as temporary:
@@ -101,13 +102,13 @@ def _remember(file: RemoteFile, folder: Path) -> None:
 
 
 def retrieve(file: RemoteFile, folder: Path | str, progress: Progress | None = None) -> Path:
-    """Download one file into `folder`, from the first of its sources that returns the expected content.
+    """Download one file into `folder` from the first source that returns the expected content.
 
     Bytes that arrived before an interruption stay in `<name>.part` and are not downloaded again.
 
     Raises
     ------
-    DownloadError : no source returned it; the message gives the answer of each.
+    DownloadError : no source returned the file; the message states the answer of each.
     """
     import pooch
 
@@ -123,10 +124,10 @@ def retrieve(file: RemoteFile, folder: Path | str, progress: Progress | None = N
     known = f"sha256:{file.sha256}" if file.sha256 else None
     answers = []
     for url in file.urls:
-        # pooch's type asks for a first parameter named fname, but pooch passes the URL there, by position.
+        # According to its type hints, pooch calls the first parameter fname, but it passes the URL by position.
         downloader = cast(Any, _Resuming(file, target.with_name(target.name + ".part"), progress))
         try:
-            # pooch keeps a file that is there whatever its hash, unless it knows one; ours was found wanting above.
+            # Without a known hash, pooch keeps an existing file; here it was already found to be wrong.
             target.unlink(missing_ok=True)
             pooch.retrieve(url, known, fname=file.name, path=folder, downloader=downloader)
             return target
@@ -141,7 +142,7 @@ def retrieve(file: RemoteFile, folder: Path | str, progress: Progress | None = N
 
 
 class _Resuming:
-    """A pooch downloader that asks only for the bytes that are not in the .part file yet."""
+    """A pooch downloader that requests only the bytes that are not yet in the .part file."""
 
     def __init__(self, file: RemoteFile, part: Path, progress: Progress | None):
         self.file, self.part, self.progress = file, part, progress
@@ -188,12 +189,12 @@ class _Resuming:
             have = 0
         with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
             if answer.status_code == 416:
-                # Nothing lies beyond what is here: either it is whole, or the hash will say that it is not.
+                # The server has no further bytes: either the file is complete, or its hash will be wrong.
                 return have
             answer.raise_for_status()
             resumes = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
             if answer.status_code == 206 and not resumes:
-                raise DownloadError(f"the server answered with other bytes than asked for: {dict(answer.headers)}")
+                raise DownloadError(f"the server answered with other bytes than requested: {dict(answer.headers)}")
             have = have if resumes else 0
             length = answer.headers.get("Content-Length")
             total = have + int(length) if length else None
@@ -211,13 +212,15 @@ class _Resuming:
                         self.part.unlink()
                         raise DownloadError(f"more than the stated {most} bytes arrived; the source has changed")
                     if time.monotonic() > self.deadline:
-                        raise DownloadError(f"it takes too long: {have} bytes arrived; repeat the command to resume")
+                        raise DownloadError(
+                            f"the download is too slow: {have} bytes arrived; repeat the command to resume"
+                        )
                     if self.progress:
                         self.progress(self.file.name, have, total or self.file.size_bytes or 0)
         return total
 
     def _refuse_page(self, content_type: str) -> None:
-        """Refuse a web page instead of a file: the answer of sites that require a login or an agreement first."""
+        """Refuse a web page instead of a file, which sites send that require a login or an agreement first."""
         if content_type.split(";")[0].strip().lower() == "text/html" and not self.file.name.endswith((".html", ".htm")):
             raise DownloadError("the server sent a web page (a login or an agreement?); get the file with a browser")
 
@@ -234,13 +237,13 @@ class _Resuming:
         if start.startswith((b"<!doctype html", b"<html")) and not self.file.name.endswith((".html", ".htm")):
             self.part.unlink()
             raise DownloadError("the server sent a web page (a login or an agreement?); get the file with a browser")
-        problem = f"{size} bytes arrived, {expected} were expected" if expected and size != expected else None
+        problem = f"{size} bytes arrived, expected {expected}" if expected and size != expected else None
         if problem is None and self.file.sha256:
             found = sha256(self.part)
             if found != self.file.sha256.lower():
-                problem = f"{size} bytes with SHA-256 {found} arrived, {self.file.sha256} was expected"
+                problem = f"{size} bytes with SHA-256 {found} arrived, expected {self.file.sha256}"
         if problem:
-            # Damaged bytes are not worth resuming.
+            # Damaged bytes are not resumed.
             self.part.unlink()
             self.note.unlink(missing_ok=True)
             raise DownloadError(f"{problem}; the source is damaged or has changed")

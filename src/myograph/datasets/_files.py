@@ -16,10 +16,10 @@ from myograph.recording import Recording
 
 @dataclass(frozen=True)
 class File:
-    """One file, and the facts that its path gives.
+    """One file, and the facts given by its path.
 
     part : exercise, gesture, trial or muscle; it distinguishes and orders the files of a session.
-    beside : other files that are needed to read it.
+    beside : other files that are needed to read this one.
     """
 
     path: Path
@@ -41,7 +41,7 @@ class OneFileARecording(Dataset):
         raise NotImplementedError(f"{type(self).__name__} defines no listed(folder)")
 
     def expected(self) -> str:
-        """Return the end of the error "... holds no": the expected files, and what to do."""
+        """Return the end of the error message "... holds no": the expected files, and what to do."""
         raise NotImplementedError(f"{type(self).__name__} defines no expected()")
 
     def record(self, file: File) -> Recording:
@@ -97,7 +97,8 @@ class OneFileARecording(Dataset):
             other = mine.setdefault((file.session, file.part), file)
             if other is not file:
                 raise DataError(
-                    f"{self.name}: by their names {other.path} and {file.path} are one recording; keep one of them, or "
+                    f"{self.name}: according to their names, {other.path} and {file.path} are the same recording; keep "
+                    "one of them, or "
                     "rename it"
                 )
         if not found:

@@ -11,9 +11,9 @@ from myograph.recording import run_starts
 
 
 def spread_to_rest(resting: np.ndarray, moving: np.ndarray, repetition: np.ndarray) -> np.ndarray:
-    """Return (time,) repetitions in which rest has the number of the movement before it.
+    """Return (time,) repetitions in which rest has the repetition number of the movement before it.
 
-    Rest at the very start has the number of the movement after it.
+    Rest at the start has the number of the movement after it.
 
     resting, moving : (time,) masks.
 
@@ -30,29 +30,30 @@ def spread_to_rest(resting: np.ndarray, moving: np.ndarray, repetition: np.ndarr
 
 
 def codes(track: np.ndarray, known: list[str], path: Path) -> np.ndarray:
-    """(time,) index into `known` of each sample's label, -1 where it is blank.
+    """Return (time,) the index into `known` of each sample's label, -1 if it is blank.
 
     Raises
     ------
-    DataError : a label that is not known.
+    DataError : an unknown label.
     """
     values, inverse = np.unique(track, return_inverse=True)
     index = {value: i for i, value in enumerate(known)}
     for value in values.tolist():
         if value != "" and value not in index:
             error = unknown_name("label", value, known)
-            raise DataError(f"{path}: {error} Add it to [labels] in the description, or put the file right")
+            raise DataError(f"{path}: {error} Add it to [labels] in the description, or correct the file")
     return np.array([index.get(v, -1) for v in values.tolist()], np.int32)[inverse]
 
 
 def numbered(track: np.ndarray, label: np.ndarray, rest: int | None, path: Path) -> np.ndarray:
-    """Return (time,) repetitions from text. Rest without numbers, or with 0 throughout, takes those of the movements.
+    """Return (time,) repetitions from text. Rest without numbers, or always with 0, gets those of the movements before
+    it.
 
     rest : index of the label that means rest.
 
     Raises
     ------
-    DataError : a number is missing where there is a label, is negative or not whole.
+    DataError : a labelled sample has no number, or a number is negative or not whole.
     """
     values, inverse = np.unique(track, return_inverse=True)
     try:
@@ -61,7 +62,7 @@ def numbered(track: np.ndarray, label: np.ndarray, rest: int | None, path: Path)
             raise ValueError(f": {values.tolist()[int(np.argmin(whole))]!r}")
     except ValueError as error:
         raise DataError(
-            f"{path}: a repetition is a whole number from 0, got {error.args[0].rsplit(': ', 1)[-1]}; number them"
+            f"{path}: a repetition must be a whole number from 0, got {error.args[0].rsplit(': ', 1)[-1]}; correct it"
         ) from error
     found = np.array(whole, np.int32)[inverse]
     resting = label == (-2 if rest is None else rest)
@@ -78,9 +79,9 @@ def numbered(track: np.ndarray, label: np.ndarray, rest: int | None, path: Path)
 
 
 def counted(label: np.ndarray, seen: dict[int, int]) -> np.ndarray:
-    """Return (time,) repetitions if nothing gives them: the n-th contiguous run of a label is its repetition n.
+    """Return (time,) repetitions for files without them: the n-th contiguous run of a label is its repetition n.
 
-    seen : how many runs of each label came before; it is updated here.
+    seen : number of earlier runs of each label, which is updated.
 
     >>> seen = {}
     >>> counted(np.array([0, 0, 1, 0]), seen), counted(np.array([0, 1]), seen)

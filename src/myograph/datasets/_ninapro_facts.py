@@ -86,9 +86,9 @@ MOVEMENTS = {
 class Exercise:
     """The movements of one exercise.
 
-    names : of movement 1, 2, …, without rest.
-    codes : their numbers in the file's label track, if the track restarts with the exercise.
-    first_code : the number of the first movement, if the track counts on from exercise to exercise.
+    names : names of movement 1, 2, …, without rest.
+    codes : numbers of the movements in the file's label track, if the track restarts with each exercise.
+    first_code : number of the first movement, if the track continues to count from exercise to exercise.
     """
 
     names: tuple[str, ...]
@@ -114,15 +114,15 @@ def _other(codes: Iterable[int], what: str) -> dict[int, Exercise]:
 class Facts:
     """Facts about one database.
 
-    columns : accepted counts of columns in `emg`.
-    empty : columns, from 0, without an electrode, which are left out if they are all zero.
-    exercises : by their number in the file name.
-    counts_on : in the published files labels count on from exercise to exercise (the reader detects this; the field
-        decides for a file that leaves both open).
-    pattern : of file names, with the groups subject and, if any, exercise and session.
-    n_repetitions : of each movement in a session. fewer_repetitions : in the sessions that have fewer.
+    columns : accepted numbers of columns in `emg`.
+    empty : columns (from 0) without an electrode, which are left out if they are all zero.
+    exercises : exercises by their number in the file name.
+    counts_on : whether labels in the published files continue to count from exercise to exercise. The reader detects
+        this; the field is used only for files that fit both.
+    pattern : pattern of file names, with the groups subject and, if any, exercise and session.
+    n_repetitions : repetitions of each movement in a session. fewer_repetitions : those in sessions with fewer.
     labels, repetitions : key of the label and repetition tracks; "re" before it is the relabelled one.
-    clock : key of each sample's time in s, if a file has pauses: each part without one is a separate Recording.
+    clock : key of each sample's time in s, if a file has pauses; each part without a pause is a separate Recording.
     to_uv : factor to µV if the scale is known, otherwise 0 and the unit is "adc".
     """
 
@@ -172,7 +172,8 @@ FACTS = {
         n_repetitions=10,
         protocol=WithinSubject(test_repetitions=(2, 5, 7)),
         files=_remote("DB1/Preprocessed/s{}.zip", range(1, 28)),
-        # "adc": an Otto Bock electrode gives an amplified, rectified and smoothed voltage: its volts are not skin volts.
+        # "adc": an Otto Bock electrode outputs an amplified, rectified and smoothed voltage, not the voltage at the
+        # skin.
         example="S{subject}_A{session}_E{exercise}.mat",
         layout=Layout.ring(8, n_extra=2),
     ),
@@ -259,7 +260,7 @@ FACTS = {
         layout=TRIGNO,
     ),
     "ninapro_db8": Facts(
-        # Recorded at 1111 Hz and brought to 2 kHz by the publisher, so nothing is to be found above 555 Hz. Two rows of
+        # Recorded at 1111 Hz and resampled to 2 kHz by the publisher, so there is no signal above 555 Hz. Two rows of
         # eight around the forearm; which column is which electrode is not stated, hence no layout. The amputees wore 13
         # and 12 sensors. Sources: the database's page; Krasoulis et al. 2019. The unit is not stated there: "adc".
         title="NinaPro DB8: 10 people and 2 amputees x 9 finger movements, 3 sessions, 16 channels @ 2000 Hz",

@@ -1,4 +1,4 @@
-"""Folders of data sets' original files and of decoded copies."""
+"""Folders of original files and of decoded copies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The place of a data set's files, and the decoded copy of them: one .npy file per signal, read memory-mapped."""
+"""The location of a data set's files, and their decoded copy: one .npy file per signal, opened memory-mapped."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ATTEMPTS = 3
 
 
 def source(dataset: Dataset, data: Path) -> Path | list[Path] | None:
-    """Return what holds a data set's files: the folder <data>/<name>, or archives, in it or as <data>/<name>.zip."""
+    """Return where a data set's files are: the folder <data>/<name>, or archives in it or at <data>/<name>.zip."""
     folder = data / dataset.name
     if folder.is_dir():
         entries = [
@@ -56,7 +56,7 @@ def find(dataset: Dataset, data: Path, cache: Path) -> Path:
 
 
 def decoded(dataset: Dataset, folder: Path, subjects: list[str], cache: Path, progress: Progress) -> list[Recording]:
-    """Return the subjects' recordings from the decoded copy, after decoding those that are not in it yet."""
+    """Return the subjects' recordings from the decoded copy; decode first those that it lacks."""
     home = cache / "decoded" / dataset.name / _digest([options_of(dataset), str(folder)])[:16]
     recordings: list[Recording] = []
     for done, subject in enumerate(subjects):
@@ -67,11 +67,11 @@ def decoded(dataset: Dataset, folder: Path, subjects: list[str], cache: Path, pr
                 break
             progress(f"reading {dataset.name}, subject {subject}", done, len(subjects))
             _write(place, list(dataset.read(folder, [subject])), f"{dataset.name}, subject {subject}")
-            # Another process may have found the old copy damaged too, and removed this new one: then write again.
+            # Another process may also have found the old copy damaged, and removed this new one: then write again.
             found = _open(place)
         if found is None:
             raise DataError(
-                f"{dataset.name}, subject {subject}: what was just written to {place} does not read back; "
+                f"{dataset.name}, subject {subject}: the files just written to {place} cannot be read; "
                 "is the disk failing? Set MYOGRAPH_CACHE to another folder"
             )
         recordings += found
@@ -115,7 +115,7 @@ def _write(place: Path, recordings: list[Recording], what: str) -> None:
         with written_beside(place) as temporary:
             _fill(temporary, recordings)
         for old in place.parent.glob(f"{place.name.split('-')[0]}-*"):
-            if old != place:  # of the same subject's files as they were before
+            if old != place:  # a copy of an earlier state of the same subject's files
                 shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         if place.exists():  # another process was first
@@ -141,7 +141,7 @@ def _fill(folder: Path, recordings: list[Recording]) -> None:
 
 
 def _open(place: Path) -> list[Recording] | None:
-    """Return the recordings kept in `place`; None if there are none, or if they are damaged (with a warning).
+    """Return the recordings kept in `place`; None if there are none, or if they are damaged (then with a warning).
 
     Only numbers, text and arrays of numbers are read.
     """
@@ -156,9 +156,9 @@ def _open(place: Path) -> list[Recording] | None:
         if not recordings:
             raise ValueError("it holds no recording")
         return recordings
-    except Exception as error:  # whatever a damaged index or array makes JSON, NumPy or Recording raise
+    except Exception as error:  # any error of JSON, NumPy or Recording on a damaged index or array
         warnings.warn(
-            f"the decoded copy in {place} is damaged ({error}); it is made again from the data set's files",
+            f"the decoded copy in {place} is damaged ({error}); it is decoded again from the data set's files",
             RuntimeWarning,
             stacklevel=4,
         )

@@ -42,11 +42,11 @@ class OneFileATrial(Dataset):
     equal_lengths: ClassVar[bool] = False  # as published, all trials have the same number of samples
 
     def people(self, folder: Path) -> dict[str, Path]:
-        """Return each subject's name and folder."""
+        """Return the name and the folder of each subject."""
         raise NotImplementedError(f"{type(self).__name__} defines no people(folder)")
 
     def trials(self, home: Path) -> dict[str, list[Trial]]:
-        """Return, for each session that a subject should have, every trial that it should have, in order."""
+        """Return, for each session that a subject should have, all trials that it should have, in order."""
         raise NotImplementedError(f"{type(self).__name__} defines no trials(home)")
 
     def parse(self, path: Path) -> np.ndarray:
@@ -71,7 +71,7 @@ class OneFileATrial(Dataset):
     def examine(self, folder: Path, subject: str) -> Iterator[Recording | Finding]:
         try:
             sessions = self.trials(of_subject(self.people(Path(folder)), subject, self.name))
-        except DataError as error:  # where a file of the data set's own says which trials there are
+        except DataError as error:  # if the list of trials is read from a file of the data set
             yield as_finding(error, f"{self.name}, subject {subject}")
             return
         for session, trials in sessions.items():
@@ -102,7 +102,7 @@ class OneFileATrial(Dataset):
                     Finding(
                         "error",
                         str(trial.path),
-                        f"this file is cut short: {length} samples where the others of this session have {usual}",
+                        f"this file is truncated: it has {length} samples, the others of this session {usual}",
                         f"{AGAIN}, or leave the subject out",
                     )
                 )
@@ -111,8 +111,8 @@ class OneFileATrial(Dataset):
                     Finding(
                         "warning",
                         str(trial.path),
-                        f"{length} samples ({length / self.rate_hz:.2f} s) where {usual} are usual in this session",
-                        "it is read as it is and gives fewer or more windows; leave it out if it should not count",
+                        f"{length} samples ({length / self.rate_hz:.2f} s), whereas {usual} are usual in this session",
+                        "it is read unchanged and gives fewer or more windows; leave it out if it should not be used",
                     )
                 )
         return Recording(
@@ -140,8 +140,8 @@ class OneFileATrial(Dataset):
             raise DataError(f"this file is cut short or damaged: {error}; {AGAIN}") from error
         if signal.shape[0] != self.n_channels or not signal.shape[1]:
             raise DataError(
-                f"this file holds {signal.shape[0]} channels x {signal.shape[1]} samples, {self.n_channels} channels "
-                f"and some samples were expected; {AGAIN}"
+                f"this file holds {signal.shape[0]} channels x {signal.shape[1]} samples, expected "
+                f"{self.n_channels} channels and at least one sample; {AGAIN}"
             )
         if not np.isfinite(signal).all():
             raise DataError(f"this file holds {int((~np.isfinite(signal)).sum())} samples that are NaN; {AGAIN}")
@@ -149,29 +149,32 @@ class OneFileATrial(Dataset):
 
 
 def find_folders(root: Path, pattern: str) -> dict[str, Path]:
-    """Return the folders below `root` whose whole name matches, by name, without searching inside them.
+    """Return, by name, the folders below `root` whose full name matches; their subfolders are not searched.
 
     Raises
     ------
-    DataError : two have the same name.
+    DataError : two folders have the same name.
     """
     found: dict[str, Path] = {}
     for place, folders, _ in os.walk(root):
         matching = sorted(f for f in folders if re.fullmatch(pattern, f))
         for name in matching:
             if name in found:
-                raise DataError(f"{found[name]} and {Path(place) / name} have one name; keep one of them, or rename it")
+                raise DataError(
+                    f"{found[name]} and {Path(place) / name} have the same name; keep one of them, or rename one"
+                )
             found[name] = Path(place) / name
-        # As in `aside`: archives made on a Mac name all folders twice, and another process may be unpacking beside.
+        # As in `aside`: archives made on a Mac contain every folder twice, and another process may be unpacking
+        # archives.
         folders[:] = [f for f in folders if f not in matching and f != "__MACOSX" and not f.startswith(".")]
     return found
 
 
 def read_rows(path: Path, ended: bool = False) -> np.ndarray:
-    """Return (column, row) float32 numbers of a text file with commas and no header. A row that is cut short ends in
-    NaN.
+    """Return the (column, row) float32 numbers of a text file with commas and without a header. Missing cells at the
+    end of a row are NaN.
 
-    ended : does every published file end with a line end? Then one that does not is cut inside its last number.
+    ended : whether every published file ends with a line end; a file without one is then truncated in its last number.
 
     Raises
     ------
@@ -204,5 +207,5 @@ def numbered(paths: Iterable[Path]) -> dict[int, dict[tuple[int, int], Path]]:
         subject, gesture, repetition = map(int, match.groups())
         first = found.setdefault(subject, {}).setdefault((gesture, repetition), path)
         if first is not path:
-            raise DataError(f"{first} and {path} have one name; keep one of them")
+            raise DataError(f"{first} and {path} have the same numbers; keep one of them")
     return found

@@ -29,7 +29,7 @@ class RemoteFile:
     Parameters
     ----------
     name : file name on disk.
-    urls : its addresses; mirrors after the first.
+    urls : addresses of the file: the first, then mirrors.
     sha256 : 64 hexadecimal digits; None if the publisher states no hash.
     size_bytes : length, if known.
 
@@ -44,8 +44,8 @@ class RemoteFile:
 
 
 def stop_at_errors(finding: Finding) -> None:
-    """Raise DataError for a finding that prevents reading; ignore others. `read` calls it where `examine` collects
-    findings.
+    """Raise DataError for a finding that prevents reading, and ignore others. `read` calls this function, whereas
+    `examine` collects the findings.
 
     >>> stop_at_errors(Finding("warning", "subject 1", "clipped", "lower the gain"))
     >>> stop_at_errors(Finding("error", "a.mat", "no samples", "copy it again"))
@@ -57,13 +57,13 @@ def stop_at_errors(finding: Finding) -> None:
 
 
 def as_finding(error: MyographError, where: str | Path) -> Finding:
-    """Return an error as a Finding: `examine` collects what `read` raises. The advice is the text after the first "; ".
+    """Return an error of `read` as a Finding for `examine`. The advice is the text after the first "; ".
 
     >>> print(as_finding(DataError("no samples; copy it again"), "a.mat"))
     error: a.mat: no samples; copy it again
     """
     what, _, advice = str(error).partition("; ")
-    return Finding("error", str(where), what, advice or "put this right, then check again")
+    return Finding("error", str(where), what, advice or "correct this, then check again")
 
 
 class Dataset:
@@ -73,11 +73,11 @@ class Dataset:
     ----------
     name, title, licence, citation, doi, homepage : shown to the user; `load` takes `name`.
     files : what `fetch` downloads; empty if the publisher offers no direct links.
-    rest : name of the rest label; None if there is none, or if it counts as a gesture like the others.
-    sessions : sessions of every subject as published, so that `check` can name missing ones; empty if people differ.
+    rest : name of the rest label; None if there is none, or if it is treated as a gesture like the others.
+    sessions : published sessions of every subject, with which `check` finds missing ones; empty if subjects differ.
     known_defects : defects of the published files, one sentence each; `load` warns of them.
-    version : increase it when the reader changes, so that decoded copies are made again.
-    needs_files : False for a generator.
+    version : version of the reader; increase it when the reader changes, so that the data are decoded again.
+    needs_files : False for a data set that generates its recordings.
     protocol, windowing : defaults for this data set.
 
     Examples
@@ -133,7 +133,7 @@ class Dataset:
         Raises
         ------
         DataError : a file is missing, damaged or not in the expected layout.
-        UnknownNameError : a subject that is not there.
+        UnknownNameError : an unknown subject.
         """
         raise NotImplementedError(f"{type(self).__name__} defines no read(folder, subjects)")
 
@@ -142,11 +142,11 @@ class Dataset:
         raise NotImplementedError(f"{type(self).__name__} defines no write_miniature(folder, rng)")
 
     def own_folder(self) -> Path | None:
-        """Return the folder to read if the data set states it; None looks for its name in the data folder."""
+        """Return the folder to read if the data set states it, or None to look for its name in the data folder."""
         return None
 
     def sources(self, folder: Path, subject: str) -> list[Path]:
-        """Return the files of a subject's recordings: when one changes, the subject is decoded again.
+        """Return the files of a subject's recordings. When one of them changes, the subject is decoded again.
 
         By default these are all files in the folder; override it if each subject has separate files.
 
@@ -160,7 +160,7 @@ class Dataset:
         return sorted(p for p in Path(folder).rglob("*") if p.is_file())
 
     def examine(self, folder: Path, subject: str) -> Iterator[Recording | Finding]:
-        """Yield what can be read of a subject, and a Finding for what cannot be read or is unusual.
+        """Yield the readable recordings of a subject, and a Finding for everything unreadable or unusual.
 
         Override it to continue after a file with an error.
         """

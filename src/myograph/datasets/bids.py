@@ -42,17 +42,17 @@ HEADER_TOLERANCE = 1e-4
 @dataclass(frozen=True)
 class Bids(OneFileARecording):
     """One Recording per `_emg.edf` or `_emg.bdf` file: the channels of type EMG, in µV, or in the unit "adc" or
-    "normalised" where the file says so.
+    "normalised" if the file states it.
 
     path : your folder; None looks for `bids` in the data folder.
     task : only recordings of this task; None takes all.
 
-    Labels are the `trial_type` of `_events.tsv`, from an event's onset for its duration (until the next event if it has
-    none); "n/a" and blank are unlabelled. A column `repetition` gives the repetition, otherwise the n-th event of a
-    label in a file is its repetition n. Without events a recording is unlabelled. Channels whose status is "bad" are
-    read and reported by `check`. Side files may stand in a folder above (the inheritance principle). An event
-    `boundary` is a break. Electrodes that lie on one evenly spaced pattern give the layout; `electrodes` gives all
-    positions.
+    Labels are the `trial_type` of `_events.tsv`. Each applies from the onset of its event for its duration, or until
+    the next event if it has no duration; "n/a" and blank are unlabelled. A column `repetition` gives the repetition,
+    otherwise the n-th event of a label in a file is its repetition n. Without events a recording is unlabelled.
+    Channels whose status is "bad" are read and reported by `check`. Side files may be in a parent folder (the
+    inheritance principle). An event `boundary` is a break. If the electrodes form an evenly spaced grid or ring, they
+    give the layout; `electrodes` returns all positions.
 
     Source: BIDS 1.11, electromyography.
 
@@ -80,7 +80,7 @@ class Bids(OneFileARecording):
         for key in ("path", "task"):
             value = getattr(self, key)
             if value is not None and not isinstance(value, (str, Path)):
-                raise ConfigError(f"{key} is text, got {value!r}")
+                raise ConfigError(f"{key} must be text, got {value!r}")
 
     def own_folder(self) -> Path | None:
         return None if self.path is None else Path(self.path).expanduser()
@@ -100,7 +100,7 @@ class Bids(OneFileARecording):
         return "files such as sub-01/emg/sub-01_task-grasp_emg.edf; give the folder that holds dataset_description.json"
 
     def order(self, file: File) -> Any:
-        """Sessions as sessions.tsv lists them, else in natural order."""
+        """Return the sort key: sessions in the order of sessions.tsv, or else in natural order."""
         listed = [cell(r, "session_id").removeprefix("ses-") for r in _rows(file, "sessions.tsv")]
         place = listed.index(file.session) if file.session in listed else len(listed)
         return place, natural(file.session), file.part
@@ -134,12 +134,12 @@ class Bids(OneFileARecording):
             yield Finding(
                 "warning",
                 where,
-                f"its side files state {other[0]:g} Hz, the signals have {rate_hz:g} Hz",
+                f"its side files state {other[0]:g} Hz, but the signals have {rate_hz:g} Hz",
                 "correct the side files",
             )
 
     def electrodes(self, path: Path) -> tuple[list[Electrode], dict[str, CoordinateSystem]]:
-        """The electrodes of one recording and the coordinate systems, by name; empty where the data set has none.
+        """Return the electrodes of one recording, and the coordinate systems by name; empty if the data set has none.
 
         path : the recording's `_emg.edf` or `_emg.bdf` file.
 
@@ -159,7 +159,7 @@ class Bids(OneFileARecording):
         return read_electrodes(Path(path), _root(Path(path)))
 
     def _labels(self, folder: Path) -> list[str]:
-        """Every trial_type below the folder, so that labels have the same numbers in all files."""
+        """Return every trial_type below the folder, so that labels have the same numbers in all files."""
         return sorted(labels_of([read_table(p) for p in sorted(folder.rglob("*events.tsv"))]), key=natural)
 
     def _record(self, file: File, known: list[str]) -> Recording:
@@ -175,7 +175,7 @@ class Bids(OneFileARecording):
         rate_hz = float(table.rate_hz or 0)
         exact = _number(facts.get("SamplingFrequency"))
         if exact and abs(exact / rate_hz - 1) < HEADER_TOLERANCE:
-            rate_hz = exact  # the header of the file holds about seven digits
+            rate_hz = exact  # the file's header holds only about seven digits
         signal = without_padding(signal, _number(facts.get("RecordingDuration")), rate_hz)
         label, repetition, breaks = read_events(
             _rows(file, "events.tsv"), signal.shape[1], rate_hz, known, _side(file, "events.tsv")
@@ -235,7 +235,7 @@ def _side(file: File, ending: str) -> Path:
 
 
 def _rows(file: File, ending: str) -> list[dict[str, str]]:
-    """The rows of the nearest table of a kind."""
+    """Return the rows of the nearest table with this ending."""
     return next((read_table(p) for p in file.beside if p.name.endswith(ending)), [])
 
 

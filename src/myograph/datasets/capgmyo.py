@@ -41,8 +41,8 @@ class CapgMyo(OneFileATrial):
     """Ten trials per gesture, each the middle second of a held gesture; the preprocessed files.
 
     Signal (128, time): channels run along the arm first, in 16 columns of 8. Geng et al. 2016, doi:10.1038/srep36571,
-    use 16 x 8 images; which edge comes first is our reading. Values lie in [-1, 1] and are kept ("normalised").
-    According to descriptions by others, 1 is 2.5 mV, which we could not verify in the paper.
+    use 16 x 8 images; the order of the edges is our interpretation. Values lie in [-1, 1] and are not scaled
+    ("normalised"). According to others, 1 corresponds to 2.5 mV, which we could not verify in the paper.
 
     Layout: `{subject:03d}-{gesture:03d}-{trial:03d}.mat` with `data` (1000, 128). If more than one database is present,
     the files are in folders whose names begin with dba, dbb or dbc (as published: `dba-preprocessed-001`). In DB-b the
@@ -50,8 +50,9 @@ class CapgMyo(OneFileATrial):
     contractions, are left out. The files do not name the finger movements of DB-c, so these are numbered.
 
     `fetch` downloads database a (18 zips of about 78 MB, named dba-s1 to dba-s18) from figshare, where it is CC0,
-    doi:10.6084/m9.figshare.7210397.v1. We could not download it, so no hashes are built in: those of the first download
-    are kept beside the files, and a later download that differs is refused. The licence of b and c is not known.
+    doi:10.6084/m9.figshare.7210397.v1. We could not download it, so no hashes are built in: the hashes of the first
+    download are stored with the files, and a later download with other hashes is refused. The licence of b and c is not
+    known.
 
     Source: Du et al. 2017, doi:10.3390/s17030458.
 
@@ -92,7 +93,7 @@ class CapgMyo(OneFileATrial):
 
     def __post_init__(self) -> None:
         if self.database not in GESTURES:
-            raise ConfigError(f"database is 'a', 'b' or 'c', got {self.database!r}")
+            raise ConfigError(f"database must be 'a', 'b' or 'c', got {self.database!r}")
 
     @property
     def label_names(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -120,7 +121,7 @@ class CapgMyo(OneFileATrial):
         return (str((number + 1) // 2), str(2 - number % 2)) if self.database == "b" else (str(number), "1")
 
     def people(self, folder: Path) -> dict[str, Path]:
-        # A person's files need not share a folder, so the "home" is the whole one and its name says who is meant.
+        # A person's files may be in several folders, so "home" is the whole folder and its name identifies the person.
         return {
             name: Path(folder) / name
             for name in sorted({self._person(n)[0] for n in self._numbers(folder)}, key=natural)

@@ -1,4 +1,4 @@
-"""`check`: what is missing, damaged or unusual in a data set's files; an error in one file does not end the check."""
+"""`check`: finds missing, damaged or unusual files of a data set; an error in one file does not end the check."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def of_items(
 ) -> tuple[list[Finding], list[tuple[str, np.ndarray]]]:
     """Return the findings on one subject, and the name and fingerprint of each of its recordings.
 
-    items : its recordings, and what was found while they were read.
+    items : the subject's recordings, and the findings while they were read.
 
     >>> from myograph.datasets.three_dc import ThreeDC
     >>> found = Finding("warning", "a.txt", "clipped by 3 %", "lower the gain")
@@ -69,13 +69,13 @@ def of_items(
             prints.append((item.name, fingerprint(item)))
             sessions.setdefault(item.session, set()).update(repeated(item))
     missing = [s for s in dataset.sessions if s not in sessions]
-    if missing and sessions:  # if nothing can be read, there are errors already
+    if missing and sessions:  # if nothing can be read, errors have already been found
         findings.append(
             Finding(
                 "warning",
                 f"{dataset.name}, subject {subject}",
                 f"no recording of session {', '.join(missing)}",
-                "copy them if you need them; the others can be used without",
+                "copy them if you need them; the others can be used without them",
             )
         )
     for session, pairs in sessions.items():
@@ -86,8 +86,8 @@ def of_items(
 def fingerprint(recording: Recording) -> np.ndarray:
     """Return sorted numbers that represent short stretches of the samples.
 
-    The samples themselves determine the stretches, so two recordings that share a part share these numbers, wherever
-    the part lies in each.
+    The stretches are chosen by their samples, so two recordings that share a part share these numbers, wherever that
+    part is in each of them.
 
     >>> x = np.random.default_rng(0).normal(size=(2, 20_000)).astype(np.float32)
     >>> whole, part = (fingerprint(Recording(s, 1000.0, None, "1")) for s in (x, x[:, 5000:9000]))
@@ -111,7 +111,7 @@ def fingerprint(recording: Recording) -> np.ndarray:
 
 
 def copies(prints: list[tuple[str, np.ndarray]]) -> list[Finding]:
-    """Return findings on recordings that hold the same samples, in whole or in part, under any name.
+    """Return findings on recordings that hold the same samples, completely or in part, under any name.
 
     Parameters
     ----------
@@ -139,8 +139,9 @@ def copies(prints: list[tuple[str, np.ndarray]]) -> list[Finding]:
                 Finding(
                     "warning",
                     f"{prints[a][0]} and {prints[b][0]}",
-                    f"about {part:.0%} of the samples of one are in the other too",
-                    "one file under two names? Leave one out: else the same samples train and test",
+                    f"about {part:.0%} of the samples of one are also in the other",
+                    "is it one file under two names? Leave one out: otherwise the same samples are used for training "
+                    "and test",
                 )
             )
     return found
@@ -152,7 +153,7 @@ def merged(findings: list[Finding]) -> list[Finding]:
     >>> a = Finding("warning", "subject 1", "clipped by 3 %", "lower the gain")
     >>> b = Finding("warning", "subject 2", "clipped by 5 %", "lower the gain")
     >>> [(f.where, f.what) for f in merged([a, b])]
-    [('2 places: subject 1; subject 2', 'clipped by 3 % (the first; the others are alike)')]
+    [('2 places: subject 1; subject 2', 'clipped by 3 % (the first; the others are similar)')]
     """
     groups: dict[tuple[str, str, str], list[Finding]] = {}
     for f in findings:
@@ -163,14 +164,14 @@ def merged(findings: list[Finding]) -> list[Finding]:
         if len(alike) > 1:
             same = len({f.what for f in alike}) == 1
             where = f"{len(alike)} places: {'; '.join(f.where for f in alike)}"
-            what = first.what if same else f"{first.what} (the first; the others are alike)"
+            what = first.what if same else f"{first.what} (the first; the others are similar)"
             first = Finding(first.level, where, what, first.advice)
         found.append(first)
     return found
 
 
 def repeated(recording: Recording) -> set[tuple[str, int]]:
-    """Return each label of a recording with each number of its repetitions.
+    """Return each label of a recording with each of its repetition numbers.
 
     >>> sorted(repeated(Recording(np.zeros((1, 4)), 100.0, np.array([0, 1, 0, 1]), "1", label_names=("rest", "fist"))))
     [('fist', 1), ('fist', 2), ('rest', 1), ('rest', 2)]
@@ -203,7 +204,7 @@ def repetitions(pairs: set[tuple[str, int]], where: str) -> list[Finding]:
             "note",
             where,
             f"only {', '.join(map(repr, names))} of {len(labels)} labels has a repetition {_listed(numbers)}",
-            "a movement was made once too often, or cut in two: leave it out if all labels should count equally",
+            "a movement was repeated once too often, or was split: leave it out if all labels should have equal weight",
         )
         for names, numbers in few.items()
     ] + [

@@ -20,7 +20,7 @@ from myograph.recording import Layout, Recording
 from myograph.windows import Windowing
 
 N_ROWS = 192
-# Neighbouring electrodes of a column are subtracted, so every eighth row spans two columns and means nothing.
+# Neighbouring electrodes of a column are subtracted, so every eighth row spans two columns and is meaningless.
 KEPT = np.flatnonzero(np.arange(N_ROWS) % 8 != 7)
 N_GESTURES = 27
 
@@ -36,10 +36,10 @@ class CslHdemg(OneFileARecording):
     (8, 16, …, 192) spans two columns, has no meaning and is left out, as the data set's own description asks.
 
     Layout: `subject{s}/session{k}/gest{g}.mat`, g from 0 to 26, with a cell array `gestures`, (trial, 1), of (192,
-    time) trials at 2048 Hz. gest0 is the idle gesture: programs of others read it in this way, and it is the only one
-    with 30 trials; the description does not give its number. The description names no other gesture, so these are
-    "gesture 1" to "gesture 26". Not stated are the unit (the authors' example shows RMS values up to 0.0035), hence
-    "adc"; the spacing; and whether the last column is next to the first.
+    time) trials at 2048 Hz. We take gest0 as the idle gesture, because other programs do so and only it has 30
+    trials; the description does not state its number. The description names no other gesture, so these are "gesture 1"
+    to "gesture 26". The source does not state the unit (hence "adc"; the authors' example shows RMS values up to
+    0.0035), the spacing, or whether the last column is next to the first.
 
     Source: Amma et al. 2015, doi:10.1145/2702123.2702501, and the description in the archive. Licence: none stated; the
     authors ask to cite the paper.
@@ -88,7 +88,7 @@ class CslHdemg(OneFileARecording):
                     "warning",
                     f"csl_hdemg, subject {subject}, session {session}",
                     f"no files of gestures {', '.join(map(str, sorted(missing)))}",
-                    "copy them if you need them; the others can be used without",
+                    "copy them if you need them; the others can be used without them",
                 )
 
     def record(self, file: File) -> Recording:
@@ -102,8 +102,8 @@ class CslHdemg(OneFileARecording):
         ]
         if odd or not trials:
             raise DataError(
-                f"{file.path}: 'gestures' holds {odd[0] if odd else f'{cells.dtype} of shape {cells.shape}'}, a cell "
-                f"array of trials, each numbers of shape ({N_ROWS}, time), was expected; {AGAIN}"
+                f"{file.path}: 'gestures' holds {odd[0] if odd else f'{cells.dtype} of shape {cells.shape}'}, expected "
+                f"a cell array of trials, each numbers of shape ({N_ROWS}, time); {AGAIN}"
             )
         lengths = [t.shape[1] for t in trials]
         return Recording(

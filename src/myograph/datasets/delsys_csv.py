@@ -22,9 +22,9 @@ from myograph.recording import Recording
 class DelsysCsv(OneFileARecording):
     """One Recording per file. The subject is the file's name without its ending; all samples are unlabelled (-1).
 
-    Signal (sensor, time): only the EMG signals, in the file's order, at their own rate and in µV, cut to the length of
-    the shortest. Accelerometers and gyroscopes, which are slower, are left out. To add labels, describe the folder for
-    the data set `folder` instead.
+    Signal (sensor, time): only the EMG signals, in the file's order, at their own rate and in µV, shortened to
+    the shortest signal. Accelerometers and gyroscopes, which are slower, are left out. To add labels, describe the
+    folder for the data set `folder` instead.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class DelsysCsv(OneFileARecording):
 
     def __post_init__(self) -> None:
         if self.path is not None and not isinstance(self.path, (str, Path)):
-            raise ConfigError(f"path is a folder, got {self.path!r}")
+            raise ConfigError(f"path must be a folder, got {self.path!r}")
 
     def own_folder(self) -> Path | None:
         return None if self.path is None else Path(self.path).expanduser()

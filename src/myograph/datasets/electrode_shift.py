@@ -23,10 +23,10 @@ SESSIONS = ("training", "trial_1", "trial_2", "trial_3", "trial_4")
 class ElectrodeShift(OneFileATrial):
     """Session `training` before the shift (5 repetitions), `trial_1` … `trial_4` after it (2 repetitions each).
 
-    Layout: `subject{s}/{session}/R_{repetition}_C_{class}.csv`, whole numbers, one row per sample, no header. Only the
-    session's `metadata.json` says which class a number is (other software swaps wrist flexion and extension).
-    Repetitions are counted from 0 in the files and from 1 here. No motion is one of the five published classes, so
-    `rest` is None.
+    Layout: `subject{s}/{session}/R_{repetition}_C_{class}.csv`, whole numbers, one row per sample, no header. The
+    class of a number is stated only in the session's `metadata.json` (other software swaps wrist flexion and
+    extension). Repetitions are counted from 0 in the files and from 1 here. "No motion" is one of the five published
+    classes, so `rest` is None.
 
     Signal (8, time): a Myo armband's counts ("adc") at 200 Hz, electrodes in the armband's order. The files do not
     state how far the armband was shifted. Licence: none stated; cite the paper, doi:10.1186/s12984-024-01355-4.
@@ -60,7 +60,7 @@ class ElectrodeShift(OneFileATrial):
     label_names = ("hand close", "hand open", "no motion", "wrist extension", "wrist flexion")
 
     def people(self, folder: Path) -> dict[str, Path]:
-        # The archive holds another study beside this one, with folders of the same names.
+        # The archive also holds another study, with folders of the same names.
         roots = find_folders(folder, "ElectrodeShift") or {"": Path(folder)}
         found = find_folders(roots.popitem()[1], r"subject\d+")
         if not found:
@@ -79,16 +79,20 @@ class ElectrodeShift(OneFileATrial):
             entries = {k: v for k, v in json.loads(path.read_text()).items() if isinstance(v, dict)}
             known = [(k.rsplit("/", 1)[-1], v["class_name"], int(v["rep_idx"])) for k, v in entries.items()]
         except FileNotFoundError:
-            raise DataError(f"{path} is missing, and only it says which class a file is; {again}") from None
+            raise DataError(
+                f"{path} is missing, and only this file states the classes of the recordings; {again}"
+            ) from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{path} is cut short or damaged: {error!r}; {again}") from error
         if not known:
-            raise DataError(f"{path} names no files, and only it says which class a file is; {again}")
+            raise DataError(f"{path} names no files, and only this file states the classes of the recordings; {again}")
         trials = []
         for name, words, repetition in known:
             label = str(words).replace("_", " ").lower()
             if label not in self.label_names:
-                raise DataError(f"{path} names a class {words!r}, the known ones are {self.label_names}; {again}")
+                raise DataError(
+                    f"{path} names the unknown class {words!r}, the known classes are {self.label_names}; {again}"
+                )
             trials.append(Trial(place / name, self.label_names.index(label), repetition + 1))
         return sorted(trials, key=lambda t: (t.repetition, t.label))
 

@@ -1,5 +1,5 @@
-"""flexemg: four gestures under a flexible 16 x 4 grid around the forearm, placed again for each session, 64 channels at
-1 kHz.
+"""flexemg: four gestures, a flexible 16 x 4 grid around the forearm that was placed again for each session, 64 channels
+at 1 kHz.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from myograph.windows import Windowing
 
 RATE_HZ = 1000.0
 N_CHANNELS = 64
+MINIATURE_HOLD_S = 0.45
 MAP = "arraymap.mat"
 NAMES = ("Rest", "Fist", "Raise", "Lower", "Open")
 
@@ -43,7 +44,7 @@ class FlexEmg(OneFileARecording):
 
     Parameters
     ----------
-    trim : fraction of each rest or gesture that is unlabelled at each end, where the hand moves from one to the other.
+    trim : fraction of each rest or gesture that is left unlabelled at each end, where the hand moves between postures.
 
     Examples
     --------
@@ -74,7 +75,7 @@ class FlexEmg(OneFileARecording):
 
     def __post_init__(self) -> None:
         if not 0 <= self.trim < 0.5:
-            raise ConfigError(f"trim is a share from 0 up to, not including, 0.5, got {self.trim}")
+            raise ConfigError(f"trim must be a share from 0 up to, not including, 0.5, got {self.trim}")
 
     def listed(self, folder: Path) -> list[File]:
         files = []
@@ -85,7 +86,7 @@ class FlexEmg(OneFileARecording):
                 files.append(File(path, str(int(home[1])), home[2], int(trial[2])))
         maps = sorted(folder.rglob(MAP))
         if files and not maps:
-            raise DataError(f"flexemg: {folder} holds no {MAP}, which places the channels; copy it there")
+            raise DataError(f"flexemg: {folder} holds no {MAP}, which states the place of each channel; copy it there")
         return [replace(f, beside=(maps[0],)) for f in files]
 
     def expected(self) -> str:
@@ -98,7 +99,7 @@ class FlexEmg(OneFileARecording):
         path = file.path
         raw, p = read_matlab(path, ("raw", "p"))
         if raw.ndim != 2 or raw.shape[1] < N_CHANNELS:
-            raise DataError(f"{path}: raw is (time, {N_CHANNELS} or more), got {raw.shape}; {AGAIN}")
+            raise DataError(f"{path}: raw must be (time, {N_CHANNELS} or more), got {raw.shape}; {AGAIN}")
         counts = matrix(raw[:, :N_CHANNELS], path, "raw", f"(time, {N_CHANNELS} or more)").astype(np.float64)
         try:
             facts = {key: p[key].ravel()[0] for key in ("labelnames", "sequence", "timegest", "timerest", "lsbmV")}
@@ -112,11 +113,11 @@ class FlexEmg(OneFileARecording):
             microvolts = float(np.ravel(facts["lsbmV"])[0]) * 1000
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise DataError(
-                f"{path}: 'p' does not say order and durations of the gestures {NAMES[1:]} ({error}); {AGAIN}"
+                f"{path}: 'p' does not state order and durations of the gestures {NAMES[1:]} ({error}); {AGAIN}"
             ) from error
         edges = np.cumsum([0, rest, *[gesture] * len(order)])
         if edges[-1] > len(raw):
-            raise DataError(f"{path} holds {len(raw)} samples, its gestures take {edges[-1]}; {AGAIN}")
+            raise DataError(f"{path} holds {len(raw)} samples, but its gestures need {edges[-1]}; {AGAIN}")
         label = np.full(len(raw), -1, np.int32)
         for code, start, stop in zip(codes, edges, edges[1:]):
             cut = round(self.trim * (stop - start))
@@ -136,10 +137,10 @@ class FlexEmg(OneFileARecording):
 
     def write_miniature(self, folder: Path, rng: np.random.Generator) -> None:
         root = folder / "flexemg-master"
-        # Each half of the array has its own connector, one wired the other way round.
+        # Each half of the array has its own connector, and one of them is wired in reverse.
         upper = np.arange(32).reshape(8, 4)[::-1] + 1
         write_matlab(root / "arraymap.mat", {"arraymap": np.vstack([upper, 65 - upper[::-1]]).astype(np.uint8)})
-        duration = 450
+        duration = round(MINIATURE_HOLD_S * RATE_HZ)
         for subject in (1, 2):
             for session in ("Session1Train", "Session1Test"):
                 for trial in range(1, 5):
@@ -165,6 +166,6 @@ def _layout(path: Path) -> Layout:
     (grid,) = read_matlab(path, ("arraymap",))
     places = grid.ravel().tolist() if grid.ndim == 2 and grid.dtype.kind in "iuf" else []
     if sorted(places) != list(range(1, N_CHANNELS + 1)):
-        raise DataError(f"{path}: 'arraymap' places each of {N_CHANNELS} channels once on a grid; {AGAIN}")
+        raise DataError(f"{path}: 'arraymap' must place each of {N_CHANNELS} channels once on a grid; {AGAIN}")
     place = np.argsort(grid.ravel())
     return Layout(tuple((place // grid.shape[1]).tolist()), tuple((place % grid.shape[1]).tolist()))

@@ -39,7 +39,7 @@ class _Piece:
 
 @dataclass(frozen=True)
 class _Read:
-    """One file: its pieces, and what is odd about it."""
+    """One file: its pieces, and what is unusual about it."""
 
     pieces: list[_Piece]
     findings: list[Finding]
@@ -52,8 +52,8 @@ class Folder(Dataset):
 
     docs/your-own-data.md lists the keys of the description. If the file names give the label, the files are trials: the
     trials of one session become one Recording, with a break between two files. A file that contains its labels is a
-    separate Recording. Labels have the same numbers in all files. If nothing gives the repetition, the n-th contiguous
-    run of a label in a session is its repetition n (the end of a file ends a run). A sample with a blank label is
+    separate Recording. Labels have the same numbers in all files. Without repetition numbers, the n-th contiguous run
+    of a label in a session is its repetition n (the end of a file ends a run). A sample with a blank label is
     unlabelled. The label that means rest is called "rest".
 
     Parameters
@@ -77,13 +77,13 @@ class Folder(Dataset):
     title = "Your own folder of recordings, described by a dataset.toml"
     licence = "your own"
     citation = "your own"
-    homepage = "docs/your-own-data.md, which says how to describe a folder of yours"
+    homepage = "docs/your-own-data.md, which says how to describe your own folder"
     rest = REST
     protocol = KFoldRepetitions()
 
     def __post_init__(self) -> None:
         if self.path is not None and not isinstance(self.path, (str, Path)):
-            raise ConfigError(f"path is a folder or a dataset.toml, got {self.path!r}")
+            raise ConfigError(f"path must be a folder or a dataset.toml, got {self.path!r}")
         object.__setattr__(self, "path", None if self.path is None else str(self.path))
 
     def own_folder(self) -> Path | None:
@@ -97,12 +97,13 @@ class Folder(Dataset):
         return Path(folder) / (given.name if given.suffix == ".toml" else "dataset.toml")
 
     def _files(self, folder: Path, description: Description) -> dict[Path, dict[str, str]]:
-        """Each file and the facts that its name gives, in natural order."""
+        """Return each file and the facts given by its name, in natural order."""
         folder = Path(folder)
         ending = Path(description.files).suffix.lower()
         if ending not in ENDINGS:
             raise ConfigError(
-                f"{self._toml(folder)}: files end in one of {', '.join(ENDINGS)}, got {description.files!r}; convert "
+                f"{self._toml(folder)}: files must end in one of {', '.join(ENDINGS)}, got {description.files!r}; "
+                "convert "
                 "the recordings to one of these"
             )
         found, others = {}, []
@@ -112,7 +113,7 @@ class Folder(Dataset):
             if description.ignores(below):
                 continue
             if aside(path, folder) or path.name.startswith("."):
-                continue  # hidden files, among them the second set of names that a Mac writes
+                continue  # hidden files, including the resource forks of macOS
             if match:
                 found[path] = {k: word(v) for k, v in match.groupdict().items()}
             elif path.suffix.lower() == ending:
@@ -140,7 +141,7 @@ class Folder(Dataset):
         # Labels inside files are numbered over all files, unless the description lists them.
         every = description.subject or (not description.labels and "{label}" not in description.files)
         mine = [p for p, facts in files.items() if every or facts.get("subject", "1") == subject]
-        # A WFDB header's samples and annotations are in files beside it.
+        # The samples and annotations of a WFDB header are in other files beside it.
         beside = [q for p in mine if p.suffix == ".hea" for q in p.parent.glob(f"{p.stem}.*") if q != p]
         return [self._toml(folder), *mine, *sorted(beside)]
 
@@ -179,12 +180,12 @@ class Folder(Dataset):
         yield from _recordings(pieces, _names(known, description), description)
 
     def _values(self, path: Path, folder: Path) -> dict[str, tuple[str, ...]]:
-        """The subjects and labels that columns of a file give; kept in memory until the file changes."""
+        """Return the subjects and labels in the columns of a file; cached in memory until the file changes."""
         toml = self._toml(folder)
         return _facts_of(path, path.stat().st_mtime_ns, toml, toml.stat().st_mtime_ns)
 
     def _known(self, folder: Path, files: dict[Path, dict[str, str]], description: Description) -> list[str]:
-        """All labels in the order of their numbers, the same for every file of the folder."""
+        """Return all labels in the order of their numbers, which is the same for every file of the folder."""
         if description.labels:
             return list(description.labels)
         found = {facts["label"] for facts in files.values() if "label" in facts}
@@ -192,7 +193,7 @@ class Folder(Dataset):
             for path in files:
                 try:
                     found |= set(self._values(path, folder)["label"])
-                except MyographError:  # raised again where the file itself is read
+                except MyographError:  # raised again when the file itself is read
                     continue
         return sorted(found, key=natural)
 
@@ -218,7 +219,7 @@ class Folder(Dataset):
 
 @lru_cache(maxsize=4096)
 def _facts_of(path: Path, _changed: int, toml: Path, _described: int) -> dict[str, tuple[str, ...]]:
-    """Values of the subject and label columns of a file."""
+    """Return the values of the subject and label columns of a file."""
     description = describe(toml)
     table = read_table(path, description)
     found: dict[str, tuple[str, ...]] = {}
@@ -229,14 +230,14 @@ def _facts_of(path: Path, _changed: int, toml: Path, _described: int) -> dict[st
 
 
 def _read(path: Path, facts: dict[str, str], known: list[str], description: Description) -> _Read:
-    """One file of the folder. `facts` : what its name gives. `known` : all labels, in the order of their numbers."""
+    """Read one file. facts : facts given by its name. known : all labels, in the order of their numbers."""
     table = read_table(path, description)
     time = _time(table, description, path)
     signal = channels(table, description, path)
     rate_hz = description.rate_hz or table.rate_hz
     if rate_hz is None or (description.unit is None and table.to_uv is None):
         lacking = "rate_hz" if rate_hz is None else "unit"
-        raise ConfigError(f"{path.name} does not say its {lacking}; add {lacking} = … to the description")
+        raise ConfigError(f"{path.name} does not state its {lacking}; add {lacking} = … to the description")
     notes, gaps = ((), ()) if time is None else clock.compare(time[1], rate_hz, time[0])
     n = signal.shape[1]
     tracks = {fact: _track(fact, table, facts, description, path) for fact in FACTS}
@@ -266,7 +267,7 @@ def _read(path: Path, facts: dict[str, str], known: list[str], description: Desc
 
 
 def _time(table: Table, description: Description, path: Path) -> tuple[str, np.ndarray] | None:
-    """The name and values of the column that holds each sample's time, where there is one."""
+    """Return the name and the values of the column with the sample times, if there is one."""
     if description.time is False:
         return None
     if description.time is not None:
@@ -280,7 +281,7 @@ def _time(table: Table, description: Description, path: Path) -> tuple[str, np.n
 
 
 def _track(fact: str, table: Table, facts: dict[str, str], description: Description, path: Path) -> np.ndarray | None:
-    """(time,) text of one fact at every sample; None where nothing gives it."""
+    """Return (time,) the text of one fact at every sample, or None if the fact is not given."""
     where = getattr(description, fact)
     if fact in facts:
         return np.full(len(table), facts[fact])
@@ -297,7 +298,7 @@ def _track(fact: str, table: Table, facts: dict[str, str], description: Descript
 
 
 def _plain(column: np.ndarray) -> np.ndarray:
-    """Numbers as they are, everything else as text: what NumPy can sort."""
+    """Return numbers unchanged and everything else as text, so that NumPy can sort it."""
     return column if column.dtype.kind in "iuf" else np.array([word(v) for v in column.tolist()])
 
 
@@ -306,9 +307,9 @@ def _names(known: list[str], description: Description) -> tuple[str, ...]:
 
 
 def _recordings(pieces: list[_Piece], names: tuple[str, ...], description: Description) -> Iterator[Recording]:
-    """Pieces of one subject, session by session, with the repetitions counted where nothing gives them.
+    """Yield the recordings of one subject, session by session; repetitions are counted if they are not given.
 
-    Trials, one per file, stand one after another in a Recording with a break between two files.
+    Trials (one per file) are joined into one Recording with a break between two files.
     """
     for session in dict.fromkeys(p.session for p in pieces):
         mine = [p for p in pieces if p.session == session]
@@ -346,7 +347,7 @@ def _unit(description: Description) -> Unit:
 
 
 def _breaks(pieces: Sequence[_Piece]) -> tuple[int, ...]:
-    """The breaks of pieces that stand one after another: their own, and the first sample of each but the first."""
+    """Return the breaks of joined pieces: their own breaks, and the first sample of each piece except the first."""
     found: list[int] = []
     start = 0
     for piece in pieces:

@@ -31,8 +31,8 @@ class IceLab(OneFileATrial):
 
     Layout: `{subject:03d}-{gesture:03d}-{repetition:03d}.mat` with `Data` (or `data`), (time, 192). Some files have a
     193rd column, which is left out. The description lists 7 gestures (one of them is "no movement"), and the authors'
-    programs read 8, in orders that differ between the sources. Labels are therefore the file's number, and none is
-    `rest`.
+    programs read 8, in orders that differ between the sources. Labels are therefore the numbers in the file names, and
+    `rest` is None.
 
     Source: the repository of the MIC Laboratory, which does not contain the data. Licence: not known.
 
@@ -73,7 +73,7 @@ class IceLab(OneFileATrial):
         return {subject: found[subject] for subject in sorted(found, key=natural) if found[subject]}
 
     def people(self, folder: Path) -> dict[str, Path]:
-        # A person's files need no folder of their own: the "home" is the whole one and its name says who is meant.
+        # People have no separate folders, so "home" is the whole folder and its name identifies the person.
         return {subject: Path(folder) / subject for subject in self._files(folder)}
 
     def trials(self, home: Path) -> dict[str, list[Trial]]:

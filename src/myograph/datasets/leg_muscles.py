@@ -47,9 +47,9 @@ class LegMuscles(OneFileARecording):
     """One Recording per muscle, (1, time). Its label is the muscle and its repetition the gait cycle.
 
     Samples before the first touchdown are unlabelled; the last cycle ends with the recording. Signal in µV: the source
-    states no unit, and steps of 0.1007 fit a 16-bit converter over ±3.3 mV.
+    states no unit, and steps of 0.1007 correspond to a 16-bit converter with a range of ±3.3 mV.
 
-    Layout: `walk.csv` with `time` in s and a column per muscle, `cycles.csv` with `touchdown_s` and `second_event_s`,
+    Layout: `walk.csv` with `time` in s and one column per muscle, `cycles.csv` with `touchdown_s` and `second_event_s`,
     which hold the R data `RAW_DATA` of the package unchanged. There is one person; recordings of others in the same
     form may be added, with one folder per person.
 
@@ -68,7 +68,7 @@ class LegMuscles(OneFileARecording):
     >>> LegMuscles().subjects(folder)
     ['1', '2']
     >>> next(iter(LegMuscles().read(folder)))
-    <Recording leg_muscles, subject 1, gluteus medius: 1 channels x 3.2 s @ 1000 Hz, uV, 13 labels>
+    <Recording leg_muscles, subject 1, gluteus medius: 1 channels x 6.2 s @ 1000 Hz, uV, 13 labels>
     """
 
     task: Literal["muscle", "phase"] = "muscle"
@@ -85,7 +85,7 @@ class LegMuscles(OneFileARecording):
 
     def __post_init__(self) -> None:
         if self.task not in ("muscle", "phase"):
-            raise ConfigError(f"task is 'muscle' or 'phase', got {self.task!r}")
+            raise ConfigError(f"task must be 'muscle' or 'phase', got {self.task!r}")
 
     def listed(self, folder: Path) -> Iterator[File]:
         found = sorted(p for p in folder.rglob("walk.csv") if not aside(p, folder))
@@ -124,7 +124,7 @@ class LegMuscles(OneFileARecording):
         ]
 
     def write_miniature(self, folder: Path, rng: np.random.Generator) -> None:
-        n, per_cycle, start = 3200, 500, 200
+        n, per_cycle, start = 6200, 1000, 200
         touchdown = start + per_cycle * np.arange(6)
         for subject in ("1", "2"):
             place = folder / "leg_muscles" / subject
@@ -135,7 +135,7 @@ class LegMuscles(OneFileARecording):
             rows = np.c_[np.arange(n) / RATE_HZ + 0.014, samples]
             header = ",".join(["time", *MUSCLES])
             np.savetxt(place / "walk.csv", rows, fmt="%.6g", delimiter=",", header=header, comments="")
-            events = np.c_[touchdown, touchdown + 300] / RATE_HZ + 0.014
+            events = np.c_[touchdown, touchdown + 600] / RATE_HZ + 0.014
             np.savetxt(
                 place / "cycles.csv",
                 events,
@@ -151,7 +151,7 @@ def _read(file: File) -> tuple[np.ndarray, np.ndarray]:
 
     Raises
     ------
-    DataError : a file is missing, cut short or damaged, or the two do not fit each other.
+    DataError : a file is missing, truncated or damaged, or the two files are inconsistent.
     """
     walk, cycles = file.path, file.beside[0]
     description = Description("*", label=False, header=True)

@@ -18,11 +18,12 @@ from myograph.recording import Recording
 
 
 def locate(dataset: str | Dataset) -> Path:
-    """Return the folder of a data set's files; if only an archive is there, it is first unpacked into the cache.
+    """Return the folder of a data set's files; if there is only an archive, it is first unpacked into the cache.
 
     Raises
     ------
-    DataError : neither is there, or the archive is damaged; the message names the places searched and what to do.
+    DataError : there is neither a folder nor an archive, or the archive is damaged; the message says where it was
+        searched and what to do.
 
     >>> from myograph.datasets.folder import Folder
     >>> import tempfile
@@ -44,7 +45,7 @@ def locate(dataset: str | Dataset) -> Path:
 
 
 def is_here(dataset: str | Dataset) -> bool:
-    """Whether a data set's files (or their archive) are where `load` looks for them. Nothing is unpacked.
+    """Return whether `load` would find a data set's files or their archive. Nothing is unpacked.
 
     >>> is_here("simulated")
     True
@@ -81,9 +82,9 @@ def load(
 ) -> list[Recording]:
     """Return the recordings of a data set, with memory-mapped signals.
 
-    On the first call, each subject's files are decoded into the cache; later calls read only that copy. It is made
-    again when the files, the options or the reader's version change, or when its hash does not match. A UserWarning
-    names each known defect of the published set.
+    On the first call, each subject's files are decoded into the cache; later calls read only that copy. The
+    files are decoded again when they, the options or the reader's version change, or when the copy's hash is wrong. A
+    UserWarning names each known defect of the published data set.
 
     Parameters
     ----------
@@ -114,9 +115,9 @@ def load(
 
 
 def choose_subjects(known: list[str], wanted: str | Iterable[str | int] | None, name: str = "") -> list[str]:
-    """Return the known subjects that are wanted: names, or text with commas and ranges ("1-6,9"); all if None.
+    """Return the requested subjects: names, or text with commas and ranges ("1-6,9"); all if None.
 
-    UnknownNameError for another subject; ConfigError if none is chosen.
+    UnknownNameError for an unknown subject; ConfigError if no subject is left.
 
     >>> choose_subjects(["1", "2", "3", "9"], "1-2,9")
     ['1', '2', '9']

@@ -18,7 +18,7 @@ from myograph.recording import Layout, Recording
 from myograph.windows import Windowing
 
 N_TRIALS = 4
-# Where the armband sat on day 1, 2, …: neutral, or turned inwards or outwards.
+# Position of the armband on day 1, 2, …: neutral, or rotated inwards or outwards.
 POSITIONS = tuple({"N": "neutral", "I": "inner", "O": "outer"}[p] for p in "NIONIIOONNONNOOIIINOOIOIINNINO")
 
 
@@ -33,9 +33,9 @@ class LongtermMyo(OneFileATrial):
 
     Signal (8, time): a Myo armband's electrodes in its own order, 200 Hz, counts divided by the full scale
     ("normalised"). Layout: `sub{s}/day{d}/D{d}M{motion}T{trial}.csv`, 300 rows of 8 numbers, no header. Missing days
-    are left out. Rest (motion 1) is one of the 22 motions of the published scores, so `rest` is None.
+    are left out. In the published scores rest (motion 1) is one of the 22 motions, so `rest` is None.
 
-    motions : read the first so many motions alone; 8 leaves out those with a turned forearm or a closed hand.
+    motions : number of motions to read, from the first on; 8 leaves out those with a rotated forearm or a closed hand.
 
     Source: the paper (five men, 30 sessions in 40-42 days, three positions; 1.5 s cut out of each motion by multiscale
     sample entropy) and its repository.
@@ -88,7 +88,7 @@ class LongtermMyo(OneFileATrial):
 
     def __post_init__(self) -> None:
         if not isinstance(self.motions, int) or not 2 <= self.motions <= len(self.label_names):
-            raise ConfigError(f"motions is a whole number from 2 to {len(self.label_names)}, got {self.motions!r}")
+            raise ConfigError(f"motions must be a whole number from 2 to {len(self.label_names)}, got {self.motions!r}")
 
     def people(self, folder: Path) -> dict[str, Path]:
         found = find_folders(folder, r"sub\d+")

@@ -29,7 +29,7 @@ class MyoArmband(OneFileATrial):
     """Sessions `training0`, `Test0` and `Test1` of the evaluation people, `training0` of the pre-training people.
 
     Layout: `{PreTraining,Evaluation}Dataset/{person}/{session}/classe_{i}.dat`, little-endian int16, 8 interleaved
-    channels, 5 s; gesture i % 7, repetition i // 7 + 1. "neutral" is a gesture like the others in the published scores,
+    channels, 5 s; gesture i % 7, repetition i // 7 + 1. In the published scores "neutral" is a gesture like the others,
     so `rest` is None.
 
     Signal (8, time): a Myo armband's counts from -128 to 127 ("adc") at 200 Hz, electrodes in the armband's order, the
@@ -39,7 +39,7 @@ class MyoArmband(OneFileATrial):
     Parameters
     ----------
     part : "evaluation" people (named `Female0`, `Male0`, …), "pretraining" people (named `pretraining Female0`, …,
-        since both groups count from 0), or "all".
+        because the numbers of both groups start at 0), or "all".
 
     Examples
     --------
@@ -83,7 +83,7 @@ class MyoArmband(OneFileATrial):
 
     def __post_init__(self) -> None:
         if self.part not in (*FOLDERS, "all"):
-            raise ConfigError(f"part is 'evaluation', 'pretraining' or 'all', got {self.part!r}")
+            raise ConfigError(f"part must be 'evaluation', 'pretraining' or 'all', got {self.part!r}")
 
     def people(self, folder: Path) -> dict[str, Path]:
         people: dict[str, Path] = {}

@@ -20,9 +20,10 @@ from myograph.datasets.quality import Finding
 from myograph.errors import ConfigError, DataError
 from myograph.recording import Recording, Unit
 
-# Of the samples. Published label tracks may be shorter than their emg: users of DB2 report one sample in subject 1's
-# exercise 3 and 272 in subject 12's. They are taken to begin together (our choice); what has no label stays unlabelled.
+# Of the samples. Published label tracks may be shorter than the emg: users of DB2 report one sample in subject 1's
+# exercise 3 and 272 in subject 12's. We assume that both begin together; the samples at the end are then unlabelled.
 MOST_OFF = 0.01
+MINIATURE_HOLD_S = 0.3
 
 
 @dataclass(frozen=True)
@@ -34,15 +35,15 @@ class Ninapro(OneFileARecording):
     name in every database. If the files only number them, they are "grasp 3" or "movement 3".
 
     Signal (electrode, time): µV for DB2, DB3 and DB6, whose files are read as volts; for the others, whose scale we
-    could not verify, the values of the files ("adc"). Rest takes the number of the repetition before it (before the
-    first repetition: the one after), because the databases leave it 0 or let it run on. Unlabelled are a movement's
-    samples without a repetition, those that DB10 marks as unreliable, and those at the end that the label track does
-    not reach. The field `exercise` in the files is not used, because it is wrong in DB5.
+    could not verify, the values of the files ("adc"). Rest gets the number of the repetition before it (rest
+    before the first repetition that of the repetition after it), because the databases set it to 0 or do not reset it.
+    These samples are unlabelled: those of a movement without a repetition, those that DB10 marks as unreliable, and
+    those at the end beyond the label track. The field `exercise` in the files is not used, because it is wrong in DB5.
 
     Parameters
     ----------
     exercises : numbers as in the file names; None reads every exercise whose file is present.
-    label_track : "restimulus", whose borders were moved to the activity of the muscles (Gijsberts et al. 2014,
+    label_track : "restimulus", relabelled to the onset and end of muscle activity (Gijsberts et al. 2014,
         doi:10.1109/TNSRE.2014.2303394), or "stimulus", the cue.
     repetition_track : "rerepetition" or "repetition"; None takes the one that belongs to `label_track`.
 
@@ -69,10 +70,11 @@ class Ninapro(OneFileARecording):
 
     def __post_init__(self) -> None:
         if self.label_track not in ("restimulus", "stimulus"):
-            raise ConfigError(f"label_track is 'restimulus' or 'stimulus', got {self.label_track!r}")
+            raise ConfigError(f"label_track must be 'restimulus' or 'stimulus', got {self.label_track!r}")
         if self.repetition_track not in ("rerepetition", "repetition", None):
             raise ConfigError(
-                f"repetition_track is 'rerepetition', 'repetition' or None for the one that goes with label_track, "
+                "repetition_track must be 'rerepetition', 'repetition', or None for the track that belongs to "
+                "label_track, "
                 f"got {self.repetition_track!r}"
             )
         if self.exercises is not None:
@@ -108,7 +110,7 @@ class Ninapro(OneFileARecording):
                 "warning",
                 f"{self.name}, subject {subject}",
                 f"there is no file of exercise {', '.join(missing)}",
-                "fetch them if you need them; the others can be used without",
+                "fetch them if you need them; the others can be used without them",
             )
 
     def remarks(self, file: File, recordings: list[Recording]) -> Iterator[Finding]:
@@ -120,14 +122,14 @@ class Ninapro(OneFileARecording):
                 "note",
                 str(file.path),
                 f"the last {bare} samples have no label",
-                "nothing to do: they are in no window; some files' label tracks are shorter than their samples",
+                "nothing to do: these samples are in no window, since the label track is shorter than the signal",
             )
         if lacking:
             yield Finding(
                 "warning",
                 str(file.path),
                 f"{len(lacking)} of {len(names)} movements never occur: {', '.join(lacking[:5])}",
-                "leave the subject out where a comparison needs every movement",
+                "leave the subject out if a comparison needs every movement",
             )
 
     def records(self, file: File) -> list[Recording]:
@@ -153,7 +155,8 @@ class Ninapro(OneFileARecording):
         if exercise not in self.facts.exercises:
             known = ", ".join(map(str, self.facts.exercises))
             raise DataError(
-                f"{path} is named as exercise {exercise}, {self.name} has {known}; is it a file of another database? "
+                f"{path} is named as exercise {exercise}, but {self.name} has {known}; is it a file of another "
+                "database? "
                 "Move it elsewhere"
             )
         facts = self.facts
@@ -166,8 +169,8 @@ class Ninapro(OneFileARecording):
         off = max(n, len(code), len(repetition)) - min(n, labelled)
         if emg.ndim != 2 or emg.shape[1] not in facts.columns or off > MOST_OFF * n:
             raise DataError(
-                f"{path} holds emg {emg.shape}, {keys[1]} {code.shape} and {keys[2]} {repetition.shape} where emg of "
-                f"(time, {' or '.join(map(str, facts.columns))}) and tracks as long were expected; is it a file of "
+                f"{path} holds emg {emg.shape}, {keys[1]} {code.shape} and {keys[2]} {repetition.shape}, expected emg "
+                f"(time, {' or '.join(map(str, facts.columns))}) and tracks of the same length; is it a file of "
                 f"{self.name}? Download it again"
             )
         code, repetition = (np.concatenate([t[:n], np.zeros(max(0, n - len(t)), t.dtype)]) for t in (code, repetition))
@@ -204,7 +207,7 @@ class Ninapro(OneFileARecording):
             return emg
         if emg[:, empty].any():
             raise DataError(
-                f"{path} has signal in the columns {', '.join(map(str, empty))}, which this database leaves empty; "
+                f"{path} has signal in the columns {', '.join(map(str, empty))}, which are empty in this database; "
                 "is it a file of another release? Read it with the generic folder reader"
             )
         return np.delete(emg, empty, axis=1)
@@ -244,7 +247,7 @@ def _miniature(
     facts: Facts, codes: list[int], n_repetitions: int, number: int, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
     """Return the variables of one file: every repetition of each movement, each followed by rest of the same length."""
-    n = max(round(0.3 * facts.rate_hz), 30)
+    n = max(round(MINIATURE_HOLD_S * facts.rate_hz), 30)
     move = np.repeat(np.array(codes), n_repetitions)
     turn = np.tile(np.arange(1, n_repetitions + 1), len(codes))
     rest = np.zeros_like(move)
@@ -260,7 +263,7 @@ def _miniature(
     emg = rng.normal(size=(len(stimulus), columns)) * loud * (1e-5 if facts.to_uv else 1.0)
     emg[:, list(facts.empty)] = 0
     times = np.arange(len(stimulus)) / facts.rate_hz
-    times[len(times) // 2 :] += 20.0  # a pause, where the database has such
+    times[len(times) // 2 :] += 20.0  # a pause, as in the database
     return {
         "emg": emg.astype(np.float32),
         facts.labels: stimulus,

@@ -101,7 +101,7 @@ def read_opensignals(path: Path, subject: str) -> Recording:
         with h5py.File(path, "r") as file:
             devices = [g for g in file.values() if "raw" in g]
             if len(devices) != 1:
-                raise DataError(f"{path} holds {len(devices)} devices, one with a group 'raw' was expected; {again}")
+                raise DataError(f"{path} holds {len(devices)} devices, expected one with a group 'raw'; {again}")
             device = devices[0]
             rate_hz = float(device.attrs["sampling rate"])
             numbers = np.atleast_1d(device.attrs["channels"]).tolist()
@@ -112,7 +112,7 @@ def read_opensignals(path: Path, subject: str) -> Recording:
                 n_samples = int(device.attrs.get("nsamples", track.shape[0]))
                 if track.shape not in ((n_samples,), (n_samples, 1)):
                     raise DataError(
-                        f"{path}: channel {number} is of shape {track.shape}, ({n_samples}, 1) was expected; {again}"
+                        f"{path}: channel {number} is of shape {track.shape}, expected ({n_samples}, 1); {again}"
                     )
                 sensor = track.attrs.get("sensor", "EMG")
                 sensor = sensor.decode() if isinstance(sensor, bytes) else str(sensor)
@@ -126,8 +126,8 @@ def read_opensignals(path: Path, subject: str) -> Recording:
     lengths = {len(t) for t in tracks}
     if len(lengths) != 1 or 0 in lengths:
         raise DataError(
-            f"{path}: its channels of EMG sensors hold {sorted(lengths) or 'no'} samples, some and as many in each were "
-            f"expected; {again}"
+            f"{path}: its channels of EMG sensors hold {sorted(lengths) or 'no'} samples, but must all hold "
+            f"the same number; {again}"
         )
     signal = np.stack(tracks).astype(np.float32)
     return Recording(signal, rate_hz, np.full(signal.shape[1], -1), subject=subject, name=f"plux_biceps, {subject}")

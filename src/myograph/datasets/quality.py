@@ -1,4 +1,4 @@
-"""Is a recording fit to use? `inspect` looks for faults of electrodes, amplifiers and file readers."""
+"""Signal quality of a recording: `inspect` searches for faults of electrodes, amplifiers and file readers."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from myograph.recording import Recording, run_starts
 
 Level = Literal["error", "warning", "note"]
 
-# Our choices, set so that intact raw sEMG data sets that we know give no findings.
+# Our choices, set so that the intact raw sEMG data sets that we know give no findings.
 MAINS_SHARE = 0.05  # fraction of a channel's power in mains lines
 CLIPPED_SHARE = 1e-4  # fraction of a channel's samples at a limit
 MANY_VALUES = 32  # more distinct values than a signal of a few counts has
 MOST_SEGMENTS = 100  # segments of two seconds in which mains interference is searched
 FLAT_S = 1.0  # a stretch without any change
-WEAK_RATIO = 0.02  # of the other channels' standard deviation
+WEAK_RATIO = 0.02  # fraction of the other channels' standard deviation
 HELD_SHARE, HELD_SINGLE = (
     0.3,
     0.3,
@@ -29,7 +29,7 @@ PLAUSIBLE_PEAK_UV = (3.0, 20_000.0)
 
 @dataclass(frozen=True)
 class Finding:
-    """One fault or unusual property: how bad, where, what, and what to do about it.
+    """One fault or unusual property: level, place, description, and advice.
 
     Parameters
     ----------
@@ -50,11 +50,11 @@ class Finding:
 
 
 def inspect(recording: Recording) -> list[Finding]:
-    """Return what is wrong with a recording's samples, errors first; an empty list if nothing was found.
+    """Return the faults in the samples of a recording, errors first; an empty list if there are none.
 
     The checks look for flat and nearly dead channels, samples held several times, clipping, copied or bridged channels,
     channels at the wrong place of a grid, mains interference (50 and 60 Hz with harmonics), offsets, rectified signals,
-    and amplitudes that no muscle has in the declared unit. All thresholds are our choice.
+    and amplitudes that are impossible for muscles in the declared unit. All thresholds are our choice.
 
     >>> noise = np.random.default_rng(0).normal(size=(2, 4000)) * 30
     >>> inspect(Recording(noise, 1000.0, None, "anna"))
@@ -74,7 +74,7 @@ def inspect(recording: Recording) -> list[Finding]:
         found += _clipped(recording, mean, spread, live)
         found += _copies(recording, live)
         mains_hz, share = mains_share(recording, live)
-        # Channels with hum resemble each other, wherever they are.
+        # Channels with hum are similar, wherever they are.
         found += _misplaced(recording, live & (share <= MAINS_SHARE))
         found += _mains(recording, mains_hz, share)
         found += _offset(recording, mean, spread, live)
@@ -107,26 +107,26 @@ def _flat(recording: Recording, spread: np.ndarray, live: np.ndarray) -> Iterato
         starts = run_starts(x)
         lengths = np.diff(np.append(starts, len(x)))
         if x.min() >= 0:
-            lengths[x[starts] < x.mean()] = 1  # the floor of an envelope at rest
+            lengths[x[starts] < x.mean()] = 1  # the lowest value of an envelope at rest
         longest = int(np.argmax(lengths))
         if lengths[longest] >= FLAT_S * recording.rate_hz:
             yield Finding(
                 "warning",
                 _where(recording, [channel]),
                 f"no change for {lengths[longest] / recording.rate_hz:.1f} s from {starts[longest] / recording.rate_hz:.1f} s on",
-                "samples were lost or the sensor went silent: leave that stretch unlabelled",
+                "samples were lost or the sensor failed: leave that stretch unlabelled",
             )
 
 
 def _held(recording: Recording, live: np.ndarray) -> Iterator[Finding]:
-    """Rows repeated by a logger that reads faster than the sensor measures."""
+    """Find rows that were repeated by a logger that is faster than the sensor."""
     x = recording.signal[live]
     same = (x[:, 1:] == x[:, :-1]).all(axis=0)
     share = float(same.mean())
     if share < HELD_SHARE:
         return
     lengths = np.diff(np.append(np.flatnonzero(np.append(True, ~same)), x.shape[1]))
-    # A slow envelope also holds values, but it has many samples that occur once.
+    # A slow envelope also repeats values, but many of its samples occur only once.
     if (lengths == 1).mean() < HELD_SINGLE:
         yield Finding(
             "warning",
@@ -146,8 +146,8 @@ def _clipped(recording: Recording, mean: np.ndarray, spread: np.ndarray, live: n
             continue  # a square wave of a few counts
         for rail in rails:
             if near == [True, False] and rail == rails[0]:
-                continue  # the floor of an envelope
-            # A peak touches its top once; a rail holds the samples that would have gone beyond it.
+                continue  # the lowest value of an envelope
+            # A peak has its maximum once; clipping gives the limit to all samples that would exceed it.
             at = x == rail
             inside = np.abs(x[~at] - rail)
             beside = np.count_nonzero(inside == inside.min())
@@ -164,7 +164,7 @@ def _clipped(recording: Recording, mean: np.ndarray, spread: np.ndarray, live: n
 
 
 def _correlation(recording: Recording, channels: np.ndarray, common_average: bool) -> np.ndarray:
-    """(channel, channel) correlations of the differenced signal, over at most about 100 000 samples."""
+    """Return the (channel, channel) correlations of the differenced signal, over at most about 100 000 samples."""
     n, block = recording.n_samples, 5000
     step = max(block, n * block // 100_000)
     pieces = []
@@ -197,13 +197,13 @@ def _copies(recording: Recording, live: np.ndarray) -> Iterator[Finding]:
                 "warning",
                 _where(recording, [a, b]),
                 f"correlation {r[i, j]:+.3f}",
-                "electrodes bridged by gel or sweat, or a channel copied: leave one out",
+                "the electrodes are bridged by gel or sweat, or a channel is a copy: leave one out",
             )
 
 
 def _misplaced(recording: Recording, live: np.ndarray) -> Iterator[Finding]:
-    """Electrodes that resemble those of another place of the grid more than their neighbours: the channels may be
-    swapped.
+    """Find electrodes that are more similar to those at another place of the grid than to their neighbours, which means
+    that channels may be swapped.
     """
     layout = recording.layout
     if layout is None or min(layout.shape) < 3:
@@ -219,14 +219,14 @@ def _misplaced(recording: Recording, live: np.ndarray) -> Iterator[Finding]:
         across = np.minimum(across, layout.shape[1] - across)
     distance = np.maximum(np.abs(row[:, None] - row), across)
     beside = (distance == 1).astype(float)
-    # likeness[i, p]: how channel i correlates with the neighbours of the place of channel p, itself left out.
+    # likeness[i, p]: correlation of channel i with the neighbours of the place of channel p, without i itself.
     count = beside.sum(axis=1) - beside
     likeness = (r @ beside) / np.maximum(count, 1)
     own = np.diag(likeness)
     far = np.where((distance > 2) & (count > 0), likeness, -np.inf)
     best = far.argmax(axis=1)
     best_likeness = far.max(axis=1)
-    # A channel between two misplaced ones keeps most of its neighbours; the misplaced ones lose all of theirs.
+    # A channel between two misplaced ones still has most of its neighbours; the misplaced ones have lost all of them.
     wrong = (best_likeness > 0.2) & (own < 0.4 * best_likeness)
     for i in np.flatnonzero(wrong):
         j = best[i]
@@ -236,9 +236,9 @@ def _misplaced(recording: Recording, live: np.ndarray) -> Iterator[Finding]:
         yield Finding(
             "warning",
             _where(recording, channels[[i, j]] if swapped else channels[[i]]),
-            "the two seem swapped: each resembles the other's neighbours"
+            "the two seem to be swapped: each is similar to the other's neighbours"
             if swapped
-            else f"resembles the neighbours of channel {channels[j]} ({best_likeness[i]:.2f}), not its own ({own[i]:.2f})",
+            else f"similar to the neighbours of channel {channels[j]} ({best_likeness[i]:.2f}), not its own ({own[i]:.2f})",
             "check the layout and the order of channels in the reader",
         )
 
@@ -246,7 +246,7 @@ def _misplaced(recording: Recording, live: np.ndarray) -> Iterator[Finding]:
 def mains_share(recording: Recording, live: np.ndarray) -> tuple[float, np.ndarray]:
     """Return the mains frequency, 50 or 60 Hz, and the fraction of each channel's power in its lines, (channel,).
 
-    live : (channel,) whether a channel is examined; the others get 0.
+    live : (channel,) whether a channel is examined; the result of other channels is 0.
 
     >>> hum = 5 * np.sin(2 * np.pi * 50 * np.arange(4000) / 1000) + np.random.default_rng(0).normal(size=(1, 4000))
     >>> frequency, share = mains_share(Recording(hum, 1000.0, None, "anna"), live=np.array([True]))
@@ -271,8 +271,8 @@ def mains_share(recording: Recording, live: np.ndarray) -> tuple[float, np.ndarr
 def _median_spectrum(x: np.ndarray, per: int) -> np.ndarray:
     """Return the (frequency,) median power over half-overlapping segments of `per` samples.
 
-    This is Welch's method with a Hann window, after removal of the line through each segment; at most MOST_SEGMENTS of
-    them, evenly spread.
+    This is Welch's method with a Hann window, after linear detrending of each segment; at most MOST_SEGMENTS segments,
+    evenly spaced, are used.
     """
     starts = np.arange(0, len(x) - per + 1, per // 2)
     if len(starts) > MOST_SEGMENTS:
@@ -298,8 +298,8 @@ def _mains(recording: Recording, mains_hz: float, share: np.ndarray) -> Iterator
 
 
 def _lines(frequency: np.ndarray, density: np.ndarray, mains_hz: float, rate_hz: float) -> float:
-    """Return the power of the mains and its harmonics above the density beside them; 0 if there is no line at the
-    mains.
+    """Return the power of the mains line and its harmonics above the density beside them; 0 if there is no line at the
+    mains frequency.
     """
     lines = 0.0
     for k in range(1, int((rate_hz / 2 - 8) // mains_hz) + 1):
@@ -318,8 +318,8 @@ def _offset(recording: Recording, mean: np.ndarray, spread: np.ndarray, live: np
         yield Finding(
             "note",
             _where(recording, np.flatnonzero(live)),
-            "never below zero: rectified or an envelope already",
-            "do not use zero crossings, slope signs or spectra of it, nor a band-pass",
+            "never below zero: the signal is rectified or an envelope",
+            "do not use zero crossings, slope sign changes, spectra or a band-pass with it",
         )
         return
     shifted = np.flatnonzero(live & (np.abs(mean) > 3 * spread))
@@ -351,6 +351,6 @@ def _unit(recording: Recording, mean: np.ndarray, live: np.ndarray) -> Iterator[
     yield Finding(
         "warning",
         recording.name,
-        f"peaks of {peak:.3g} uV, where surface EMG has {low:g} to {high:g} uV",
+        f"peaks of {peak:.3g} uV, whereas surface EMG has {low:g} to {high:g} uV",
         guess,
     )

@@ -71,7 +71,7 @@ RING_SIZES = (8, 10, 12, 16)
 @DATASETS.register
 @dataclass(frozen=True)
 class Simulated(Dataset):
-    """Simulated surface EMG. Options that are None take the value of the preset.
+    """Simulated surface EMG. Options that are None have the value of the preset.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class Simulated(Dataset):
     hold_s, rest_s : duration of the cue of one movement, and of the rest after it.
     label_track : "relabelled" marks where the muscles are active, "cue" where the cue was shown (0.15 to 0.55 s
         earlier).
-    label_rest : False labels rest -1 instead of "rest".
+    label_rest : whether rest is labelled "rest"; otherwise it is unlabelled (-1).
     noise_uv, mains_uv : RMS of the baseline noise, and amplitude of the 50 Hz interference.
     artefacts_per_min : expected motion artefacts per minute, each on some channels.
     variability : factor on all differences between repetitions; 0 repeats the same movement.
@@ -132,7 +132,7 @@ class Simulated(Dataset):
     title: ClassVar[str] = "Simulated surface EMG (motor units in a layered limb)"
     licence: ClassVar[str] = "BSD-3-Clause, as myograph"
     citation: ClassVar[str] = (
-        "Made by myograph after Fuglevand, Winter & Patla 1993; Rosenfalck 1969; Farina & Merletti 2001"
+        "Created by myograph after Fuglevand, Winter & Patla 1993; Rosenfalck 1969; Farina & Merletti 2001"
     )
     doi: ClassVar[str] = "10.1152/jn.1993.70.6.2470"
     rest: ClassVar[str | None] = "rest"
@@ -145,9 +145,9 @@ class Simulated(Dataset):
         s = self.settings
         for key in ("n_subjects", "n_sessions", "n_repetitions", "n_gestures", "n_electrodes"):
             if int(s[key]) != s[key] or s[key] < 1:
-                raise ConfigError(f"{key} is a whole number from 1, got {s[key]}")
+                raise ConfigError(f"{key} must be a whole number from 1, got {s[key]}")
         if s["kind"] == "ring" and s["n_electrodes"] not in RING_SIZES:
-            raise ConfigError(f"n_electrodes of a ring is one of {RING_SIZES}, got {s['n_electrodes']}")
+            raise ConfigError(f"n_electrodes of a ring must be one of {RING_SIZES}, got {s['n_electrodes']}")
         if s["kind"] != "ring" and s["n_electrodes"] != PRESETS[self.preset]["n_electrodes"]:
             raise ConfigError(
                 f"preset {self.preset!r} has {PRESETS[self.preset]['n_electrodes']} electrodes, got "
@@ -161,7 +161,7 @@ class Simulated(Dataset):
             )
         for key, lowest in (("rate_hz", 100.0), ("hold_s", 0.5), ("rest_s", 0.5)):
             if not s[key] >= lowest:
-                raise ConfigError(f"{key} is {lowest:g} or more, got {s[key]}")
+                raise ConfigError(f"{key} must be {lowest:g} or more, got {s[key]}")
         for key in (
             "noise_uv",
             "mains_uv",
@@ -172,11 +172,11 @@ class Simulated(Dataset):
             "asymmetry",
         ):
             if not getattr(self, key) >= 0:
-                raise ConfigError(f"{key} is 0 or more, got {getattr(self, key)}")
+                raise ConfigError(f"{key} must be 0 or more, got {getattr(self, key)}")
         if not 0 <= self.interval_cv <= 0.5:
-            raise ConfigError(f"interval_cv lies from 0 to 0.5, got {self.interval_cv}")
+            raise ConfigError(f"interval_cv must be from 0 to 0.5, got {self.interval_cv}")
         if self.label_track not in ("relabelled", "cue"):
-            raise ConfigError(f"label_track is 'relabelled' or 'cue', got {self.label_track!r}")
+            raise ConfigError(f"label_track must be 'relabelled' or 'cue', got {self.label_track!r}")
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -50,8 +50,9 @@ class ThreeDC(OneFileATrial):
     files = (RemoteFile("3dc.zip", ("https://github.com/LibEMG/3DCDataset/archive/refs/heads/main.zip",)),)
     rest = None
     known_defects = (
-        "participants 19 and 21 are the same 88 files; leave out one of them",
-        "13 of participant 14's 44 files of the session test are participant 13's; leave out that session of 14",
+        "participants 19 and 21 have the same 88 files; leave out one of them",
+        "in the session test, 13 of the 44 files of participant 14 are those of participant 13; leave out that "
+        "session of 14",
     )
     protocol = CrossSession(train_sessions=("train",), test_sessions=("test",))
     windowing = Windowing(length_ms=250, step_ms=50)

@@ -31,7 +31,7 @@ class TrignoMaize(OneFileARecording):
     The recordings (9 people) were never published, so the layout is our choice: `subject{s}/{muscle}.csv`, an EMGworks
     export, or `subject{s}/{muscle}.mat` with `emg` (time, 16) in volts and optionally `rate_hz`. Muscles are
     left_biceps, right_biceps, left_tibialis and right_tibialis. Every sample has the muscle's label, also between
-    contractions; use a burst detector to cut out the contractions. Until then the whole file is one repetition.
+    contractions; use a burst detector to find the contractions. Without one, the whole file is one repetition.
 
     Signal (16, time) in µV, at the rate of the export or of `rate_hz`; 1000 Hz if a .mat file has none. Channels run
     row by row over the 4 x 4 grid, 5 mm apart (the order is our choice, since none is stated). Source: Velasquez Rendon
@@ -43,14 +43,14 @@ class TrignoMaize(OneFileARecording):
     >>> TrignoMaize().subjects(folder)
     ['1', '2']
     >>> next(iter(TrignoMaize().read(folder)))
-    <Recording trigno_maize, subject 1, left_biceps: 16 channels x 5.0 s @ 1000 Hz, uV, 4 labels>
+    <Recording trigno_maize, subject 1, left_biceps: 16 channels x 10.0 s @ 1000 Hz, uV, 4 labels>
     """
 
     name = "trigno_maize"
     title = "Trigno Maize: biceps and tibialis anterior, left and right, 16 channels (4 x 4) @ 1000 Hz"
     licence = "unknown (not published)"
     citation = "Velasquez Rendon et al., DSP 2023, which describes the recordings"
-    homepage = "nowhere public; record or copy files in the layout that the data set's description gives"
+    homepage = "not public; record or copy files in the layout that the data set's description states"
     rest = None
     protocol = LeaveOneSubjectOut()
     layout = Layout.grid(4, 4, spacing_mm=5.0)
@@ -71,7 +71,7 @@ class TrignoMaize(OneFileARecording):
                 "warning",
                 f"trigno_maize, subject {subject}",
                 f"no recording of {', '.join(missing)}",
-                "leave the subject out where a comparison needs every muscle",
+                "leave the subject out if a comparison needs every muscle",
             )
 
     def remarks(self, file: File, recordings: list[Recording]) -> Iterator[Finding]:
@@ -87,7 +87,7 @@ class TrignoMaize(OneFileARecording):
             signal, rate_hz = _read_volts(path)
         if signal.shape[0] != N_CHANNELS:
             raise DataError(
-                f"{path} holds {signal.shape[::-1]}, (time, {N_CHANNELS}) was expected; give all {N_CHANNELS} channels "
+                f"{path} holds {signal.shape[::-1]}, expected (time, {N_CHANNELS}); give all {N_CHANNELS} channels "
                 "of the grid"
             )
         return Recording(
@@ -103,7 +103,7 @@ class TrignoMaize(OneFileARecording):
     def write_miniature(self, folder: Path, rng: np.random.Generator) -> None:
         for subject in (1, 2):
             for number, muscle in enumerate(MUSCLES):
-                active = np.tile(np.repeat([0, 1, 0], [300, 600, 100]), 5)
+                active = np.tile(np.repeat([0, 1, 0], [900, 600, 500]), 5)
                 shape = 1 + 0.5 * np.cos(np.arange(N_CHANNELS)[:, None] * (1 + number // 2))
                 emg = rng.normal(size=(N_CHANNELS, len(active))) * np.where(active, 60.0, 3.0) * shape
                 place = folder / f"subject{subject}"
@@ -121,7 +121,7 @@ def _read_volts(path: Path) -> tuple[np.ndarray, float]:
     rate = found.get("rate_hz", np.array([RATE_HZ]))
     if rate.size != 1 or rate.dtype.kind not in "iuf":
         raise DataError(
-            f"{path}: 'rate_hz' is one number of samples per second, got {rate.dtype} of shape {rate.shape}; put it right"
+            f"{path}: 'rate_hz' must be one number of samples per second, got {rate.dtype} of shape {rate.shape}"
         )
     emg = found["emg"]
     scaled = emg * 1e6 if emg.dtype.kind in "iuf" else emg

@@ -20,7 +20,7 @@ from myograph.windows import Windowing
 
 NAMES = ("rest", "power grip", "2-finger pinch", "3-finger pinch", "pointing index", "open hand")
 N_CHANNELS = 4
-TRIM = 50  # samples that `relabel` takes off either side of a gesture
+TRIM = 50  # samples that `relabel` removes at each end of a gesture
 
 
 @DATASETS.register
@@ -37,7 +37,7 @@ class UniboInail(OneFileARecording):
 
     Layout: `data/user_{u}_day_{d}_posture_{p}.mat` with `emg` (time, 4) at 500 Hz, `label`, `relabel` and
     `gestureCounter`, all (time, 1). The repetition is `gestureCounter`. It continues during the rest after a gesture
-    and restarts with the next gesture, so a split on it keeps every class on both sides. The rest before the first
+    and restarts with the next gesture, so a split by it has every class in both parts. The rest before the first
     gesture (0 in the files) belongs to repetition 1.
 
     Source: the data set's repository and Zanghieri et al. 2023, doi:10.1109/BioCAS58349.2023.10388902.
@@ -82,7 +82,7 @@ class UniboInail(OneFileARecording):
 
     def __post_init__(self) -> None:
         if self.label_track not in ("relabel", "label"):
-            raise ConfigError(f"label_track is 'relabel' or 'label', got {self.label_track!r}")
+            raise ConfigError(f"label_track must be 'relabel' or 'label', got {self.label_track!r}")
         if self.postures is not None:
             given = (self.postures,) if isinstance(self.postures, int) else tuple(int(p) for p in self.postures)
             object.__setattr__(self, "postures", given)
@@ -107,12 +107,12 @@ class UniboInail(OneFileARecording):
         label, counter = track(label, path, self.label_track), track(counter, path, "gestureCounter")
         if emg.ndim != 2 or emg.shape[1] != N_CHANNELS or not len(emg) == len(label) == len(counter):
             raise DataError(
-                f"{path}: emg is {emg.shape}, {self.label_track} {label.shape}, gestureCounter {counter.shape}, emg of "
-                f"(time, {N_CHANNELS}) and one sample of each was expected a row; {AGAIN}"
+                f"{path}: emg is {emg.shape}, {self.label_track} {label.shape}, gestureCounter {counter.shape}, "
+                f"expected emg (time, {N_CHANNELS}) and one label and counter per sample; {AGAIN}"
             )
         odd = np.setdiff1d(label, np.arange(1, len(NAMES) + 1))
         if len(odd):
-            raise DataError(f"{path} holds labels {odd[:5]}, 1 to {len(NAMES)} were expected; {AGAIN}")
+            raise DataError(f"{path} holds labels {odd[:5]}, expected 1 to {len(NAMES)}; {AGAIN}")
         return Recording(
             matrix(emg, path, "emg", f"(time, {N_CHANNELS})"),
             500.0,

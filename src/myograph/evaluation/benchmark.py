@@ -1,4 +1,4 @@
-"""`benchmark(suite, folder)`: run every cell of a suite that its store does not hold yet."""
+"""`benchmark(suite, folder)`: run all cells of a suite that are not yet in its store."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -27,13 +27,13 @@ from myograph.evaluation.suite import Suite, load_modules
 from myograph.recording import Recording
 
 DOES_NOT_FIT = (ProtocolError, WindowError, ShapeError)
-"""The data cannot answer the protocol's question, have no labels, or are of a shape that the network does not take."""
-WAIT_S = 0.5  # between two looks at cells that another process is computing
+"""Errors for data that do not allow the protocol, have no labels, or have a shape that the network does not accept."""
+WAIT_S = 0.5  # between two checks of cells that another process is computing
 
 
 @dataclass(frozen=True)
 class Task:
-    """One cell on its way to a worker. The recipe is pickled, since its classes may be those of the user's modules."""
+    """One cell for a worker. The recipe is pickled, since it may contain classes of the user's modules."""
 
     recipe: bytes
     identity: str
@@ -44,8 +44,9 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a cell: "done", "failed", "does not apply" (the protocol or method does not fit the data) or "elsewhere"
-    (another process is computing it)."""
+    """The state of a cell: "done", "failed", "does not apply" (the protocol or method does not fit the data) or
+    "elsewhere" (another process is computing it).
+    """
 
     identity: str
     state: str
@@ -55,7 +56,7 @@ class Outcome:
 
 @dataclass
 class Summary:
-    """What a call of `benchmark` did.
+    """The result of a call of `benchmark`.
 
     cells : identities of the suite's cells whose data could be read, in the suite's order.
     done, found : cells computed now, and those that the store held before.
@@ -71,7 +72,7 @@ class Summary:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return {
             "cells": len(self.cells),
             "computed": len(self.done),
@@ -90,19 +91,19 @@ def benchmark(
     retry_failed: bool = False,
     command: str | None = None,
 ) -> Summary:
-    """Run every cell of a suite that its store does not hold, and keep each as it finishes.
+    """Run all cells of a suite that are not in its store, and store each cell when it is finished.
 
-    If it is interrupted, call it again: finished cells are not computed twice. A cell that raises an error is kept with
-    its traceback and does not stop the others. Cells are single-threaded and their seeds are part of their recipes, so
-    results depend neither on the engine nor on the order.
+    If it is interrupted, call it again: finished cells are not computed twice. A cell that raises an error is recorded
+    with its traceback, and the other cells are still run. Cells are single-threaded and their seeds are part of their
+    recipes, so results depend neither on the engine nor on the order.
 
     Parameters
     ----------
-    folder : of the `Store`; several processes may work in one at once.
+    folder : folder of the `Store`, which several processes may use at the same time.
     engine : see `myograph.evaluation.engines`; one process by default.
     modules : the user's own Python files, see `load_modules`.
     progress : called as progress(what is being done, done, total).
-    retry_failed : compute cells again that failed in an earlier call.
+    retry_failed : whether to compute cells again that failed in an earlier call.
 
     Raises
     ------
@@ -138,7 +139,7 @@ def _identified(
     result: Summary,
     progress: Progress,
 ) -> list[Task]:
-    """The cells as tasks: the data of each are read once, by the workers, to know the identities."""
+    """Return the cells as tasks. The data of each cell are read once by the workers, to compute the identities."""
     groups: dict[str, list[Recipe]] = {}
     for recipe in recipes:
         groups.setdefault(data_key(recipe), []).append(recipe)
@@ -155,9 +156,11 @@ def _identified(
         else:
             hashes[key] = found
         progress("reading recordings", done, len(jobs))
-    tasks = []
+    tasks, failed = [], {failure["identity"] for failure in store.failures()}
     for recipe in recipes:
         if (key := data_key(recipe)) in hashes:
+            if failed and (unread := recipe.identity({"unread": key})) in failed:
+                store.forget_failure(unread)
             identity = recipe.identity(hashes[key])
             tasks.append(Task(pickle.dumps(recipe), identity, str(store.folder.resolve()), modules, command))
     result.cells = [task.identity for task in tasks]
@@ -182,7 +185,7 @@ def _run(
         again = []
         for i, outcome in engine.run(run_cell, todo):
             task = todo[i]
-            if isinstance(outcome, BaseException):  # the worker died, or could not even read the task
+            if isinstance(outcome, BaseException):  # the worker died, or could not read the task
                 recipe = pickle.loads(task.recipe)
                 failure = _failure(recipe, outcome)
                 store.put_failure(task.identity, failure)
@@ -210,7 +213,7 @@ def run_cell(task: Task) -> Outcome:
     """Compute one cell, unless it is in the store or another process has it. Runs in a worker."""
     started = time.perf_counter()
     load_modules(task.modules)
-    recipe: Recipe = pickle.loads(task.recipe)  # of this package's own task, never of a file
+    recipe: Recipe = pickle.loads(task.recipe)  # from a task of this package, never from a file
     store = Store(task.store)
     with store.claim(task.identity) as mine:
         if task.identity in store:
@@ -221,7 +224,7 @@ def run_cell(task: Task) -> Outcome:
             with single_threaded():
                 scores = evaluate(recipe, SHARED.recordings(recipe), command=task.command, shared=SHARED.split)
             store.put(scores)
-        except Exception as error:  # of the user's method, of the data: it must not stop the other cells
+        except Exception as error:  # an error of the user's method or of the data must not stop the other cells
             failure = _failure(recipe, error)
             store.put_failure(task.identity, failure)
             return Outcome(task.identity, failure["state"], time.perf_counter() - started, failure["message"])
@@ -229,55 +232,58 @@ def run_cell(task: Task) -> Outcome:
 
 
 def hash_data(job: tuple[bytes, tuple[str, ...]]) -> dict[str, str]:
-    """Decode the recordings of a recipe, if they are not yet, and hash them. Runs in a worker."""
+    """Decode the recordings of a recipe, if necessary, and hash them. Runs in a worker."""
     payload, modules = job
     load_modules(modules)
     return hashes_of(SHARED.recordings(pickle.loads(payload)))
 
 
 def data_key(recipe: Recipe) -> str:
-    """The same for recipes that read the same recordings."""
+    """Return a key that is equal for recipes that read the same recordings."""
     return json.dumps([describe(getattr(recipe, k)) for k in ("dataset", "dataset_options", "subjects")], default=str)
 
 
 class Shared(threading.local):
-    """What neighbouring cells of one worker have in common: recordings, windows, and the folds of a protocol.
+    """Shared by consecutive cells of one worker: recordings, windows, and the folds of their protocols.
 
-    One of each is kept, so that a worker holds the signals of one recipe at a time. A worker may run cells in several
-    threads, and each has its own.
+    One set of recordings and one of windows is kept, so that a worker holds the signals of one recipe at a time. Splits are
+    kept as long as their windows, because one cell may need several: "target only" is shown next to a calibrated score,
+    and the honest score next to a LEAKY one. A worker may run cells in several threads, and each has its own.
     """
 
     def __init__(self) -> None:
-        self._kept: dict[str, tuple[str, Any]] = {}
+        self._recordings: dict[str, list[Recording]] = {}
+        self._windows: dict[str, Any] = {}
+        self._splits: dict[str, Split] = {}
 
     def recordings(self, recipe: Recipe) -> list[Recording]:
-        """The recipe's recordings, unfiltered."""
-        return self._get("recordings", data_key(recipe), lambda: read(recipe))
+        """Return the recipe's recordings, unfiltered."""
+        key = data_key(recipe)
+        if key not in self._recordings:
+            for old in (self._splits, self._windows, self._recordings):  # release them before the new ones are made
+                old.clear()
+            self._recordings[key] = read(recipe)
+        return self._recordings[key]
 
     def split(self, recipe: Recipe, recordings: Sequence[Recording], progress: Progress) -> Split:
-        """The recipe's windows and audited folds, as `myograph.evaluation.run.split` makes them."""
+        """Return the recipe's windows and audited folds, as from `myograph.evaluation.prepared.split`."""
         cut = [recipe.filters, recipe.windowing, recipe.rest, recipe.seed if recipe.rest == "balance" else 0]
         key = json.dumps([data_key(recipe), describe(cut)], default=str)
-        prepared = self._get("windows", key, lambda: prepare_with_rest(recipe, recordings, progress))
-        key = json.dumps([key, describe([recipe.protocol, recipe.how_to_transfer()])], default=str)
-        return self._get("split", key, lambda: split(recipe, recordings, progress, prepared))
-
-    def _get(self, kind: str, key: str, make: Callable[[], Any]) -> Any:
-        kept = self._kept.get(kind)
-        if kept is None or kept[0] != key:
-            # What was made of the old ones goes before the new ones are made.
-            order = ["recordings", "windows", "split"]
-            for later in order[order.index(kind) :]:
-                self._kept.pop(later, None)
-            self._kept[kind] = key, make()
-        return self._kept[kind][1]
+        if key not in self._windows:
+            self._splits.clear()
+            self._windows.clear()
+            self._windows[key] = prepare_with_rest(recipe, recordings, progress)
+        of_protocol = json.dumps(describe([recipe.protocol, recipe.how_to_transfer()]), default=str)
+        if of_protocol not in self._splits:
+            self._splits[of_protocol] = split(recipe, recordings, progress, self._windows[key])
+        return self._splits[of_protocol]
 
 
 SHARED = Shared()
 
 
 class single_threaded:  # used as a function
-    """One thread for everything that a cell computes, so that its results do not depend on the machine's load.
+    """Limit a cell to one thread, so that its results do not depend on the machine's load.
 
     Threads started by BLAS, OpenMP, torch and numba are limited.
     """
@@ -298,7 +304,7 @@ class single_threaded:  # used as a function
 
 @functools.cache
 def _thread_pools(loaded: tuple[str, ...]) -> Any:
-    """The thread pools of this process; looked for again when one of the libraries that bring some has been loaded."""
+    """Return the thread pools of this process; searched again when another library with thread pools has been loaded."""
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()

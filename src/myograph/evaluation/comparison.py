@@ -1,4 +1,4 @@
-"""Compare finished runs: the same test windows under the same protocol, joined by person, with paired statistics."""
+"""Comparison of finished runs on the same test windows under the same protocol, with statistics paired by person."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _SAME_WINDOWS = ["fold", "recording", "start", "stop", "y_true"]
 
 @dataclass(frozen=True, eq=False)
 class RunComparison:
-    """Several runs side by side, see `compare_runs`.
+    """A comparison of several runs; see `compare_runs`.
 
     Attributes
     ----------
     metric : a key of `myograph.evaluation.metrics.TITLES`.
     reference : name of the run that the others are compared with.
     values : one row per person and one column per run. If all runs test one person, one row per fold.
-    over : "subject" or "fold": what a row is, and what means are taken over.
+    over : "subject" or "fold": the meaning of a row of `values`, over which means are taken.
     tests : name of each other run to its paired Wilcoxon test, Holm-corrected. Empty if there is one person only.
     question, protocol, dataset : the question that the scores answer, and the data.
 
@@ -70,7 +70,7 @@ class RunComparison:
             if not self.ranked:
                 found.update(low=float("nan"), high=float("nan"))
             test = self.tests.get(str(name))
-            # `compare` tests the reference less the other; a reader expects the other less the reference.
+            # `compare` tests the reference minus the other run; readers expect the other run minus the reference.
             tested = {
                 "difference": float((self.values[name] - self.values[self.reference]).mean()),
                 "effect": -test.effect if test else float("nan"),
@@ -85,10 +85,10 @@ class RunComparison:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader must know besides the table, one sentence each."""
+        """Remarks that are needed to interpret the table, one sentence each."""
         n = len(self.values)
         if self.over == "fold":
-            return [f"one person was tested: {n} folds share training windows, so nothing is tested or ranked"]
+            return [f"one person was tested: {n} folds share training windows, so there is no test and no ranking"]
         notes = []
         if not self.ranked:
             notes.append(f"{n} people: no interval and no ranking (at least {MIN_FOR_INTERVAL} are needed)")
@@ -101,7 +101,7 @@ class RunComparison:
         return notes
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what `myograph compare --json` prints: plain values, with NaN as None."""
+        """Return the JSON of `myograph compare --json`: plain values, with NaN as None."""
         return plain(
             {
                 "metric": self.metric,
@@ -136,8 +136,8 @@ class RunComparison:
 def compare_runs(scores: Mapping[str, Scores], reference: str | None = None, metric: str = "accuracy") -> RunComparison:
     """Compare runs that tested the same windows of the same data under the same protocol.
 
-    Values of a person are paired. Each run is compared with the reference by Wilcoxon's signed-rank test over people,
-    with Holm's correction; see `myograph.evaluation.stats`.
+    Values of the same person are paired. Each run is compared with the reference by Wilcoxon's signed-rank test over
+    people, with Holm's correction; see `myograph.evaluation.stats`.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def compare_runs(scores: Mapping[str, Scores], reference: str | None = None, met
     Raises
     ------
     ConfigError : fewer than two runs.
-    UnknownNameError : the reference or the metric is not known.
+    UnknownNameError : an unknown reference or metric.
     ResultsError : a run is LEAKY, or data, windows or protocol of two runs differ; the message names what differs.
 
     >>> compare_runs({})
@@ -166,7 +166,9 @@ def compare_runs(scores: Mapping[str, Scores], reference: str | None = None, met
     first = scores[names[0]]
     for name in names:
         if scores[name].leaky:
-            raise ResultsError(f"{name} is LEAKY, and leaky scores are not compared; give its folder honest/ instead")
+            raise ResultsError(
+                f"{name} is LEAKY, and LEAKY scores are not compared; give its subfolder honest/ instead"
+            )
         if what := _difference(first, scores[name]):
             raise ResultsError(f"{names[0]} and {name} cannot be compared: {what}")
     over = first.over
@@ -223,7 +225,7 @@ def least_p(n: int, n_tests: int) -> float:
 
 
 def _difference(a: Scores, b: Scores) -> str:
-    """Return what makes two runs incomparable; empty if nothing does."""
+    """Return why two runs cannot be compared, or an empty text."""
     one, other = a.info, b.info
     if set(one["data_hashes"].values()) != set(other["data_hashes"].values()):
         return (

@@ -1,15 +1,15 @@
 """Continuous evaluation: decisions at every step over whole stretches of signal, including rest and transitions.
 
 The score of a run is computed over windows that lie inside one movement or inside rest, but a decoder in use decides at
-every step. Here the method is fitted on the train windows of each fold and then decides at every step of the stretches
-that the fold tests: whole recordings if the person or the session is new, otherwise the tested repetitions. A train
-window is left out if it shares samples with a decided window, or lies within the reach of the filters of one.
+every step of the signal. Here the method is fitted on the train windows of each fold and then decides at every step of
+the stretches that the fold tests: whole recordings if the person or the session is new, otherwise the tested
+repetitions. A train
+window is left out if it shares samples with a window to decide, or is within the reach of its filters.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -19,6 +19,7 @@ from myograph._common.files import plain
 from myograph._common.progress import Progress, silent
 from myograph._common.runs import run_starts
 from myograph.errors import ConfigError, ProtocolError
+from myograph.evaluation.apart import each_apart
 from myograph.evaluation.folds import POOL, labelled_in, predictions_of
 from myograph.evaluation.sealed import sealer
 from myograph.evaluation.transfer import Transfer
@@ -39,7 +40,7 @@ def check_continuous(recipe: Recipe) -> Windowing:
 
     Raises
     ------
-    ConfigError : its windows are not cut at a constant step, a filter looks ahead, or its protocol is LEAKY.
+    ConfigError : the windows are not cut at a constant step, a filter is not causal, or the protocol is LEAKY.
 
     >>> from myograph.evaluation.recipe import Recipe
     >>> check_continuous(Recipe("example", "simulated", windowing=Windowing(200, 50))).step_ms
@@ -56,7 +57,7 @@ def check_continuous(recipe: Recipe) -> Windowing:
             "KFoldRepetitions"
         )
     if ahead := [f for f in recipe.filters if not getattr(f, "causal", False)]:
-        raise ConfigError(f"{ahead[0]!r} looks ahead, so a decoder could not decide in time; use a causal filter")
+        raise ConfigError(f"{ahead[0]!r} is not causal, so a decoder could not use it live; use a causal filter")
     return recipe.windowing
 
 
@@ -72,8 +73,8 @@ def continuous(
 ) -> dict[str, Any]:
     """Fit an estimator on each fold and score its decisions at every step of the stretches that the fold tests.
 
-    The true class of a decision is the label at the last sample of its window. Decisions at unlabelled samples do not
-    count in the metrics.
+    The true class of a decision is the label at the last sample of its window. Decisions at unlabelled samples are not
+    included in the metrics.
 
     Parameters
     ----------
@@ -103,25 +104,20 @@ def continuous(
     >>> found["decisions"] > len(windows)
     True
     """
-    import joblib
-
     progress = progress or silent
-    jobs = min(os.cpu_count() or 1 if jobs < 0 else max(jobs, 1), len(folds))
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")
-    work = [joblib.delayed(decide_fold)(i, estimator, windows, f, windowing, transfer) for i, f in enumerate(folds)]
-    done: list[tuple[int, pd.DataFrame, int]] = []
-    for result in cast(Iterable[tuple[int, pd.DataFrame, int]], parallel(work)):
-        done.append(result)
+    calls = [(windows, fold, windowing, transfer) for fold in folds]
+    done: dict[int, tuple[pd.DataFrame, int]] = {}
+    for i, found in each_apart(decide_fold, estimator, calls, jobs):
+        done[i] = found
         progress("continuous evaluation", len(done), len(folds))
-    done.sort(key=lambda found: found[0])
-    tables = [table.assign(part=table["part"] + 1_000_000 * i) for i, table, _ in done]
-    return plain(_summary(pd.concat(tables, ignore_index=True), windowing, rest, sum(n for *_, n in done)))
+    tables = [done[i][0].assign(part=done[i][0]["part"] + 1_000_000 * i) for i in range(len(folds))]
+    return plain(_summary(pd.concat(tables, ignore_index=True), windowing, rest, sum(n for _, n in done.values())))
 
 
 def decide_fold(
-    i: int, estimator: BaseEstimator, windows: Windows, fold: Fold, windowing: Windowing, transfer: Transfer
-) -> tuple[int, pd.DataFrame, int]:
-    """Fit and decide one fold; return its number, the decisions, and the number of train windows that were left out.
+    estimator: BaseEstimator, windows: Windows, fold: Fold, windowing: Windowing, transfer: Transfer
+) -> tuple[pd.DataFrame, int]:
+    """Fit and decide one fold; return the decisions and the number of train windows that were left out.
 
     The decisions are one row each with the columns subject, part (number of the stretch), time_s (of the window's last
     sample), truth ("" if it is unlabelled), decided and confidence.
@@ -131,9 +127,9 @@ def decide_fold(
     >>> from myograph.testing import make_windows
     >>> windows = make_windows(n_repetitions=4)
     >>> fold = next(KFoldRepetitions(2).folds(windows))
-    >>> number, table, _ = decide_fold(0, METHODS.create("lda"), windows, fold, Windowing(200, 50), POOL)
-    >>> number, list(table)
-    (0, ['subject', 'part', 'time_s', 'truth', 'decided', 'confidence'])
+    >>> table, n_left_out = decide_fold(METHODS.create("lda"), windows, fold, Windowing(200, 50), POOL)
+    >>> list(table)
+    ['subject', 'part', 'time_s', 'truth', 'decided', 'confidence']
     """
     tested = samples_tested(windows, fold)
     decided, part = every_window(windows, tested, windowing)
@@ -141,7 +137,7 @@ def decide_fold(
     train = fold.train[~near]
     if not len(train):
         raise ProtocolError(
-            f"fold {fold.name!r} has no train window that shares no sample with a tested stretch; use a protocol that "
+            f"in fold {fold.name!r} every train window shares samples with a tested stretch; use a protocol that "
             "leaves more for training"
         )
     own = Fold(fold.name, train, fold.test, fold.calibration[np.isin(fold.calibration, train)])
@@ -159,7 +155,7 @@ def decide_fold(
     rates = np.array([r.rate_hz for r in windows.recordings])
     columns = {"subject": decided.column("subject"), "part": part, "time_s": (last + 1) / rates[of]}
     table = pd.DataFrame({**columns, "truth": truth, "decided": predicted.astype(str), "confidence": confidence})
-    return i, table, int(near.sum())
+    return table, int(near.sum())
 
 
 def samples_tested(windows: Windows, fold: Fold) -> list[np.ndarray]:
@@ -195,8 +191,8 @@ def samples_tested(windows: Windows, fold: Fold) -> list[np.ndarray]:
 def every_window(windows: Windows, tested: Sequence[np.ndarray], windowing: Windowing) -> tuple[Windows, np.ndarray]:
     """Return all windows whose last sample is tested, and the number of each window's stretch, (window,).
 
-    Windows start where those of a decoder do: at each recording's first sample and after each of its breaks, then every
-    step. A window has the label of its last sample.
+    Windows start at the same samples as in a decoder: at the first sample of each recording and after each break, then
+    every step. A window has the label of its last sample.
 
     >>> from myograph.testing import make_windows
     >>> windows = make_windows(n_repetitions=4)
@@ -240,7 +236,7 @@ def every_window(windows: Windows, tested: Sequence[np.ndarray], windowing: Wind
 
 
 def sharing_samples(windows: Windows, rows: np.ndarray, decided: Windows) -> np.ndarray:
-    """Return (row,): whether a window shares samples with a decided one, or lies within the reach of its filters.
+    """Return (row,): whether a window shares samples with a decided one, or is within the reach of its filters.
 
     >>> from myograph.testing import make_windows
     >>> windows = make_windows(n_repetitions=4)
@@ -267,7 +263,7 @@ def _summary(table: pd.DataFrame, windowing: Windowing, rest: str, n_left_out: i
     usable = bool(np.isfinite(known["confidence"]).all())
 
     def metrics(rows: pd.DataFrame) -> dict[str, Any]:
-        # Unlabelled samples between two decisions end a part too.
+        # unlabelled samples between two decisions also end a part
         broken = np.flatnonzero(np.diff(rows["time_s"]) > 1.5e-3 * step_ms) + 1
         part = np.zeros(len(rows), np.int64)
         part[np.union1d(broken, run_starts(rows["part"].to_numpy())).astype(int)] = 1

@@ -109,7 +109,7 @@ def learning_curve(
             f"{type(recipe.protocol).__name__} takes no calibration repetitions; choose LeaveOneSubjectOut or CrossSession"
         )
     if wrong := set(transfers or ()) - set(HOW):
-        raise ConfigError(f"transfers are {', '.join(HOW)}, got {', '.join(sorted(wrong))}")
+        raise ConfigError(f"transfers must be {', '.join(HOW)}, got {', '.join(sorted(wrong))}")
     method = make_method(recipe)
     usual = [how for how in HOW if how != "adapt" or (hasattr(method, "adapt") and hasattr(method, "calibrate"))]
     progress = progress or silent

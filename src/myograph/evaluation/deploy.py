@@ -25,20 +25,20 @@ def fit_decoder(
 ) -> Decoder:
     """Fit the recipe's method on every window of every recording, and return it as a Decoder.
 
-    The decoder has seen all the data, so its accuracy on them has no meaning. `scores`, from `evaluate` of the same
+    The decoder is fitted on all data, so its accuracy on them has no meaning. `scores`, from `evaluate` of the same
     recipe, state the accuracy on unseen data, and are stored in the decoder.
 
     Parameters
     ----------
     recipe : the recipe.
-    recordings : unfiltered recordings; None takes those of the recipe's data set.
+    recordings : unfiltered recordings; None reads those of the recipe's data set.
     scores : scores of the same recipe, or None.
     post : post-processors of the decoder.
     progress : called as progress(message, done, total).
 
     Raises
     ------
-    ConfigError : the recipe's windows are not a `Windowing`, a filter looks ahead, or the recordings differ in kind.
+    ConfigError : the recipe's windowing is not a `Windowing`, a filter is not causal, or recordings differ in kind.
 
     >>> from myograph import Recipe
     >>> from myograph.testing import make_recording
@@ -48,7 +48,8 @@ def fit_decoder(
     """
     if not isinstance(recipe.windowing, Windowing):
         raise ConfigError(
-            f"a decoder cuts windows at a constant step, the recipe {recipe.name!r} has {recipe.windowing!r}; choose a "
+            f"a decoder needs windows at a constant step, but the recipe {recipe.name!r} has {recipe.windowing!r}; "
+            "choose a "
             "recipe with Windowing(...)"
         )
     recordings = read(recipe, progress) if recordings is None else list(recordings)

@@ -1,4 +1,4 @@
-"""A method that is trained on the signals as they are and tested on disturbed ones: how robust is it?"""
+"""Robustness: methods that are trained on undisturbed signals and tested on disturbed ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LEVELS: dict[str, tuple[float, ...]] = {
     "saturation": (0, 0.25, 0.5, 0.75),
     "effort": (0, 0.25, 0.5, 0.75),
 }
-"""Kind of disturbance to the levels that the suite `robustness` takes; 0 disturbs nothing."""
+"""Kinds of disturbance and the levels in the suite `robustness`; level 0 is no disturbance."""
 MAINS_HZ = 50.0
 
 
@@ -33,15 +33,15 @@ class Disturbed(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     estimator : a classifier of Windows.
-    kind, level : "dropout": so many channels, drawn at random, are 0. "rotation": channels are shifted by so many
-        places, as a ring of electrodes that is turned. "noise": white noise of level x RMS. "mains": a sine of 50 Hz
+    kind, level : "dropout": this number of random channels is 0. "rotation": channels are shifted by this number of
+        places, like a rotated ring of electrodes. "noise": white noise of level x RMS. "mains": a sine of 50 Hz
         with an amplitude of level x RMS. "saturation": samples are limited to (1 - level) x 3 x RMS. "effort": signals
         are (1 - level) times as large.
-    seed : of the noise, the phase and the choice of channels.
+    seed : seed of the noise, the phase and the choice of channels.
 
     Raises
     ------
-    ConfigError : another kind, or a level that the kind does not have (from `fit`).
+    ConfigError : an unknown kind, or a level that is not allowed for it (from `fit`).
 
     >>> from myograph.methods import lda
     >>> from myograph.testing import make_windows
@@ -61,9 +61,9 @@ class Disturbed(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     def fit(self, X: Windows, y: Any) -> Disturbed:
         """Fit the estimator on undisturbed windows."""
         if self.kind not in LEVELS:
-            raise ConfigError(f"kind is one of {', '.join(LEVELS)}, got {self.kind!r}")
+            raise ConfigError(f"kind must be one of {', '.join(LEVELS)}, got {self.kind!r}")
         if not self.level >= 0 or (self.kind in ("saturation", "effort") and not self.level < 1):
-            raise ConfigError(f"level is 0 or more, and below 1 for saturation and effort, got {self.level!r}")
+            raise ConfigError(f"level must be 0 or more, and below 1 for saturation and effort, got {self.level!r}")
         self.rms_ = channel_rms(X)
         if self.kind == "dropout" and self.level >= len(self.rms_):
             raise ConfigError(f"dropout of {self.level:g} channels leaves none of {len(self.rms_)}")
@@ -72,23 +72,23 @@ class Disturbed(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return self
 
     def predict(self, X: Windows) -> np.ndarray:
-        """(window,) predictions from disturbed windows."""
+        """Return (window,) predictions from disturbed windows."""
         return self.estimator_.predict(self.disturb(X))
 
     @available_if(lambda self: hasattr(self.estimator, "predict_proba"))
     def predict_proba(self, X: Windows) -> np.ndarray:
-        """(window, class) probabilities from disturbed windows, where the estimator gives any."""
+        """Return (window, class) probabilities from disturbed windows, if the estimator gives any."""
         return self.estimator_.predict_proba(self.disturb(X))
 
     def disturb(self, X: Windows) -> Windows:
-        """The windows with their recordings disturbed; others that are only carried along stay as they are."""
+        """Return the windows with disturbed recordings; recordings without windows here are not changed."""
         if not self.level:
             return X
         used = set(X.column("recording").tolist())
         return Windows([self._recording(r) if i in used else r for i, r in enumerate(X.recordings)], X.table)
 
     def _recording(self, recording: Recording) -> Recording:
-        # The same disturbance for a recording, whichever windows are predicted with it.
+        # the disturbance of a recording does not depend on which windows are predicted
         rng = np.random.default_rng([self.seed, recording.n_samples])
         x = np.array(recording.signal, np.float32)
         rms = self.rms_[:, None].astype(np.float32)
@@ -110,7 +110,7 @@ class Disturbed(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
 
 def channel_rms(windows: Windows) -> np.ndarray:
-    """(channel,) root mean square over the samples of these windows, recording by recording.
+    """Return (channel,) the root mean square over the samples of these windows, computed recording by recording.
 
     >>> from myograph.testing import make_windows
     >>> channel_rms(make_windows()).shape

@@ -1,7 +1,7 @@
-"""What runs the cells of a suite: processes of this machine, or Dask workers.
+"""Engines that run the cells of a suite: processes of this machine, or Dask workers.
 
-An engine calls one function on many items, in any order, and gives each result when it is there. A worker that dies takes
-one item with it, which is tried again on another worker.
+An engine calls one function on many items, in any order, and yields each result when it is available. If a worker dies,
+its item is retried on another worker.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Any, Protocol, cast
 from myograph.errors import ConfigError, need
 
 ATTEMPTS = 3
-"""How many workers may die at one item before it is given up."""
+"""Number of workers that may die at one item before it is abandoned."""
 
 
 IN_FLIGHT = 1000
-"""How many items a Dask scheduler knows at once, so that its time and memory do not grow with their number."""
+"""Number of items that a Dask scheduler holds at a time, so that its time and memory do not grow with their number."""
 
 
 class WorkerDied(Exception):
-    """The process that worked on an item died, so often that it is not tried again."""
+    """The processes working on an item died too often, so it is not retried."""
 
 
 class Engine(Protocol):
@@ -40,16 +40,16 @@ class Engine(Protocol):
 
 
 class LocalEngine:
-    """Processes of this machine, by joblib's loky. Each has one item at a time, and one thread.
+    """Processes of this machine, with joblib's loky. Each processes one item at a time, with one thread.
 
     Parameters
     ----------
-    jobs : number of processes; -1 is one per core.
+    jobs : number of processes; -1 for one per core.
     """
 
     def __init__(self, jobs: int = 1):
         if jobs == 0 or jobs < -1:
-            raise ConfigError(f"jobs is a number of processes from 1, or -1 for one per core, got {jobs}")
+            raise ConfigError(f"jobs must be a number of processes from 1, or -1 for one per core, got {jobs}")
         self.jobs = os.cpu_count() or 1 if jobs < 0 else jobs
         self._workers: list[Any] = []
 
@@ -87,7 +87,7 @@ class LocalEngine:
 
 
 class DaskEngine:
-    """Dask workers, whose scheduler tries an item again on another worker when one dies.
+    """Dask workers; if a worker dies, the scheduler retries its item on another worker.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ class DaskEngine:
         running, waiting = distributed.as_completed(), iter(enumerate(items))
 
         def submit(n: int) -> None:
-            # Items are sent as arguments, not as parts of the graph; earlier ones first, so neighbours share work.
+            # Items are sent as arguments, not as parts of the graph; in order, so that neighbours share work.
             for i, item in islice(waiting, n):
                 future = self.client.submit(function, item, pure=False, priority=-i)
                 futures[future] = i
@@ -117,7 +117,7 @@ class DaskEngine:
             if isinstance(error, distributed.scheduler.KilledWorker):
                 error = WorkerDied(f"workers died at this cell: {error}")
             result = future.result() if error is None else error
-            del future  # the scheduler forgets it
+            del future  # so that the scheduler releases it
             submit(1)
             yield i, result
 
@@ -128,17 +128,17 @@ class DaskEngine:
 
 
 def make_engine(cluster: str = "local", jobs: int = 1, options: Mapping[str, Any] | None = None) -> Engine:
-    """An engine by name.
+    """Create an engine by name.
 
     Parameters
     ----------
     cluster : "local"; "slurm", for which dask-jobqueue starts one job per worker; or the address of a Dask scheduler.
-    jobs : number of workers, for "local" and "slurm".
-    options : of `dask_jobqueue.SLURMCluster`, such as queue, account, walltime, memory.
+    jobs : number of workers for "local" and "slurm".
+    options : options of `dask_jobqueue.SLURMCluster`, such as queue, account, walltime, memory.
 
     Raises
     ------
-    ConfigError : another name, an option that SLURM's does not have, or no scheduler at the address.
+    ConfigError : an unknown name, an option that `SLURMCluster` does not have, or no scheduler at the address.
     MissingExtraError : Dask is not installed.
     """
     if cluster == "local":
@@ -150,7 +150,7 @@ def make_engine(cluster: str = "local", jobs: int = 1, options: Mapping[str, Any
         return DaskEngine(distributed.Client(started), started)
     if "://" not in cluster:
         raise ConfigError(
-            f"--cluster is local, slurm, or a scheduler's address such as tcp://host:8786, got {cluster!r}"
+            f"--cluster must be local, slurm, or a scheduler's address such as tcp://host:8786, got {cluster!r}"
         )
     distributed = need("distributed", "cluster")
     try:
@@ -162,7 +162,7 @@ def make_engine(cluster: str = "local", jobs: int = 1, options: Mapping[str, Any
 
 
 def slurm_cluster(options: Mapping[str, Any]) -> Any:
-    """A `dask_jobqueue.SLURMCluster` of single-threaded workers, without any job yet."""
+    """Return a `dask_jobqueue.SLURMCluster` of single-threaded workers, still without jobs."""
     jobqueue: Any = need("dask_jobqueue", "cluster")
     usual = {"cores": 1, "processes": 1, "memory": "4GB", "walltime": "24:00:00"}
     try:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from myograph._common.runs import run_starts
-from myograph.errors import LeakageError
+from myograph.errors import ConfigError, LeakageError
 from myograph.evaluation.sealed import has_own_code
 from myograph.preprocessing.base import Filter, apply_all, as_tuple
 from myograph.recording import Recording
@@ -19,31 +19,38 @@ ENERGY = 0.99  # share of the response that the reach covers, as filters state i
 MARGIN = 1.5  # a reach may be stated for a linear filter, and the response measured of one that is not
 
 
-def check_own_filters(filters: Filter | Iterable[Filter], recording: Recording) -> None:
-    """Try each filter that has code of the user's own on a recording. myograph's own filters are not tried.
+def check_own_filters(filters: Filter | Iterable[Filter], recordings: Sequence[Recording]) -> None:
+    """Try each filter that has code of the user's own on the first recording that has most labels. myograph's own filters
+    are not tried.
 
     Raises
     ------
     LeakageError : one changed sample changes the output beyond the reach that the filter states, or other labels give
         other samples.
-    ConfigError : a filter does not fit the recording, or does not state its reach.
+    ConfigError : a filter does not fit the recording, does not state its reach, or gives other samples each time.
 
     >>> from myograph.preprocessing import SampleFilter
     >>> class Smooth(SampleFilter):
     ...     def apply(self, recording):
     ...         return recording.with_signal(np.cumsum(recording.signal, axis=1))
     >>> recording = Recording(np.zeros((1, 500)), 1000, np.zeros(500, int), subject="1")
-    >>> check_own_filters(Smooth(), recording)  # doctest: +IGNORE_EXCEPTION_DETAIL
+    >>> check_own_filters(Smooth(), [recording])  # doctest: +IGNORE_EXCEPTION_DETAIL
     Traceback (most recent call last):
     myograph.errors.LeakageError: ...
     """
     filters = as_tuple(filters)
     own = [has_own_code(one) for one in filters]
+    recording = max(recordings, key=lambda r: len(np.unique(r.label))) if any(own) else recordings[0]
     for i, one in enumerate(filters):
         if not any(own[i:]):
             return
         done = apply_all([one], recording)
         if own[i]:
+            if not np.array_equal(done.signal, apply_all([one], recording).signal):
+                raise ConfigError(
+                    f"{one!r} gives other samples each time it is applied; draw random numbers with a fixed seed inside "
+                    "apply, and keep nothing of one recording for the next"
+                )
             _check_labels(one, recording, done)
             _check_reach(one, recording, done)
         recording = done

@@ -1,4 +1,4 @@
-"""Fit and predict fold by fold: in parallel, stored as they finish, and without a method ever seeing a test label."""
+"""Fit and predict fold by fold: in parallel, stored when finished, and without showing a test label to a method."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from myograph._common.files import sha256, write_bytes, write_json
 from myograph._common.origin import in_words, origin_of_fitted
 from myograph._common.pipelines import before_last
 from myograph._common.progress import Progress
-from myograph._common.seen import Seen, no_leakage_warning
+from myograph._common.seen import Seen
 from myograph.errors import ConfigError, DataError, LeakageError
+from myograph.evaluation.apart import each_apart
 from myograph.evaluation.identity import is_fitted_name
-from myograph.evaluation.sealed import alone, has_own_code, pickled, sealer, state_of
+from myograph.evaluation.sealed import sealer
 from myograph.evaluation.tables import ONE_FOLD, PLACE, from_parquet, to_parquet
 from myograph.evaluation.transfer import Transfer
 from myograph.protocols import Fold
@@ -64,7 +65,7 @@ class KeptFolds:
             found = json.loads((self.folder / CHECKSUMS).read_bytes())
             return dict(found["sha256_of"]) if found["identity"] == self.identity else {}
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            return {}  # without checksums every fold is made again
+            return {}  # without checksums every fold is computed again
 
     def get(self, i: int, fold: Fold) -> pd.DataFrame | None:
         """Return the table that `put` stored for the i-th fold; None if there is none, or if it is damaged."""
@@ -111,7 +112,7 @@ def run_folds(
     estimator, windows, folds : the method, the windows and their splits.
     sequential : whether neighbouring folds that share their train rows are steps of one stream, see `streams`.
     kept : finished folds, or None.
-    jobs : number of parallel processes; -1 is one per core.
+    jobs : number of parallel processes; -1 for one per core.
     progress : called as progress(message, done, total).
     transfer : how windows of the tested person or session are used.
 
@@ -124,12 +125,8 @@ def run_folds(
     >>> table["y_pred"].tolist() == table["y_true"].tolist()
     True
     """
-    import joblib
-
     from myograph.methods._warm import warm
 
-    state = state_of(estimator)
-    method = None if state is None else pickled(estimator)
     parts: dict[int, pd.DataFrame] = {}
     if kept is not None:
         parts = {i: part for i, fold in enumerate(folds) if (part := kept.get(i, fold)) is not None}
@@ -137,15 +134,9 @@ def run_folds(
     if todo:
         warm(estimator, windows)
     progress("folds", len(parts), len(folds))
-    jobs = min(os.cpu_count() or 1 if jobs < 0 else max(jobs, 1), max(len(todo), 1))
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")
-    work = parallel(
-        joblib.delayed(_one_stream)(g, estimator, windows, [folds[i] for i in g], transfer, state) for g in todo
-    )
-    for group, tables in cast(Iterable[tuple[list[int], list[pd.DataFrame] | None]], work):
-        if tables is None:
-            tables = alone(method, predict_stream_quietly, windows, [folds[i] for i in group], transfer)
-        for i, part in zip(group, tables):
+    calls = [(windows, [folds[i] for i in group], transfer) for group in todo]
+    for number, tables in each_apart(predict_stream, estimator, calls, jobs):
+        for i, part in zip(todo[number], cast(list[pd.DataFrame], tables)):
             if kept is not None:
                 kept.put(i, part)
             parts[i] = part
@@ -154,7 +145,7 @@ def run_folds(
 
 
 def streams(folds: Sequence[Fold], sequential: bool) -> list[list[int]]:
-    """Return the positions of the folds that are fitted once: each fold alone, or neighbours that share their train
+    """Return groups of positions of folds with a common fit: each fold alone, or neighbours that share their train
     rows.
 
     >>> rows = np.arange(3)
@@ -170,57 +161,14 @@ def streams(folds: Sequence[Fold], sequential: bool) -> list[list[int]]:
     return groups
 
 
-def _one_stream(
-    group: list[int],
-    estimator: BaseEstimator,
-    windows: Windows,
-    folds: list[Fold],
-    transfer: Transfer,
-    state: str | None,
-) -> tuple[list[int], list[pd.DataFrame] | None]:
-    """The tables of the folds; None if another fold left something in the user's code in this process."""
-    if state is not None and state_of(estimator) != state:
-        return group, None
-    return group, predict_stream_quietly(estimator, windows, folds, transfer)
-
-
-def predict_stream_quietly(
-    estimator: BaseEstimator, windows: Windows, folds: Sequence[Fold], transfer: Transfer
-) -> list[pd.DataFrame]:
-    """`predict_stream` without leakage warnings, because every fold was audited.
-
-    Raises
-    ------
-    ConfigError : a method that the user wrote met NaN.
-
-    >>> from myograph.methods import lda
-    >>> from myograph.protocols import WithinSubject
-    >>> from myograph.testing import make_windows
-    >>> windows = make_windows(n_repetitions=6)
-    >>> [table] = predict_stream_quietly(lda(), windows, list(WithinSubject((2, 5)).folds(windows)), POOL)
-    >>> len(table)
-    28
-    """
-    try:
-        with no_leakage_warning():
-            return predict_stream(estimator, windows, folds, transfer)
-    except ValueError as error:
-        if "NaN" not in str(error) or not has_own_code(estimator):
-            raise
-        raise ConfigError(
-            f"{folds[0].name}: {error}\nA method of your own sees the samples of its windows alone; all others are NaN. If it "
-            "needs samples around its windows, make the windows longer, or put that step into the recipe's filters"
-        ) from error
-
-
 def predict_stream(
     estimator: BaseEstimator, windows: Windows, folds: Sequence[Fold], transfer: Transfer = POOL
 ) -> list[pd.DataFrame]:
     """Fit on the train rows that these folds share, then predict each fold's test rows in order.
 
-    Between folds, an estimator with `adapt` learns from the windows just scored. All windows after `fit` are without
-    labels, and in `fit` the recordings are labelled only inside the train rows. A method with code of the user's own is
-    given copies of the recordings in which all other samples are NaN.
+    Between folds, an estimator with `adapt` learns from the windows just scored. After `fit`, all windows are without
+    labels, and in `fit` the recordings are labelled only inside the train rows. A method with the user's own code gets
+    copies of the recordings in which all other samples are NaN.
 
     Returns
     -------
@@ -278,13 +226,13 @@ def labelled_in(windows: Windows, rows: np.ndarray) -> Windows:
             for first, last in _merged(start[mine], stop[mine]):
                 label[first:last] = known.label[first:last]
             object.__setattr__(bare, "label", label)
-        bare.__dict__.pop("content_hash", None)  # of other labels
+        bare.__dict__.pop("content_hash", None)  # it belongs to other labels
         recordings.append(bare)
     return windows[rows]._with({}, tuple(recordings))
 
 
 def _merged(start: np.ndarray, stop: np.ndarray) -> list[tuple[int, int]]:
-    """Return the union of intervals, as intervals that do not meet.
+    """Return the union of intervals as disjoint intervals.
 
     >>> _merged(np.array([5, 0, 2]), np.array([9, 3, 4]))
     [(0, 4), (5, 9)]
@@ -312,7 +260,7 @@ def predictions_of(model: Any, test: Any) -> tuple[np.ndarray, np.ndarray]:
     from sklearn.pipeline import Pipeline
 
     n = len(test)
-    while isinstance(model, Pipeline):  # features are made once for both
+    while isinstance(model, Pipeline):  # so that features are computed once for both
         test, model = before_last(model, test), model[-1]
     predicted, confidence = _answers(model, test)
     if predicted.shape != (n,):
@@ -329,7 +277,7 @@ def _answers(model: Any, test: Any) -> tuple[np.ndarray, np.ndarray]:
         return predicted, np.full(len(predicted), np.nan)
     proba, classes = np.asarray(model.predict_proba(test)), np.asarray(model.classes_)
     best = proba.argmax(axis=1)
-    # Networks and soft votes predict the most probable class; others, such as a tuned threshold, need not.
+    # Networks and soft votes predict the most probable class; other methods, such as a tuned threshold, need not.
     if hasattr(model, "module_") or getattr(model, "voting", None) == "soft":
         return classes[best], proba.max(axis=1)
     predicted = np.asarray(model.predict(test))
@@ -340,7 +288,7 @@ def _answers(model: Any, test: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def fitted_before(estimator: Any, people: Iterable[str] = ()) -> list[str]:
-    """Return the parts of an estimator that were fitted before this run: what they are, and on what, as far as known.
+    """Return the parts of an estimator that were fitted before this run, with their training data as far as known.
 
     These are the parts that `clone` leaves fitted (scikit-learn's `FrozenEstimator`), a network's `pretrained` weights,
     and torch modules with weights. The training data are known for myograph's own estimators and for networks that
@@ -348,7 +296,7 @@ def fitted_before(estimator: Any, people: Iterable[str] = ()) -> list[str]:
 
     Parameters
     ----------
-    people : the subjects of this run; a part that was fitted on subjects of these names is marked.
+    people : the subjects of this run; a part that was fitted on subjects with these names is marked.
 
     >>> from sklearn.frozen import FrozenEstimator
     >>> from sklearn.linear_model import LogisticRegression
@@ -383,7 +331,7 @@ def _origin_of_file(path: Any) -> dict[str, Any]:
     try:
         return origin_of_weights(path)
     except DataError:
-        return {}  # `fit` says what is wrong with the file
+        return {}  # `fit` raises the error about the file
 
 
 def refuse_fitted_on(estimator: Any, windows: Windows, test: np.ndarray) -> None:
@@ -392,7 +340,7 @@ def refuse_fitted_on(estimator: Any, windows: Windows, test: np.ndarray) -> None
 
     Raises
     ------
-    LeakageError : there is such a part.
+    LeakageError : the estimator has such a part.
 
     >>> from sklearn.frozen import FrozenEstimator
     >>> from myograph.features.transformer import Features
@@ -410,13 +358,14 @@ def refuse_fitted_on(estimator: Any, windows: Windows, test: np.ndarray) -> None
             if samples or repetition:
                 raise LeakageError(
                     f"{type(part).__name__} was fitted before this run on windows that {samples} of {len(test)} test "
-                    f"windows share samples with, and {repetition} a repetition; give it unfitted, so that each fold fits it "
+                    f"windows share samples with, and {repetition} share a repetition with; give it unfitted, so that "
+                    "each fold fits it "
                     "on its own train windows, or fit it on other recordings"
                 )
 
 
 def _fitted_parts(estimator: Any) -> list[tuple[Any, str]]:
-    """The parts that were fitted before, and how: "fitted", "pretrained", or a torch "module"."""
+    """Return the parts that were fitted before, each as "fitted", "pretrained", or a torch "module"."""
     from sklearn.base import clone
 
     found: list[tuple[Any, str]] = []

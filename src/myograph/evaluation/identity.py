@@ -3,9 +3,9 @@
 A run resumes only if its recipe's description is the same. Installed code (myograph, scikit-learn, …) is described by
 its name; its version is recorded in the run. The user's own code has no version, so its content is described: bytecode
 with constants and nested functions, default values, closures, attributes, and the global names that it uses, followed
-through the user's modules; a module that is imported inside a function counts with its whole text. Comments, line numbers
-and names of local variables make no difference. Another version of Python may compile to other bytecode, and then a run
-does not resume.
+through the user's modules, and the environment variables that it names. A module that is imported inside a function
+counts with its whole text. Files that the code reads do not count. Comments, line numbers and names of local variables
+make no difference. Another version of Python may compile to other bytecode, and then a run does not resume.
 """
 
 from __future__ import annotations
@@ -108,20 +108,16 @@ class Description:
         if isinstance(value, (set, frozenset)):  # their order changes from process to process
             return sorted((self.of(v) for v in value), key=lambda v: json.dumps(v, sort_keys=True, default=str))
         if hasattr(value, "state_dict") and not isinstance(value, type):  # a torch module
-            return {
-                "type": type(value).__name__,
-                "text": str(value),
-                "state": self.of(value.state_dict()),
-                **self._own(value),
-            }
+            return self._module(value)
         if isinstance(value, np.ufunc):  # one that was made from a function shows no more than the function's name
             return str(value) if getattr(np, value.__name__, None) is value else self._say_unknown(value)
         if isinstance(value, np.ma.MaskedArray):
-            return [_describe_array(value.filled(0)), _describe_array(np.ma.getmaskarray(value))]
+            return [self.of(value.filled(0)), _describe_array(np.ma.getmaskarray(value))]
         if isinstance(value, (pd.DataFrame, pd.Series, pd.Index)):  # as an array they have no labels
             return {"type": type(value).__name__, "made from": self.of(list(value.__reduce__()))}
         if hasattr(value, "__array__") and not isinstance(value, type):
-            return _describe_array(np.asarray(value.detach().cpu() if hasattr(value, "detach") else value))
+            array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+            return self.of(array.tolist()) if array.dtype.kind == "O" else _describe_array(array)
         if isinstance(value, functools.partial):
             return {"type": "partial", **{k: self.of(getattr(value, k), k) for k in ("func", "args", "keywords")}}
         if isinstance(value, types.MethodType):
@@ -146,6 +142,13 @@ class Description:
             return self._own(value)
         parameters = value.get_params(deep=False)
         return {"fitted": {k: self.of(v, k) for k, v in held.items() if k not in parameters}, **self._own(value)}
+
+    def _module(self, value: Any) -> dict[str, Any]:
+        """A torch module with its weights, and the code of the user's own layers inside it."""
+        layers = [m for m in getattr(value, "modules", list)() if m is not value and is_own(type(m))]
+        inside = {"inside": [self.code(type(m)) for m in layers]} if layers else {}
+        state = self.of(value.state_dict())
+        return {"type": type(value).__name__, "text": str(value), "state": state, **self._own(value), **inside}
 
     def _own(self, value: Any) -> dict[str, Any]:
         return {"code": self.code(type(value))} if is_own(type(value)) else {}
@@ -193,12 +196,14 @@ class Description:
             with contextlib.suppress(ValueError):  # a cell that was never filled
                 closure[name] = self.of(cell.cell_contents, name)
         used = sorted(set(_names(function.__code__)))
-        within = sorted({*used, *_texts(function.__code__)})  # a text may be what `getattr` is asked for
+        within = names_in(function.__code__)
         known = function.__globals__
         outside: dict[str, Any] = {}
         if is_own(function):
             outside = {name: self._used(known[name], name, within) for name in used if name in known}
             outside |= _imported_inside(function.__code__, known.get("__package__") or "")
+            if {"environ", "getenv"} & {*within}:
+                outside["environment"] = {name: os.environ[name] for name in within if name in os.environ}
         attributes = {k: self.of(v, k) for k, v in vars(function).items() if k != "__wrapped__"}
         return {
             "code": _bytecode(function.__code__),
@@ -276,6 +281,15 @@ def _is_own_module(name: str, file: str | None = None) -> bool:
     return not installed and not any(root and path.is_relative_to(Path(root).resolve()) for root in roots)
 
 
+def names_in(code: types.CodeType) -> list[str]:
+    """The names that code uses and the texts in it, sorted: a text may be what `getattr` is asked for.
+
+    >>> names_in((lambda x: getattr(x, "mean")(axis=None)).__code__)
+    ['getattr', 'mean']
+    """
+    return sorted({*_names(code), *_texts(code)})
+
+
 def _names(code: types.CodeType) -> Iterator[str]:
     yield from code.co_names
     for constant in code.co_consts:
@@ -301,10 +315,10 @@ def _imported_inside(code: types.CodeType, package: str) -> dict[str, str]:
         for name in _imports(code, package):
             if name in found:
                 continue
-            with contextlib.suppress(Exception):  # it cannot be imported, or it is compiled: then it imports no other
-                spec = importlib.util.find_spec(name)
-                if spec is None or spec.origin is None:
-                    continue
+            with contextlib.suppress(
+                Exception
+            ):  # there is none, it has no text, or it is compiled: then it imports no other
+                spec: Any = importlib.util.find_spec(name)
                 text = Path(spec.origin).read_bytes()
                 found[name] = hashlib.sha256(text).hexdigest()
                 todo.append((compile(text, name, "exec"), spec.parent or ""))
@@ -313,23 +327,32 @@ def _imported_inside(code: types.CodeType, package: str) -> dict[str, str]:
 
 def _imports(code: types.CodeType, package: str) -> Iterator[str]:
     """The user's modules that code imports. `from a import b` may import a.b, so that is one of them."""
-    steps = list(dis.get_instructions(code))
-    for i, step in enumerate(steps):
-        if step.opname != "IMPORT_NAME":
-            continue
-        level = next((s.argval for s in reversed(steps[:i]) if isinstance(s.argval, int)), 0)  # of `from .a import b`
-        base = importlib.util.resolve_name("." * level + step.argval, package) if level and package else step.argval
+    for level, name, taken in _import_statements(code):
+        base = importlib.util.resolve_name("." * level + name, package) if package else name
         top = None
         with contextlib.suppress(ImportError, ValueError):  # __main__ has no place
             top = importlib.util.find_spec(base.partition(".")[0])  # imports nothing
-        if top is None or not _is_own_module(base, top.origin):
+        if top is not None and _is_own_module(base, top.origin):
+            yield base
+            yield from (f"{base}.{inner}" for inner in taken)
+
+
+@functools.lru_cache(maxsize=4096)
+def _import_statements(code: types.CodeType) -> tuple[tuple[int, str, tuple[str, ...]], ...]:
+    """Each import in the bytecode: the number of leading dots, the module, and the names taken from it."""
+    steps, found = list(dis.get_instructions(code)), []
+    for i, step in enumerate(steps):
+        if step.opname != "IMPORT_NAME":
             continue
-        yield base
+        level = next(s.argval for s in reversed(steps[:i]) if isinstance(s.argval, int))
+        taken = []
         for following in steps[i + 1 :]:
             if following.opname == "IMPORT_FROM":
-                yield f"{base}.{following.argval}"
+                taken.append(following.argval)
             elif not following.opname.startswith(("STORE", "EXTENDED_ARG")):
                 break
+        found.append((level, step.argval, tuple(taken)))
+    return tuple(found)
 
 
 def _bytecode(code: types.CodeType) -> Any:
@@ -355,5 +378,5 @@ def _constant(value: Any) -> Any:
 def _describe_array(array: np.ndarray) -> Any:
     if array.size <= 32 and array.dtype.kind in "iufbU":
         return array.tolist()
-    content = np.ascontiguousarray(array).tobytes() if array.dtype.kind != "O" else repr(array.tolist()).encode()
-    return f"{array.dtype} {array.shape} {hashlib.sha256(content).hexdigest()}"
+    content = hashlib.sha256(np.ascontiguousarray(array).tobytes())
+    return f"{array.dtype} {array.shape} {content.hexdigest()}"

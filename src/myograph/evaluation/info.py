@@ -20,7 +20,7 @@ from myograph.windows import Windows
 RUN = "run.json"
 VERSIONED = ("myograph", "numpy", "scipy", "scikit-learn", "numba", "torch", "pandas")
 _SHARING = {f"n_sharing_{what}": int for what in ("samples", "repetition", "subject", "session")}
-# A list holds any number of what stands in it; a tuple lists what a value may be.
+# [shape]: a list of any number of values of this shape. A tuple lists the allowed types; None allows null.
 SHAPE: dict[str, Any] = {
     **dict.fromkeys(("recipe", "identity", "dataset", "method", "protocol", "finished"), str),
     **dict.fromkeys(("seed", "n_windows", "n_recordings"), int),

@@ -1,4 +1,4 @@
-"""What a run is before anything is fitted: recordings, filtered windows, and the audited folds of the protocol."""
+"""Preparation of a run, before anything is fitted: recordings, filtered windows, and the audited folds of the protocol."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from myograph.errors import ConfigError, ProtocolError
 from myograph.evaluation.filtering import check_own_filters
 from myograph.evaluation.info import glimpse
 from myograph.evaluation.recipe import Recipe
+from myograph.evaluation.telling import check_channels
 from myograph.preprocessing.filters import apply_all
 from myograph.protocols import Fold, Protocol
 from myograph.recording import Recording
@@ -24,13 +25,13 @@ from myograph.windows import Windows
 
 @dataclass(frozen=True)
 class Split:
-    """Windows, and how a protocol divides them: what recipes that differ in method and seed only have in common. It cannot
-    be made without the audit of every fold.
+    """Windows and the folds of a protocol, which recipes share if they differ only in method and seed. It cannot be
+    created without the audit of every fold.
 
     Attributes
     ----------
     windows, folds, audits : the windows, the protocol's folds, and the audit of each fold.
-    rest : the recipe's setting, the label, and how many windows of rest were found and kept.
+    rest : the recipe's setting for rest, its label, and the numbers of rest windows found and kept.
 
     >>> recipe = Recipe("example", "simulated", subjects=("1",))
     >>> found = split(recipe, read(recipe))
@@ -61,12 +62,12 @@ class Split:
 
     @cached_property
     def glimpse(self) -> dict[str, Any]:
-        """The signals around the first window, see `myograph.evaluation.info.glimpse`, as plain values."""
+        """The signals around the first window as plain values; see `myograph.evaluation.info.glimpse`."""
         return plain(glimpse(self.windows))
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """What a run's info says of its windows and folds."""
+        """The facts about windows and folds in a run's info."""
         table = self.windows.table
         people, session = (table[name].cat.codes.to_numpy() for name in ("subject", "session"))
         sessions = np.unique(np.unique([people, session], axis=1)[0], return_counts=True)[1]
@@ -88,11 +89,11 @@ def split(
     progress: Progress | None = None,
     prepared: tuple[Windows, dict[str, Any]] | None = None,
 ) -> Split:
-    """The windows of a recipe and its audited folds.
+    """Return the windows of a recipe and its audited folds.
 
     Parameters
     ----------
-    prepared : what `prepare_with_rest` gives for the recipe and these recordings, if it is known.
+    prepared : the result of `prepare_with_rest` for the recipe and these recordings, if it is known.
 
     Raises
     ------
@@ -105,13 +106,13 @@ def split(
     windows, rest = prepared or prepare_with_rest(recipe, recordings, progress)
     folds = recipe.how_to_transfer().settle(list(recipe.protocol.folds(windows)))
     if len({f.name for f in folds}) < max(len(folds), 1):
-        what = "two folds of one name; give each its own" if folds else "no folds for these windows"
+        what = "two folds with the same name; give each its own name" if folds else "no folds for these windows"
         raise ProtocolError(f"{recipe.protocol} gives {what}")
     return Split(windows, rest, folds, recipe.protocol)
 
 
 def hashes_of(recordings: Sequence[Recording]) -> dict[str, str]:
-    """Name of each recording to the hash of its content, as `Recipe.identity` takes them.
+    """Return the hash of each recording's content by name, for `Recipe.identity`.
 
     >>> list(hashes_of(read(Recipe("example", "simulated", subjects=("1",)))))
     ['1/1/0', '1/2/1']
@@ -150,14 +151,16 @@ def prepare(recipe: Recipe, recordings: Sequence[Recording], progress: Progress 
 def prepare_with_rest(
     recipe: Recipe, recordings: Sequence[Recording], progress: Progress | None = None
 ) -> tuple[Windows, dict[str, Any]]:
-    """What `prepare` gives, and the recipe's setting of rest, its label, and how many windows of it were found and kept.
+    """Return the result of `prepare`, and the setting for rest, its label, and the numbers of rest windows found and
+    kept.
 
     >>> recipe = Recipe("example", "simulated", subjects=("1",))
     >>> prepare_with_rest(recipe, read(recipe))[1]["kept"]
     0
     """
-    if recordings:  # `Windows.cut` says that there are none
-        check_own_filters(recipe.filters, recordings[0])
+    if recordings:  # if there are none, `Windows.cut` raises the error
+        check_channels(recipe.filters, recordings)
+        check_own_filters(recipe.filters, recordings)
     filtered = []
     for i, recording in enumerate(recordings):
         if progress and recipe.filters:
@@ -170,7 +173,7 @@ def prepare_with_rest(
     if len(labels := np.unique(windows.y)) < 2:
         only = ", ".join(labels)
         raise ConfigError(
-            f"these windows have one label ({only}), and a classifier needs two or more; choose other subjects or "
+            f"these windows have only one label ({only}), but a classifier needs two or more; choose other subjects or "
             "exercises, or rest='keep' to classify movement against rest"
         )
     n_found, n_kept = (int((w.y == rest).sum()) for w in (whole, windows))
@@ -237,7 +240,7 @@ def check(windows: Windows, folds: Iterable[Fold], protocol: Protocol) -> list[A
 
 
 def _missing_classes(windows: Windows, folds: Sequence[Fold]) -> list[dict[str, Any]]:
-    """Folds whose test has a label that their train has not, and those labels."""
+    """Return the folds whose test part has labels that are missing in training, and those labels."""
     labels = windows.table["label"].cat
     code, names = labels.codes.to_numpy(), [str(n) for n in labels.categories]
     found = []

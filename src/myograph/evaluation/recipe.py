@@ -1,4 +1,4 @@
-"""`Recipe`: everything that makes a run, as one frozen value."""
+"""`Recipe`: the complete definition of a run, as one frozen value."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ DEFAULT_METHOD = "lda_svm"
 
 @dataclass(frozen=True)
 class Published:
-    """A figure of a paper.
+    """A published figure.
 
     Parameters
     ----------
     setting : what it measures, in the paper's words.
-    value, std : in the paper's unit, mostly percent; std is None if the paper gives none.
+    value, std : value and standard deviation in the paper's unit, usually percent; std is None if the paper gives none.
     source : the table or figure and the paper's DOI.
-    status : "verified" in the paper itself, "secondary" as another paper quotes it, "derived" from its figures, or
+    status : "verified" in the paper itself, "secondary" (quoted from another paper), "derived" from its figures, or
         "our choice".
 
     >>> Published("accuracy of 52 movements", 66.59, 6.4, "Table 2, doi:10.3389/fnbot.2016.00009").value
@@ -52,7 +52,7 @@ class Recipe:
 
     Parameters
     ----------
-    name : what the run is called.
+    name : name of the run.
     dataset : the name of a registered data set, or a `Dataset` with its options set.
     dataset_options : options of a data set given by name.
     subjects : names of the subjects to use; None uses all.
@@ -62,14 +62,14 @@ class Recipe:
         average gesture has, drawn at random with `seed`.
     method : the name of a registered method, or any scikit-learn estimator that takes Windows.
     method_options : options of a method given by name.
-    protocol : which windows train and which test.
-    seed : of the method and of the rest balancing; a protocol's own seed is a field of the protocol.
+    protocol : the division into training and test windows.
+    seed : seed of the method and of the balancing of rest; a protocol's seed is a field of the protocol.
     published : the paper's figures for this setting, shown beside ours.
     transfer, adapt_on, adapt_seconds : how the windows of the tested person or session are used, see `Transfer`.
 
     Raises
     ------
-    ConfigError : `rest`, `protocol`, `transfer` or `adapt_on` is none of the above.
+    ConfigError : an invalid `rest`, `protocol`, `transfer` or `adapt_on`.
 
     >>> from myograph import LeaveOneSubjectOut
     >>> recipe = Recipe("first", dataset="simulated", protocol=LeaveOneSubjectOut(), method="lda")
@@ -101,7 +101,7 @@ class Recipe:
         self.how_to_transfer()
         if not callable(getattr(self.protocol, "folds", None)):
             raise ConfigError(
-                f"protocol is one of myograph's protocols, got {self.protocol!r}; wrap your own split in a class "
+                f"protocol must be one of myograph's protocols, got {self.protocol!r}; wrap your own split in a class "
                 "derived from myograph.protocols.Protocol"
             )
 
@@ -121,18 +121,18 @@ class Recipe:
         return Transfer(self.transfer, self.adapt_on, self.adapt_seconds)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the recipe as plain values, as results and report show it."""
+        """Return the recipe as plain values, as shown in results and reports."""
         return {f.name: describe(getattr(self, f.name)) for f in decisive(self)}
 
     def identity(self, data_hashes: Mapping[str, str]) -> str:
-        """Return the SHA-256 of everything that decides the run: every field except the published figures, and the
+        """Return the SHA-256 of everything that determines the run: every field except the published figures, and the
         data.
 
-        The user's own functions and classes count with their code; see `myograph.evaluation.identity`.
+        The user's own functions and classes are included with their code; see `myograph.evaluation.identity`.
 
         Parameters
         ----------
-        data_hashes : name of each recording to the hash of its content.
+        data_hashes : hash of the content of each recording, by name.
 
         >>> recipe = Recipe("example", "simulated")
         >>> recipe.identity({}) == Recipe("example", "simulated", seed=1).identity({})
@@ -160,8 +160,8 @@ class Recipe:
 
 
 def own_code(method: Any) -> Any:
-    """The description of the code behind the name of a method or network that the user's own code registered; None for
-    myograph's own, whose version is recorded, and for methods that are not given by name.
+    """Return a description of the code of a method or network that the user registered under a name; None for those of
+    myograph, whose version is recorded, and for methods that are not given by name.
 
     >>> own_code("lda") is None
     True
@@ -176,8 +176,7 @@ def own_code(method: Any) -> Any:
 
 
 def baseline(dataset: str, method: str = DEFAULT_METHOD, **options: Any) -> Recipe:
-    """Return the recipe for a data set that has no recipe of its own: its usual protocol and windows, with the given
-    method.
+    """Return a recipe for a data set, with its default protocol and windowing and the given method.
 
     Parameters
     ----------
@@ -187,7 +186,7 @@ def baseline(dataset: str, method: str = DEFAULT_METHOD, **options: Any) -> Reci
 
     Raises
     ------
-    UnknownNameError : no such data set, or an option that it does not have.
+    UnknownNameError : an unknown data set, or an option that it does not have.
 
     >>> baseline("simulated", "lda").name
     'simulated-lda'

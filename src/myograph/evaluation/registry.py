@@ -1,4 +1,4 @@
-"""The registries of recipes and of published systems; they are apart so that a listing imports nothing else."""
+"""The registries of recipes and of published systems, in a separate module so that listings import nothing else."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Reproductions of published systems: each is a function that yields the rows of its table.
 
-Each row is stored when it is finished, so an interrupted reproduction resumes. The paper's figure stands beside ours,
-and an honest figure beside a leaky one.
+Each row is stored when it is finished, so an interrupted reproduction can resume. The paper's figure is shown beside
+ours, and an honest figure beside a leaky one.
 """
 
 from __future__ import annotations
@@ -30,10 +30,12 @@ from myograph.evaluation.recipe import Published, Recipe
 from myograph.evaluation.registry import REPRODUCTIONS
 from myograph.evaluation.report.systems import write_page
 from myograph.evaluation.run import check, evaluate, name_of, prepare, read
+from myograph.evaluation.shortened import shortened
 
 RESULT = "result.json"
 _DIFFERENCES = "differences"
 Measure = TypeVar("Measure", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,9 @@ class Row:
     values : one value per subject (or per fold, see `over`), averaged over seeds.
     published : the paper's figure; None if it gives none.
     honest : values of the honest counterpart if this row is LEAKY.
-    leaky, why_leaky : the protocol shares samples, or something was selected on test data, and which of the two.
+    leaky, why_leaky : whether the protocol shares samples or something was selected on test data, and which of the two.
     data : name of the data set and its options; names of simulated recordings begin with "simulated".
-    over : what the values are of: "subjects", "folds", "later days", ...
+    over : what each value belongs to: "subjects", "folds", "later days", ...
     metric : name of the metric of `values`.
     metrics : values of every metric by name, if several were computed.
     unit : "%" for fractions that are shown in percent, otherwise the unit of the values.
@@ -82,7 +84,7 @@ class Row:
     def __post_init__(self) -> None:
         if self.leaky != (self.honest is not None) or self.leaky != bool(self.why_leaky):
             raise ConfigError(
-                f"row {self.setting!r}: a leaky score says why and stands beside an honest one, and no other row has "
+                f"row {self.setting!r}: a leaky score needs a reason and an honest score, and other rows must not have "
                 f"either; got leaky={self.leaky}, why_leaky={self.why_leaky!r}, honest={self.honest}"
             )
 
@@ -103,7 +105,7 @@ class Difference:
     setting : what is compared, such as "window step".
     paper : the paper's value; "not found" if no source states it.
     ours : the value of the recipe.
-    reason : why it differs, or where the value is from.
+    reason : why it differs, or the source of the value.
 
     >>> Difference("epoch", "best on test", "last", "a choice on test samples is no test").ours
     'last'
@@ -141,19 +143,20 @@ def differences_of(measure: Callable[..., Any]) -> tuple[Difference, ...]:
 
 @dataclass
 class Context:
-    """What a reproduction's function receives: the size of the run, and the means to measure and keep its rows.
+    """The argument of a reproduction's function: the size of the run, and methods that measure and store its rows.
 
     Parameters
     ----------
-    name, folder : of the system, and of its results.
+    name, folder : name of the system, and folder of its results.
     quick : a small run of minutes instead of the published size.
     dataset : data set to run on; None chooses by the size of the run.
-    seeds, jobs, progress : seeds to average over, parallel folds, and a function that is told of the progress.
-    figures : the figures kept so far.
+    seeds, jobs, progress : seeds to average over, number of parallel folds, and a function that reports progress.
+    epochs : limit of the epochs of every training; None trains as the system defines.
+    figures : the figures stored so far.
 
     >>> context = Context("example", Path("runs"))
-    >>> context.choose("small", "large")
-    'small'
+    >>> context.choose("small", "large"), context.shorten({"epochs": 30})
+    ('small', {'epochs': 30})
     >>> context.figure("Loss by epoch", {"train": [0.5, 0.25]}, [1, 2], "loss")
     >>> context.figures[0]["series"]
     {'train': [0.5, 0.25]}
@@ -166,11 +169,16 @@ class Context:
     seeds: tuple[int, ...] = (0,)
     jobs: int = 1
     progress: Progress = silent
+    epochs: int | None = None
     figures: list[dict[str, Any]] = field(default_factory=list)
 
     def choose(self, quick: Any, full: Any) -> Any:
         """Return one of two values, by the size of this run."""
         return quick if self.quick else full
+
+    def shorten(self, thing: T) -> T:
+        """Return settings with the epochs of this run: unchanged, or limited by `shortened`."""
+        return thing if self.epochs is None else shortened(thing, self.epochs)
 
     def evaluate(
         self,
@@ -191,11 +199,12 @@ class Context:
         setting, published, note, section : as in `Row`.
         recipe : what to evaluate.
         metric : name of the metric of the row's values.
-        data : what the recordings are called; by default the data set and its options.
+        data : name of the recordings; by default the data set and its options.
         recordings : the recipe's recordings; None reads them.
-        matrix : keep the confusion matrix, summed over folds and seeds, as a figure.
+        matrix : whether to store the confusion matrix, summed over folds and seeds, as a figure.
         """
         started = time.perf_counter()
+        recipe = self.shorten(recipe)
         runs = []
         for seed in self.seeds:
             seeded = dataclasses.replace(recipe, seed=seed)
@@ -228,7 +237,7 @@ class Context:
         )
 
     def remember(self, key: str, settings: Any, compute: Callable[[], Any]) -> Any:
-        """Return `compute()`, or the value that is kept under the same key and settings; values are plain JSON."""
+        """Return `compute()`, or the value stored for the same key and settings; values are plain JSON."""
         digest = hashlib.sha256(json.dumps([key, settings], sort_keys=True, default=str).encode()).hexdigest()[:12]
         path = self.folder / "kept" / f"{slug(key)}-{digest}.json"
         try:
@@ -236,13 +245,13 @@ class Context:
             if kept["sha256"] == _sha256(kept["value"]):
                 return kept["value"]
         except (OSError, ValueError, KeyError, TypeError):
-            pass  # there is none, or it is damaged: measure it again
+            pass  # missing or damaged: measure it again
         value = plain(compute())
         write_json(path, {"sha256": _sha256(value), "value": value})
         return value
 
     def curves(self, name: str, recipe: Recipe, title: str, recordings: Sequence[Any] | None = None) -> None:
-        """Keep loss and accuracy by epoch of the recipe's first fold, one chart each; see `watch`.
+        """Store loss and accuracy per epoch of the recipe's first fold, one chart each; see `watch`.
 
         The network is trained once more for this, with the last epoch as its result.
         """
@@ -253,7 +262,8 @@ class Context:
             self.figure(f"{kind.capitalize()} by epoch: {title}", series, epochs, kind, CURVES)
 
     def watched(self, name: str, recipe: Recipe, recordings: Sequence[Any] | None = None) -> dict[str, list[float]]:
-        """Return what `watch` measures; it is kept for the same recipe and recordings."""
+        """Return the result of `watch`, which is stored for the same recipe and recordings."""
+        recipe = self.shorten(recipe)
         given = read(recipe, self.progress) if recordings is None else recordings
         return self.remember(f"curves of {name}", recipe.identity(hashes_of(given)), lambda: watch(recipe, given))
 
@@ -266,7 +276,7 @@ class Context:
         note: str = "",
         dotted: Mapping[str, Any] | None = None,
     ) -> None:
-        """Keep a line chart for the report: each series has one value per x. The paper's series are `dotted`."""
+        """Store a line chart for the report: each series has one value per x. The paper's series are `dotted`."""
         every = {k: list(v) for k, v in {**series, **(dotted or {})}.items()}
         self.figures.append(
             plain({"title": title, "series": every, "x": list(x), "y": y, "note": note, "dotted": list(dotted or ())})
@@ -277,7 +287,7 @@ CURVES = "First fold. Train: during the epoch, with dropout; test: after it. Not
 
 
 def watch(recipe: Recipe, recordings: Sequence[Any] | None = None) -> dict[str, list[float]]:
-    """Train and test loss and accuracy after every epoch of the recipe's first fold, by column.
+    """Return training and test loss and accuracy after every epoch of the recipe's first fold, by column.
 
     Parameters
     ----------
@@ -292,7 +302,7 @@ def watch(recipe: Recipe, recordings: Sequence[Any] | None = None) -> dict[str, 
     is_test = np.zeros(len(windows), int)
     is_test[fold.test] = 1
     rows = np.sort(np.concatenate([fold.train, fold.test]))
-    # Held-out rows are scored after each epoch; nothing else is learnt from them, and the last epoch stays.
+    # Held-out rows are only scored after each epoch; nothing is learnt from them, and the last epoch is kept.
     network = NeuralClassifier(
         recipe.method, seed=recipe.seed, validation=(1,), restore_best=False, **recipe.method_options
     )
@@ -300,8 +310,7 @@ def watch(recipe: Recipe, recordings: Sequence[Any] | None = None) -> dict[str, 
 
 
 def _values(run: Any, metric: str, over: str) -> list[float]:
-    table = run.subjects if over == "subject" else run.folds
-    return table[metric].tolist()
+    return (run.subjects if over == "subject" else run.folds)[metric].tolist()
 
 
 def describe_data(recipe: Recipe) -> str:
@@ -310,14 +319,10 @@ def describe_data(recipe: Recipe) -> str:
     >>> describe_data(Recipe("example", "ninapro_db5", dataset_options={"exercises": (1,)}))
     'ninapro_db5 (exercises (1,))'
     """
-    dataset = recipe.dataset
-    options = dict(recipe.dataset_options)
+    dataset, options = recipe.dataset, dict(recipe.dataset_options)
     if not isinstance(dataset, str):
-        options = {
-            f.name: getattr(dataset, f.name)
-            for f in dataclasses.fields(dataset)
-            if getattr(dataset, f.name) != f.default
-        }
+        fields = ((f.name, getattr(dataset, f.name), f.default) for f in dataclasses.fields(dataset))
+        options = {name: value for name, value, default in fields if value != default}
     text = ", ".join(f"{k} {v}" for k, v in options.items())
     return name_of(dataset) + (f" ({text})" if text else "")
 
@@ -331,22 +336,24 @@ def context_of(
     out: str | Path | None = None,
     jobs: int = 1,
     progress: Progress | None = None,
+    epochs: int | None = None,
 ) -> Iterator[Context]:
-    """Hold the folder of a run of `reproduce`, with its arguments, and give what the system's function is given.
+    """Lock the folder of a run of `reproduce`, with the same arguments, and yield its `Context`.
 
-    Single steps of a system work in this folder too, so that they and `reproduce` share what is finished.
+    Single steps of a system use the same folder, so that they and `reproduce` share finished results.
 
     Raises
     ------
-    ConfigError : n_seeds is below 1.
-    ResultsError : the folder holds another run, or another process is at work in it.
+    ConfigError : n_seeds or epochs is below 1.
+    ResultsError : the folder holds another run, or is used by another process.
     """
-    if n_seeds < 1:
-        raise ConfigError(f"n_seeds is at least 1, got {n_seeds}")
+    if n_seeds < 1 or (epochs is not None and epochs < 1):
+        raise ConfigError(f"n_seeds and epochs must be at least 1, got n_seeds={n_seeds} and epochs={epochs}")
     kind = "quick" if quick else "full"
-    folder = Path(out) if out else Path("runs") / "-".join(filter(None, ["reproduce", name, kind, dataset]))
-    with only_run_in(folder, f"reproduce {name} {kind} {dataset} {n_seeds}"):
-        yield Context(name, folder, quick, dataset, tuple(range(n_seeds)), jobs, progress or silent)
+    cut = "" if epochs is None else f"{epochs}-epochs"
+    folder = Path(out) if out else Path("runs") / "-".join(filter(None, ["reproduce", name, kind, dataset, cut]))
+    with only_run_in(folder, " ".join(filter(None, ["reproduce", name, kind, str(dataset), str(n_seeds), cut]))):
+        yield Context(name, folder, quick, dataset, tuple(range(n_seeds)), jobs, progress or silent, epochs)
 
 
 def reproduce(
@@ -357,6 +364,7 @@ def reproduce(
     out: str | Path | None = None,
     jobs: int = 1,
     progress: Progress | None = None,
+    epochs: int | None = None,
 ) -> dict[str, Any]:
     """Run a published system and write `result.json` and `report.html` into its folder.
 
@@ -370,6 +378,7 @@ def reproduce(
     n_seeds : number of seeds to average over.
     out : folder; by default `runs/reproduce-NAME-quick` (or -full, -DATASET).
     jobs, progress : as in `myograph.evaluate`.
+    epochs : cut every training to this many epochs. This shows that a run reaches its end; its scores mean nothing.
 
     Returns
     -------
@@ -383,7 +392,7 @@ def reproduce(
     kind = "quick" if quick else "full"
     progress = progress or silent
     started = time.perf_counter()
-    with context_of(name, quick, dataset, n_seeds, out, jobs, progress) as context:
+    with context_of(name, quick, dataset, n_seeds, out, jobs, progress, epochs) as context:
         folder = context.folder
         rows: list[dict[str, Any]] = []
         finished = False
@@ -392,7 +401,7 @@ def reproduce(
                 rows.append(row.as_dict())
                 progress(f"{name}: {len(rows)} rows measured", len(rows), len(rows))
             finished = True
-        finally:  # a run that is interrupted shows its rows so far, and later counts the time of all its parts
+        finally:  # an interrupted run shows its rows so far, and the durations of all its parts are added
             result = plain(
                 {
                     "name": name,
@@ -400,6 +409,7 @@ def reproduce(
                     "kind": kind,
                     "dataset": dataset,
                     "n_seeds": n_seeds,
+                    "epochs": epochs,
                     "rows": rows,
                     "figures": context.figures,
                     "versions": versions(),
@@ -429,12 +439,12 @@ def need_data(system: str, names: Sequence[str]) -> None:
         locate(missing[0])
     except DataError as error:
         here = " or ".join(f"`myograph reproduce {system} --full --dataset {n}`" for n in names if n not in missing)
-        instead = f"; {here} runs on what is here" if here else ""
+        instead = f"; {here} uses the data that are present" if here else ""
         raise DataError(f"{system} --full needs {', '.join(names)}. {error}{instead}") from error
 
 
 def _add_time(path: Path, seconds: float) -> float:
-    """The seconds in the file and these together, which the file then holds; none are in a file that is damaged."""
+    """Add these seconds to those in the file, and return the sum; a damaged file counts as 0."""
     with contextlib.suppress(OSError, ValueError, TypeError):
         seconds += float(json.loads(path.read_text()))
     write_json(path, seconds)
@@ -446,20 +456,16 @@ def _sha256(value: Any) -> str:
 
 
 def describe_system(name: str) -> dict[str, Any]:
-    """Title, text and differences of a published system as they are now; empty for an unknown name.
+    """Return the current title, text and differences of a published system; empty for an unknown name.
 
     >>> sorted(describe_system("ding2018")), describe_system("unknown")
     (['about', 'differences', 'title'], {})
     """
     if name not in REPRODUCTIONS:
         return {}
-    about = _about(REPRODUCTIONS[name])
+    about = inspect.getdoc(REPRODUCTIONS[name]) or name
     rows = [dataclasses.asdict(row) for row in differences_of(REPRODUCTIONS[name])]
     return {"title": about.split("\n")[0], "about": about, "differences": rows}
-
-
-def _about(measure: Callable[..., Any]) -> str:
-    return inspect.getdoc(measure) or measure.__name__
 
 
 def load_result(folder: str | Path) -> dict[str, Any]:

@@ -56,31 +56,31 @@ def evaluate(
 ) -> Scores:
     """Run a recipe: read, filter, cut windows, split, audit, fit, predict, score.
 
-    Where the protocol gives labelled windows of the tested person or session (calibration), the score of these windows
-    alone is taken as well, and stands in `target_only`.
+    If the protocol gives labelled windows of the tested person or session (calibration), the method is also scored when
+    trained on these windows alone; see `Scores.target_only`.
 
-    A method never sees a test label: the windows that it predicts, transforms or adapts to are without labels, and in
-    `fit` the recordings are labelled inside the train windows alone.
+    A method never sees a test label: the windows that it predicts, transforms or adapts to have no labels, and in `fit`
+    the recordings are labelled only inside the train windows.
 
     Parameters
     ----------
-    recordings : used instead of the recipe's data set, which may then have any name; all of them are used, whatever
-        the recipe's `subjects`.
+    recordings : used instead of the recipe's data set, which may then have any name; all are used, independent of the
+        recipe's `subjects`.
     out : the run's folder. Finished folds are kept there with their checksums; if a run is interrupted, evaluate the
         same recipe again: it resumes after the last finished fold. None keeps the results in memory only, unless
         `root` is given.
-    root : a folder in which the run makes its own, named after the recipe and its identity.
-    jobs : number of folds that run at once, in processes; -1 is one per core.
-    progress : called as progress(what is being done, done, total).
-    command : how the run was started, for its report.
-    continuous : also decide at every step of the tested stretches, rest and transitions included, which fits once more.
-    shared : called instead of `prepared.split`, for runs that share windows and folds.
+    root : a folder in which the run creates its own folder, named after the recipe and its identity.
+    jobs : number of folds that run in parallel processes; -1 for one per core.
+    progress : called as progress(message, done, total).
+    command : command line of the run, for its report.
+    continuous : whether to also score decisions at every step of the tested stretches; needs one more fit per fold.
+    shared : function called instead of `prepared.split`, for runs that share windows and folds.
 
     Raises
     ------
     LeakageError : train and test of a fold share samples or a repetition, or a part of the method was fitted before
         this run on test windows. The audit cannot be turned off.
-    ConfigError : the recordings or the method are not usable, or there are fewer than two labels.
+    ConfigError : the recordings or the method are unusable, or there are fewer than two labels.
     ProtocolError, DataError, WindowError : the protocol, the data set or the windowing does not fit the recordings.
     ResultsError : the folder holds another run, is in use, or cannot be written.
 
@@ -121,7 +121,7 @@ def evaluate_continuously(
     """Score every decision over the stretches of signal that the recipe's protocol tests, including rest and
     transitions.
 
-    The method always learns rest here, whatever `recipe.rest` is, because a decoder without rest moves all the time.
+    The method always learns rest here, independent of `recipe.rest`, because a decoder without rest moves all the time.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def evaluate_continuously(
 def _beside(
     recipe: Recipe, folds: Sequence[Fold], evaluate_as: Callable[[Recipe, str], Scores], progress: Progress
 ) -> tuple[Scores | None, Scores | None]:
-    """The honest counterpart of a LEAKY run, and the score of the calibration windows alone, where there are any."""
+    """Return the honest counterpart of a LEAKY run, and the scores of training on the calibration windows, if any."""
     honest, target_only = None, None
     if recipe.transfer != "target only" and all(len(f.calibration) for f in folds):
         progress("target only", 0, 1)
@@ -200,13 +200,13 @@ def evaluate_all(
 ) -> SideBySide:
     """Run a recipe once for each question that its data can answer: new repetitions, new sessions, new people.
 
-    If the recipe's own protocol is honest, it answers its question; the others are `KFoldRepetitions(2)`,
-    `CrossSession()` and `LeaveOneSubjectOut()`. Parameters and errors are those of `evaluate`; every run has its own
-    folder in `root`.
+    If the recipe's own protocol is honest, it is used for its question; for the others, the protocols are
+    `KFoldRepetitions(2)`, `CrossSession()` and `LeaveOneSubjectOut()`. Parameters and errors are those of `evaluate`;
+    every run has its own folder in `root`.
 
     Raises
     ------
-    ProtocolError : the data allow none of the three.
+    ProtocolError : the data allow none of the three protocols.
 
     >>> found = evaluate_all(Recipe("example", "simulated", method="lda", subjects=("1",)))
     >>> list(found.scores), list(found.skipped)
@@ -232,7 +232,7 @@ def evaluate_all(
 
 
 def honest_protocols(own: Protocol) -> dict[str, Protocol]:
-    """Return the protocol for each question; a recipe's own protocol answers its own question.
+    """Return the protocol for each question; a recipe's own protocol is used for its question.
 
     >>> from myograph import WithinSubject
     >>> honest_protocols(WithinSubject((2, 5)))["new repetitions"]
@@ -254,7 +254,9 @@ def _recordings(recipe: Recipe, given: Recording | Sequence[Recording] | None, p
         return read(recipe, progress)
     given = [given] if isinstance(given, Recording) else list(given)
     if strange := [type(r).__name__ for r in given if not isinstance(r, Recording)]:
-        raise ConfigError(f"recordings are Recording objects, got {strange[0]}; make one with Recording(signal, ...)")
+        raise ConfigError(
+            f"recordings must be Recording objects, got {strange[0]}; make one with Recording(signal, ...)"
+        )
     for recording in given:
         recording.forget_if_changed()
     return given
@@ -262,7 +264,7 @@ def _recordings(recipe: Recipe, given: Recording | Sequence[Recording] | None, p
 
 @dataclass(frozen=True)
 class _Ready:
-    """A recipe before anything is fitted: audited, and with what its run's info says of it."""
+    """A recipe before anything is fitted: its audited windows and folds, and the info of the run."""
 
     windows: Windows
     folds: list[Fold]
@@ -296,8 +298,9 @@ def _may_resume(ready: _Ready, folder: Path) -> bool:
     unknown = ready.info["facts"]["not_resumable"]
     if unknown and (folder / "folds").is_dir():
         warnings.warn(
-            f"the run in {folder} does not resume, every fold is run again: whether these parts of the recipe are still "
-            f"the same cannot be told: {', '.join(unknown)}; give them as values, functions or classes",
+            f"the run in {folder} cannot resume, so every fold is run again: whether these parts of the recipe are "
+            "still "
+            f"the same cannot be determined: {', '.join(unknown)}; give them as values, functions or classes",
             stacklevel=3,
         )
     return not unknown
@@ -331,10 +334,11 @@ def make_method(recipe: Recipe) -> BaseEstimator:
     """
     if not isinstance(recipe.method, str):
         if recipe.method_options:
-            raise ConfigError("method_options go with a method given by name; set them on the estimator itself")
+            raise ConfigError("method_options need a method given by name; set the parameters on the estimator itself")
         if not hasattr(recipe.method, "get_params") or not hasattr(recipe.method, "fit"):
             raise ConfigError(
-                f"method is a name of `myograph methods` or a scikit-learn estimator over windows, got {recipe.method!r}"
+                "method must be a name of `myograph methods` or a scikit-learn estimator over windows, got "
+                f"{recipe.method!r}"
             )
         from sklearn.base import clone
 

@@ -73,7 +73,7 @@ class Scores:
 
     def __post_init__(self) -> None:
         if len(self.info.get("audit", ())) != len(self.folds):
-            raise ResultsError("scores without an audit of every fold do not exist; make them with evaluate(recipe)")
+            raise ResultsError("Scores need the audit of every fold; create them with evaluate(recipe)")
 
     @property
     def _beside(self) -> dict[str, Scores | None]:
@@ -86,16 +86,16 @@ class Scores:
 
     @cached_property
     def subjects(self) -> pd.DataFrame:
-        """One row per test subject: every metric over all windows that the subject was tested on, and their number."""
+        """One row per test subject: every metric over all of the subject's test windows, and their number."""
         of_fold = self.folds["subject"].tolist()
-        if self.predictions["subject"].unique().tolist() == of_fold:  # one fold per person: nothing new to compute
+        if self.predictions["subject"].unique().tolist() == of_fold:  # one fold per person: nothing to compute
             return self.folds[["subject", *TITLES]].assign(n=self.folds["n_test"]).reset_index(drop=True)
         groups = self.predictions.groupby("subject", sort=False, observed=True)
         return pd.DataFrame([{"subject": str(name), **score(rows), "n": len(rows)} for name, rows in groups])
 
     @property
     def over(self) -> Literal["subject", "fold"]:
-        """What means and deviations are computed over: subjects, or folds if there is one subject."""
+        """Whether means and deviations are over subjects, or over folds if there is only one subject."""
         return "subject" if len(self.subjects) > 1 else "fold"
 
     @cached_property
@@ -128,14 +128,15 @@ class Scores:
 
     @property
     def interval(self) -> str:
-        """The interval that `summary` gives, or why it gives none."""
+        """The kind of interval in `summary`, or the reason why there is none."""
         return question.interval_in_words(self.over, len(self.subjects))
 
     @property
     def notes(self) -> list[str]:
-        """What a reader must know besides the scores, one sentence each.
+        """Remarks that are needed to interpret the scores, one sentence each.
 
-        For example classes that training lacks, parts that were fitted before the run, and why a run does not resume.
+        For example classes that are missing in training, parts that were fitted before the run, and why a run cannot
+        resume.
         """
         return question.notes(self.info)
 
@@ -178,7 +179,7 @@ class Scores:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what `myograph run --json` prints: plain values, with NaN as None."""
+        """Return the JSON of `myograph run --json`: plain values, with NaN as None."""
         info = self.info
         found = {
             "recipe": info["recipe"],
@@ -213,8 +214,7 @@ class Scores:
         return plain(found)
 
     def save(self, folder: str | Path) -> None:
-        """Write the run's files, each as a whole or not at all. `run.json` is written last and marks the run as
-        finished.
+        """Write the run's files, each atomically. `run.json` is written last and marks the run as finished.
 
         Raises
         ------
@@ -229,7 +229,7 @@ class Scores:
         beside = {_key(name): other.info["identity"] if other else None for name, other in self._beside.items()}
         info = plain({**self.info, "files": files, **beside})
         if (folder / RUN).exists() and _files_noted(folder) != files:
-            (folder / RUN).unlink()  # a process killed from here on leaves an unfinished run, not a damaged one
+            (folder / RUN).unlink()  # if the process is killed after this, the run is unfinished, not damaged
         for name, content in contents.items():
             write_bytes(folder / name, content)
         write_info(folder, info)
@@ -246,7 +246,9 @@ class Scores:
         if not (folder / RUN).is_file():
             if (folder / "folds").is_dir():
                 raise ResultsError(f"{folder} holds an unfinished run; repeat the same command to finish it")
-            raise ResultsError(f"{folder} holds no run (no {RUN} there); give the folder that `myograph run` printed")
+            raise ResultsError(
+                f"{folder} holds no run (there is no {RUN}); give the folder that `myograph run` printed"
+            )
         try:
             info = read_info(folder)
             files = info.pop("files")
@@ -265,7 +267,7 @@ class Scores:
 
 
 def _key(name: str) -> str:
-    """The name of a folder beside the run as the name of an attribute."""
+    """Return the name of the attribute for a subfolder of the run."""
     return name.replace("-", "_")
 
 

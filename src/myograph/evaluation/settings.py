@@ -18,16 +18,16 @@ from myograph.protocols import LeakyShuffledWindows
 
 Changed = TypeVar("Changed")
 WORDS = {"true": True, "false": False, "none": None}
-# `dataset.x` and `method.x` set the options of a data set or a method that is given by name.
+# `dataset.x` and `method.x` set the options of a data set or method given by name.
 OPTIONS_OF = {"dataset": "dataset_options", "method": "method_options"}
 
 
 def change(recipe: Changed, settings: Iterable[str]) -> Changed:
-    """The recipe (or another frozen dataclass) with each `key=value` applied in turn.
+    """Return the recipe (or another frozen dataclass) with all `key=value` settings applied in order.
 
     Raises
     ------
-    UnknownNameError : a key that the recipe does not have, or a protocol, windowing or filter that does not exist.
+    UnknownNameError : an unknown key, or an unknown protocol, windowing or filter.
     ConfigError : a value that does not fit its key.
 
     >>> recipe = Recipe("example", dataset="simulated")
@@ -38,17 +38,18 @@ def change(recipe: Changed, settings: Iterable[str]) -> Changed:
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not key:
-            raise ConfigError(f"a setting is key=value, got {setting!r}; for instance windowing.length_ms=250")
+            raise ConfigError(f"a setting must be key=value, got {setting!r}; for example windowing.length_ms=250")
         recipe = _set(recipe, key.strip().split("."), parse(text.strip()), key.strip())
     return recipe
 
 
 def parse(text: str) -> Any:
-    """The value of a setting: a literal, a constructor call, a list separated by commas, or else the text itself.
+    """Return the value of a setting: a literal, a constructor call, a list separated by commas, or else the text
+    itself.
 
     Raises
     ------
-    UnknownNameError, ConfigError : a call of something that settings cannot construct, or with fields that do not fit.
+    UnknownNameError, ConfigError : a call of an unknown constructor, or with invalid fields.
 
     >>> parse("WithinSubject(test_repetitions=(2, 5))")
     WithinSubject(test_repetitions=(2, 5), train_repetitions=None)
@@ -57,11 +58,11 @@ def parse(text: str) -> Any:
     """
     try:
         return _value(ast.parse(text, mode="eval").body)
-    except MyographError:  # of a call: a ValueError too, but it says what is wrong
+    except MyographError:  # raised by a call; also a ValueError, but with a message of its own
         raise
     except (SyntaxError, ValueError):
         pass
-    except (RecursionError, MemoryError) as error:  # what Python's parser raises for thousands of brackets
+    except (RecursionError, MemoryError) as error:  # raised by Python's parser for thousands of brackets
         raise ConfigError(f"the setting's value is nested too deeply: {text[:40]!r} …; write it more simply") from error
     if "," in text:
         return tuple(parse(part.strip()) for part in text.split(",") if part.strip())
@@ -114,7 +115,7 @@ def _construct(name: str, args: list[Any], options: dict[str, Any]) -> Any:
 
 
 def _set(target: Any, path: list[str], value: Any, key: str) -> Any:
-    """A copy of a recipe, or of something inside it, with one place changed."""
+    """Return a copy of a recipe, or of a part of it, with one value changed."""
     head, rest = path[0], path[1:]
     if isinstance(target, Recipe) and rest:
         head = OPTIONS_OF.get(head, head)
@@ -124,7 +125,7 @@ def _set(target: Any, path: list[str], value: Any, key: str) -> Any:
         return changed
     if not dataclasses.is_dataclass(target):
         raise ConfigError(
-            f"{key}: a value of type {type(target).__name__} has no settings of its own; drop {'.' + '.'.join(path)!r}"
+            f"{key}: a value of type {type(target).__name__} has no settings; remove {'.' + '.'.join(path)!r}"
         )
     fields = {f.name for f in dataclasses.fields(target)}
     if head not in fields:
@@ -145,7 +146,7 @@ def _replace(target: Any, name: str, old: Any, value: Any, key: str) -> Any:
         for v in value:
             if not hasattr(v, "apply"):
                 raise ConfigError(
-                    f"{key} takes filters such as BandPass(20, 450), got {v!r}; see myograph.preprocessing"
+                    f"{key} must be filters such as BandPass(20, 450), got {v!r}; see myograph.preprocessing"
                 )
     if name == "subjects" and value is not None:
         value = tuple(str(v) for v in value)
@@ -153,9 +154,9 @@ def _replace(target: Any, name: str, old: Any, value: Any, key: str) -> Any:
     if old is not None and not both_numbers and isinstance(old, (int, float)) and value is not None:
         raise ConfigError(f"{key} must be a number (now {old!r}), got {value!r}")
     if name == "protocol" and not hasattr(value, "folds"):
-        raise ConfigError(f"{key} is a protocol such as WithinSubject, got {value!r}; see myograph.protocols")
+        raise ConfigError(f"{key} must be a protocol such as WithinSubject, got {value!r}; see myograph.protocols")
     if isinstance(value, LeakyShuffledWindows) and value.honest is None:
-        value = dataclasses.replace(value, honest=old)  # the protocol that it replaces is reported beside it
+        value = dataclasses.replace(value, honest=old)  # the protocol that it replaces is reported as the honest one
     try:
         return dataclasses.replace(target, **{name: value})
     except TypeError as error:

@@ -1,4 +1,4 @@
-"""Do methods differ? Paired statistics over people, with correction for the number of comparisons.
+"""Comparison of methods: paired statistics over people, with correction for the number of comparisons.
 
 Values are paired by position: `a[i]` and `b[i]` belong to the same person (or fold). Windows of one person are not
 independent, so a test over windows would call any difference significant. All tests here are over people, except
@@ -18,7 +18,7 @@ from myograph.errors import ConfigError, ShapeError
 
 Test = Literal["wilcoxon", "permutation", "t"]
 _NAMES = {"wilcoxon": "Wilcoxon", "permutation": "permutation test", "t": "paired t"}
-_MOST_ENUMERATED = 20  # people whose 2^n signings are all counted
+_MOST_ENUMERATED = 20  # largest number of people for which all 2^n sign patterns are counted
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def paired(
     if test not in get_args(Test):
         raise ConfigError(f"test must be {', '.join(map(repr, get_args(Test)))}, got {test!r}")
     x, y = _together({names[0]: a, names[1]: b})
-    # 0.9 - 0.8 and 0.8 - 0.7 differ in the last bit: unrounded, equal differences would not tie and none would be zero.
+    # 0.9 - 0.8 and 0.8 - 0.7 differ in the last bit; without rounding, equal differences would not be ties.
     grain = 10.0 ** np.floor(np.log10(max(np.abs([x, y]).max(), 1e-300)) - 11)
     whole = np.round((x - y) / grain)
     d = whole * grain
@@ -157,11 +157,11 @@ def paired(
 
 
 def _signings(d: np.ndarray, n_draws: int = 100_000) -> float:
-    """Two-sided p: the fraction of signings of the differences whose sum is at least as far from 0 as theirs."""
+    """Return the two-sided p: the fraction of sign patterns with a sum at least as far from 0 as the observed one."""
     if len(d) > _MOST_ENUMERATED:
         signs = np.random.default_rng(0).integers(0, 2, (n_draws, len(d)), dtype=np.int8) * 2 - 1
         as_far = np.abs(signs @ d) >= abs(d.sum())
-        return float((as_far.sum() + 1) / (n_draws + 1))  # the differences as they are count as well
+        return float((as_far.sum() + 1) / (n_draws + 1))  # the observed differences count as well
     sums = np.zeros(1)
     for value in d:
         sums = np.concatenate([sums + value, sums - value])
@@ -231,7 +231,7 @@ def friedman(values: Mapping[str, Sequence[float]]) -> Friedman:
     table, ranks = _ranks(values)
     k, n = table.shape
     rank_of = dict(zip(values, ranks.mean(axis=1).tolist()))
-    if (ranks == ranks[0]).all():  # every person ties: SciPy gives 0/0
+    if (ranks == ranks[0]).all():  # all people tie: SciPy gives 0/0
         return Friedman(0.0, 1.0, 0.0, rank_of, n, 1.0)
     found = cast(Any, scipy.stats.friedmanchisquare(*table))
     statistic = float(found.statistic)
@@ -283,9 +283,9 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, flo
 
 
 def equivalent(a: Sequence[float], b: Sequence[float], margin: float) -> float:
-    """p of the hypothesis that the mean difference is `margin` or more, by two one-sided t tests (Schuirmann 1987).
+    """Return p of the hypothesis that the mean difference is at least `margin`: two one-sided t tests (Schuirmann 1987).
 
-    A small p says that the methods are equivalent within the margin. Differences must be normally distributed.
+    A small p means that the methods are equivalent within the margin. Differences must be normally distributed.
 
     Parameters
     ----------
@@ -307,10 +307,10 @@ def equivalent(a: Sequence[float], b: Sequence[float], margin: float) -> float:
 
 @dataclass(frozen=True)
 class Posterior:
-    """What `bayesian_signed_rank` believes after seeing the differences.
+    """The posterior of `bayesian_signed_rank` given the differences.
 
-    better, equivalent, worse : probabilities that the most likely answer for a new person is that `a` is better than `b`
-        by more than the margin, within it, or worse by more than it. They sum to 1.
+    better, equivalent, worse : probabilities that the most likely answer for a new person is that `a` is better than
+        `b` by more than the margin, within it, or worse by more than it. They sum to 1.
     expected : posterior means of the three shares themselves, exact; in the same order.
     margin : half the width of the region of practical equivalence, in the unit of the values.
     n : number of pairs.
@@ -335,15 +335,16 @@ def bayesian_signed_rank(
 
     The differences are given weights from a Dirichlet distribution; a pseudo-difference of 0 with weight `prior` is the
     prior. Of each draw of weights, the means of all pairs of differences fall in three regions with three shares, and
-    the largest share names the draw's answer. It assumes that people are drawn independently, and nothing of the
-    distribution's shape.
+    the largest share names the draw's answer. It assumes that people are drawn independently, and nothing about the
+    shape of the distribution.
 
     Parameters
     ----------
     a, b : one value per person.
     margin : the largest difference that would not matter, in the unit of the values.
     prior : weight of the pseudo-difference; 0.5 is that of the paper.
-    n_draws, seed : of the Monte Carlo estimate, whose standard error is at most 0.5 / sqrt(n_draws).
+    n_draws, seed : number of draws and seed of the Monte Carlo estimate; its standard error is at most 0.5 /
+        sqrt(n_draws).
 
     Raises
     ------
@@ -354,7 +355,7 @@ def bayesian_signed_rank(
     (True, True)
     """
     if not margin >= 0 or not prior > 0:
-        raise ConfigError(f"margin is 0 or more and prior above 0, got margin={margin!r}, prior={prior!r}")
+        raise ConfigError(f"margin must be 0 or more and prior above 0, got margin={margin!r}, prior={prior!r}")
     x, y = _together({"a": a, "b": b})
     regions = _regions(x - y, margin)
     concentration = np.concatenate([[prior], np.ones(len(x))])
@@ -371,7 +372,7 @@ def bayesian_signed_rank(
 
 
 def _regions(d: np.ndarray, margin: float) -> np.ndarray:
-    """(region, pair, pair) of 0 and 1: where the mean of two differences, the pseudo-difference first, falls."""
+    """Return (region, pair, pair) of 0 and 1: the region of the mean of two differences, pseudo-difference first."""
     z = np.concatenate([[0.0], d])
     mean = (z[:, None] + z[None, :]) / 2
     tiny = 1e-12 * max(float(np.abs(z).max()), margin, 1e-300)  # 0.9 - 0.8 is not 0.1 in the last bit
@@ -380,13 +381,13 @@ def _regions(d: np.ndarray, margin: float) -> np.ndarray:
 
 
 def _shares(regions: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(draw, region) shares of weighted pairs, for (draw, difference) weights."""
+    """Return the (draw, region) shares of weighted pairs, for (draw, difference) weights."""
     return np.stack([((weights @ region) * weights).sum(axis=1) for region in regions], axis=1)
 
 
 @dataclass(frozen=True)
 class Variance:
-    """Where scores vary: see `seed_variance`.
+    """Components of the variance of scores; see `seed_variance`.
 
     people, seeds : variances between people, and between seeds of one person, in the unit of the values squared.
     share_of_seeds : seeds / (people + seeds).
@@ -403,15 +404,16 @@ class Variance:
 
 
 def seed_variance(values: Sequence[Sequence[float]]) -> Variance:
-    """How much of a method's variance is chance in training: the mixed model value = mean + person + seed of the person,
-    with random, normally distributed effects, by the analysis of variance (Snedecor and Cochran 1967, section 10.13).
+    """Return how much of a method's variance is chance in training: the mixed model value = mean + person + seed of the
+    person with random, normally distributed effects, by analysis of variance (Snedecor and Cochran 1967, section
+    10.13).
 
-    Every person has the same number of seeds. The estimates are then those of restricted maximum likelihood, where none
-    is negative; a negative variance between people is given as 0.
+    Every person has the same number of seeds. The estimates are then those of restricted maximum likelihood, if none
+    is negative; a negative variance between people is set to 0.
 
     Parameters
     ----------
-    values : one row per person, one value per seed: two of each or more. For two methods, give their differences.
+    values : one row per person, one value per seed, at least two of each. For two methods, give their differences.
 
     Raises
     ------
@@ -433,7 +435,7 @@ def seed_variance(values: Sequence[Sequence[float]]) -> Variance:
 
 
 def corrected_t(a: Sequence[float], b: Sequence[float], test_to_train: float) -> float:
-    """Two-sided p of the corrected resampled t test (Nadeau and Bengio 2003) over folds or random splits of one person.
+    """Return p of the corrected resampled t test (Nadeau and Bengio 2003), two-sided, over folds of one person.
 
     Folds share training windows, so their differences are not independent; the variance is enlarged accordingly.
 
@@ -455,7 +457,7 @@ def corrected_t(a: Sequence[float], b: Sequence[float], test_to_train: float) ->
 
 
 def chance_threshold(n_windows: int, n_classes: int, alpha: float = 0.05) -> float:
-    """The accuracy that guessing among equally frequent classes exceeds with a probability of at most `alpha`.
+    """Return the accuracy that guessing among equally frequent classes exceeds with a probability of at most `alpha`.
 
     It assumes independent windows. Windows of one trial are not independent, so give the number of trials instead.
 
@@ -468,7 +470,7 @@ def chance_threshold(n_windows: int, n_classes: int, alpha: float = 0.05) -> flo
 
 
 def _ranks(values: Mapping[str, Sequence[float]]) -> tuple[np.ndarray, np.ndarray]:
-    """(method, person) values and ranks; the highest value of a person has rank 1."""
+    """Return (method, person) values and ranks; the highest value of a person has rank 1."""
     if len(values) < 3:
         raise ShapeError(f"Friedman's test compares 3 or more methods, got {len(values)}; use paired() for two")
     table = _together(values)

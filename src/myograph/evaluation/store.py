@@ -18,9 +18,10 @@ import contextlib
 import json
 import os
 import re
+import statistics
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 
@@ -51,7 +52,7 @@ TEXTS = (
 ROWS = {
     **dict.fromkeys(TEXTS, tables.TEXT),
     "seed": tables.WHOLE,
-    "leaky": "bool",
+    "leaky": tables.TRUTH,
     "person": tables.TEXT,
     "windows": tables.WHOLE,
     **dict.fromkeys(TITLES, tables.REAL),
@@ -128,13 +129,12 @@ class Store:
         others = {"honest": scores.honest, "target_only": scores.target_only}
         beside = {name: None if other is None else self.put(other) for name, other in others.items()}
         identity = str(scores.info["identity"])
-        rows = rows_of(scores)
         content = {
             "predictions": tables.to_parquet(scores.predictions),
-            "scores": rows.to_parquet(index=False),
+            "scores": tables.rows_to_parquet(rows_of(scores), ROWS),
         }
         for kind, data in content.items():
-            write_bytes(self._path(kind, identity), cast(bytes, data))
+            write_bytes(self._path(kind, identity), data)
         info = plain({k: v for k, v in scores.info.items() if k != "glimpse"})
         info["n_channels"] = scores.info["glimpse"]["n_channels"]
         cell = {
@@ -143,30 +143,38 @@ class Store:
             "info": info,
             "folds": plain(scores.folds.to_dict("records")),
             "beside": beside,
-            "files": {kind: sha256(cast(bytes, data)) for kind, data in content.items()},
+            "files": {kind: sha256(data) for kind, data in content.items()},
         }
         write_json(self._path("cells", identity), {**cell, "sha256": _checksum(cell)})
         return identity
 
     def put_failure(self, identity: str, what: Mapping[str, Any]) -> None:
-        """Keep why a cell gave no scores: `what` has kind, message and traceback, and what the cell was."""
+        """Store why a cell failed: `what` holds kind, message and traceback, and the description of the cell."""
         self.begin()
         write_json(self._path("failures", identity), {"schema": SCHEMA, "identity": identity, **plain(dict(what))})
+
+    def forget_failure(self, identity: str) -> None:
+        """Remove the stored failure of a cell, if there is one.
+
+        >>> import tempfile
+        >>> Store(tempfile.mkdtemp()).forget_failure("0" * 64)
+        """
+        self._path("failures", identity).unlink(missing_ok=True)
 
     def __contains__(self, identity: object) -> bool:
         return self._path("cells", str(identity)).is_file()
 
     def cells(self) -> list[str]:
-        """Identities of the finished cells, sorted."""
+        """Return the identities of the finished cells, sorted."""
         return self._names("cells")
 
     def failures(self) -> list[dict[str, Any]]:
-        """What is known of the cells that failed and have not been finished since."""
+        """Return the stored failures of cells that have not been finished since."""
         done = set(self.cells())
         return [self._read("failures", name) for name in self._names("failures") if name not in done]
 
     def scores(self, identity: str) -> Scores:
-        """The scores of one cell.
+        """Return the scores of one cell.
 
         Raises
         ------
@@ -187,7 +195,7 @@ class Store:
         return Scores(predictions, folds, cell["info"], None, **beside)
 
     def cell(self, identity: str) -> dict[str, Any]:
-        """What is known of one finished cell besides its tables: info, folds, checksums.
+        """Return the stored description of a finished cell, without its tables: info, folds, checksums.
 
         Raises
         ------
@@ -198,27 +206,31 @@ class Store:
         return self._read("cells", identity)
 
     def results(self) -> pd.DataFrame:
-        """One row per cell and person: what the cell was, and every metric.
+        """Return one row per cell and person, with the description of the cell and every metric.
 
         Raises
         ------
         ResultsError : a file is missing or damaged.
         """
-        found = []
-        for identity in self.cells():
-            try:
-                found.append(_check_rows(pd.read_parquet(self._path("scores", identity))))
-            except (OSError, ValueError) as error:
-                raise self._damaged(identity, error) from error
-        return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=list(ROWS))
+        import pyarrow as pa
+
+        found = [self._rows(identity) for identity in self.cells()]
+        return (pa.concat_tables(found) if found else tables.arrow_schema(ROWS).empty_table()).to_pandas()
+
+    def _rows(self, identity: str) -> Any:
+        """Return the rows of one cell as an Arrow table."""
+        try:
+            return tables.read_rows(self._path("scores", identity), ROWS)
+        except (OSError, ValueError) as error:
+            raise self._damaged(identity, error) from error
 
     def query(self, question: str) -> pd.DataFrame:
-        """Ask the results.
+        """Query the results.
 
         Parameters
         ----------
-        question : SQL over the tables `results` (as `results()`) and `runs` (as `runs()`), for which DuckDB is needed
-            (`pip install 'myograph[suites]'`); or else a condition of `pandas.DataFrame.query` over `results()`, such as
+        question : SQL on the tables `results` (as from `results()`) and `runs` (as from `runs()`), which needs DuckDB
+            (`pip install 'myograph[suites]'`); or a condition for `pandas.DataFrame.query` on `results()`, such as
             "accuracy > 0.9".
 
         Raises
@@ -228,7 +240,7 @@ class Store:
         if not re.match(r"\s*(select|with)\b", question, re.IGNORECASE):
             return _filtered(self.results(), question)
         duckdb = need("duckdb", "suites")
-        # Without access to other files, and without extensions that could be fetched.
+        # The query must not read other files, nor download extensions.
         with duckdb.connect(":memory:") as database:
             files = [str(self._path("scores", identity)) for identity in self.cells()]
             if files:
@@ -243,18 +255,17 @@ class Store:
                 raise ConfigError(f"the query cannot be answered: {error}") from error
 
     def runs(self) -> pd.DataFrame:
-        """One row per finished cell: what it was, mean accuracy over people, wall time in s, peak memory in bytes."""
+        """Return one row per finished cell: description, mean accuracy over people, wall time (s), peak memory (bytes)."""
         rows = []
         for identity in self.cells():
             info = self._read("cells", identity)["info"]
-            score = pd.read_parquet(self._path("scores", identity))
-            first = score.iloc[0]
+            people = self._rows(identity).to_pylist()
             rows.append(
                 {
                     "cell": identity,
-                    **{k: first[k] for k in _NAMES},
-                    "people": len(score),
-                    "accuracy": float(score["accuracy"].mean()),
+                    **{k: people[0][k] for k in _NAMES},
+                    "people": len(people),
+                    "accuracy": statistics.fmean(row["accuracy"] for row in people),
                     **{k: info[k] for k in ("wall_s", "peak_memory_bytes", "finished")},
                 }
             )
@@ -263,7 +274,7 @@ class Store:
         )
 
     def add(self, other: str | Path) -> int:
-        """Import every cell and failure of another store; returns how many cells were new.
+        """Import every cell and failure of another store; return the number of new cells.
 
         Raises
         ------
@@ -288,7 +299,7 @@ class Store:
         return new
 
     def contents(self) -> dict[str, Any]:
-        """Everything that decides whether two stores are equal: cell to its files' checksums and its info, without
+        """Return what is compared between two stores: for each cell the checksums of its files and its info, without
         times; and the errors of failed cells."""
         found: dict[str, Any] = {}
         for identity in self.cells():
@@ -303,10 +314,10 @@ class Store:
 
     @contextlib.contextmanager
     def claim(self, identity: str) -> Iterator[bool]:
-        """Hold a cell while computing it; yields False where another process holds it.
+        """Lock a cell while it is computed; yields False if another process holds the lock.
 
-        The operating system releases the claim when the process dies. On file systems without locks two processes may
-        compute a cell twice; they write the same content.
+        The operating system releases the lock when the process ends. On file systems without locks, two processes may
+        compute the same cell; both write the same content.
         """
         path = self._path("claims", identity)
         try:
@@ -319,12 +330,12 @@ class Store:
             yield mine
             if mine:
                 with contextlib.suppress(OSError):
-                    path.unlink()  # whoever opened it before finds the cell in the store
+                    path.unlink()  # a process that has already opened it finds the cell in the store
         finally:
             os.close(handle)
 
     def begin(self) -> None:
-        """Make the folder a store, if it is not one yet; ResultsError if it cannot be written."""
+        """Initialise the folder as a store, unless it is one; ResultsError if it cannot be written."""
         if not (self.folder / "store.json").is_file():
             write_json(self.folder / "store.json", {"kind": KIND, "schema": SCHEMA})
 
@@ -357,12 +368,13 @@ class Store:
         )
 
 
-def rows_of(scores: Scores) -> pd.DataFrame:
-    """The rows of a run in `Store.results`: one per person.
+def rows_of(scores: Scores) -> list[dict[str, Any]]:
+    """Return the rows of a run in `Store.results`: one per person.
 
     >>> from myograph.evaluation import Recipe, evaluate
-    >>> rows_of(evaluate(Recipe("example", "simulated", method="lda", subjects=("1", "2"))))["question"].tolist()
-    ['new repetitions of the same people and sessions', 'new repetitions of the same people and sessions']
+    >>> found = rows_of(evaluate(Recipe("example", "simulated", method="lda", subjects=("1", "2"))))
+    >>> [(row["person"], row["question"]) for row in found]
+    [('1', 'new repetitions of the same people and sessions'), ('2', 'new repetitions of the same people and sessions')]
     """
     info = scores.info
     settings = info["settings"]
@@ -381,15 +393,14 @@ def rows_of(scores: Scores) -> pd.DataFrame:
         "seed": int(info["seed"]),
         "leaky": bool(info["leaky"]),
     }
-    rows = [
+    return [
         {**fixed, "person": row["subject"], "windows": int(row["n"]), **{k: float(row[k]) for k in TITLES}}
         for row in scores.subjects.to_dict("records")
     ]
-    return pd.DataFrame(rows, columns=list(ROWS))
 
 
 def in_short(described: Any) -> str:
-    """A description of a protocol, windowing or filter in one line.
+    """Return the description of a protocol, windowing or filter in one line.
 
     >>> in_short({"type": "WithinSubject", "test_repetitions": [2, 5], "train_repetitions": None})
     'WithinSubject(test_repetitions=[2, 5])'
@@ -401,7 +412,7 @@ def in_short(described: Any) -> str:
 
 
 def merged(into: Store, others: Iterable[str | Path]) -> dict[str, int]:
-    """Import several stores; returns the number of new cells of each.
+    """Import several stores; return the number of new cells of each.
 
     >>> import tempfile
     >>> merged(Store(tempfile.mkdtemp()), [])
@@ -416,12 +427,6 @@ def _short(value: Any) -> str:
 
 def _checksum(cell: Mapping[str, Any]) -> str:
     return sha256(json.dumps({k: v for k, v in cell.items() if k != "sha256"}, sort_keys=True).encode())
-
-
-def _check_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    if list(rows.columns) != list(ROWS):
-        raise ValueError(f"its columns are {', '.join(map(str, rows.columns))}; expected {', '.join(ROWS)}")
-    return rows
 
 
 def _filtered(rows: pd.DataFrame, condition: str) -> pd.DataFrame:

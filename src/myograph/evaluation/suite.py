@@ -27,9 +27,9 @@ KEYS = {"name", "methods", "datasets", "protocols", "seeds", "filters", "windowi
 
 @dataclass(frozen=True)
 class Method:
-    """A method of a suite: a name of `METHODS`, its options, and what tables call it (by default its name).
+    """A method of a suite: a name of `METHODS`, its options, and its label in tables (by default its name).
 
-    disturbance : kind and level of what disturbs the signals at test time, see `myograph.evaluation.disturbed`.
+    disturbance : kind and level of the disturbance at test time; see `myograph.evaluation.disturbed`.
 
     >>> Method("knn", {"k": 3}, label="3 neighbours").of_recipe()
     {'method': 'knn', 'method_options': {'k': 3}}
@@ -41,7 +41,9 @@ class Method:
     disturbance: tuple[str, float] | None = None
 
     def of_recipe(self, seed: int = 0) -> dict[str, Any]:
-        """The fields of a recipe that name the method. A disturbed method is made here, so it needs the recipe's seed."""
+        """Return the fields of a recipe that define the method. A disturbed method is created here and needs the
+        recipe's seed.
+        """
         if self.disturbance is None:
             return {"method": self.name, "method_options": self.options}
         from myograph.evaluation.disturbed import Disturbed
@@ -64,7 +66,7 @@ class Data:
     label: str = ""
 
     def dataset(self) -> Dataset:
-        """The data set with its options."""
+        """Return the data set with its options."""
         return get(self.name, **self.options)
 
 
@@ -74,23 +76,23 @@ class Suite:
 
     Parameters
     ----------
-    name : what the suite is called.
+    name : name of the suite.
     methods : names, or `Method`s; "all", "classical" (methods that are not networks) and "networks" stand for all
         registered ones.
-    datasets : names, or `Data`; "present" stands for every registered data set whose files are there.
-    protocols : `Protocol`s, or text as `--set protocol=` takes it. "usual" is each data set's own protocol; "honest"
+    datasets : names, or `Data`; "present" stands for every registered data set whose files are present.
+    protocols : `Protocol`s, or text as in `--set protocol=`. "usual" is the default protocol of each data set; "honest"
         stands for one protocol per question: new repetitions, new sessions, new people.
-    seeds : of methods; a method without randomness runs once, with the first.
-    filters, windowing, rest : as in `Recipe`; windowing None is each data set's own.
-    split : "person" makes each person a recipe of its own, for protocols that train and test within a person: a worker
-        then holds the signals of one person at a time. None keeps all people of a data set together.
-    settings : `key=value` settings applied to every recipe, as `myograph run --set` does.
+    seeds : seeds of the methods; a method without randomness is run once, with the first seed.
+    filters, windowing, rest : as in `Recipe`; windowing None is the default of each data set.
+    split : "person" makes a separate recipe for each person, for protocols that train and test within a person; a
+        worker then holds the signals of one person at a time. None keeps all people of a data set together.
+    settings : `key=value` settings for every recipe, as in `myograph run --set`.
     cluster : options of the batch system for `--cluster slurm`, such as queue, walltime, memory.
-    also : further grids whose cells follow those of this one.
+    also : further grids, whose cells follow those of this grid.
 
     Raises
     ------
-    UnknownNameError : a method or data set that is not registered. ConfigError : a value that does not fit.
+    UnknownNameError : a method or data set that is not registered. ConfigError : an invalid value.
 
     >>> suite = Suite("two", methods=("lda", "knn"), datasets=("simulated",), protocols=("usual", "LeaveOneSubjectOut"))
     >>> [recipe.name for recipe in suite.cells()]
@@ -118,9 +120,9 @@ class Suite:
                 raise ConfigError(f"suite {self.name!r}: {name} is empty; give at least one")
             object.__setattr__(self, name, value)
         if any(not isinstance(seed, int) or isinstance(seed, bool) for seed in self.seeds):
-            raise ConfigError(f"suite {self.name!r}: seeds are whole numbers, got {self.seeds!r}")
+            raise ConfigError(f"suite {self.name!r}: seeds must be whole numbers, got {self.seeds!r}")
         if self.split not in (None, "person"):
-            raise ConfigError(f"suite {self.name!r}: split is 'person' or left out, got {self.split!r}")
+            raise ConfigError(f"suite {self.name!r}: split must be 'person' or left out, got {self.split!r}")
         object.__setattr__(self, "methods", tuple(_methods(self.methods)))
         object.__setattr__(self, "datasets", tuple(_datasets(self.datasets)))
         for what in ("methods", "datasets"):
@@ -128,13 +130,16 @@ class Suite:
             for item in getattr(self, what):
                 called = item.label or item.name
                 if shown.setdefault(called, item) != item:
-                    raise ConfigError(f"suite {self.name!r}: two {what} are called {called!r}; give each its own label")
+                    raise ConfigError(
+                        f"suite {self.name!r}: two {what} have the label {called!r}; give each its own label"
+                    )
         object.__setattr__(
             self, "protocols", tuple(p if isinstance(p, Protocol) else _protocol(p) for p in self.protocols)
         )
 
     def cells(self) -> list[Recipe]:
-        """One recipe per cell, each once, in an order in which neighbours share recordings, windows and folds.
+        """Return one recipe per cell, without duplicates, ordered so that neighbours share recordings, windows and
+        folds.
 
         Raises
         ------
@@ -174,7 +179,7 @@ class Suite:
             yield change(recipe, self.settings)
 
     def _parts(self, data: Data, dataset: Dataset) -> list[tuple[str, ...] | None]:
-        """The groups of subjects that are recipes of their own."""
+        """Return the groups of subjects that have separate recipes."""
         from myograph.datasets.load import choose_subjects, locate
 
         if data.subjects is None and self.split is None:
@@ -183,14 +188,14 @@ class Suite:
             known = dataset.subjects(locate(dataset))
         except DataError:
             if self.split is None:
-                return [data.subjects]  # each of its cells fails, and says why
+                return [data.subjects]  # each of its cells fails with this error
             raise
         chosen = choose_subjects(known, None if data.subjects is None else data.subjects, data.name)
         return [tuple(chosen)] if self.split is None else [(person,) for person in chosen]
 
 
 def read_suite(path: str | Path) -> Suite:
-    """A suite from a TOML file.
+    """Read a suite from a TOML file.
 
     Raises
     ------
@@ -220,7 +225,7 @@ def read_suite(path: str | Path) -> Suite:
 
 
 def from_table(found: Mapping[str, Any], name: str = "suite") -> Suite:
-    """A suite from the content of a TOML file, named `name` unless the table names it.
+    """Create a suite from the content of a TOML file; `name` is used if the table has no name.
 
     Raises
     ------
@@ -247,10 +252,10 @@ def from_table(found: Mapping[str, Any], name: str = "suite") -> Suite:
 
 
 def load_modules(paths: Sequence[str | Path]) -> list[str]:
-    """Run the user's own Python files, which register methods, networks or data sets; returns the modules' names.
+    """Run the user's own Python files, which register methods, networks or data sets; return the names of the modules.
 
-    A file is run once per process. This is the only code of the user's that a suite runs: a TOML file and a store name
-    registered things only.
+    A file is run once per process. No other code of the user is run by a suite: a TOML file and a store only refer
+    to registered names.
 
     Raises
     ------
@@ -266,7 +271,7 @@ def load_modules(paths: Sequence[str | Path]) -> list[str]:
     for given in paths:
         path = Path(given).resolve()
         if not path.is_file():
-            raise ConfigError(f"there is no file {given}; --module takes a Python file that registers methods")
+            raise ConfigError(f"there is no file {given}; --module needs a Python file that registers methods")
         content = sha256(path.read_bytes())
         known = sys.modules.get(path.stem)
         if known is not None and getattr(known, "_myograph_content", None) != content:
@@ -314,7 +319,7 @@ def _datasets(given: Iterable[Data | str]) -> Iterable[Data]:
             data = Data(
                 "folder", {"path": data.name, **data.options}, data.subjects, data.label or Path(data.name).stem
             )
-        data.dataset()  # its name and options are known
+        data.dataset()  # checks its name and options
         yield data
 
 
@@ -360,13 +365,15 @@ def _data_of(item: Any) -> Data | str:
 
 def _named(item: Any, what: str) -> dict[str, Any]:
     if not isinstance(item, dict) or not isinstance(item.get("name"), str):
-        raise ConfigError(f"a {what} of a suite is a name, or a table with a name and options, got {item!r}")
+        raise ConfigError(f"a {what} of a suite must be a name, or a table with a name and options, got {item!r}")
     return dict(item)
 
 
 def _text_of(item: Any) -> str:
     if not isinstance(item, str):
-        raise ConfigError(f"a protocol of a suite is text such as 'LeaveOneSubjectOut(calibration=0.2)', got {item!r}")
+        raise ConfigError(
+            f"a protocol of a suite must be text such as 'LeaveOneSubjectOut(calibration=0.2)', got {item!r}"
+        )
     return item
 
 
@@ -377,7 +384,7 @@ def _listed(value: Any) -> list[Any]:
 def _table(found: Mapping[str, Any], key: str) -> dict[str, Any]:
     value = found.get(key, {})
     if not isinstance(value, dict):
-        raise ConfigError(f"[{key}] of a suite is a table, got {value!r}")
+        raise ConfigError(f"[{key}] of a suite must be a table, got {value!r}")
     return value
 
 

@@ -1,4 +1,4 @@
-"""How a method uses the labelled windows of a new person or session, and the unlabelled ones: `Recipe.transfer`."""
+"""`Recipe.transfer`: how a method uses labelled and unlabelled windows of a new person or session."""
 
 from __future__ import annotations
 
@@ -27,16 +27,17 @@ class Transfer:
 
     Parameters
     ----------
-    how : "pool" fits on all train windows alike. "weight" repeats the calibration windows, so that they weigh as much
-        as all others. "adapt" fits on the others, calls `calibrate` with the calibration windows, and calls `adapt`
-        with the unlabelled test windows before they are predicted. "target only" fits on the calibration windows alone.
-    adapt_on : the unlabelled windows that "adapt" sees: those of "each session" before that session is predicted, of
+    how : "pool" fits on all train windows with equal weight. "weight" repeats the calibration windows, so that they
+        have the same total weight as all others. "adapt" fits on the other windows, calls `calibrate` with the
+        calibration windows, and calls `adapt` with the unlabelled test windows before they are predicted. "target only"
+        fits on the calibration windows only.
+    adapt_on : the unlabelled windows for "adapt": those of "each session" before that session is predicted, those of
         the person's "first session" for all sessions, or "everything".
-    adapt_seconds : "adapt" sees only this many seconds of them, from the first on; None is all.
+    adapt_seconds : number of seconds of these windows, from the first on, that "adapt" uses; None uses all.
 
     Raises
     ------
-    ConfigError : a value is none of the above.
+    ConfigError : an invalid value.
 
     >>> from myograph.methods import lda
     >>> from myograph.testing import make_windows
@@ -58,13 +59,13 @@ class Transfer:
 
     def __post_init__(self) -> None:
         if self.how not in HOW:
-            raise ConfigError(f"transfer is {', '.join(map(repr, HOW))}, got {self.how!r}")
+            raise ConfigError(f"transfer must be {', '.join(map(repr, HOW))}, got {self.how!r}")
         if self.adapt_on not in ADAPT_ON:
-            raise ConfigError(f"adapt_on is {', '.join(map(repr, ADAPT_ON))}, got {self.adapt_on!r}")
+            raise ConfigError(f"adapt_on must be {', '.join(map(repr, ADAPT_ON))}, got {self.adapt_on!r}")
         if self.adapt_seconds is not None and not self.adapt_seconds > 0:
-            raise ConfigError(f"adapt_seconds is a positive number of seconds or None, got {self.adapt_seconds!r}")
+            raise ConfigError(f"adapt_seconds must be a positive number of seconds or None, got {self.adapt_seconds!r}")
         if self.how != "adapt" and (self.adapt_on != "each session" or self.adapt_seconds is not None):
-            raise ConfigError(f"adapt_on and adapt_seconds belong to transfer='adapt', got transfer={self.how!r}")
+            raise ConfigError(f"adapt_on and adapt_seconds need transfer='adapt', got transfer={self.how!r}")
 
     def settle(self, folds: Sequence[Fold]) -> list[Fold]:
         """Return the folds to fit and audit: under "target only" their train windows are the calibration windows.
@@ -77,7 +78,7 @@ class Transfer:
             for fold in folds:
                 if not len(fold.calibration):
                     raise ProtocolError(
-                        f"transfer={self.how!r} needs labelled windows of the tested person or session, and fold "
+                        f"transfer={self.how!r} needs labelled windows of the tested person or session, but fold "
                         f"{fold.name!r} has none; set the protocol's calibration_repetitions"
                     )
         if self.how == "target only":
@@ -107,7 +108,7 @@ class Transfer:
         train = take(rows)
         if len(np.unique(train.y)) < 2:
             raise ConfigError(
-                f"{fold.name}: the train windows have one label ({train.y[0]}), and a classifier needs two or more"
+                f"{fold.name}: the train windows have only one label ({train.y[0]}), but a classifier needs two or more"
             )
         model.fit(train, train.y)
         if calibrates:
@@ -134,7 +135,7 @@ class Transfer:
                 yield adapted, rows
 
     def _first(self, windows: Windows, rows: np.ndarray) -> np.ndarray:
-        """Return those of the rows whose samples lie within the first `adapt_seconds` of signal that the rows cover."""
+        """Return the rows whose samples are within the first `adapt_seconds` of signal covered by the rows."""
         if self.adapt_seconds is None:
             return rows
         start, stop, of = (windows.column(name)[rows] for name in ("start", "stop", "recording"))
@@ -144,13 +145,13 @@ class Transfer:
         reached = np.where(np.append(False, of[1:] == of[:-1]), np.append(0, stop[:-1]), 0)
         seen = np.cumsum((stop - np.maximum(start, reached)) / rate) <= self.adapt_seconds + 1e-9
         if not seen.any():
-            raise ConfigError(f"adapt_seconds={self.adapt_seconds:g} is shorter than one window; give more seconds")
+            raise ConfigError(f"adapt_seconds={self.adapt_seconds:g} is shorter than one window; increase it")
         return np.sort(rows[order[seen]])
 
 
 def _need(model: Any, name: str) -> None:
     if not hasattr(model, name):
         raise ConfigError(
-            f"transfer='adapt' calls {name}, and {type(model).__name__} has no such method; use 'aligned_lda' or an "
+            f"transfer='adapt' calls {name}, but {type(model).__name__} has no such method; use 'aligned_lda' or an "
             "adapter of myograph.methods.adapt, or another transfer"
         )

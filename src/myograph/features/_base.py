@@ -28,14 +28,14 @@ Sizes = int | Callable[[Mapping[str, Any], int], int]
 class Feature:
     """One feature: a checked pure function, and its properties.
 
-    Features are compared by identity, so that they can be keys of the cache of plans (`_fast.plan.plan_of`).
+    Features are compared by identity, so that they can be keys of the plan cache (`_fast.plan.plan_of`).
 
     Attributes
     ----------
-    name, aliases : names under which `FEATURES` finds it.
+    name, aliases : names of the feature in `FEATURES`.
     function : `function(x, **parameters)` takes `(..., time)`, or `(..., channel, time)` if `axes` is "channel".
     parameters : the keyword arguments with their defaults; `inspect.Parameter.empty` for `rate_hz`, which has none.
-    outputs, shortest : number of outputs and least number of samples, or functions of (parameters, channels).
+    outputs, shortest : number of outputs and smallest number of samples, or functions of (parameters, channels).
     axes : "time", or "channel" for a feature of several channels at once.
 
     Examples
@@ -92,7 +92,7 @@ class Feature:
             if given not in self.parameters:
                 raise unknown_name(f"parameter of feature {self.name}", given, self.parameters)
             if type(self.parameters[given]) is int and not isinstance(parameters[given], numbers.Real):
-                raise ConfigError(f"{self.name}: {given} is a number, got {parameters[given]!r}")
+                raise ConfigError(f"{self.name}: {given} must be a number, got {parameters[given]!r}")
         filled = {**self.parameters, **parameters}
         if filled.get("rate_hz", 0) is inspect.Parameter.empty:
             raise ConfigError(f"feature {self.name} needs rate_hz, the sampling rate in Hz; pass rate_hz=...")
@@ -127,7 +127,7 @@ class FeatureRegistry(Registry):
         self.load()
         found = self._entries.get(str(name).upper())
         if found is None:
-            groups = " Groups such as 'HTD' go through resolve()." if str(name).upper() in GROUPS else ""
+            groups = " Use resolve() for groups such as 'HTD'." if str(name).upper() in GROUPS else ""
             error = unknown_name("feature", name, self._entries)
             raise type(error)(f"{error}{groups}")
         return found  # type: ignore[return-value]
@@ -166,7 +166,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 def resolve(names: str | Iterable[str]) -> list[Feature]:
-    """Return the features that names, aliases and groups stand for, in order, each once.
+    """Return the features with these names, aliases or groups, in order and without duplicates.
 
     Raises
     ------
@@ -200,10 +200,10 @@ def feature(
     ----------
     name, aliases : names in `FEATURES`; case does not matter.
     outputs : 1 for one value `(...,)`, or a function of (parameters, number of channels) for the length of a last axis.
-    shortest : least number of samples, or a function of (parameters, number of channels).
+    shortest : smallest number of samples, or a function of (parameters, number of channels).
     axes : "channel" if the function takes `(..., channel, time)`.
 
-    The class `Feature` shows the result; `docs/contributing.md` shows a complete feature.
+    `Feature` describes the result; `docs/contributing.md` shows a complete example.
     """
 
     def register(raw: Callable[..., Any]) -> Callable[..., np.ndarray]:
@@ -214,7 +214,7 @@ def feature(
         def checked(x: Any, **given: Any) -> np.ndarray:
             filled = entry.filled(given)
             if "rate_hz" in filled and not (np.isfinite(filled["rate_hz"]) and filled["rate_hz"] > 0):
-                raise ConfigError(f"{name}: rate_hz is a positive number of Hz, got {filled['rate_hz']!r}")
+                raise ConfigError(f"{name}: rate_hz must be a positive number of Hz, got {filled['rate_hz']!r}")
             return np.asarray(raw(_checked_windows(entry, x, filled), **filled))
 
         entry = Feature(name, checked, MappingProxyType(parameters), outputs, shortest, axes, aliases)
@@ -232,11 +232,11 @@ def _lookup(name: str) -> Feature:
 def _checked_windows(entry: Feature, given: Any, filled: Mapping[str, Any]) -> np.ndarray:
     x = np.asarray(given)
     if x.dtype.kind not in "fiub":
-        raise SignalError(f"{entry.name}: samples are real numbers, got an array of {x.dtype}")
+        raise SignalError(f"{entry.name}: samples must be real numbers, got an array of {x.dtype}")
     shape = "(..., channel, time)" if entry.axes == "channel" else "(..., time)"
     if x.ndim < (2 if entry.axes == "channel" else 1):
-        raise ShapeError(f"{entry.name}: windows are {shape}, got an array of shape {x.shape}")
-    # A fixed memory layout: the order in which numpy sums, and so the last bit of a result, depends on the layout.
+        raise ShapeError(f"{entry.name}: windows must be {shape}, got an array of shape {x.shape}")
+    # A fixed memory layout, because the order of NumPy's sums, and so the last bit of a result, depends on it.
     x = np.ascontiguousarray(x, dtype=np.float64)
     n_channels = x.shape[-2] if x.ndim > 1 else 1
     least = entry.shortest(filled, n_channels) if callable(entry.shortest) else entry.shortest
@@ -256,22 +256,22 @@ def _checked_windows(entry: Feature, given: Any, filled: Mapping[str, Any]) -> n
 def check_count(name: str, what: str, value: Any, least: int = 1) -> int:
     """Return `value` as an int of at least `least`; a `ConfigError` names the option `what` of the feature `name`."""
     if isinstance(value, bool) or int(value) != value or value < least:
-        raise ConfigError(f"{name}: {what} is a whole number of at least {least}, got {value!r}")
+        raise ConfigError(f"{name}: {what} must be a whole number of at least {least}, got {value!r}")
     return int(value)
 
 
 def check_level(name: str, what: str, value: Any, *, above: float | None = None) -> float:
-    """Return `value` as a finite number, not negative or greater than `above`; ConfigError otherwise."""
+    """Return `value`, a finite number that is not negative or, if given, greater than `above`; otherwise ConfigError."""
     scalar = bool(np.isscalar(value))
     fine = scalar and np.isfinite(value) and (value >= 0 if above is None else value > above)
     if not fine:
         bound = "not negative" if above is None else f"greater than {above}"
-        raise ConfigError(f"{name}: {what} is a finite number, {bound}, got {value!r}")
+        raise ConfigError(f"{name}: {what} must be a finite number, {bound}, got {value!r}")
     return float(value)
 
 
 def centred(x: np.ndarray) -> np.ndarray:
-    """Return `x` minus its mean: exactly zero for a constant window, and without loss for a large offset."""
+    """Return `x` minus its mean: exactly zero for a constant window, and accurate for a large offset."""
     shifted = x - x[..., :1]
     return shifted - shifted.mean(-1, keepdims=True)
 

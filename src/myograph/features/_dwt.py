@@ -19,9 +19,9 @@ def dwt(x, low, high):
     rows, n = x.shape
     taps = len(low)
     m, half = (n + taps - 1) // 2, taps // 2
-    # Vector stores write past the end of a row, into the place of the next row, which is computed later.
+    # Vector stores write past the end of a row into the next row, which is computed later.
     out = np.empty((2, rows * m + WIDTH))
-    # The mirrored row with even and odd samples apart, so that neighbouring coefficients read neighbouring memory.
+    # The mirrored row with even and odd samples separated, so that neighbouring coefficients read neighbouring memory.
     phases = np.zeros((2, m + half + WIDTH))
     # phases[odd, i] is sample 2 (i - lead) + odd; from `lead` to `end` both samples of a pair lie in the row.
     lead, end = half - 1, half - 1 + n // 2

@@ -30,7 +30,7 @@ def _count_sorted(x, order, radius, dim):
     rows, n = order.shape
     counts = np.zeros((rows, 2), dtype=np.int64)
     places = np.empty((dim + 1, n + WIDTH))
-    places[:, n:] = np.inf  # no sample is near them
+    places[:, n:] = np.inf  # no sample is within the radius of infinity
     one, none = fill(1.0), fill(0.0)
     for row in range(rows):
         for d in range(dim + 1):
@@ -42,7 +42,7 @@ def _count_sorted(x, order, radius, dim):
         for i in range(n):
             while end < n and places[0, end] - places[0, i] <= radius[row]:
                 end += 1
-            # The lanes from `end` on differ by more than the radius in the first sample.
+            # From lane `end` on, the first samples differ by more than the radius.
             if dim == 2:
                 first, second, third = fill(places[0, i]), fill(places[1, i]), fill(places[2, i])
                 for j in range(i + 1, end, WIDTH):
@@ -119,7 +119,7 @@ def _add_likeness(far, templates, tolerance, similar):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _add_likeness_of_two(steps, templates, tolerance, similar):
-    """As `_farthest` and `_add_likeness`, for templates of two and three samples and squared distances."""
+    """`_farthest` and `_add_likeness` in one, for templates of two and three samples and squared distances."""
     scale, floor = fill(-1.0 / (tolerance * LN2)), fill(LEAST)
     quarter, third = fill(-0.25 / (tolerance * LN2)), fill(1.0 / 3.0)
     shorter, longer = load(similar, 0, 0), load(similar, 1, 0)

@@ -203,7 +203,7 @@ def log(x):
     """Log detector: exp((1/N) sum ln |x_i|), the geometric mean of |x|.
 
     Shape: (..., time) -> (...,), in the unit of x. A window with an exact zero gives 0, as the formula does; LD does
-    not.
+    not give 0.
 
     Source: Zardoshti-Kermani, Wheeler, Badie & Hashemi 1995, IEEE Trans. Rehabil. Eng. 3(4).
 
@@ -254,7 +254,7 @@ def mmav2(x):
 
 @feature("MAVS", shortest=lambda p, c: p["segments"], outputs=lambda p, c: p["segments"])
 def mavs(x, *, segments=2):
-    """MAV of each of the window's segments: the course of the contraction within the window.
+    """MAV of each segment of the window, which describes how the contraction changes within the window.
 
     Shape: (..., time) -> (..., segments), in the unit of x. Segments have floor(N / segments) samples each, from the
     window's start; the remaining samples are not used.
@@ -443,7 +443,7 @@ def hist(x, *, bins=20, sigma=None, centre=0.0):
     y = x - centre
     scale = np.sqrt(np.square(y).mean(-1)) if sigma is None else np.asarray(sigma, dtype=np.float64)
     if not (np.isfinite(scale).all() and (scale >= 0).all()):
-        raise ConfigError(f"HIST: sigma is finite and not negative, got {sigma!r}")
+        raise ConfigError(f"HIST: sigma must be finite and not negative, got {sigma!r}")
     scale = np.broadcast_to(scale, x.shape[:-1])[..., None]
     position = np.where(scale > 0, ratio(y, 6 * scale), np.sign(y)) + 0.5
     index = np.clip(np.floor(position * bins), 0, bins - 1).astype(np.intp)
@@ -457,13 +457,14 @@ def hist(x, *, bins=20, sigma=None, centre=0.0):
 def ent(x):
     """Entropy of the window's softmax, in nats: -sum p_i ln p_i with p_i = exp(x_i) / sum_j exp(x_j).
 
-    It is computed as ln(1 + R) - (1/(1 + R)) sum (x_i - max) exp(x_i - max), where R sums exp(x_i - max) over all
-    samples but the maximum. This neither overflows in any unit nor cancels where the maximum is far above the rest.
+    It is computed as ln(1 + R) - (1/(1 + R)) sum (x_i - max) exp(x_i - max), where R is the sum of exp(x_i - max) over
+    all samples except the maximum. This neither overflows in any unit nor cancels where the maximum is far above the
+    rest.
 
     Shape: (..., time) -> (...,), nats; a constant window gives ln N. It depends on the unit of x: if the largest sample
     is many units above the next one, it is near 0.
 
-    Source: arXiv 2405.19356 (feature-imitating networks for EMG), there scipy.stats.entropy of softmax(window).
+    Source: arXiv 2405.19356 (feature-imitating networks for EMG), as scipy.stats.entropy of softmax(window).
 
     >>> ent([[2, 2, 2, 2], [0, 0, 0, 100]]).round(4)
     array([1.3863, 0.    ])

@@ -39,7 +39,7 @@ def ar(x, *, order=4, method="burg"):
         return _burg(x, order)
     if method == "yule-walker":
         return _yule_walker(x, order)
-    raise ConfigError(f"AR: method is 'burg' or 'yule-walker', got {method!r}")
+    raise ConfigError(f"AR: method must be 'burg' or 'yule-walker', got {method!r}")
 
 
 @feature("AR9", outputs=_order, shortest=_order_and_one)
@@ -89,7 +89,7 @@ def cc(x, *, order=4, method="burg"):
 
 def _burg(x, order):
     peak = np.abs(x).max(-1, keepdims=True)
-    x = ratio(x, peak)  # squares of very small or large units neither vanish nor overflow
+    x = ratio(x, peak)  # so that squares of very small or large values neither vanish nor overflow
     a = np.zeros((*x.shape[:-1], order + 1))
     a[..., 0] = 1.0
     forward, backward = x[..., 1:], x[..., :-1]

@@ -94,7 +94,7 @@ def logcov(x, *, shrinkage=0.05):
     Shape: (..., channel, time) -> (..., C (C + 1) / 2), logarithm of the squared unit of x.
 
     Source: Arsigny, Fillard, Pennec & Ayache 2007, SIAM J. Matrix Anal. Appl. 29(1); shrinkage towards the identity as
-    in Ledoit & Wolf 2004, J. Multivar. Anal. 88(2), with a weight of 0.05 that is our choice.
+    in Ledoit & Wolf 2004, J. Multivar. Anal. 88(2), with a weight of 0.05 (our choice).
 
     >>> x = np.array([[1.0, -1, 1, -1], [2, 2, -2, -2]])
     >>> (logcov(10 * x) - logcov(x)).round(4)
@@ -151,7 +151,7 @@ def shrunk_covariance(x: np.ndarray, shrinkage: float) -> np.ndarray:
     """
     scalar = bool(np.isscalar(shrinkage))
     if not (scalar and 0 <= shrinkage <= 1):
-        raise ConfigError(f"shrinkage is a number from 0 to 1, got {shrinkage!r}")
+        raise ConfigError(f"shrinkage must be a number from 0 to 1, got {shrinkage!r}")
     c = covariance(x)
     level = np.trace(c, axis1=-2, axis2=-1) / c.shape[-1]
     return (1 - shrinkage) * c + shrinkage * level[..., None, None] * np.eye(c.shape[-1])
@@ -196,7 +196,7 @@ def symmetric_vector(matrix: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=16)
 def _weighted_triangle(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows and columns of the upper triangle, and the weights of its entries: for one window, making them takes as long
-    as using them."""
+    """Return rows, columns and weights of the upper triangle. They are cached, since for one window computing them
+    takes as long as using them."""
     a, b = np.triu_indices(n)
     return a, b, np.where(a == b, 1.0, np.sqrt(2.0))

@@ -55,7 +55,7 @@ def wamp(x, *, threshold=10.0):
 
     Source: Willison 1964, J. Neurol. Neurosurg. Psychiatry 27(5); Phinyomark et al. 2012, Expert Syst. Appl. 39(8).
 
-    Deviation: LibEMG 2.0.3's default is 0.002, of no stated unit.
+    Deviation: the default of LibEMG 2.0.3 is 0.002, without a stated unit.
 
     >>> wamp([0, 50, 45, -20], threshold=10)
     array(2.)
@@ -81,7 +81,7 @@ def myop(x, *, threshold=10.0):
 
 def _sign_changes(y, size, threshold):
     """Count neighbours of opposite sign, exact zeros removed, for which `size(a, b)` is at least `threshold`."""
-    if (y == 0).any():  # a zero repeats the last value before it: the same pairs as without it
+    if (y == 0).any():  # a zero repeats the value before it, which gives the same pairs as removing it
         last = np.where(y != 0, np.arange(y.shape[-1]), 0)
         y = np.take_along_axis(y, np.maximum.accumulate(last, axis=-1), axis=-1)
     a, b = y[..., :-1], y[..., 1:]

@@ -19,16 +19,15 @@ def sampen(x, *, dim=2, tolerance=0.3):
     """Sample entropy: ln(B / A).
 
     B counts the pairs of templates i < j, among the N - dim templates that start at i = 1 .. N - dim, whose `dim`
-    samples differ by at most r. A counts the pairs whose dim + 1 samples do. r is `tolerance` times the window's
-    standard deviation (divisor N).
+    samples differ by at most r. A counts the pairs whose dim + 1 samples differ by at most r. r is `tolerance` times
+    the window's standard deviation (divisor N).
 
     Shape: (..., time) -> (...,), nats. If A or B is 0, the result is the greatest value that N samples can give,
     ln((N - dim)(N - dim - 1) / 2); a constant window gives 0.
 
     Source: Richman & Moorman 2000, Am. J. Physiol. Heart Circ. Physiol. 278(6); dim 2 and tolerance 0.3 as in LibEMG.
 
-    Deviation: LibEMG 2.0.3 compares N - m templates with N - m + 1, so B and A each count templates that the other does
-    not.
+    Deviation: LibEMG 2.0.3 compares N - m templates with N - m + 1, so A and B count different sets of templates.
 
     >>> float(sampen(np.tile([0, 1, 0, -1], 25)).round(4))
     0.0
@@ -104,20 +103,20 @@ def permen(x, *, order=3, delay=1):
     """Permutation entropy: -sum p ln p over the frequencies p of the orderings of x_i, x_(i+delay), .. (`order`
     samples).
 
-    Of equal samples the earlier one ranks first.
+    If samples are equal, the earlier one ranks first.
 
     Shape: (..., time) -> (...,), nats, 0 to ln(order!); order is 2 to 7, delay in samples.
 
     Source: Bandt & Pompe 2002, Phys. Rev. Lett. 88(17):174102.
 
-    Deviation: nats, where the paper has bits.
+    Deviation: nats instead of the paper's bits.
 
     >>> permen([[1, 3, 2, 4, 3]], order=2).round(4)
     array([0.6931])
     """
     order, delay = check_count("PERMEN", "order", order, least=2), check_count("PERMEN", "delay", delay)
     if order > 7:
-        raise ConfigError(f"PERMEN: order is 2 to 7 ({math.factorial(7)} orderings), got {order}")
+        raise ConfigError(f"PERMEN: order must be 2 to 7 ({math.factorial(7)} orderings), got {order}")
     n = x.shape[-1] - (order - 1) * delay
     samples = [x[..., k * delay : k * delay + n] for k in range(order)]
     ordering = np.zeros(samples[0].shape, dtype=np.intp)  # the Lehmer code, a number in 0 .. order! - 1

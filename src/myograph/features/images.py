@@ -134,7 +134,7 @@ def wavelet_amplitude(
     array([3., 0.])
     """
     if wavelet not in WAVELETS:
-        raise ConfigError(f"wavelet is one of {', '.join(WAVELETS)}, got {wavelet!r}")
+        raise ConfigError(f"wavelet must be one of {', '.join(WAVELETS)}, got {wavelet!r}")
     x = np.asarray(x)
     if x.dtype not in (np.float32, np.float64):
         x = x.astype(np.float32)
@@ -186,19 +186,19 @@ class _Images(WindowsTransformer, BaseEstimator):
         Raises
         ------
         ShapeError : other axes, no windows, or windows that are too short.
-        ConfigError : an array without `rate_hz`, settings that do not fit the rate, or `y` holds one class.
+        ConfigError : an array without `rate_hz`, settings that do not fit the rate, or `y` holds only one class.
         """
         X = _floating(X)
         rate = X.rate_hz if self.rate_hz is None and isinstance(X, Windows) else self.rate_hz
         if rate is None:
-            raise ConfigError(f"an array does not say its rate: {type(self).__name__}(rate_hz=...)")
+            raise ConfigError(f"an array has no sampling rate; give {type(self).__name__}(rate_hz=...)")
         if not (np.isfinite(rate) and rate > 0):
-            raise ConfigError(f"{type(self).__name__}: rate_hz is a positive number of Hz, got {rate!r}")
+            raise ConfigError(f"{type(self).__name__}: rate_hz must be a positive number of Hz, got {rate!r}")
         if self.sample < 1:
-            raise ConfigError(f"{type(self).__name__}: sample is 1 window or more, got {self.sample!r}")
+            raise ConfigError(f"{type(self).__name__}: sample must be 1 window or more, got {self.sample!r}")
         low, high = self.percentiles
         if not 0 <= low < high <= 100:
-            raise ConfigError(f"percentiles are two rising numbers from 0 to 100, got {self.percentiles}")
+            raise ConfigError(f"percentiles must be two rising numbers from 0 to 100, got {self.percentiles}")
         if len(X) == 0:
             raise ShapeError("there are no windows to learn percentiles from")
         self._learn_kind(X, y, rate)
@@ -238,8 +238,8 @@ class Spectrogram(_Images):
 
     The defaults are those of the paper: 256-point Hamming segments, 184 points of overlap, the first 95 bins, and each
     channel clipped at its 1st and 99th percentile and scaled to [0, 1]. A window of 400 samples at 2 kHz gives 95 x 3.
-    The paper does not say whether it uses power or magnitude, or where percentiles are learnt; here it is power, and
-    `fit`.
+    The paper does not say whether it uses power or magnitude, or on which windows percentiles are computed. Here the
+    image is power, and percentiles are learnt in `fit`.
 
     Parameters
     ----------
@@ -248,7 +248,7 @@ class Spectrogram(_Images):
     highest_hz : bins above this frequency are left out.
     window : name of a SciPy window function.
     percentiles : percentiles at which each channel is clipped; (0, 100) keeps all values.
-    sample : number of windows, at most, that percentiles are learnt from.
+    sample : largest number of windows from which percentiles are learnt.
 
     Examples
     --------
@@ -278,7 +278,7 @@ class Spectrogram(_Images):
 
     def _image(self, x: np.ndarray, rate_hz: float) -> np.ndarray:
         if self.highest_hz < 0:
-            raise ConfigError(f"{type(self).__name__}: highest_hz is 0 or more, got {self.highest_hz!r}")
+            raise ConfigError(f"{type(self).__name__}: highest_hz must be 0 or more, got {self.highest_hz!r}")
         segment, hop = round(self.segment_ms * rate_hz / 1000), round(self.hop_ms * rate_hz / 1000)
         n_bins = int(self.highest_hz * segment / rate_hz + 1e-9) + 1
         return power_spectrogram(x, segment, hop, self.window, n_bins)
@@ -347,11 +347,11 @@ class WaveletImages(_Images):
     def frequencies(self, rate_hz: float) -> np.ndarray:
         """Return the (frequency,) frequencies in Hz, rising; ConfigError if the range does not fit the rate."""
         if self.n_frequencies < 1:
-            raise ConfigError(f"{type(self).__name__}: n_frequencies is 1 or more, got {self.n_frequencies!r}")
+            raise ConfigError(f"{type(self).__name__}: n_frequencies must be 1 or more, got {self.n_frequencies!r}")
         highest = min(self.highest_hz, 0.45 * rate_hz)
         if not 0 < self.lowest_hz < highest:
             raise ConfigError(
-                f"lowest_hz lies above 0 and below {highest:g} Hz at {rate_hz:g} Hz, got {self.lowest_hz}"
+                f"lowest_hz must be above 0 and below {highest:g} Hz at {rate_hz:g} Hz, got {self.lowest_hz}"
             )
         return np.geomspace(self.lowest_hz, highest, self.n_frequencies)
 
@@ -406,12 +406,12 @@ class ChannelPCA(WindowsTransformer, BaseEstimator):
 
         Raises
         ------
-        ConfigError : an unknown placement, a number of components that it or the data do not have, or `y` holds one
+        ConfigError : an unknown placement, more components than the placement or the data allow, or `y` holds only one
             class.
         ShapeError : fewer than two windows, or no channel axis.
         """
         if self.placement not in ("spiral", "ranks", "flat"):
-            raise ConfigError(f"placement is 'spiral', 'ranks' or 'flat', got {self.placement!r}")
+            raise ConfigError(f"placement must be 'spiral', 'ranks' or 'flat', got {self.placement!r}")
         if self.placement == "spiral" and self.n_components != PLACEMENT.size:
             raise ConfigError(
                 f"the spiral has {PLACEMENT.size} places, got n_components={self.n_components}; use 'flat'"
@@ -423,7 +423,7 @@ class ChannelPCA(WindowsTransformer, BaseEstimator):
         n, n_channels, d = shape[0], shape[1], int(np.prod(shape[2:]))
         if not 1 <= self.n_components <= min(n, d):
             raise ConfigError(
-                f"{n} windows of {d} values a channel have at most {min(n, d)} components, got {self.n_components}"
+                f"{n} windows of {d} values per channel have at most {min(n, d)} components, got {self.n_components}"
             )
         # Shifted by a first mean, so that sums of squares do not cancel.
         shift = next(self._rows(X)).mean(axis=1, keepdims=True)
@@ -444,7 +444,7 @@ class ChannelPCA(WindowsTransformer, BaseEstimator):
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """Return the scores in the dtype of the images, in the shape that `placement` names.
+        """Return the scores in the dtype of the images, in the shape given by `placement`.
 
         Raises
         ------

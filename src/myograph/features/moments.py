@@ -77,8 +77,8 @@ def mob(x):
 def comp(x):
     """Hjorth complexity: the mobility of the first difference divided by the mobility, sqrt(m_4 m_0) / m_2.
 
-    m_4 = (1/N) sum ddx_i^2 with the second difference ddx; m_2 and m_0 as in MOB. A sine gives 1, any other signal
-    more.
+    m_4 = (1/N) sum ddx_i^2 with the second difference ddx; m_2 and m_0 as in MOB. A sine gives 1, and any other signal
+    gives more.
 
     Shape: (..., time) -> (...,), without unit; 0 where m_2 is 0.
 

@@ -50,7 +50,7 @@ def bin_frequencies(n_samples: int, rate_hz: float) -> np.ndarray:
 def mnf(x, *, rate_hz):
     """Mean frequency: sum f_k P_k / sum P_k.
 
-    Shape: (..., time) -> (...,), in Hz; zeros, and constants that fill a power of two, give 0.
+    Shape: (..., time) -> (...,), in Hz; zeros give 0, and so does a constant window whose length is a power of two.
 
     Source: Stulen & De Luca 1981, IEEE Trans. Biomed. Eng. 28(7); Oskoei & Hu 2008, IEEE Trans. Biomed. Eng. 55(8).
 
@@ -170,7 +170,8 @@ def dftr(x, *, rate_hz):
     That is (mean of sqrt(P_k) over the bins of a band)^(2/3) for the bands between 20, 92, 163, 235, 305, 378 and 450
     Hz, which include their lower edge. Bands that reach beyond rate_hz / 2 are left out.
 
-    Shape: (..., time) -> (..., bands): 6 bands above 900 Hz, 1 at 200 Hz; ConfigError up to 184 Hz, where none fits.
+    Shape: (..., time) -> (..., bands): 6 bands above 900 Hz, 1 at 200 Hz. Rates up to 184 Hz raise ConfigError, since
+    no band fits.
 
     Source: He, Zhang, Sheng, Li & Zhu 2015, IEEE J. Biomed. Health Inform. 19(3); bands as in LibEMG 2.0.3.
 

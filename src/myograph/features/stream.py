@@ -15,7 +15,7 @@ from myograph.windows import Windowing
 
 
 class FeatureStream:
-    """Compute rows of features from chunks of samples; `Features.stream` makes one.
+    """Computes rows of features from chunks of samples; created by `Features.stream`.
 
     Windows lie on a grid that starts at the stream's first sample. The chunk that completes a window returns its row.
     The row equals that of `Features.transform` for the same window, if the recording has one label and starts at that
@@ -42,26 +42,26 @@ class FeatureStream:
         self.n_channels, self.rate_hz = n_channels, rate_hz
         try:
             self._plan = FeaturePlan(wanted, n_channels, self.length, rate_hz)
-        except ShapeError as error:  # here the caller's windowing is wrong, not an array
+        except ShapeError as error:  # the caller gave a windowing, not an array
             raise WindowError(str(error)) from None
         self.n_features = self._plan.n_columns
         self._most = at_once(n_channels, self.step)
         self._grid = None
         if self._plan.table is not None:
             self._grid = SlidingSums(self._plan.table, n_channels, self.length, self.step, self._most)
-        # The samples that later windows need, and two before them, which differences need.
+        # The samples that later windows need, and the two before them, which the differences need.
         self._held = np.zeros((n_channels, 4 * (self.length + self.step) + 2))
-        self._signal = as_signal(self._held)  # the same memory
+        self._signal = as_signal(self._held)  # shares memory with `_held`
         self.reset()
 
     def reset(self) -> None:
-        """Forget all samples; the next sample starts a new grid."""
+        """Discard all samples; the next sample starts a new grid."""
         self._n_held = 0
         self._next = 0  # position in the held samples at which the next window starts
         self._fresh = True
 
     def push(self, chunk: np.ndarray) -> np.ndarray:
-        """Return the (window, column) features of the windows that these samples complete, possibly no rows.
+        """Return the (window, column) features of the windows that these samples complete; there may be none.
 
         Parameters
         ----------
@@ -70,15 +70,17 @@ class FeatureStream:
         Raises
         ------
         ShapeError : another number of channels.
-        SignalError : not real numbers, NaN or infinite ones. The chunk is then ignored.
+        SignalError : the samples are not real numbers, or NaN or infinite. The chunk is then ignored.
         """
         chunk = np.asarray(chunk)
         if chunk.ndim != 2 or chunk.shape[0] != self.n_channels:
-            raise ShapeError(f"a chunk is (channel, time) with {self.n_channels} channels, got shape {chunk.shape}")
+            raise ShapeError(
+                f"a chunk must be (channel, time) with {self.n_channels} channels, got shape {chunk.shape}"
+            )
         if chunk.dtype.kind not in "iufb":
-            raise SignalError(f"a chunk holds real numbers, got dtype {chunk.dtype}; it was not taken")
+            raise SignalError(f"a chunk must hold real numbers, got dtype {chunk.dtype}; it was ignored")
         if not np.isfinite(chunk).all():
-            raise SignalError("the chunk holds NaN or infinite samples; it was not taken")
+            raise SignalError("the chunk holds NaN or infinite samples; it was ignored")
         rows = []
         room = self._held.shape[1] // 2
         for first in range(0, max(chunk.shape[1], 1), room):
@@ -95,7 +97,7 @@ class FeatureStream:
     def _hold(self, chunk: np.ndarray) -> None:
         n = chunk.shape[1]
         if self._n_held + n > self._held.shape[1]:
-            # Between windows with a step longer than their length, there are samples that no window needs.
+            # If the step is longer than the windows, there are samples between windows that none of them needs.
             drop = min(max(self._next - 2, 0), self._n_held)
             kept = self._n_held - drop
             self._held[:, :kept] = self._held[:, drop : self._n_held].copy()

@@ -19,7 +19,7 @@ class TangentSpace(WindowsTransformer, BaseEstimator):
 
     S is the covariance of a window, shrunk as in the feature LOGCOV, and M the mean of S over the training windows. The
     vector is the upper triangle of log(M^-1/2 S M^-1/2), with off-diagonal entries times sqrt(2). Near M, Euclidean
-    distances between vectors approximate Riemannian distances between matrices, so any linear classifier can follow.
+    distances between vectors approximate Riemannian distances between matrices, so a linear classifier can be used.
 
     A gain common to all channels, in training and in use, does not change the vectors. With `shrinkage=0`, any
     invertible mixing of the channels (other gains, another reference) only rotates them. Shrinkage depends on the scale
@@ -27,7 +27,7 @@ class TangentSpace(WindowsTransformer, BaseEstimator):
 
     Parameters
     ----------
-    shrinkage : 0 to 1, the weight of (trace / channels) I; choose it above 0 if windows may have fewer samples than
+    shrinkage : 0 to 1, the weight of (trace / channels) I; it must be above 0 if windows may have fewer samples than
         channels.
     mean : "riemann" is the matrix M at which the mean of log(M^-1/2 S M^-1/2) is zero. "log-euclidean" is
         exp(mean of log S), which needs one pass and no iteration.
@@ -41,7 +41,7 @@ class TangentSpace(WindowsTransformer, BaseEstimator):
     ------
     ShapeError : X is not (window, channel, time), is empty, or has other channels or another length than in `fit`.
     SignalError : NaN or infinite samples, training windows without any variance, or another rate or unit than in `fit`.
-    ConfigError : an option's value does not fit, or `y` in `fit` holds one class.
+    ConfigError : an option has an invalid value, or `y` in `fit` holds only one class.
 
     Source: Barachant, Bonnet, Congedo & Jutten 2012, IEEE Trans. Biomed. Eng. 59(4); the mean by the fixed-point
     iteration of Moakher 2005, SIAM J. Matrix Anal. Appl. 26(3).
@@ -63,7 +63,7 @@ class TangentSpace(WindowsTransformer, BaseEstimator):
     def fit(self, X: Windows | np.ndarray, y: Any = None) -> TangentSpace:
         """Learn the mean of the covariance matrices of windows: `Windows` or a (window, channel, time) array."""
         if self.mean not in ("riemann", "log-euclidean"):
-            raise ConfigError(f"mean is 'riemann' or 'log-euclidean', got {self.mean!r}")
+            raise ConfigError(f"mean must be 'riemann' or 'log-euclidean', got {self.mean!r}")
         X = as_windows(X)
         matrices = self._matrices(X)
         if len(matrices) == 0:

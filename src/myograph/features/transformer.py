@@ -20,27 +20,28 @@ from myograph.windows import Windowing, Windows
 class Features(WindowsTransformer, BaseEstimator):
     """Turn windows into a table of features with one row per window.
 
-    Nothing is learnt, and a row depends on its window alone. Overlapping windows of a recording share computations
-    where the feature allows it.
+    Nothing is learnt from the data, and a row depends on its window alone. Overlapping windows of a recording share
+    computations if the feature allows it.
 
     Parameters
     ----------
     names : names of features or of groups ("HTD"), see `myograph.features.FEATURES`; case does not matter.
     options : parameters of single features, `{"AR": {"order": 6}}`.
     rate_hz : sampling rate in Hz, for features that need one when X is an array; Windows have their own.
-    threshold : in the signal's unit, for every feature that has one (ZC, SSC, WAMP, ...) and sets none in
-        `options`; with None each feature keeps its default.
+    threshold : threshold, in the signal's unit, of all features that have one (ZC, SSC, WAMP, ...) unless `options`
+        sets it; None keeps the features' defaults.
     n_jobs : number of threads; -1 means one per processor.
 
     Attributes
     ----------
     n_features_in_ : number of channels of the windows in `fit`.
-    n_samples_ : their number of samples; None if they differ in length.
-    rates_hz_, units_ : tuples of their rates and units; empty where these are unknown, as for an array.
-    rate_hz_ : their rate, used for arrays if `rate_hz` is None; None if it was not one known rate.
+    n_samples_ : number of samples per window in `fit`; None if the windows differ in length.
+    rates_hz_, units_ : tuples of the rates and units of the windows in `fit`; empty if unknown, as for an array.
+    rate_hz_ : the common rate of the windows in `fit`, used for arrays if `rate_hz` is None; None if there was no
+        single known rate.
 
-    After `fit`, `transform` refuses windows of another kind. Windows of any length are allowed if those in `fit`
-    differed in length. In a method (fitted with `y`), windows that share samples or a repetition with those of `fit`
+    After `fit`, `transform` refuses windows with other channels, length, rate or unit. Windows of any length are
+    allowed if those in `fit` differed in length. In a method (fitted with `y`), windows that share samples or a repetition with those of `fit`
     give a LeakageWarning.
 
     Raises
@@ -49,7 +50,7 @@ class Features(WindowsTransformer, BaseEstimator):
     ShapeError : X is not (window, channel, time), its windows have other channels or another length than in `fit`, or
         are too short.
     SignalError : NaN or infinite samples, or another rate or unit than in `fit`.
-    ConfigError : an option's value does not fit, a rate is needed and not known, or `y` in `fit` holds one class.
+    ConfigError : an option has an invalid value, a rate is needed but unknown, or `y` in `fit` holds only one class.
 
     Examples
     --------
@@ -85,7 +86,7 @@ class Features(WindowsTransformer, BaseEstimator):
         kind = self._learn_kind(X, y, self.rate_hz)
         one_rate = kind.rates_hz[0] if len(kind.rates_hz) == 1 else None
         self.rate_hz_ = self.rate_hz if self.rate_hz is not None else one_rate
-        # With several rates the first names the columns; `transform` refuses rates whose columns differ in number.
+        # With several rates, columns are named for the first; `transform` refuses rates with other numbers of columns.
         rate_hz = next(X.by_recording())[0].rate_hz if isinstance(X, Windows) and len(X) else self.rate_hz_
         self._columns = [c for r in wanted for c in r.columns(self.n_features_in_, rate_hz)]
         return self
@@ -98,16 +99,16 @@ class Features(WindowsTransformer, BaseEstimator):
         return extract(parts, self._requests(), len(X), self.n_jobs)
 
     def stream(self, rate_hz: float, n_channels: int, windowing: Windowing | None = None) -> FeatureStream:
-        """Return a stream that computes the same features of a live signal: `push(chunk)` gives rows as windows
-        complete.
+        """Return a stream that computes the same features of a live signal: `push(chunk)` returns the rows of completed
+        windows.
 
         Samples are (channel, time) and are converted to float64. The grid of windows starts at the first sample. The
-        rate is that of the argument, not that of this object.
+        argument `rate_hz` is used, not the rate of this object.
         """
         return FeatureStream(self._requests(), float(rate_hz), n_channels, windowing or Windowing())
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Return the names of the columns: `MAV_ch0`, with outputs numbered where there are several: `AR.0_ch0`."""
+        """Return the names of the columns: `MAV_ch0`, and numbered for a feature with several outputs: `AR.0_ch0`."""
         check_is_fitted(self, "n_features_in_")
         if input_features is not None and len(input_features) != self.n_features_in_:
             raise ShapeError(f"input_features names {len(input_features)} channels, there are {self.n_features_in_}")
@@ -115,7 +116,7 @@ class Features(WindowsTransformer, BaseEstimator):
 
     def _requests(self):
         if not isinstance(self.n_jobs, (int, np.integer)) or self.n_jobs == 0:
-            raise ConfigError(f"n_jobs is a number of threads, or -1 for all processors, got {self.n_jobs!r}")
+            raise ConfigError(f"n_jobs must be a number of threads, or -1 for all processors, got {self.n_jobs!r}")
         return requests(self.names, self.options, self.threshold)
 
     def __sklearn_tags__(self):

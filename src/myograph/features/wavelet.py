@@ -11,7 +11,7 @@ import pywt
 from myograph.errors import ConfigError
 from myograph.features._base import centred, check_count, feature, ratio
 
-FLOOR = 1e-10  # LibEMG's, added to every energy before its logarithm
+FLOOR = 1e-10  # as in LibEMG, added to every energy before the logarithm
 
 
 @feature("MDWT", outputs=lambda p, c: p["level"])
@@ -128,7 +128,7 @@ def _each_subband(name, x, rate_hz, wavelet, level, reduce):
 def _decompose(name, x, wavelet, level):
     """Return [approximation, coarsest detail, ..., finest detail], each (..., coefficients)."""
     try:
-        # PyWavelets is compiled and publishes no types.
+        # PyWavelets is compiled and has no type information.
         kernel = cast(Any, pywt).Wavelet(wavelet) if isinstance(wavelet, str) else wavelet
     except ValueError as error:
         raise ConfigError(
@@ -138,7 +138,7 @@ def _decompose(name, x, wavelet, level):
 
     low, high = np.array(kernel.dec_lo), np.array(kernel.dec_hi)
     approximation, details = np.ascontiguousarray(x, np.float64).reshape(math.prod(x.shape[:-1]), x.shape[-1]), []
-    for _ in range(level):  # levels beyond the filter's length see the mirrored border, as published
+    for _ in range(level):  # levels beyond the filter's length include the mirrored border, as published
         approximation, detail = dwt(approximation, low, high)
         details.append(detail)
     return [band.reshape(*x.shape[:-1], band.shape[1]) for band in (approximation, *details[::-1])]

@@ -1,4 +1,4 @@
-"""From a score to a decoder in use: one file from raw samples to decisions, live as offline."""
+"""Decoders: from raw samples to decisions, live or offline, stored in one file."""
 
 from __future__ import annotations
 

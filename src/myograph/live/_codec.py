@@ -1,9 +1,10 @@
-"""Fitted estimators and settings as JSON and arrays, from a closed list of types: reading never imports by a file's word.
+"""Fitted estimators and settings as JSON and arrays, from a closed list of types; reading imports nothing that a file
+names.
 
-A class stands in a file by its bare name. The name is looked up among myograph's own classes, scikit-learn's public
-estimators, and classes that the caller hands over; there is no import path in a file. Objects are made without calling
-their constructors (`cls.__new__(cls)`) and take their attributes back; only settings, which check themselves, are
-constructed.
+A file holds only the name of a class, not its import path. The name is looked up among myograph's classes,
+scikit-learn's public estimators, and classes passed by the caller. Estimators are created without their constructors
+(`cls.__new__(cls)`) and their attributes are restored. Only settings, which check their own values, are constructed
+normally.
 """
 
 from __future__ import annotations
@@ -24,19 +25,19 @@ from myograph.recording import Layout
 from myograph.windows import Windowing
 
 MOST_NESTED = 60
-# The trees of scikit-learn's neighbours are made again from their points; which windows a method was fitted on matters to
-# a score, not to a decoder.
+# The trees of scikit-learn's neighbours are rebuilt from their points. The windows that a method was fitted on matter
+# for a score, not for a decoder.
 NOT_WRITTEN = ("_tree", "_seen")
 
 ESTIMATORS_IN = ("myograph.features", "myograph.methods")
 
 
 class Encoder:
-    """Turns a value into JSON; its arrays gather in `arrays` under names that the JSON holds.
+    """Turns a value into JSON; its arrays are collected in `arrays` under names that the JSON refers to.
 
     Parameters
     ----------
-    classes : the caller's own classes that may be written, beside those of the closed list.
+    classes : the caller's own classes that may be written, in addition to the closed list.
     """
 
     def __init__(self, classes: Iterable[type] = ()):
@@ -45,11 +46,9 @@ class Encoder:
         self._seen: dict[int, tuple[Any, Any]] = {}
 
     def encode(self, value: Any, where: str = "value") -> Any:
-        """The value as JSON.
-
-        Raises
+        """Return the value as JSON. Raises
         ------
-        ConfigError : a part of it is of a type that is not on the list; the message says where it is.
+        ConfigError : a part of the value has a type that is not on the list; the message says where.
         """
         if value is None or isinstance(value, (bool, str)):
             return value
@@ -87,7 +86,7 @@ class Encoder:
         if isinstance(value, np.ufunc) and getattr(np, value.__name__, None) is value:
             return {"$": "ufunc", "name": value.__name__}
         if isinstance(value, np.random.RandomState):
-            return None  # fitted methods answer without drawing; a later fit draws from a new generator
+            return None  # fitted methods predict without random numbers; a later fit uses a new generator
         if name == "Tree" and type(value).__module__ == "sklearn.tree._tree":
             return self._tree(value, where)
         if name in settings() and type(value) is settings()[name]:
@@ -96,7 +95,7 @@ class Encoder:
         if _class(name, self._own) is type(value):
             if name == "NeuralClassifier":
                 return {"$": "network", "file": self._array(_network_bytes(value), where)}
-            if id(value) not in self._seen:  # an estimator may stand in several places
+            if id(value) not in self._seen:  # an estimator may occur in several places
                 state = {k: v for k, v in vars(value).items() if k not in NOT_WRITTEN}
                 self._seen[id(value)] = value, {"$": "estimator", "class": name, "state": self.encode(state, where)}
             return self._seen[id(value)][1]
@@ -121,11 +120,11 @@ class Encoder:
 
 
 class Decoded:
-    """Turns JSON and arrays that `Encoder` made back into the value.
+    """Restores a value from the JSON and the arrays of `Encoder`.
 
     Parameters
     ----------
-    arrays : by name. classes : the caller's own classes that the file may hold.
+    arrays : arrays by name. classes : the caller's own classes that the file may contain.
     """
 
     def __init__(self, arrays: Mapping[str, np.ndarray], classes: Iterable[type] = ()):
@@ -133,11 +132,9 @@ class Decoded:
         self._own = {c.__name__: c for c in classes}
 
     def decode(self, value: Any, depth: int = 0) -> Any:
-        """The value.
-
-        Raises
+        """Return the value. Raises
         ------
-        DataError : a class or a form that is not on the closed list, or parts that do not fit together.
+        DataError : a class or form that is not on the closed list, or inconsistent parts.
         """
         if depth > MOST_NESTED:
             raise DataError(f"values are nested deeper than {MOST_NESTED} levels, which no decoder needs")
@@ -147,7 +144,7 @@ class Decoded:
             return value
         make: Callable[[dict[str, Any], int], Any] | None = getattr(self, f"_{value.get('$')}", None)
         if value.get("$") not in FORMS or make is None:
-            raise DataError(f"there is no form {value.get('$')!r} in a decoder's file")
+            raise DataError(f"a decoder's file has no form {value.get('$')!r}")
         return make(value, depth + 1)
 
     def _float(self, value: dict[str, Any], depth: int) -> float:
@@ -165,7 +162,7 @@ class Decoded:
     def _names(self, value: dict[str, Any], depth: int) -> np.ndarray:
         dtype = np.dtype(str(value["dtype"]))
         if dtype.kind != "U" or dtype.itemsize > 4 * 10_000:
-            raise DataError(f"names are an array of text, not of {dtype}")
+            raise DataError(f"names must be an array of text, not of {dtype}")
         return np.array([str(v) for v in value["items"]], dtype=dtype).reshape(value["shape"])
 
     def _objects(self, value: dict[str, Any], depth: int) -> np.ndarray:
@@ -196,13 +193,13 @@ class Decoded:
         cls = _class(value["class"], self._own)
         if cls is None:
             raise DataError(
-                f"the decoder holds a {value['class']!r}, which is neither myograph's nor scikit-learn's; if it is a "
-                "class of yours, give it as Decoder.load(path, classes=[...])"
+                f"the decoder holds a {value['class']!r}, which is not a class of myograph or scikit-learn; if it is "
+                "your own class, pass it: Decoder.load(path, classes=[...])"
             )
         made: Any = object.__new__(cls)
         state = self.decode(value["state"], depth)
         if not isinstance(state, dict) or not all(isinstance(k, str) for k in state):
-            raise DataError(f"the attributes of a {value['class']} are not named")
+            raise DataError(f"the attributes of a {value['class']} have no names")
         made.__dict__.update(state)
         _finish(made)
         return made
@@ -228,7 +225,7 @@ class Decoded:
                 raise DataError("a decision tree's nodes do not form a tree; the file is damaged")
         feature = nodes["feature"][inner]
         if ((feature < 0) | (feature >= value["n_features"])).any():
-            raise DataError("a decision tree asks for a feature that does not exist; the file is damaged")
+            raise DataError("a decision tree uses a feature that does not exist; the file is damaged")
         tree = Tree(value["n_features"], self._array(value["n_classes"], depth).astype(np.intp), value["n_outputs"])
         state = {"max_depth": value["max_depth"], "node_count": n, "nodes": nodes}
         tree.__setstate__({**state, "values": self._array(value["values"], depth)})
@@ -253,7 +250,7 @@ FORMS = (
 
 @functools.cache
 def settings() -> dict[str, type]:
-    """Name to class of everything that a file may hold as settings: frozen dataclasses that check their own values."""
+    """Return, by name, the classes that a file may hold as settings: frozen dataclasses that check their own values."""
     from myograph.live.postprocess import POSTPROCESSORS
     from myograph.preprocessing.filters import FILTERS
 
@@ -272,7 +269,7 @@ def _class(name: str, own: Mapping[str, type]) -> type | None:
 
 @functools.cache
 def _ours() -> dict[str, type]:
-    """myograph's estimators: the classes that its folders of features and methods define, and networks."""
+    """Return myograph's estimators: the classes defined in `features` and `methods`, and networks."""
     from myograph.training.estimator import NeuralClassifier
 
     found: dict[str, type] = {"NeuralClassifier": NeuralClassifier}
@@ -294,7 +291,7 @@ def _scikit_learns() -> dict[str, type]:
 
 
 def _finish(made: Any) -> None:
-    """What an estimator holds beside its attributes, and what its compiled code takes for granted."""
+    """Restore what an estimator has besides its attributes, and check what its compiled code relies on."""
     from sklearn.neighbors import BallTree, KDTree
     from sklearn.svm import SVC
 
@@ -306,7 +303,7 @@ def _finish(made: Any) -> None:
         n = len(cast(np.ndarray, made.support_vectors_))
         sizes = (int(np.sum(made._n_support)), cast(np.ndarray, made.dual_coef_).shape[1], len(made.support_))
         if sizes != (n, n, n):
-            raise DataError("a support vector machine's arrays do not fit together; the file is damaged")
+            raise DataError("the arrays of a support vector machine are inconsistent; the file is damaged")
 
 
 def _network_bytes(network: Any) -> np.ndarray:

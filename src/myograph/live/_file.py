@@ -1,4 +1,4 @@
-"""The file of a decoder: arrays as safetensors, everything else as JSON in its header, and a SHA-256 over both."""
+"""The file format of decoders: arrays as safetensors, all other values as JSON in the header, and a SHA-256 of both."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ VERSION = 1
 
 
 def write(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], values: Any) -> str:
-    """Write the file and return its SHA-256; a file that was there is replaced only by a complete one.
+    """Write the file and return its SHA-256; an existing file is replaced only when the new one is complete.
 
     Raises
     ------
-    ResultsError : it cannot be written there.
+    ResultsError : the file cannot be written.
     """
     from safetensors.numpy import save
 
@@ -42,11 +42,11 @@ def write(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], values
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], Any, str]:
-    """(arrays, values, SHA-256) of a file that `write` made.
+    """Return (arrays, values, SHA-256) of a file written by `write`.
 
     Raises
     ------
-    DataError : no such file, not a decoder, of a later version, or damaged.
+    DataError : the file does not exist, is not a decoder, is of a later version, or is damaged.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -62,7 +62,8 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], Any, str]
                 )
             if header.get("version") != str(VERSION):
                 raise DataError(
-                    f"{path} has version {header.get('version')} of the decoder's format, this myograph reads version "
+                    f"{path} has version {header.get('version')} of the decoder format, but this myograph reads "
+                    "version "
                     f"{VERSION}; install the myograph that wrote it, or train the decoder again"
                 )
             arrays = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118  # safe_open is not a mapping

@@ -11,9 +11,9 @@ from myograph._common.jit import kernel
 
 @kernel
 def discriminant(row, scale, weights, intercept):  # pragma: no cover - compiled
-    """(class,) probabilities of a (column,) row: the softmax of row @ weights + intercept.
+    """Return the (class,) probabilities of a (column,) row: the softmax of row @ weights + intercept.
 
-    scale : (column,) the row is first put on the scale of `LogScale`; empty for a row as it is.
+    scale : (column,) scale with which the row is first transformed as in `LogScale`; empty for no transformation.
     """
     scores = intercept.copy()
     for c in range(len(row)):

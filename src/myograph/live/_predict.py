@@ -1,7 +1,7 @@
-"""A fitted method as it works on a stream: features by running sums, everything else one window at a time.
+"""Prediction of a fitted method on a stream: features by running sums, all other steps one window at a time.
 
-Each window is answered alone, live and offline alike. That is what makes the answers equal to the last bit, however the
-samples come in: a matrix product over several windows rounds otherwise than one over a single window.
+Live and offline, each window is predicted separately, because a matrix product over several windows rounds differently
+from one over a single window. The predictions are therefore identical bit for bit, however the samples arrive.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from myograph.live._kernels import discriminant
 from myograph.methods import CalibratedLDA, LogScale, ProductOfViews
 from myograph.windows import Windowing
 
-Window = Any  # (1, channel, time) samples, or None where no step reads them
+Window = Any  # (1, channel, time) samples, or None if no step reads them
 Transform = Callable[[Window], Any]
 Answer = Callable[[Window], tuple[int, np.ndarray]]
 DISCRIMINANTS = (LinearDiscriminantAnalysis, CalibratedLDA)
 
 
 class StreamPredictor:
-    """Probabilities of a fitted estimator, window by window.
+    """Predicts class and probabilities of a fitted estimator, window by window.
 
     Parameters
     ----------
-    estimator : fitted on Windows.
+    estimator : an estimator fitted on Windows.
     classes : names of the estimator's classes, in its order.
-    windowing, rate_hz, n_channels : of the windows, after the filters.
+    windowing, rate_hz, n_channels : properties of the windows, after the filters.
 
     Attributes
     ----------
-    answer : from the (1, channel, time) window that was completed last to its class index and (class,) probabilities,
-        NaN where the estimator has none.
+    answer : function from the last completed (1, channel, time) window to its class index and (class,) probabilities,
+        which are NaN if the estimator has none.
     needs_samples : whether `answer` reads the window; otherwise it may be None.
     """
 
@@ -53,7 +53,7 @@ class StreamPredictor:
         self.answer = self._compile(estimator)
 
     def push(self, piece: np.ndarray) -> None:
-        """Take the next (channel, time) samples, which complete at most one window."""
+        """Process the next (channel, time) samples, which may complete at most one window."""
         for i, stream in enumerate(self._streams):
             rows = stream.push(piece)
             if len(rows):
@@ -123,7 +123,7 @@ class StreamPredictor:
         return prepare
 
     def _first(self, step: Any) -> Transform:
-        """The step that meets the samples: alone it may be answered by running sums."""
+        """Compile the first step, the only one that reads samples and may therefore use running sums."""
         if type(step) is Features:
             return self._features(step)
         if type(step) is Pipeline:
@@ -138,7 +138,7 @@ class StreamPredictor:
 
     def _features(self, features: Features) -> Transform:
         key = repr([(name, value) for name, value in features.get_params().items() if name != "n_jobs"])
-        if key not in self._stream_of:  # views of one method ask for the same features
+        if key not in self._stream_of:  # views of one method share features
             self._stream_of[key] = len(self._streams)
             self._streams.append(features.stream(self._rate_hz, self._n_channels, self._windowing))
             self._rows.append(np.empty((0, 0)))
@@ -147,7 +147,9 @@ class StreamPredictor:
 
 
 def _plain(step: Any) -> Transform:
-    """A fitted step as plain array arithmetic: for one row, scikit-learn's checks of its input take most of the time."""
+    """Return a fitted step as plain array arithmetic, since for one row scikit-learn's input checks take most of the
+    time.
+    """
     if type(step) is LogScale:
         return step.scaled
     if type(step) is StandardScaler:
@@ -161,14 +163,14 @@ def _steps(pipeline: Pipeline) -> list[Any]:
 
 
 def _discriminant(steps: list[Any]) -> tuple[list[Any], Callable[[np.ndarray], np.ndarray]]:
-    """The steps before a linear discriminant that remain to be run, and (1, class) probabilities after them.
+    """Return the remaining steps before a linear discriminant, and the function that gives (1, class) probabilities.
 
-    A `StandardScaler` right before the discriminant becomes part of its weights, and a `LogScale` before that a part of
+    A `StandardScaler` directly before the discriminant is merged into its weights, and a `LogScale` before that into
     the same compiled loop.
     """
     *before, last = steps
     weights, intercept, scale = last.coef_.T, last.intercept_, np.zeros(0)
-    if weights.shape[1] == 1:  # the score of the second of two classes; that of the first is 0
+    if weights.shape[1] == 1:  # with two classes: the score of the second; that of the first is 0
         weights, intercept = (np.concatenate([np.zeros_like(a), a], axis=-1) for a in (weights, intercept))
     if len(before) > 1 and type(before[-1]) is StandardScaler:
         scaler = before.pop()
@@ -183,6 +185,6 @@ def _discriminant(steps: list[Any]) -> tuple[list[Any], Callable[[np.ndarray], n
 
 
 def _softmax(scores: np.ndarray) -> np.ndarray:
-    """Softmax of one row, (1, class); SciPy's takes four times as long for so few numbers."""
+    """Return the softmax of one row, (1, class); SciPy's takes four times as long for so few numbers."""
     shares = np.exp(scores - scores.max())
     return shares / shares.sum()

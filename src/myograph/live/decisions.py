@@ -22,15 +22,15 @@ class Decisions:
 
     Attributes
     ----------
-    classes : names; every index below points into them.
-    start, stop : (decision,) the window's samples [start, stop), counted from the first sample after the filters.
+    classes : names of the classes; all class indices refer to them.
+    start, stop : (decision,) sample range [start, stop) of the window, counted from the first filtered sample.
     time_s : (decision,) time of the window's last sample, in seconds from the first sample.
-    raw : (decision,) class index of the method alone, before post-processing.
+    raw : (decision,) class index given by the method, before post-processing.
     label : (decision,) class index after post-processing.
     rejected : (decision,) whether post-processing withheld the decision.
-    gain : (decision,) speed from 0 to 1; 1 without a post-processor that sets it.
+    gain : (decision,) speed from 0 to 1; 1 if no post-processor sets it.
     proba : (decision, class) probabilities of the method; NaN if it has none.
-    latency_ms : (decision,) from the call with the last sample to the decision; NaN offline. It is not compared.
+    latency_ms : (decision,) time from the call with the last sample to the decision; NaN offline. `==` ignores it.
 
     Examples
     --------
@@ -66,7 +66,7 @@ class Decisions:
         return len(self.start)
 
     def __eq__(self, other: object) -> bool:
-        """Equal to the last bit, NaN equal to NaN; latencies are left out."""
+        """Return whether all values are equal bit for bit, with NaN equal to NaN; latencies are not compared."""
         if not isinstance(other, Decisions):
             return NotImplemented
         pairs = [(getattr(self, name), getattr(other, name)) for name in self.COMPARED]
@@ -77,14 +77,14 @@ class Decisions:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Decisions]) -> Decisions:
-        """Join several decisions of one decoder, in order.
+        """Join several `Decisions` of one decoder, in order.
 
         Raises
         ------
-        ShapeError : there are none, or their classes differ.
+        ShapeError : there are no `Decisions`, or their classes differ.
         """
         if not parts or any(p.classes != parts[0].classes for p in parts):
-            raise ShapeError("Decisions.concatenate takes one or more Decisions of the same classes")
+            raise ShapeError("Decisions.concatenate needs one or more Decisions with the same classes")
         names = (*cls.COMPARED, "latency_ms")
         return cls(parts[0].classes, *(np.concatenate([getattr(p, name) for p in parts]) for name in names))
 
@@ -95,7 +95,7 @@ class Decisions:
 
     @property
     def confidence(self) -> np.ndarray:
-        """(decision,) probability of the method's own class."""
+        """(decision,) probability of the class given by the method, before post-processing."""
         return self.proba[np.arange(len(self)), self.raw]
 
     def output(self, rest: str = "rest") -> np.ndarray:
@@ -104,8 +104,8 @@ class Decisions:
 
     @property
     def table(self) -> pd.DataFrame:
-        """The decisions as a table: time_s, start, stop, decision, rejected, gain, raw, confidence, one column per
-        class, latency_ms.
+        """Return the decisions as a table: time_s, start, stop, decision, rejected, gain, raw, confidence, one column
+        per class, latency_ms.
         """
         table = pd.DataFrame(
             {
@@ -123,7 +123,7 @@ class Decisions:
         return pd.concat([table, shares, pd.Series(self.latency_ms, name="latency_ms")], axis=1)
 
     def to_csv(self, path: str | Path) -> None:
-        """Write `table` as CSV; an existing file is replaced only by a complete one.
+        """Write `table` as CSV; an existing file is replaced only when the new one is complete.
 
         >>> import tempfile
         >>> none, of = np.zeros(0), np.zeros(0, int)
@@ -142,7 +142,7 @@ class Decisions:
         return names[recording.label[np.maximum(sample, 0)]].astype(str)
 
     def metrics(self, recording: Recording, rest: str = "rest", **options: Any) -> dict[str, Any]:
-        """Return every decision metric against the recording's labels (see `myograph.live.metrics.all_metrics`).
+        """Return all decision metrics with the recording's labels as truth (see `myograph.live.metrics.all_metrics`).
 
         Decisions at unlabelled samples are left out. A rejected decision counts as `rest`.
         """

@@ -1,4 +1,4 @@
-"""`Decoder`: everything between raw samples and decisions, in one file, with the same decisions live and offline."""
+"""`Decoder`: all processing from raw samples to decisions, in one file, with the same decisions live and offline."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ FIELDS = (
 
 @dataclass(frozen=True, eq=False)
 class Decoder:
-    """From raw samples to decisions; `Decoder.fit` and `Decoder.load` return one.
+    """Turns raw samples into decisions; created by `Decoder.fit` or `Decoder.load`.
 
     Attributes
     ----------
     method : the fitted scikit-learn estimator.
     classes : names of the classes, in the order of the probabilities.
-    n_channels, rate_hz, unit, layout : of the raw samples. Samples of another kind are refused.
+    n_channels, rate_hz, unit, layout : properties of the raw samples; other samples are refused.
     filters : causal filters, applied to the raw samples in order.
     windowing : a `Windowing`; its grid starts at the first sample.
     post : post-processors, applied to the decisions in order.
     dtype : dtype of the samples in training; live samples are converted to it.
     trained_on : facts about the training as plain values: recordings with their hashes, the recipe, the date.
-    scores : the scores of its evaluation, as plain values; None if there was none.
-    version : version of myograph that fitted it.
+    scores : the scores of the method's evaluation, as plain values; None if there was no evaluation.
+    version : version of myograph that fitted the decoder.
 
     Examples
     --------
@@ -101,16 +101,16 @@ class Decoder:
     def __post_init__(self) -> None:
         if not isinstance(self.windowing, Windowing):
             raise ConfigError(
-                f"a decoder cuts windows of one length at one step: Windowing(...), got {self.windowing!r}"
+                f"windowing of a decoder must be a Windowing(...), with one length and step, got {self.windowing!r}"
             )
         if strange := [f for f in self.filters if not getattr(f, "causal", False)]:
-            raise ConfigError(f"{strange[0]!r} looks ahead, so it cannot run live; use a causal filter in a decoder")
+            raise ConfigError(f"{strange[0]!r} is not causal, so it cannot run live; use a causal filter in a decoder")
         if not hasattr(self.method, "predict_proba") and any(p.needs_proba for p in self.post):
             raise ConfigError(
-                f"{type(self.method).__name__} gives no probabilities, which {self.post} asks for; choose a method with "
+                f"{type(self.method).__name__} gives no probabilities, which {self.post} needs; choose a method with "
                 "predict_proba"
             )
-        run_all(self.post, self.classes)  # settings that name other classes are refused here
+        run_all(self.post, self.classes)  # raises if settings name unknown classes
 
     @classmethod
     def fit(
@@ -129,15 +129,15 @@ class Decoder:
 
         Parameters
         ----------
-        recordings : one or several, of one rate, unit and number of channels.
+        recordings : one or several recordings of equal rate, unit and number of channels.
         method : a name of `METHODS`, or any scikit-learn classifier over windows, unfitted.
-        leave_out : names of labels that are not to be learnt, such as "rest".
-        scores, trained_on : kept in the decoder.
-        options : of a method given by name.
+        leave_out : names of labels whose windows are not used, such as "rest".
+        scores, trained_on : plain values stored in the decoder.
+        options : options of a method given by name.
 
         Raises
         ------
-        ConfigError : recordings that differ in rate, unit or channels; fewer than two classes; a filter that looks ahead.
+        ConfigError : recordings that differ in rate, unit or channels; fewer than two classes; a non-causal filter.
         """
         recordings = [recordings] if isinstance(recordings, Recording) else list(recordings)
         filters = (filters,) if isinstance(filters, Filter) else tuple(filters)
@@ -161,14 +161,13 @@ class Decoder:
         trained_on: Mapping[str, Any] | None = None,
         scores: Mapping[str, Any] | None = None,
     ) -> Decoder:
-        """Fit an estimator on windows that were cut from these raw recordings after these filters.
+        """Fit an estimator on windows that were cut from `recordings` after `filters`.
 
         `Decoder.fit` cuts the windows itself; this method is for windows that were selected in another way.
 
         Raises
         ------
-        ConfigError : recordings that differ in rate, unit or channels; fewer than two classes; a filter that looks
-            ahead.
+        ConfigError : recordings that differ in rate, unit or channels; fewer than two classes; a non-causal filter.
 
         >>> from myograph.methods import lda
         >>> from myograph.testing import make_recording
@@ -179,11 +178,9 @@ class Decoder:
         """
         kind = _common_kind(recordings)
         if len(found := np.unique(windows.y)) < 2:
-            raise ConfigError(
-                f"a decoder tells two classes or more apart, these windows have {', '.join(found) or 'none'}"
-            )
+            raise ConfigError(f"a decoder needs two or more classes, these windows have {', '.join(found) or 'none'}")
         fitted = estimator.fit(windows, windows.y)
-        fitted = getattr(fitted, "best_estimator_", fitted)  # of a search, what it found
+        fitted = getattr(fitted, "best_estimator_", fitted)  # the result of a hyperparameter search
         return cls(
             fitted,
             tuple(str(c) for c in fitted.classes_),
@@ -196,10 +193,9 @@ class Decoder:
         )
 
     def decide(self, recording: Recording) -> Decisions:
-        """Return the decisions of a whole recording, equal to those of `stream` for its samples.
+        """Return the decisions of a whole recording; they equal those of `stream` for the same samples.
 
-        A recording with breaks is decided stretch by stretch: filters, windows and post-processing restart at each
-        break.
+        Filters, windows and post-processing restart at each break of the recording.
 
         Raises
         ------
@@ -214,8 +210,8 @@ class Decoder:
         return Decisions.concatenate(parts)
 
     def stream(self) -> DecoderStream:
-        """Return a new state for live samples: `push(chunk)` with (channel, time) samples returns the decisions they
-        complete.
+        """Return a new stream for live samples: `push(chunk)` with (channel, time) samples returns the decisions that
+        they complete.
         """
         return DecoderStream(self)
 
@@ -224,12 +220,12 @@ class Decoder:
         return replace(self, post=tuple(post))
 
     def save(self, path: str | os.PathLike[str], classes: Sequence[type] = ()) -> Path:
-        """Write the decoder as one file; an existing file is replaced only by a complete one.
+        """Write the decoder to one file; an existing file is replaced only when the new one is complete.
 
         Parameters
         ----------
         path : the file.
-        classes : your own classes in the method; `load` needs them too.
+        classes : your own classes that the method contains; pass them to `load` as well.
 
         Raises
         ------
@@ -248,11 +244,11 @@ class Decoder:
         Parameters
         ----------
         path : the file.
-        classes : your own classes in the method.
+        classes : your own classes that the method contains.
 
         Raises
         ------
-        DataError : no such file, not a decoder, damaged, of another version, or with an unknown class.
+        DataError : the file does not exist, is not a decoder, is damaged, of another version, or has an unknown class.
         """
         arrays, values, digest = _file.read(path)
         try:
@@ -260,13 +256,13 @@ class Decoder:
             fields = {name: decoded.decode(values[name]) for name in FIELDS}
             made = cls(**fields)
         except (DataError, RecursionError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            raise DataError(f"{path} is not a decoder that this myograph can use: {error}") from error
+            raise DataError(f"{path} is not a decoder that this version of myograph can use: {error}") from error
         made.__dict__["sha256"] = digest
         return made
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 of the file's content, set by `load`; empty for a decoder that was not loaded."""
+        """SHA-256 of the file's content, set by `load`; empty if the decoder was not loaded from a file."""
         return ""
 
     @cached_property
@@ -318,11 +314,13 @@ class Decoder:
 
 def _common_kind(recordings: Sequence[Recording]) -> dict[str, Any]:
     if not recordings:
-        raise ConfigError("there are no recordings to fit a decoder on")
+        raise ConfigError("a decoder needs at least one recording")
     kinds = {(r.n_channels, r.rate_hz, r.unit) for r in recordings}
     if len(kinds) > 1:
         listed = "; ".join(f"{n} channels, {rate:g} Hz, {unit}" for n, rate, unit in sorted(kinds))
-        raise ConfigError(f"a decoder is fitted on recordings of one kind, got {listed}; resample or select them first")
+        raise ConfigError(
+            f"recordings must have equal channels, rate and unit, got {listed}; resample or select them first"
+        )
     ((n_channels, rate_hz, unit),) = kinds
     layouts = {r.layout for r in recordings}
     wide = any(r.signal.dtype == np.float64 for r in recordings)

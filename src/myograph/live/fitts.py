@@ -1,8 +1,8 @@
-"""Fitts' law test in two dimensions: targets, the cursor, the state of a test, and its metrics; no display.
+"""Fitts' law test in two dimensions: targets, cursor, state of a test, and metrics, without a display.
 
-A velocity moves the cursor, and it is integrated over time, so the speed does not depend on how often a decision or a frame
-comes. A target is reached when the cursor stays inside for the dwell time. The movement time ends when the cursor enters the
-target for the last time; the time with the dwell is reported too.
+The cursor's velocity is integrated over time, so its speed does not depend on the rate of decisions or frames. A target
+is reached when the cursor stays inside it for the dwell time. The movement time ends when the cursor enters the target
+for the last time; the time including the dwell is reported as well.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from numpy.typing import ArrayLike
 
 from myograph.errors import ConfigError, ShapeError
 
-EFFECTIVE_WIDTH = 4.133  # standard deviations: 96 % of the end points
+EFFECTIVE_WIDTH = 4.133  # in standard deviations: contains 96 % of the end points
 
 
 def index_of_difficulty(distance: float, width: float) -> float:
-    """Shannon form of the index of difficulty in bit, log2(distance / width + 1).
+    """Return the index of difficulty in bit, Shannon's form: log2(distance / width + 1).
 
     Source: Soukoreff and MacKenzie 2004, doi:10.1016/j.ijhcs.2004.09.001; ISO 9241-411.
 
@@ -33,17 +33,20 @@ def index_of_difficulty(distance: float, width: float) -> float:
     3.08746
     """
     if not width > 0 or not distance >= 0:
-        raise ConfigError(f"a target has a positive width and a distance of 0 or more, got {width!r} and {distance!r}")
+        raise ConfigError(
+            f"a target must have a positive width and a distance of 0 or more, got {width!r} and {distance!r}"
+        )
     return math.log2(distance / width + 1)
 
 
 def effective_throughput(amplitude: ArrayLike, deviation: ArrayLike, movement_s: ArrayLike) -> float:
-    """Throughput of one condition by effective width and amplitude, in bit/s; NaN for fewer than two movements.
+    """Return the throughput of one condition from effective width and amplitude, in bit/s; NaN for fewer than two
+    movements.
 
     Parameters
     ----------
     amplitude : (trial,) length of each movement along the task axis, from the start to the target's centre.
-    deviation : (trial,) how far its end lies beyond the centre along that axis; negative before it.
+    deviation : (trial,) distance of the end point beyond the target's centre along that axis; negative before it.
     movement_s : (trial,) movement times.
 
     Source: Soukoreff and MacKenzie 2004; the mean over conditions, then over people, is the throughput of a study.
@@ -53,14 +56,16 @@ def effective_throughput(amplitude: ArrayLike, deviation: ArrayLike, movement_s:
     """
     a, x, t = (np.asarray(values, float) for values in (amplitude, deviation, movement_s))
     if not a.shape == x.shape == t.shape or a.ndim != 1:
-        raise ShapeError(f"one value per trial each, got {a.shape}, {x.shape} and {t.shape}")
+        raise ShapeError(
+            f"amplitude, deviation and movement_s must have one value per trial, got {a.shape}, {x.shape} and {t.shape}"
+        )
     if len(a) < 2 or not t.mean() > 0 or not x.std(ddof=1) > 0:
         return math.nan
     return float(np.log2(a.mean() / (EFFECTIVE_WIDTH * x.std(ddof=1)) + 1) / t.mean())
 
 
 def path_efficiency(path: ArrayLike) -> float:
-    """Straight line over distance travelled, from 0 to 1; NaN without movement.
+    """Return the straight-line distance divided by the distance travelled, from 0 to 1; NaN without movement.
 
     path : (point, 2).
 
@@ -73,7 +78,7 @@ def path_efficiency(path: ArrayLike) -> float:
 
 
 def path_length(path: ArrayLike) -> float:
-    """Distance travelled along (point, 2).
+    """Return the distance travelled along (point, 2).
 
     >>> path_length([[0, 0], [3, 4], [6, 0]])
     10.0
@@ -99,17 +104,19 @@ class Target:
 
 
 def ring_of_targets(n: int, distance: float, width: float, x: float = 0.0, y: float = 0.0) -> list[Target]:
-    """Targets on a circle in the order of ISO 9241-9: each movement crosses the circle to the next target but one half turn.
+    """Return targets on a circle in the order of ISO 9241-9: each movement crosses the circle to a nearly opposite
+    target.
 
     Parameters
     ----------
-    n : number of targets, odd, so that every target is reached once. distance : diameter of the circle. x, y : its centre.
+    n : number of targets; odd, so that every target is reached once. distance : diameter of the circle. x, y : its
+        centre.
 
     >>> [round(t.x) for t in ring_of_targets(3, 200.0, 40.0)]
     [100, -50, -50]
     """
     if n < 3 or n % 2 == 0:
-        raise ConfigError(f"a ring has an odd number of targets, 3 or more, got {n!r}")
+        raise ConfigError(f"a ring must have an odd number of targets, 3 or more, got {n!r}")
     index_of_difficulty(distance, width)
     angle = 2 * np.pi * ((np.arange(n) * (n // 2)) % n) / n
     return [Target(x + distance / 2 * math.cos(a), y + distance / 2 * math.sin(a), width) for a in angle]
@@ -118,9 +125,11 @@ def ring_of_targets(n: int, distance: float, width: float, x: float = 0.0, y: fl
 def random_targets(
     n: int, distances: Sequence[float], widths: Sequence[float], half_size: float, seed: int
 ) -> list[Target]:
-    """Targets in random directions, each at one of the distances from the one before (the first from the centre, 0, 0).
+    """Return targets in random directions, each at one of the distances from the previous one; the first starts from
+    (0, 0).
 
-    Every combination of distance and width comes equally often, give or take one. The same seed gives the same targets.
+    Combinations of distance and width occur equally often, up to a difference of one. The same seed gives the same
+    targets.
 
     Parameters
     ----------
@@ -138,7 +147,7 @@ def random_targets(
     for distance, width in pairs:
         index_of_difficulty(distance, width)
     if not pairs:
-        raise ConfigError("random_targets takes one or more distances and widths")
+        raise ConfigError("random_targets needs one or more distances and widths")
     rng = np.random.default_rng(seed)
     order = np.concatenate([rng.permutation(len(pairs)) for _ in range(-(-n // len(pairs)))])[:n]
     targets, x, y = [], 0.0, 0.0
@@ -159,12 +168,13 @@ def random_targets(
 
 @dataclass(frozen=True)
 class Trial:
-    """One target: what the cursor did from the moment it was shown.
+    """One target, and the path of the cursor from the moment when the target was shown.
 
     Attributes
     ----------
-    target : where it was. time_s : (point,) of each cursor position, from 0. path : (point, 2). dwell_s : that was asked for.
-    completed : whether the cursor stayed inside for that long before the time was over.
+    target : the target. time_s : (point,) time of each cursor position, from 0. path : (point, 2) cursor positions.
+        dwell_s : required dwell time.
+    completed : whether the cursor stayed inside for the dwell time before the timeout.
     """
 
     target: Target
@@ -175,23 +185,26 @@ class Trial:
 
     @property
     def inside(self) -> np.ndarray:
-        """(point,) whether the cursor was inside the target."""
+        """Return (point,) whether the cursor was inside the target."""
         return np.hypot(self.path[:, 0] - self.target.x, self.path[:, 1] - self.target.y) <= self.target.width / 2
 
     @property
     def overshoots(self) -> int:
-        """How often the cursor left the target before the dwell time was over."""
+        """Number of times that the cursor left the target before the dwell time was over."""
         inside = self.inside
         return int(np.count_nonzero(inside[:-1] & ~inside[1:]))
 
     def metrics(self) -> dict[str, float]:
-        """Values of this trial; times in s, lengths in units of the screen, NaN where the target was not reached.
+        """Return the metrics of this trial; times in s, lengths in units of the screen, NaN if the target was not
+        reached.
 
-        distance, width, difficulty : of the target, from where the cursor was. movement_s : to the last entry. completion_s :
-        with the dwell. throughput : difficulty / movement_s; throughput_with_dwell : difficulty / completion_s, as the
-        myoelectric literature reports it. efficiency : of the path to the last entry. overshoots : see above. reaction_s : until the
-        cursor first moved. stopping_distance : travelled in the dwell time. amplitude, deviation : along the task axis, of the
-        position at the end of the dwell, see `effective_throughput`.
+        distance, width, difficulty : of the target, seen from the start of the cursor. movement_s : time to the last
+            entry.
+        completion_s : time including the dwell. throughput : difficulty / movement_s. throughput_with_dwell :
+        difficulty / completion_s, as the myoelectric literature reports it. efficiency : of the path to the last entry.
+        overshoots : see `Trial.overshoots`. reaction_s : time until the cursor first moved. stopping_distance :
+        distance travelled in the dwell time. amplitude, deviation : see `effective_throughput`, for the position at the
+        end of the dwell.
         """
         start, centre = self.path[0], np.array([self.target.x, self.target.y])
         distance = float(np.hypot(*(centre - start)))
@@ -235,33 +248,33 @@ class Trial:
         return int(outside[-1]) + 1 if len(outside) else 0
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for a log, from which `from_dict` makes the trial again."""
+        """Return plain values for a log, from which `from_dict` restores the trial."""
         path = {"time_s": self.time_s.tolist(), "path": self.path.tolist()}
         return {"target": asdict(self.target), **path, "dwell_s": self.dwell_s, "completed": self.completed}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Trial:
-        """The trial that `as_dict` describes; KeyError, TypeError or ValueError for other values."""
+        """Restore a trial from the values of `as_dict`; invalid values raise KeyError, TypeError or ValueError."""
         time_s, path = np.asarray(values["time_s"], float), np.asarray(values["path"], float)
         if path.shape != (len(time_s), 2) or not len(time_s):
-            raise ValueError(f"path is (point, 2) with one time per point, got {path.shape} and {time_s.shape}")
+            raise ValueError(f"path must be (point, 2) with one time per point, got {path.shape} and {time_s.shape}")
         return cls(Target(**values["target"]), time_s, path, float(values["dwell_s"]), bool(values["completed"]))
 
 
 @dataclass
 class FittsTest:
-    """A test in progress: call `advance` with the time and the cursor's velocity as often as there is something new.
+    """A test in progress: call `advance` with the time and the cursor's velocity for every decision or frame.
 
     Parameters
     ----------
-    targets : in their order.
-    dwell_s : how long the cursor must stay inside. timeout_s : a target that takes longer is missed.
+    targets : the targets in order.
+    dwell_s : time for which the cursor must stay inside. timeout_s : time after which a target is missed.
     half_size : the cursor stays inside the square from -half_size to half_size.
-    step_s : longest step of the integration; longer pauses are cut into steps.
+    step_s : longest integration step; longer intervals are divided.
 
     Attributes
     ----------
-    x, y : the cursor. trials : those that are over.
+    x, y : position of the cursor. trials : finished trials.
 
     >>> test = FittsTest([Target(1.0, 0.0, 0.51)], dwell_s=0.3, half_size=2.0)
     >>> for time_s in np.arange(0, 1.25, 0.05):
@@ -288,13 +301,13 @@ class FittsTest:
             raise ConfigError("FittsTest: there are no targets")
         if not self.dwell_s >= 0 or not self.timeout_s > self.dwell_s or not self.step_s > 0:
             raise ConfigError(
-                f"FittsTest: timeout_s is longer than dwell_s, which is 0 or more, and step_s is positive, got "
-                f"{self.timeout_s!r}, {self.dwell_s!r} and {self.step_s!r}"
+                f"FittsTest: dwell_s must be 0 or more, timeout_s longer than dwell_s, and step_s positive, got "
+                f"{self.dwell_s!r}, {self.timeout_s!r} and {self.step_s!r}"
             )
 
     @property
     def target(self) -> Target | None:
-        """The target that is shown; None when the test is over."""
+        """The current target; None when the test is over."""
         return None if self.done else self.targets[len(self.trials)]
 
     @property
@@ -304,25 +317,25 @@ class FittsTest:
 
     @property
     def dwelt(self) -> float:
-        """Share of the dwell time that the cursor has been inside, from 0 to 1."""
+        """Fraction of the dwell time for which the cursor has been inside, from 0 to 1."""
         if self._inside_since is None or self._now is None:
             return 0.0
         return min((self._now - self._inside_since) / self.dwell_s, 1.0) if self.dwell_s else 1.0
 
     def advance(self, time_s: float, velocity: tuple[float, float]) -> None:
-        """Move the cursor with a velocity from the time of the last call until `time_s`, in s and units per s.
+        """Move the cursor with a velocity, in units per s, from the time of the last call to `time_s`, in s.
 
         Raises
         ------
-        ConfigError : a time before that of the last call, or a velocity that is not finite.
+        ConfigError : `time_s` is before the last call, or a value is not finite.
         """
         if not all(map(math.isfinite, (time_s, *velocity))):
-            raise ConfigError(f"FittsTest.advance takes finite numbers, got {time_s!r} and {velocity!r}")
+            raise ConfigError(f"FittsTest.advance needs finite numbers, got {time_s!r} and {velocity!r}")
         if self._now is None:
             self._show(time_s)
             return
         if time_s < self._now:
-            raise ConfigError(f"FittsTest.advance: the time went back from {self._now!r} to {time_s!r}")
+            raise ConfigError(f"FittsTest.advance: time_s must not decrease, got {time_s!r} after {self._now!r}")
         begun = self._now
         n = max(math.ceil((time_s - begun) / self.step_s - 1e-9), 1)
         for i in range(1, n + 1):
@@ -360,11 +373,11 @@ class FittsTest:
 
 
 def fitts_summary(trials: Sequence[Trial]) -> dict[str, Any]:
-    """Metrics of a person's test, from its trials; means over the targets that were reached, NaN where there is none.
+    """Return the metrics of a test from its trials; means are over reached targets, NaN if there is none.
 
     trials, completed, completion_rate; throughput : mean of difficulty / movement time; throughput_with_dwell;
     throughput_effective : the mean over conditions (rounded distance and width) with two or more reached targets;
-    efficiency, overshoots (per target, missed ones included), movement_s, completion_s, reaction_s, stopping_distance;
+    efficiency, overshoots (per target, including missed ones), movement_s, completion_s, reaction_s, stopping_distance;
     regression : intercept, slope and r2 of movement time on difficulty.
 
     >>> test = FittsTest([Target(1.0, 0.0, 0.5)], dwell_s=0.0, half_size=2.0)
@@ -402,7 +415,8 @@ def fitts_summary(trials: Sequence[Trial]) -> dict[str, Any]:
 
 
 def regression(difficulty: ArrayLike, movement_s: ArrayLike) -> dict[str, float]:
-    """Least squares of movement time on difficulty: intercept in s, slope in s/bit, r2; NaN for fewer than 2 difficulties.
+    """Return the regression of movement time on difficulty: intercept in s, slope in s/bit, r2; NaN for fewer than 2
+    values.
 
     >>> regression([1, 2, 3], [1.0, 1.5, 2.0])
     {'intercept': 0.5, 'slope': 0.5, 'r2': 1.0}

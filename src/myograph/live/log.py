@@ -1,4 +1,4 @@
-"""`LiveLog`: what happened in a live session, written line by line, and `read_log`, which reads it."""
+"""`LiveLog` writes the events of a live session line by line; `read_log` reads them."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ SYNC_S = 1.0
 
 
 class LiveLog:
-    """A file to which a session is written as it happens, one JSON object per line.
+    """A file to which a running session is written, one JSON object per line.
 
-    Lines are only ever added. A program that is killed loses nothing that it has written; a power cut loses about the last
-    second. The last line may then be cut, which `read_log` leaves out.
+    Lines are only appended. If the program is killed, everything written so far is kept; a power cut loses about the
+    last second. `read_log` skips an incomplete last line.
 
     Parameters
     ----------
-    path : of a new file.
-    decoder, source : what is at work, for the first line.
+    path : path of a new file.
+    decoder, source : decoder and source in use, for the first line.
     facts : further values for the first line.
 
     Raises
     ------
-    ResultsError : the file is there already, or cannot be written.
+    ResultsError : the file already exists, or cannot be written.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class LiveLog:
             self._file = open(self.path, "x", encoding="utf-8")  # noqa: SIM115
         except FileExistsError:
             raise ResultsError(
-                f"{self.path} is there already; a live log is never overwritten: choose another name"
+                f"{self.path} already exists, and a live log is never overwritten; choose another name"
             ) from None
         except OSError as error:
             raise cannot_write(self.path, error) from error
@@ -81,11 +81,11 @@ class LiveLog:
         self._flush()
 
     def prompt(self, time_s: float, label: str) -> None:
-        """Write what the person is asked to do from `time_s` on, in seconds from the first sample; "" for nothing."""
+        """Write a prompt that applies from `time_s` on, in seconds from the first sample; "" for no prompt."""
         self._write("prompt", time_s=time_s, label=label)
 
     def event(self, kind: str, **values: Any) -> None:
-        """Write anything else: a gap, a correction, a trial of a test."""
+        """Write another event: a gap, a correction, a trial of a test."""
         self._write(kind, **values)
 
     def close(self, counts: Mapping[str, int] | None = None) -> None:
@@ -117,7 +117,7 @@ class LiveLog:
 
 
 def start_facts(decoder: Decoder) -> dict[str, Any]:
-    """What a log's first line says of the decoder."""
+    """Return the facts about the decoder in the first line of a log."""
     votes = [cast(MajorityVote, p).n for p in decoder.post if isinstance(p, MajorityVote)]
     windowing = decoder.windowing
     steps = {"step_ms": windowing.step_ms, "length_ms": windowing.length_ms}
@@ -126,16 +126,16 @@ def start_facts(decoder: Decoder) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class LoggedSession:
-    """A live session as its log tells it.
+    """A live session, read from its log.
 
     Attributes
     ----------
     start : values of the first line: decoder, source, step_ms and others.
-    decisions : all decisions in their order.
+    decisions : all decisions in order.
     prompts : (time_s, label) of each prompt.
     events : all other lines, such as gaps and trials of tests.
-    counts : samples received, filled, lost and repeated, and restarts; empty where the session did not end in order.
-    complete : whether the session ended in order.
+    counts : samples received, filled, lost and repeated, and restarts; empty if the session did not end normally.
+    complete : whether the session ended normally.
     """
 
     start: dict[str, Any]
@@ -152,23 +152,23 @@ class LoggedSession:
 
     @property
     def truth(self) -> np.ndarray:
-        """(decision,) what was asked for at each decision's last sample; "" before the first prompt."""
+        """(decision,) the prompt at the last sample of each decision; "" before the first prompt."""
         if not self.prompts:
             return np.full(len(self.decisions), "")
         times = np.array([time_s for time_s, _ in self.prompts])
         labels = np.array(["", *(label for _, label in self.prompts)])
-        # A decision at time t has seen the samples before t.
+        # A decision at time t is based on the samples before t.
         return labels[np.searchsorted(times, self.decisions.time_s, side="left")]
 
     def summary(self, rest: str = "rest", **options: Any) -> dict[str, Any]:
-        """Counts, latency, shares of the classes, and the decision metrics where there were prompts.
+        """Return counts, latency, shares of the classes and, if there were prompts, the decision metrics.
 
-        Delays count from the prompt, so they contain the person's reaction time. A decision for which nothing was asked is
-        left out of the metrics; a rejected one counts as `rest`.
+        Delays are measured from the prompt, so they include the person's reaction time. Decisions without a prompt are
+        left out of the metrics; a rejected decision counts as `rest`.
 
         Parameters
         ----------
-        options : of `myograph.live.metrics.all_metrics`.
+        options : options of `myograph.live.metrics.all_metrics`.
         """
         decided, truth = self.decisions.output(rest), self.truth
         known, step_ms = truth != "", float(self.start["step_ms"])
@@ -197,7 +197,7 @@ class LoggedSession:
 
 
 def read_log(path: str | os.PathLike[str]) -> LoggedSession:
-    """Read what `LiveLog` wrote; a last line that was cut by a crash is left out.
+    """Read a file of `LiveLog`; an incomplete last line is skipped.
 
     Raises
     ------
@@ -209,7 +209,7 @@ def read_log(path: str | os.PathLike[str]) -> LoggedSession:
         raise DataError(f"{path} cannot be read: {error}") from error
     rows = _rows(text, path)
     if not rows or rows[0].get("format") != FORMAT:
-        raise DataError(f"{path} is not a live log of this myograph: its first line does not say {FORMAT!r}")
+        raise DataError(f"{path} is not a live log of this version of myograph: its first line lacks {FORMAT!r}")
     try:
         classes = tuple(str(name) for name in rows[0]["decoder"]["classes"])
         end = next((row for row in rows if row["kind"] == "end"), None)
@@ -223,7 +223,7 @@ def read_log(path: str | os.PathLike[str]) -> LoggedSession:
             complete=end is not None,
         )
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise DataError(f"{path} is damaged: a line lacks {error} or holds something else there") from error
+        raise DataError(f"{path} is damaged: a value is missing or invalid in a line ({error})") from error
 
 
 def _rows(text: str, path: str | os.PathLike[str]) -> list[dict[str, Any]]:
@@ -236,7 +236,7 @@ def _rows(text: str, path: str | os.PathLike[str]) -> list[dict[str, Any]]:
             if not isinstance(row, dict) or "kind" not in row:
                 raise ValueError("not an object with a kind")
         except (ValueError, RecursionError) as error:
-            if i == len(lines) - 1:  # no newline follows: the program was killed while it wrote this
+            if i == len(lines) - 1:  # not followed by a newline: the program was killed while writing it
                 break
             raise DataError(f"{path} is damaged in line {i + 1}: {error}") from error
         rows.append(row)

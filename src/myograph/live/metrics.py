@@ -1,10 +1,10 @@
-"""Metrics of decisions in time: what a user of a decoder notices, and what the accuracy of windows does not show.
+"""Metrics of decisions in time. They measure what a user of a decoder notices, which window accuracy does not show.
 
-`truth` and `decided` hold one class name per decision, in time, at a constant step. A rejected decision counts as rest
-unless a function says otherwise: pass it as the name of rest. Test values of every metric were computed by hand.
+`truth` and `decided` hold one class name per decision, in time, at a constant step. A rejected decision must be passed
+as the name of rest, unless a function says otherwise. The values in the tests were computed by hand.
 
-`part` holds one number per decision if decisions of several stretches of signal are given as one. Nothing that needs
-neighbouring decisions (changes, activations, contractions, delays) spans two parts.
+If the decisions come from several stretches of signal, `part` holds the number of the stretch for each decision.
+Changes, activations, contractions and delays are then computed within each stretch only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from myograph.recording import run_starts
 
 
 def total_error(truth: ArrayLike, decided: ArrayLike) -> float:
-    """Share of decisions that are wrong; NaN without decisions.
+    """Return the fraction of wrong decisions; NaN without decisions.
 
     >>> total_error(["rest", "fist"], ["rest", "open"])
     0.5
@@ -30,7 +30,7 @@ def total_error(truth: ArrayLike, decided: ArrayLike) -> float:
 
 
 def active_error(truth: ArrayLike, decided: ArrayLike, rest: str = "rest") -> float:
-    """Share of all decisions that are wrong and are not rest: those that move something the wrong way.
+    """Return the fraction of all decisions that are wrong and not rest, that is, cause a wrong movement.
 
     Source: Hargrove et al. 2010 (from memory of the paper).
 
@@ -42,9 +42,10 @@ def active_error(truth: ArrayLike, decided: ArrayLike, rest: str = "rest") -> fl
 
 
 def libemg_active_error(truth: ArrayLike, decided: ArrayLike, rest: str = "rest") -> float:
-    """Share of wrong decisions among those that are not rest, as LibEMG's AER; NaN where every decision is rest.
+    """Return the fraction of wrong decisions among those that are not rest, LibEMG's AER; NaN if all decisions are
+    rest.
 
-    Deviation: LibEMG returns 0 where every decision is rest.
+    Deviation: LibEMG returns 0 if all decisions are rest.
 
     >>> libemg_active_error(["rest", "fist", "fist"], ["open", "fist", "rest"])
     0.5
@@ -55,7 +56,7 @@ def libemg_active_error(truth: ArrayLike, decided: ArrayLike, rest: str = "rest"
 
 
 def instability(truth: ArrayLike, decided: ArrayLike, part: ArrayLike | None = None) -> float:
-    """Changes of the decisions beyond those of the truth, per decision: max(0, (changes(d) - changes(c)) / N).
+    """Return the excess changes per decision: max(0, (changes of decisions d - changes of truth c) / N).
 
     Source: LibEMG's offline metrics.
 
@@ -76,8 +77,8 @@ class FalseActivations:
 
     Attributes
     ----------
-    events : number of runs of decisions other than rest that began at rest.
-    overhang : number of runs that began before rest did and continued into it; they are not in `events`.
+    events : number of runs of decisions other than rest that began while the truth was rest.
+    overhang : number of runs that began before the rest and continued into it; they are not counted in `events`.
     hours : hours of rest.
     per_hour, low, high : the rate and its exact 95 % Poisson interval (Garwood 1936); NaN without rest.
 
@@ -103,22 +104,22 @@ def false_activations(
     merge_ms: float = 0.0,
     part: ArrayLike | None = None,
 ) -> FalseActivations:
-    """How often something moves while the person rests.
+    """Count the activations that begin while the person rests.
 
     Parameters
     ----------
     step_ms : time from one decision to the next.
-    min_ms : shortest run that counts.
-    merge_ms : two runs with a shorter pause between them are one.
+    min_ms : shortest run that is counted.
+    merge_ms : two runs with a shorter pause between them count as one.
 
-    A yardstick: 0.6 per hour for a wrist-worn gesture detector (arXiv:2203.15239).
+    For comparison: a wrist-worn gesture detector has 0.6 per hour (arXiv:2203.15239).
 
     >>> found = false_activations(["rest"] * 5 + ["fist"] * 2, ["rest", "fist", "rest", "rest", "rest", "fist", "fist"], 50)
     >>> found.events, found.overhang
     (1, 0)
     """
     if not step_ms > 0:
-        raise ConfigError(f"step_ms is the positive time between two decisions, got {step_ms!r}")
+        raise ConfigError(f"step_ms must be the positive time between two decisions, got {step_ms!r}")
     c, d = _pair(truth, decided)
     of = _parts(part, c)
     runs = _joined(_runs(d != rest, of), round(merge_ms / step_ms), of)
@@ -135,7 +136,8 @@ def false_activations(
 def missed_activations(
     truth: ArrayLike, decided: ArrayLike, rest: str = "rest", part: ArrayLike | None = None
 ) -> tuple[int, int]:
-    """(contractions without one correct decision, contractions): runs of one class other than rest in `truth`.
+    """Return (contractions without any correct decision, contractions). A contraction is a run of one class except
+    rest.
 
     >>> missed_activations(["rest", "a", "a", "rest", "b"], ["rest", "rest", "a", "rest", "a"])
     (1, 2)
@@ -147,12 +149,12 @@ def missed_activations(
 
 @dataclass(frozen=True)
 class Delays:
-    """Delays in ms: median, 90th percentile, and the fraction of contractions in which it was never reached.
+    """Delays in ms: median, 90th percentile, and the fraction of contractions without one.
 
     Attributes
     ----------
     p50_ms, p90_ms : median and 90th percentile.
-    never : fraction of the `n` contractions without one.
+    never : fraction of the `n` contractions in which the decisions in question never occurred.
     n : number of contractions.
 
     >>> Delays(p50_ms=100.0, p90_ms=150.0, never=0.0, n=4).p90_ms
@@ -173,9 +175,10 @@ def onset_delays(
     rest: str = "rest",
     part: ArrayLike | None = None,
 ) -> Delays:
-    """From each contraction's first decision time to the first of `consecutive` correct decisions in a row.
+    """Return the delays from the first decision time of each contraction to the first of `consecutive` correct
+    decisions.
 
-    time_s : (decision,) when each decision is given out, in seconds.
+    time_s : (decision,) time at which each decision is made, in seconds.
 
     >>> onset_delays(["rest", "a", "a", "a"], ["rest", "rest", "a", "a"], [0.0, 0.1, 0.2, 0.3], consecutive=2).p50_ms
     100.0
@@ -197,9 +200,9 @@ def offset_delays(
     rest: str = "rest",
     part: ArrayLike | None = None,
 ) -> Delays:
-    """From each contraction's end to the first of `consecutive` decisions for rest in a row.
+    """Return the delays from the end of each contraction to the first of `consecutive` decisions for rest.
 
-    Contractions that rest does not follow are left out.
+    Contractions that are not followed by rest are left out.
 
     >>> offset_delays(["a", "rest", "rest", "rest"], ["a", "a", "rest", "rest"], [0.0, 0.1, 0.2, 0.3]).p50_ms
     100.0
@@ -218,7 +221,8 @@ def offset_delays(
 
 
 def coverage_and_risk(confidence: ArrayLike, right: ArrayLike, threshold: float) -> tuple[float, float]:
-    """Share of decisions with at least this confidence, and the share of wrong ones among them (NaN where there are none).
+    """Return the fraction of decisions with at least this confidence, and the fraction of errors among them (NaN if
+    none).
 
     >>> coverage_and_risk([0.9, 0.8, 0.7, 0.6, 0.55], [1, 1, 0, 1, 0], 0.75)
     (0.4, 0.0)
@@ -230,7 +234,8 @@ def coverage_and_risk(confidence: ArrayLike, right: ArrayLike, threshold: float)
 
 
 def risk_curve(confidence: ArrayLike, right: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """(coverage, risk), each (decision,): the risk where only the k most confident decisions are taken, k = 1 … N.
+    """Return (coverage, risk), each (decision,): the risk if only the k most confident decisions are used, for k = 1 …
+    N.
 
     >>> risk_curve([0.9, 0.5], [1, 0])[1].tolist()
     [0.0, 0.5]
@@ -242,7 +247,7 @@ def risk_curve(confidence: ArrayLike, right: ArrayLike) -> tuple[np.ndarray, np.
 
 
 def aurc(confidence: ArrayLike, right: ArrayLike) -> float:
-    """Area under the risk-coverage curve: the mean of the risks over all N coverages; lower is better.
+    """Return the area under the risk-coverage curve: the mean risk over all N coverages; lower is better.
 
     Source: Geifman and El-Yaniv 2017, arXiv:1705.08500.
 
@@ -254,7 +259,7 @@ def aurc(confidence: ArrayLike, right: ArrayLike) -> float:
 
 
 def expected_delay_ms(length_ms: float, step_ms: float, n_votes: int = 1, processing_ms: float = 0.0) -> float:
-    """Expected delay of a controller: length / 2 + (n_votes + 1) / 2 * step + processing, in ms.
+    """Return the expected delay of a controller: length / 2 + (n_votes + 1) / 2 * step + processing, in ms.
 
     Source: Farrell and Weir 2007 and Smith et al. 2011 (from memory of the papers).
 
@@ -265,7 +270,7 @@ def expected_delay_ms(length_ms: float, step_ms: float, n_votes: int = 1, proces
 
 
 def latency(latency_ms: ArrayLike) -> dict[str, float]:
-    """Percentiles of the time from a window's last sample to its decision, in ms; NaN without decisions.
+    """Return percentiles of the time from a window's last sample to its decision, in ms; NaN without decisions.
 
     >>> latency([1.0, 2.0, 3.0])["p50_ms"]
     2.0
@@ -295,9 +300,9 @@ def all_metrics(
     truth, decided : (decision,) class names; a rejected decision as `rest`.
     time_s : (decision,) time of each decision in seconds.
     step_ms : time from one decision to the next.
-    confidence : (decision,) probability of the decided class, if there is one.
+    confidence : (decision,) probability of the decided class, if known.
     min_ms, merge_ms, consecutive : see `false_activations` and `onset_delays`.
-    part : (decision,) the stretch of signal of each decision; None if there is one.
+    part : (decision,) number of the stretch of signal of each decision; None if there is only one.
 
     >>> names = ["rest", "rest", "fist", "fist"]
     >>> found = all_metrics(names, names, time_s=[0.1, 0.2, 0.3, 0.4], step_ms=100.0)
@@ -325,28 +330,28 @@ def all_metrics(
 def _pair(truth: ArrayLike, decided: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     c, d = np.asarray(truth).astype(str), np.asarray(decided).astype(str)
     if c.ndim != 1 or c.shape != d.shape:
-        raise ShapeError(f"truth and decisions are (decision,) of one length, got {c.shape} and {d.shape}")
+        raise ShapeError(f"truth and decisions must be (decision,) of one length, got {c.shape} and {d.shape}")
     return c, d
 
 
 def _parts(part: ArrayLike | None, c: np.ndarray) -> np.ndarray:
     of = np.zeros(len(c), np.int64) if part is None else np.asarray(part)
     if of.shape != c.shape:
-        raise ShapeError(f"part has one entry per decision, got {of.shape} for {len(c)} decisions")
+        raise ShapeError(f"part must have one entry per decision, got {of.shape} for {len(c)} decisions")
     return of
 
 
 def _times(time_s: ArrayLike, c: np.ndarray) -> np.ndarray:
     time = np.asarray(time_s, float)
     if time.shape != c.shape:
-        raise ShapeError(f"time_s has one entry per decision, got {time.shape} for {len(c)} decisions")
+        raise ShapeError(f"time_s must have one entry per decision, got {time.shape} for {len(c)} decisions")
     return time
 
 
 def _confidences(confidence: ArrayLike, right: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     p, hit = np.asarray(confidence, float), np.asarray(right).astype(float)
     if p.ndim != 1 or p.shape != hit.shape:
-        raise ShapeError(f"confidence and right are (decision,) of one length, got {p.shape} and {hit.shape}")
+        raise ShapeError(f"confidence and right must be (decision,) of one length, got {p.shape} and {hit.shape}")
     return p, hit
 
 
@@ -355,7 +360,7 @@ def _codes(names: np.ndarray) -> np.ndarray:
 
 
 def _runs(active: np.ndarray, part: np.ndarray | None = None) -> list[tuple[int, int]]:
-    """(start, stop) of each run of True within one part."""
+    """Return (start, stop) of each run of True within one part."""
     of = np.zeros(len(active), np.int64) if part is None else part
     starts = run_starts(active, of)
     stops = np.append(starts[1:], len(active))

@@ -1,8 +1,8 @@
-"""What happens to the decisions of a method before they move anything: votes, rejection, locks and ramps.
+"""Post-processing of decisions: majority vote, rejection, onset lock and velocity ramp.
 
-Every post-processor is a frozen dataclass of settings. Its `start(classes)` gives a function with a state of its own
-that takes one `Step` after the other, in time, and returns the `Step` that leaves it. A decoder runs its
-post-processors in their order, live and offline alike. All are causal: a decision depends on no later one.
+Every post-processor is a frozen dataclass of settings. Its `start(classes)` returns a function with its own state that
+maps each `Step`, in the order of time, to a processed `Step`. A decoder runs its post-processors in order, both live
+and offline. All are causal: a decision does not depend on later ones.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ POSTPROCESSORS = Registry("post-processor", "myograph.live.postprocess")
 
 
 class Step(NamedTuple):
-    """One decision on its way through the post-processors.
+    """One decision as it passes through the post-processors.
 
     Parameters
     ----------
-    label : index into the classes.
+    label : index of the class.
     proba : (class,) posterior probabilities; NaN if the method has none.
     rejected : whether the decision is withheld. A rejected decision counts as rest in the metrics.
     gain : speed of the movement as a fraction of its maximum, 0 to 1.
@@ -59,7 +59,7 @@ class PostProcessor:
     needs_proba: bool = False
 
     def start(self, classes: Sequence[str]) -> Push:
-        """Return a function with a new state, from one `Step` to the next, for decisions among `classes`.
+        """Return a function with a new state that maps one `Step` to another, for decisions among `classes`.
 
         Raises
         ------
@@ -88,10 +88,10 @@ def run_all(post: Sequence[PostProcessor], classes: Sequence[str]) -> Push:
 @POSTPROCESSORS.register
 @dataclass(frozen=True)
 class MajorityVote(PostProcessor):
-    """The class that most of the last `n` decisions have, the current one included.
+    """The most frequent class among the last `n` decisions, including the current one.
 
-    On a tie the last output stays if it is among the tied classes; otherwise the newest of the tied classes wins.
-    Rejected decisions do not vote; where all of the last `n` were rejected, the output is rejected as well.
+    On a tie, the last output is kept if it is among the tied classes; otherwise the most recent of the tied classes
+    wins. Rejected decisions do not vote; if all of the last `n` were rejected, the output is rejected as well.
 
     Source: Englehart and Hudgins 2003, doi:10.1109/TBME.2003.813539. The rule for ties is our choice.
 
@@ -130,10 +130,10 @@ class ConfidenceRejection(PostProcessor):
 
     Parameters
     ----------
-    threshold : least probability of a decision that is let through. 0.60 to 0.75 was best in the source.
-    per_class : thresholds of single classes, by name; the others take `threshold`.
-    stay : least probability while the class is the one that was last let through (hysteresis); None takes the
-        thresholds above for it as well. It may not be above any of them.
+    threshold : lowest accepted probability. The source found 0.60 to 0.75 to be best.
+    per_class : thresholds of individual classes, by name; the others use `threshold`.
+    stay : lowest accepted probability for the class that was accepted last (hysteresis); it must not be above any of
+        the other thresholds. None uses the other thresholds for this class as well.
 
     Source: Scheme, Hudgins and Englehart 2013, doi:10.1109/TBME.2013.2238939. The hysteresis is our choice.
 
@@ -151,10 +151,11 @@ class ConfidenceRejection(PostProcessor):
         object.__setattr__(self, "per_class", MappingProxyType(dict(self.per_class)))
         for name, value in [("threshold", self.threshold), *self.per_class.items(), ("stay", self.stay)]:
             if value is not None and not 0 <= value <= 1:
-                raise ConfigError(f"ConfidenceRejection: {name} is a probability from 0 to 1, got {value!r}")
+                raise ConfigError(f"ConfidenceRejection: {name} must be a probability from 0 to 1, got {value!r}")
         if self.stay is not None and self.stay > min([self.threshold, *self.per_class.values()]):
             raise ConfigError(
-                f"ConfidenceRejection: stay={self.stay} is above a threshold to enter; hysteresis needs it at or below all"
+                f"ConfidenceRejection: stay={self.stay} is above another threshold; for hysteresis it must be at or "
+                "below all of them"
             )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -184,11 +185,11 @@ class ConfidenceRejection(PostProcessor):
 class ChangeRejection(PostProcessor):
     """Keep the last output until a change of class is confident enough (decision-change-informed rejection).
 
-    A decision for the class of the last output passes. A decision for another class passes only where its probability
-    is at least `threshold`; otherwise the last output is repeated. The first decision always passes.
+    A decision for the class of the last output is accepted. A decision for another class is accepted only if its
+    probability is at least `threshold`; otherwise the last output is repeated. The first decision is always accepted.
 
-    Source: the rule described in arXiv:2409.14169, the best of nine schemes compared there. The default threshold is our
-    choice.
+    Source: the rule described in arXiv:2409.14169, the best of nine schemes compared there. The default threshold is
+    our choice.
 
     >>> push = ChangeRejection(threshold=0.8).start(["rest", "fist"])
     >>> [push(Step(int(p > 0.5), np.array([1 - p, p]))).label for p in (0.1, 0.7, 0.9, 0.4, 0.15)]
@@ -220,8 +221,8 @@ class ChangeRejection(PostProcessor):
 class OnsetLock(PostProcessor):
     """Hold the class decided at a movement's onset until rest is decided.
 
-    The first `n` decisions after rest vote (the newest wins a tie) and are given out as they are; from then on the class
-    they chose is locked. `release` decisions for rest in a row unlock it. Before them, rest is given out as the locked class.
+    The first `n` decisions after rest are output unchanged, and their majority (the most recent class on a tie) is
+    locked: it is the output until `release` consecutive decisions for rest unlock it.
 
     Source: onset locking as described in the survey arXiv:2409.14169; the numbers are our choice.
 
@@ -265,10 +266,11 @@ class OnsetLock(PostProcessor):
 @POSTPROCESSORS.register
 @dataclass(frozen=True)
 class VelocityRamp(PostProcessor):
-    """Speed that grows with the decisions for a class, so that a short wrong decision moves little.
+    """Speed that grows with consecutive decisions for a class, so that a short wrong decision causes little movement.
 
-    One counter per class: +1 up to `n` for the decided class, `-down` to no less than 0 for every other. The gain is the decided
-    class's counter divided by `n`. A rejected decision lowers every counter and has gain 0.
+    Each class has a counter from 0 to `n`. A decision raises the counter of its class by 1 and lowers all others by
+    `down`. The gain is the counter of the decided class divided by `n`. A rejected decision lowers all counters and has
+    gain 0.
 
     Source: Simon et al. 2011, doi:10.1682/JRRD.2010.08.0149. The step down of 2 is from memory of the paper.
 
@@ -300,14 +302,14 @@ class VelocityRamp(PostProcessor):
 @POSTPROCESSORS.register
 @dataclass(frozen=True)
 class ProportionalVelocity(PostProcessor):
-    """Speed in proportion to the contraction's strength, within the range of the class's own training windows.
+    """Speed proportional to the contraction's amplitude, relative to the range of the class's training windows.
 
     gain = (amplitude - low) / (high - low), kept between 0 and 1. `low` and `high` are percentiles of the amplitude
     (mean absolute value over channels) of the class's training windows; `learn` fills them in.
 
     Parameters
     ----------
-    low_percentile, high_percentile : which percentiles of the training windows are no speed and full speed.
+    low_percentile, high_percentile : percentiles of the training windows that give gain 0 and gain 1.
     ranges : class name to (low, high), in the recording's unit.
 
     Source: Scheme et al. 2014, doi:10.1109/TNSRE.2013.2247421, who normalise by motion. The percentiles are our choice.
@@ -324,7 +326,7 @@ class ProportionalVelocity(PostProcessor):
     def __post_init__(self) -> None:
         if not 0 <= self.low_percentile < self.high_percentile <= 100:
             raise ConfigError(
-                "ProportionalVelocity: percentiles run from 0 to 100, the low one below the high one, got "
+                "ProportionalVelocity: percentiles must be from 0 to 100, the low one below the high one, got "
                 f"{self.low_percentile} and {self.high_percentile}"
             )
         ranges = {name: (float(low), float(high)) for name, (low, high) in self.ranges.items()}
@@ -338,7 +340,7 @@ class ProportionalVelocity(PostProcessor):
             object.__setattr__(self, name, MappingProxyType(value) if name == "ranges" else value)
 
     def learn(self, amplitude: np.ndarray, labels: np.ndarray) -> ProportionalVelocity:
-        """Return the same settings with the ranges of these training windows.
+        """Return the same settings with ranges learnt from these training windows.
 
         Parameters
         ----------
@@ -373,12 +375,12 @@ class ProportionalVelocity(PostProcessor):
 
 def _whole(owner: object, name: str, value: Any, least: int) -> None:
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
-        raise ConfigError(f"{type(owner).__name__}: {name} is a whole number of at least {least}, got {value!r}")
+        raise ConfigError(f"{type(owner).__name__}: {name} must be a whole number of at least {least}, got {value!r}")
 
 
 def _share(owner: object, name: str, value: float) -> None:
     if not 0 <= value <= 1:
-        raise ConfigError(f"{type(owner).__name__}: {name} is a probability from 0 to 1, got {value!r}")
+        raise ConfigError(f"{type(owner).__name__}: {name} must be a probability from 0 to 1, got {value!r}")
 
 
 def _known(owner: object, names: Any, classes: Sequence[str]) -> None:

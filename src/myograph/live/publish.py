@@ -1,7 +1,8 @@
-"""Decisions for other programs: as an LSL stream, as JSON lines over UDP, or over a websocket.
+"""Publish decisions to other programs: as an LSL stream, as JSON lines over UDP, or over a websocket.
 
-Every way sends the same values for a decision: its time in seconds of signal, the class, whether it was rejected, the gain, the
-confidence, the probability of each class, and the latency. A receiver that is slow or gone never holds up the decoder.
+The JSON publishers send these values per decision: its time in seconds of signal, the class, whether it was rejected,
+the gain, the confidence, the probability of each class, and the latency. A slow or absent receiver never delays the
+decoder.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ from myograph.live.decisions import Decisions
 WAYS = ("lsl", "udp", "websocket")
 WEBSOCKET_PORT = 50_506
 OWN_PAGES = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
-MOST_WAITING = 1 << 20  # bytes that a slow receiver may have waiting before it is left out
+MOST_WAITING = 1 << 20  # bytes queued for a slow receiver, above which it is skipped
 
 
 class Publisher:
-    """Base of the ways to publish: `open`, then `send` for each `Decisions`, then `close`."""
+    """Base class of the publishers: call `open`, then `send` for each `Decisions`, then `close`."""
 
     def open(self, classes: tuple[str, ...], name: str) -> str:
-        """Start, and say in words where the decisions can be received."""
+        """Start, and return a text that says where the decisions can be received."""
         raise NotImplementedError
 
     def send(self, made: Decisions) -> None:
-        """Send decisions to whoever listens."""
+        """Send decisions to all receivers."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -39,11 +40,11 @@ class Publisher:
 
 
 def publisher(text: str) -> Publisher:
-    """A publisher from "lsl", "udp:HOST:PORT" or "websocket[:PORT]".
+    """Create a publisher from "lsl", "udp:HOST:PORT" or "websocket[:PORT]".
 
     Raises
     ------
-    UnknownNameError : another way. ConfigError : no host or port where one is needed.
+    UnknownNameError : an unknown publisher. ConfigError : the host or port is missing.
 
     >>> type(publisher("udp:127.0.0.1:9000")).__name__
     'UdpLines'
@@ -60,11 +61,11 @@ def publisher(text: str) -> Publisher:
         if where and not where.isdigit():
             raise ConfigError(f"--publish {text!r}: expected websocket or websocket:PORT")
         return Websocket(int(where or WEBSOCKET_PORT))
-    raise unknown_name("way to publish", way, WAYS)
+    raise unknown_name("publisher", way, WAYS)
 
 
 def messages(made: Decisions) -> list[dict[str, Any]]:
-    """The values of each decision, as plain numbers and text; None for a probability that the method does not give."""
+    """Return the values of each decision as plain numbers and text; None for a probability if the method has none."""
     names, confidence = made.names, made.confidence
     return [
         {
@@ -100,7 +101,7 @@ class UdpLines(Publisher):
         if self._socket is None:
             return
         for message in messages(made):
-            with contextlib.suppress(OSError):  # nobody listens, or the queue is full: UDP does not promise more
+            with contextlib.suppress(OSError):  # no receiver, or a full queue: UDP does not guarantee delivery
                 self._socket.sendto((json.dumps(message) + "\n").encode(), self._to)
 
     def close(self) -> None:
@@ -112,7 +113,8 @@ class UdpLines(Publisher):
 class LslOutlet(Publisher):
     """An LSL stream of type "Decisions" with an irregular rate.
 
-    Its channels are the class's index, 1 where the decision was rejected, the gain, and the probability of each class.
+    Its channels are the index of the class, 1 if the decision was rejected and else 0, the gain, and the probability of
+    each class.
     """
 
     def __init__(self, name: str):
@@ -146,7 +148,7 @@ class LslOutlet(Publisher):
 class Websocket(Publisher):
     """A websocket server on this machine that sends one JSON object per decision to every client.
 
-    Web pages from other machines are refused by their origin.
+    Web pages from other machines are refused by their `Origin` header.
     """
 
     def __init__(self, port: int = WEBSOCKET_PORT):

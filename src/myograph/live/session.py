@@ -1,4 +1,4 @@
-"""`Session`: a source at work, with its gaps counted, lost connections made again, and a decoder on its samples."""
+"""`Session`: runs a decoder on a source, counts gaps, and reconnects after a lost connection."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ RETRY_S = 0.25
 
 
 class Piece(NamedTuple):
-    """Samples that a session took from its source, and the decisions that they complete.
+    """Samples that a session read from its source, and the decisions that they complete.
 
-    samples : (channel, time), without gaps. first : number of the first one. restarted : whether samples before `first` are
-    missing, so that no window spans that point. decisions : None where the session has no decoder.
+    samples : (channel, time), without gaps. first : number of the first one. restarted : whether samples before `first`
+    are missing, so that no window spans that point. decisions : None if the session has no decoder.
     """
 
     samples: np.ndarray
@@ -35,23 +35,23 @@ class Piece(NamedTuple):
 
 @dataclass
 class Session:
-    """A source, and a decoder on its samples.
+    """Reads a source and runs a decoder on its samples.
 
-    `run` yields decisions until the source ends. A program with a loop of its own calls `open`, then `step` as often as it
-    can, then `close`; `step` never waits.
+    `run` yields decisions until the source ends. A program with its own loop calls `open`, then `step` as often as
+    possible, then `close`; `step` never waits.
 
     Parameters
     ----------
-    decoder : None for samples alone; `use` changes it while the session runs.
-    source : where the samples come from.
-    gaps : what becomes of missing samples.
+    decoder : the decoder, or None to read samples only; `use` changes it while the session runs.
+    source : the source of the samples.
+    gaps : how missing samples are handled.
     on_samples : called with every (channel, time) piece of samples, for a recorder or a display.
-    reconnect_s : how long to try again after the connection is lost; 0 raises SourceError at once.
+    reconnect_s : how long to try to reconnect after the connection is lost; 0 raises SourceError at once.
 
     Attributes
     ----------
     counts : samples received, filled, lost and repeated, and restarts of the stream; see `Gaps`.
-    info : what the source delivers, once open.
+    info : properties of the source's samples, once open.
     connected : whether the source is connected now.
 
     >>> from myograph import Recording
@@ -101,11 +101,11 @@ class Session:
         return info
 
     def use(self, decoder: Decoder | None) -> None:
-        """Decide with another decoder from the next samples on; None stops deciding.
+        """Use another decoder from the next samples on; None stops decoding.
 
         Raises
         ------
-        ShapeError, SignalError : it was fitted for other channels, another rate or unit; the one in use is kept.
+        ShapeError, SignalError : the decoder was fitted for other channels, rate or unit; the present one is kept.
         """
         if decoder is not None and self.info is not None:
             check_source(self.info, decoder)
@@ -119,25 +119,24 @@ class Session:
 
         Raises
         ------
-        ConfigError : there is no decoder, or it cannot do that; see `DecoderStream.set_post`.
+        ConfigError : there is no decoder, or the post-processors do not fit it; see `DecoderStream.set_post`.
         """
         if self._stream is None:
-            raise ConfigError(
-                "Session: there is no decoder at work whose post-processing could be changed; call use() first"
-            )
+            raise ConfigError("Session: there is no decoder whose post-processing could be changed; call use() first")
         self._stream.set_post(post)
         self.decoder = self._stream.decoder
 
     def step(self) -> Piece | None:
-        """The samples that have arrived since the last call; None where none have.
+        """Return the samples that have arrived since the last call, or None if there are none.
 
         Raises
         ------
-        SourceEnded : the source has ended and every sample was read. SourceError : the connection was lost, and could not
-        be made again within `reconnect_s`. SignalError : samples are missing and `gaps` refuses that.
+        SourceEnded : the source has ended and all samples were read. SourceError : the connection was lost and could
+            not be restored within `reconnect_s`. SignalError : samples are missing and the policy of `gaps` is
+            "refuse".
         """
         if self._keeper is None:
-            raise ConfigError("Session: open() comes before step()")
+            raise ConfigError("Session: call open() before step()")
         if not self.connected and not self._reconnect():
             return None
         try:
@@ -162,14 +161,14 @@ class Session:
         self.connected, self._keeper = False, None
 
     def run(self, seconds: float | None = None) -> Iterator[Decisions]:
-        """Decisions as they are made, until the source ends or `seconds` have passed; it ends by closing the source.
+        """Yield decisions until the source ends or `seconds` have passed; then close the source.
 
         Raises
         ------
-        Those of `open` and `step`, other than SourceEnded. ConfigError : there is no decoder.
+        The errors of `open` and `step` except SourceEnded. ConfigError : there is no decoder.
         """
         if self.decoder is None:
-            raise ConfigError("Session.run yields decisions: give the session a decoder, or call step()")
+            raise ConfigError("Session.run needs a decoder; give the session one, or call step() to read samples")
         self.open()
         try:
             until = None if seconds is None else time.monotonic() + seconds
@@ -206,7 +205,8 @@ class Session:
         if (info.n_channels, info.rate_hz, info.unit) != (self.info.n_channels, self.info.rate_hz, self.info.unit):
             self.source.close()
             raise SourceError(
-                f"{info.name} came back with {info.n_channels} channels at {info.rate_hz:g} Hz in {info.unit!r}, it had "
+                f"{info.name} reconnected with {info.n_channels} channels at {info.rate_hz:g} Hz in {info.unit!r}, but "
+                "had "
                 f"{self.info.n_channels} at {self.info.rate_hz:g} Hz in {self.info.unit!r}; start the session again"
             )
         self._keeper.reconnected()
@@ -215,7 +215,7 @@ class Session:
 
 
 def check_source(info: StreamInfo, decoder: Decoder) -> None:
-    """Whether a decoder can decide on what a source delivers.
+    """Check that a decoder fits the samples of a source.
 
     Raises
     ------

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class DecoderStream:
-    """Filters, features, method and post-processing with their states; `Decoder.stream` returns one.
+    """Filters, features, method and post-processing with their states; created by `Decoder.stream`.
 
-    The decisions do not depend on how the samples are divided into chunks. They equal those of `Decoder.decide` for a
-    recording of these samples, bit for bit.
+    The decisions do not depend on how the samples are divided into chunks. They are identical, bit for bit, to those of
+    `Decoder.decide` for a recording of the same samples.
 
     >>> from myograph.live.decoder import Decoder
     >>> from myograph.live.postprocess import MajorityVote
@@ -43,9 +43,9 @@ class DecoderStream:
         self.reset()
 
     def reset(self, sample: int = 0) -> None:
-        """Forget all samples and states, as after a break.
+        """Discard all samples and states, as after a break.
 
-        sample : number of the next raw sample, from which the times of the decisions count.
+        sample : number of the next raw sample, which sets the times of the following decisions.
         """
         decoder = self.decoder
         rate_hz, n_channels = decoder.filtered
@@ -57,8 +57,8 @@ class DecoderStream:
         self._post = run_all(decoder.post, decoder.classes)
         self._measures = any(isinstance(p, ProportionalVelocity) for p in decoder.post)
         self._held = _Held(n_channels, self._length, decoder.dtype) if self._keeps() else None
-        self._taken = 0  # filtered samples so far
-        self._next = self._length  # filtered samples at which the next window is complete
+        self._taken = 0  # number of filtered samples so far
+        self._next = self._length  # number of filtered samples that complete the next window
         self._none = self._decisions([], [], [], [])
 
     def set_post(self, post: Sequence[PostProcessor]) -> None:
@@ -66,8 +66,8 @@ class DecoderStream:
 
         Raises
         ------
-        ConfigError : they ask for a class or for probabilities that the decoder does not have, or for amplitudes, which a
-            stream measures only if its decoder has a ProportionalVelocity from the beginning.
+        ConfigError : they need a class or probabilities that the decoder does not have, or amplitudes, which a stream
+            measures only if its decoder had a ProportionalVelocity from the beginning.
         """
         decoder = self.decoder.with_post(*post)
         if any(isinstance(p, ProportionalVelocity) for p in post) and not self._measures:
@@ -81,15 +81,15 @@ class DecoderStream:
         return self._measures or self._predict.needs_samples
 
     def push(self, chunk: Any) -> Decisions:
-        """Return the decisions that these samples complete: none, one or several.
+        """Return the decisions that these samples complete, none or more.
 
         chunk : (channel, time) raw samples, any number of them, in the decoder's unit and at its rate.
 
         Raises
         ------
         ShapeError : another number of channels.
-        SignalError : not real numbers, NaN or infinite ones. The samples are then ignored, and the state does not
-            change.
+        SignalError : the samples are not real numbers, or NaN or infinite. They are then ignored, and the state does
+            not change.
         """
         came = time.perf_counter()
         chunk = np.asarray(chunk)
@@ -102,7 +102,7 @@ class DecoderStream:
         spent: list[float] = []
         first, n = 0, filtered.shape[1]
         while first < n:
-            last = min(n, first + self._next - self._taken)  # at most up to the end of the next window
+            last = min(n, first + self._next - self._taken)  # not beyond the end of the next window
             self._take(filtered[:, first:last])
             first = last
             if self._taken == self._next:
@@ -145,7 +145,7 @@ class DecoderStream:
 
 
 class _Held:
-    """The last samples of each channel, as many as a window has, in one stretch of memory."""
+    """The last samples of each channel, as many as a window has, contiguous in memory."""
 
     def __init__(self, n_channels: int, length: int, dtype: str):
         self._length = length
@@ -163,5 +163,5 @@ class _Held:
         self._end += n
 
     def window(self) -> np.ndarray:
-        """(1, channel, time) copy of the last samples."""
+        """Return a (1, channel, time) copy of the last samples."""
         return self._samples[None, :, self._end - self._length : self._end].copy()

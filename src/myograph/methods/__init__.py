@@ -1,4 +1,4 @@
-"""Named methods: unfitted scikit-learn estimators that take windows. Every network is one too.
+"""Named methods: unfitted scikit-learn estimators over windows. Every network is also a method.
 
 >>> from myograph.methods import METHODS
 >>> METHODS.create("svm", C=1.0, features=["MAV", "WL"])["classify"].C

@@ -1,7 +1,7 @@
 """scikit-learn's random forest with prediction from flat arrays.
 
-Fitting is scikit-learn's own, and so are predictions, to the last bit (with `n_jobs=None`). Where X is not a plain
-finite array of floats, scikit-learn's own code runs.
+Fitting is done by scikit-learn, and predictions are identical bit for bit to scikit-learn's (with `n_jobs=None`). If X
+is not a plain finite array of floats, scikit-learn's own code runs.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from sklearn.ensemble import RandomForestClassifier
 from myograph._common.jit import kernel, part
 from myograph.methods._prepared import plain, prepared
 
-BLOCK, ABREAST = 2048, 8  # rows that go through all trees of a forest together, and through a tree side by side
+BLOCK, ABREAST = 2048, 8  # rows processed together by all trees of a forest, and in parallel by one tree
 
 
 class FastRandomForest(RandomForestClassifier):
     """`RandomForestClassifier` that predicts from the nodes of all trees in flat arrays, in one thread.
 
-    A forest of several outputs predicts as scikit-learn's. Sums run over the trees in their order.
+    A forest with several outputs uses scikit-learn's prediction. Sums run over the trees in order.
     """
 
     def predict_proba(self, X: Any) -> Any:
@@ -44,19 +44,20 @@ class FastRandomForest(RandomForestClassifier):
 
     @classmethod
     def compile_loops(cls) -> None:
-        """Compile the loops of `predict`, or read them from the disk."""
+        """Compile the loops of `predict`, or read them from disk."""
         cls(1).fit([[0.0], [1.0]], [0, 1]).predict(np.zeros((1, 1)))
 
 
 NODE = np.dtype([("threshold", np.float32), ("feature", np.int32), ("left", np.int32), ("right", np.int32)])
-"""A split goes left where x[feature] <= threshold, rounded down to float32: of a float32 x that says the same. A leaf
-leads to itself, and its feature is -1 - outcome: its one class, or where there are several the number of classes plus
-a row of their shares."""
+"""A split goes left if x[feature] <= threshold. The threshold is rounded down to float32, which gives the same result
+for a float32 x. A leaf points to itself, and its feature is -1 - outcome, where the outcome is its class or, for
+several classes, the number of classes plus the row of their shares.
+"""
 
 
 @dataclass(frozen=True)
 class _Forest:
-    """root : (tree,) first nodes; nodes : of all trees, one after another; mixed : (row, class) shares."""
+    """root : (tree,) first nodes; nodes : nodes of all trees in sequence; mixed : (row, class) shares."""
 
     source: tuple[Any, ...]
     root: np.ndarray
@@ -91,15 +92,15 @@ class _Forest:
 
     @staticmethod
     def source_of(estimator: RandomForestClassifier) -> tuple[Any, ...]:
-        return estimator.estimators_, estimator.estimators_[-1]  # a warm start extends the same list
+        return estimator.estimators_, estimator.estimators_[-1]  # because a warm start extends the same list
 
 
 @kernel
 def _vote(X, root, nodes, mixed, proba):
-    """proba (row, class) += the shares of classes in the leaf of each tree that a row of X ends in.
+    """Add to proba (row, class) the class shares of the leaf that each row of X reaches in each tree.
 
-    Some rows stay in the cache while the trees pass, and a few go down a tree side by side: one alone would wait for
-    the memory at each node.
+    A block of rows stays in the cache while all trees are evaluated, and a few rows pass a tree in parallel, because a
+    single row would wait for memory at each node.
     """
     at = np.empty(ABREAST, np.int32)
     for first in range(0, len(X), BLOCK):
@@ -123,7 +124,7 @@ def _vote(X, root, nodes, mixed, proba):
 
 @part(inline="always")
 def _step(x, nodes, at, k):
-    """at[k] becomes the child that x goes to; whether there was one."""
+    """Set at[k] to the child to which x goes; return whether there was one."""
     node = nodes[at[k]]
     at[k] = node.left if x[max(node.feature, 0)] <= node.threshold else node.right
     return node.feature >= 0

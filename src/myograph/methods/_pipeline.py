@@ -1,4 +1,4 @@
-"""What several methods are built from: features, a logarithmic scale, z-scores, a classifier."""
+"""Parts of several methods: features, logarithmic scale, z-scores, classifier."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from myograph.features.transformer import Features
 from myograph.protocols import PooledSubjects
 
 TIME_DOMAIN = ("MAV", "WL", "ZC", "SSC", "RMS")
-"""The features that a method uses if none are named."""
+"""The default features of a method."""
 
 
 class LogScale(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
-    """Put each column on a logarithmic scale: sign(x) log(1 + |x| / (floor * mean |x|)).
+    """Transforms each column to a logarithmic scale: sign(x) log(1 + |x| / (floor * mean |x|)).
 
-    The mean is learnt from the training rows. Muscles at rest and at work differ in amplitude by a factor of a hundred,
-    and the spread grows with the amplitude; on a logarithmic scale both have similar spreads, as a linear method
-    assumes. The result does not depend on the unit.
+    The mean is learnt from the training rows. The amplitudes of resting and active muscles differ by a factor of
+    a hundred, and the spread grows with the amplitude; on a logarithmic scale both have similar spreads, as linear
+    methods assume. The result does not depend on the unit.
 
     Parameters
     ----------
-    floor : the scale is close to linear below this share of the mean, so that near-silent windows are not outliers.
+    floor : fraction of the mean below which the scale is nearly linear, so that quiet windows are not outliers.
 
     Attributes
     ----------
@@ -47,30 +47,30 @@ class LogScale(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.floor = floor
 
     def fit(self, X: Any, y: Any = None) -> LogScale:
-        """Learn the mean size of each column. X : (window, column)."""
+        """Learn the mean absolute value of each column. X : (window, column)."""
         mean = np.abs(np.asarray(validate_data(self, X, dtype=np.float64))).mean(axis=0)
         self.scale_ = np.where(mean > 0, self.floor * mean, 1.0)
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """(window, column) float64 on the logarithmic scale."""
+        """Return (window, column) float64 on the logarithmic scale."""
         check_is_fitted(self)
         return self.scaled(np.asarray(validate_data(self, X, dtype=np.float64, reset=False)))
 
     def scaled(self, x: np.ndarray) -> np.ndarray:
-        """`transform` without checking the input."""
+        """Transform without checking the input."""
         return np.sign(x) * np.log1p(np.abs(x) / self.scale_)
 
 
 def features_of(names: Any, options: dict[str, Any] | None) -> Features:
-    """`Features` of a name, or of several, with further arguments of `Features`."""
+    """Return `Features` for one name or several, with further arguments of `Features`."""
     return Features([names] if isinstance(names, str) else list(names), **(options or {}))
 
 
 def pipeline_of(
     classifier: BaseEstimator, features: str | Sequence[str] | Any, log: bool, feature_options: dict[str, Any] | None
 ) -> Pipeline:
-    """Features, logarithmic scale if `log`, z-scores, classifier."""
+    """Return a pipeline of features, logarithmic scale if `log`, z-scores, and classifier."""
     if not hasattr(features, "transform"):
         features = features_of(features, feature_options)
     steps: list[tuple[str, Any]] = [("features", features)]
@@ -80,6 +80,8 @@ def pipeline_of(
 
 
 def chosen_by_repetition(pipeline: Pipeline, grid: dict[str, list[Any]], seed: int) -> GridSearchCV:
-    """The pipeline with the values of `grid` that do best on the training windows, cross-validated by repetition."""
-    raises: Any = "raise"  # the stubs of scikit-learn know numbers alone
+    """Return a search for the values of `grid` that are best in cross-validation over repetitions of the training
+    windows.
+    """
+    raises: Any = "raise"  # the type stubs of scikit-learn allow only numbers
     return GridSearchCV(pipeline, grid, cv=PooledSubjects(test_fraction=0.34, seed=seed), error_score=raises)

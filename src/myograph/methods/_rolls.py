@@ -1,4 +1,4 @@
-"""Turned armbands and arrays: which channel takes whose place, and what that does to covariance features."""
+"""Rotated armbands and grids: permutations of the channels, and their effect on covariance features."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from myograph.recording import Layout
 
 
 def rolls_of(layout: Layout | None, n_channels: int) -> np.ndarray:
-    """(roll, channel) numbers of the channels that take each channel's place; the first roll leaves them as they are.
+    """Return (roll, channel): for each roll, the channel that takes the place of each channel; the first is the
+    identity.
 
-    An armband (a layout that wraps) turns by columns. A grid may have been put on turned along either of its sides.
-    Channels off the pattern stay. Without a layout nothing turns.
+    An armband (a layout that wraps) is rolled by columns, a grid along either of its sides. Channels outside the
+    pattern are not moved. Without a layout there is only the identity.
 
     >>> rolls_of(Layout.ring(3), 3).tolist()
     [[0, 1, 2], [2, 0, 1], [1, 2, 0]]
@@ -29,13 +30,13 @@ def rolls_of(layout: Layout | None, n_channels: int) -> np.ndarray:
             both = (image >= 0) & (turned >= 0)
             channels = same.copy()
             channels[image[both]] = turned[both]
-            if len(np.unique(channels)) == n_channels:  # a pattern with gaps may not turn onto itself
+            if len(np.unique(channels)) == n_channels:  # a pattern with gaps may not map onto itself
                 found.append(channels)
     return np.stack(found)
 
 
 def sizes_of(rolls: np.ndarray) -> np.ndarray:
-    """(roll,) how far each roll turns, in channels: that many rolls by the least turn, the shorter way round.
+    """Return (roll,) the size of each roll: the number of smallest steps, in the shorter direction.
 
     >>> sizes_of(rolls_of(Layout.ring(5), 5)).tolist()
     [0, 1, 2, 2, 1]
@@ -48,7 +49,7 @@ def sizes_of(rolls: np.ndarray) -> np.ndarray:
 
 
 def columns_of(roll: np.ndarray) -> np.ndarray:
-    """(column,) positions of the entries of a matrix's upper triangle after its rows and columns are rolled.
+    """Return (column,) the positions of the entries of a matrix's upper triangle after its rows and columns are rolled.
 
     >>> columns_of(np.array([1, 0])).tolist()
     [2, 1, 0]
@@ -61,17 +62,17 @@ def columns_of(roll: np.ndarray) -> np.ndarray:
 
 
 def common_layout(X: Any) -> Layout | None:
-    """The layout of the recordings of these windows, if it is one and the same."""
+    """Return the layout of the recordings of these windows if they all have the same one, or else None."""
     layouts = {r.layout for r in getattr(X, "recordings", ())}
     return layouts.pop() if len(layouts) == 1 else None
 
 
 def align_groups(means: list[np.ndarray], rolls: np.ndarray, most: int = 10) -> list[int]:
-    """Which roll of each group brings its class means nearest to the mean of the others'.
+    """Return the roll of each group that brings its class means nearest to the mean of the other groups.
 
     Parameters
     ----------
-    means : of each group (class, column), without the group's own mean; NaN where it lacks a class.
+    means : for each group the (class, column) class means minus the group's mean; NaN for a missing class.
     rolls : (roll, column), as positions of columns.
     """
     chosen = [0] * len(means)

@@ -1,6 +1,6 @@
 """scikit-learn's support vector machine with prediction by matrix products.
 
-Fitting is scikit-learn's own, and predictions are the same but for rounding. Where X is not a plain finite array of
+Fitting is done by scikit-learn, and predictions are the same up to rounding. If X is not a plain finite array of
 floats, or the kernel is not RBF, scikit-learn's own code runs.
 """
 
@@ -14,14 +14,14 @@ from sklearn.svm import SVC
 
 from myograph.methods._prepared import plain, prepared
 
-ROWS = 256  # rows of a kernel matrix made at once: with some thousand support vectors it stays within the caches
-NEAR = 1e-9  # margins closer to zero, relative to their weights, than the rounding of a matrix product could move them
+ROWS = 256  # rows of a kernel matrix per step, so that it fits in the caches with some thousand support vectors
+NEAR = 1e-9  # margins closer to zero than this, relative to their weights, may change sign by rounding
 
 
 class FastSVC(SVC):
     """`SVC` whose RBF kernel is a matrix product and an exponential; other kernels predict as scikit-learn's.
 
-    A row with a margin so close to zero that rounding could turn a vote is left to libsvm.
+    A row with a margin so close to zero that rounding could change a vote is predicted by libsvm.
     """
 
     def decision_function(self, X: Any) -> np.ndarray:
@@ -32,7 +32,7 @@ class FastSVC(SVC):
             return -margins[:, 0]
         if self.decision_function_shape == "ovo":
             return margins
-        # As scikit-learn defines "ovr": votes, plus the sum of margins squeezed into (-1/3, 1/3).
+        # "ovr" as in scikit-learn: votes plus the sum of margins, compressed to (-1/3, 1/3).
         total = margins @ prepared(self, _Machine).signs
         scores = self._votes(margins) + total / (3 * (np.abs(total) + 1))
         if unsure.any():
@@ -43,13 +43,13 @@ class FastSVC(SVC):
         if self.break_ties or not self._has_fast_route(X):
             return super().predict(X)
         margins, unsure = self._margins(X)
-        labels = self.classes_[self._votes(margins).argmax(axis=1)]  # the first of those with as many votes
+        labels = self.classes_[self._votes(margins).argmax(axis=1)]  # the first class on a tie
         if unsure.any():
             labels[unsure] = super().predict(X[unsure])
         return labels
 
     def _votes(self, margins: np.ndarray) -> np.ndarray:
-        """(row, class) votes; a pair's positive margin is a vote for its first class."""
+        """Return (row, class) votes; a positive margin of a pair is a vote for its first class."""
         signs = prepared(self, _Machine).signs
         return ((2.0 * (margins > 0) - 1.0) @ signs + np.abs(signs).sum(axis=0)) / 2
 
@@ -57,7 +57,9 @@ class FastSVC(SVC):
         return self.kernel == "rbf" and not getattr(self, "_sparse", True) and plain(self, X)
 
     def _margins(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(row, pair) decision values of the pairs of classes, positive for the first, and (row,) whether one is near 0."""
+        """Return (row, pair) decision values of the pairs, positive for the first class, and (row,) whether one is near
+        0.
+        """
         machine = prepared(self, _Machine)
         X = np.asarray(X, np.float64)
         margins = np.empty((len(X), len(machine.intercept)))
@@ -85,10 +87,11 @@ class _Machine:
 
     Support vectors are in order of their classes: those of class c from first[c] to first[c + 1] - 1.
 
-    weights : (vector, other class) of a vector in the pairs of its class with the others, in their order.
-    intercept : (pair,). near : (pair,) the size of a margin that rounding could turn. pair : the (pair,) first and the
-    (pair,) second classes. signs : (pair, class), 1 for the first class of a pair, -1 for the second. Of the vectors
-    less their `centre`, product is (column, vector), 2 gamma v, and norm (vector,), -gamma |v|^2.
+    weights : (vector, other class) weights of a vector in the pairs of its class with the other classes, in order.
+    intercept : (pair,). near : (pair,) size of a margin whose sign rounding could change. pair : (pair,) first and
+    (pair,) second classes. signs : (pair, class), 1 for the first class of a pair, -1 for the second. For the vectors v
+    minus their
+    `centre`, product : (column, vector), 2 gamma v; norm : (vector,), -gamma |v|^2.
     """
 
     source: tuple[Any, ...]
@@ -106,11 +109,11 @@ class _Machine:
     @classmethod
     def of(cls, estimator: SVC) -> _Machine:
         vectors = estimator.support_vectors_
-        sign = -1.0 if len(estimator.classes_) == 2 else 1.0  # scikit-learn inverts libsvm's signs for two classes
+        sign = -1.0 if len(estimator.classes_) == 2 else 1.0  # for two classes, scikit-learn inverts libsvm's signs
         weights = np.ascontiguousarray(sign * estimator.dual_coef_.T)
         intercept = sign * estimator.intercept_
         first = np.concatenate([[0], np.cumsum(estimator.n_support_)])
-        gamma = float(estimator._gamma)  # of "scale" and "auto" scikit-learn keeps the value nowhere else
+        gamma = float(estimator._gamma)  # the only place where scikit-learn keeps the value of "scale" and "auto"
         n_classes = len(estimator.classes_)
         a, b = np.triu_indices(n_classes, k=1)
         signs = np.zeros((len(a), n_classes))

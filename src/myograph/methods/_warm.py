@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, clone
 from myograph.features.transformer import Features
 from myograph.windows import Windows
 
-FEW = 3  # windows: enough for a common grid, so that the same code runs as for whole recordings
+FEW = 3  # windows, enough to run the same code as for whole recordings
 
 
 def warm(estimator: BaseEstimator, windows: Windows) -> None:

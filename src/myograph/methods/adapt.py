@@ -1,7 +1,7 @@
 """Adaptation without labels: estimators with `adapt(windows)`, which `SessionStream` calls after scoring each session.
 
-All wrap a classifier and share one interface: `fit(X, y)` on labelled windows, `predict`, and `adapt(X)`, which learns
-from the windows of a later session without their labels. True labels are used only from the first session.
+All of them wrap a classifier and have the same interface: `fit(X, y)` on labelled windows, `predict`, and `adapt(X)`,
+which learns from the windows of a later session without their labels. True labels are used only from the first session.
 
 In a scikit-learn pipeline only the last step keeps learning. What the earlier steps learnt from the first session
 (scales, percentiles, components) does not change.
@@ -26,7 +26,7 @@ from myograph.windows import Windows
 
 
 class _Adapter(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
-    """A classifier that keeps learning; `estimator_` is the current one."""
+    """A classifier that adapts; `estimator_` is the current version."""
 
     estimator: Any
 
@@ -50,7 +50,7 @@ class _Adapter(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     def _before_last(self, X: Any) -> Any:
         """Return the input of the last step for these windows."""
-        with no_leakage_warning():  # these windows are learnt from, not scored
+        with no_leakage_warning():  # these windows are used to learn, not scored
             return before_last(self.estimator_, X)
 
     def _refit_last(self, X: Any, y: np.ndarray) -> None:
@@ -92,11 +92,11 @@ class SelfRecalibrating(_Adapter):
     ----------
     estimator : a classifier; one with `partial_fit` (a network) is fine-tuned, others are fitted again.
     policy : "none" never retrains. "all", the default, retrains on the labelled first session and on every corrected
-        one. "last", the paper's policy, retrains on the latest corrected session alone and forgets the labels: on the
-        five people of `longterm_myo` it loses 22 to 40 points of accuracy, on nearly every day. Use it to reproduce
-        the paper.
-    correction : "median" replaces each class probability by its median over neighbouring windows before the largest
-        is taken (Eqs. 2-3); "mode" replaces each label by the most frequent one around it (Eq. 1).
+        one. "last", the paper's policy, retrains only on the latest corrected session and discards the true labels:
+        on the five people of `longterm_myo` it loses 22 to 40 points of accuracy, on nearly every day. Use it only to
+        reproduce the paper.
+    correction : "median" replaces each class probability by its median over neighbouring windows before choosing the
+        largest (Eqs. 2-3); "mode" replaces each label by the most frequent one around it (Eq. 1).
     half_width : number of neighbours on each side, 10 in the paper.
     epochs : epochs of fine-tuning under "last" (our choice, since the paper gives none).
 
@@ -134,15 +134,16 @@ class SelfRecalibrating(_Adapter):
     def fit(self, X: Any, y: Any = None) -> SelfRecalibrating:
         if self.policy not in ("none", "all", "last") or self.correction not in ("median", "mode"):
             raise ConfigError(
-                f"policy is none, all or last and correction median or mode, got {self.policy!r} and {self.correction!r}"
+                f"policy must be none, all or last, and correction median or mode, got {self.policy!r} and "
+                f"{self.correction!r}"
             )
         for name in ("half_width", "epochs"):
             value = getattr(self, name)
             if not isinstance(value, (int, np.integer)) or value < 0:
-                raise ConfigError(f"{name} is a whole number of at least 0, got {value!r}")
+                raise ConfigError(f"{name} must be a whole number of at least 0, got {value!r}")
         super().fit(X, y)
         if self.policy != "none" and self.correction == "median":
-            self._need_probabilities("take correction='mode', or another classifier")
+            self._need_probabilities("use correction='mode', or another classifier")
         self.seen_ = [(self._before_last(X), np.asarray(X.y if y is None else y))] if self.policy == "all" else []
         return self
 
@@ -180,7 +181,7 @@ class PseudoLabel(_Adapter):
     Parameters
     ----------
     estimator : a classifier with `predict_proba`.
-    threshold : least probability of the predicted class, 0 to 1.
+    threshold : lowest accepted probability of the predicted class, 0 to 1.
 
     >>> from myograph.methods import lda
     >>> from myograph.testing import make_windows
@@ -198,7 +199,7 @@ class PseudoLabel(_Adapter):
     def fit(self, X: Any, y: Any = None) -> PseudoLabel:
         _need_share("threshold", self.threshold)
         super().fit(X, y)
-        self._need_probabilities("take another classifier")
+        self._need_probabilities("use another classifier")
         self.seen_ = [(self._before_last(X), np.asarray(X.y if y is None else y))]
         return self
 
@@ -245,7 +246,7 @@ class LDAMeans(_Adapter):
         last = self._last
         if not isinstance(last, LinearDiscriminantAnalysis) or last.solver != "lsqr":
             raise ConfigError(
-                f"LDAMeans adapts a pipeline that ends in LinearDiscriminantAnalysis(solver='lsqr'), got {last!r}"
+                f"LDAMeans needs a pipeline that ends in LinearDiscriminantAnalysis(solver='lsqr'), got {last!r}"
             )
         features = np.asarray(self._before_last(X))
         predicted = last.predict(features)
@@ -267,7 +268,7 @@ class LDAMeans(_Adapter):
 class AdaBN(_Adapter):
     """Replace a network's batch-norm statistics by those of the new session.
 
-    This is transductive: it needs the session's windows before they are scored.
+    If the session's windows are scored afterwards, the result is transductive.
 
     Source: Li et al. 2017; for surface EMG Du et al. 2017, doi:10.3390/s17030458.
 
@@ -302,7 +303,7 @@ def _clone(estimator: Any) -> Any:
 
 def _need_share(name: str, value: Any) -> None:
     if not isinstance(value, numbers.Real) or not 0 <= float(value) <= 1:
-        raise ConfigError(f"{name} is a share from 0 to 1, got {value!r}")
+        raise ConfigError(f"{name} must be a share from 0 to 1, got {value!r}")
 
 
 def median_over_neighbours(values: np.ndarray, half_width: int) -> np.ndarray:

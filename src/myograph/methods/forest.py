@@ -26,9 +26,9 @@ def random_forest(
     ----------
     features : names or groups of the feature registry, or a transformer of windows (then without `feature_options`).
     n_trees : number of trees.
-    log : put features on a logarithmic scale first, see `LogScale`.
+    log : whether to transform features to a logarithmic scale first; see `LogScale`.
     feature_options : further arguments of `Features`.
-    seed : of the trees' samples and of the features tried at each split.
+    seed : seed of the bootstrap samples and of the features tried at each split.
 
     Examples
     --------

@@ -30,11 +30,11 @@ def svm(
     ----------
     features : names or groups of the feature registry, or a transformer of windows (then without `feature_options`).
     C, gamma : penalty and kernel width, as in scikit-learn's `SVC`.
-    search : choose C and gamma on the training windows alone, cross-validated by repetition (Atzori et al. 2014),
-        instead of using those given.
-    log : put features on a logarithmic scale first, see `LogScale`.
+    search : choose C and gamma by cross-validation over repetitions of the training windows (Atzori et al. 2014)
+        instead of using the given values.
+    log : whether to transform features to a logarithmic scale first; see `LogScale`.
     feature_options : further arguments of `Features`.
-    seed : of the search's folds.
+    seed : seed of the folds of the search.
 
     Examples
     --------
@@ -56,8 +56,8 @@ def svm(
 class SoftSVC(FastSVC):
     """`SVC` with probabilities computed from its margins: softmax(sharpness * one-against-rest margins).
 
-    Platt scaling would fit five more machines and gives nearly the same. These probabilities are meant for combining
-    with another classifier; they are not calibrated (see `Calibrated`).
+    Platt scaling would fit five more machines and give nearly the same probabilities. These probabilities are meant for
+    combining with another classifier; they are not calibrated (see `Calibrated`).
 
     Examples
     --------

@@ -21,13 +21,13 @@ def lda(
 ) -> Pipeline:
     """Linear discriminant analysis with Ledoit-Wolf shrinkage on z-scored (and by default log-scaled) features.
 
-    Its probabilities are calibrated, see `CalibratedLDA`.
+    Its probabilities are calibrated; see `CalibratedLDA`.
 
     Parameters
     ----------
     features : names or groups of the feature registry, or a transformer of windows (then without `feature_options`).
     shrinkage : "auto" (Ledoit-Wolf), a number from 0 to 1, or None.
-    log : put features on a logarithmic scale first, see `LogScale`.
+    log : whether to transform features to a logarithmic scale first; see `LogScale`.
     feature_options : further arguments of `Features`.
 
     Examples

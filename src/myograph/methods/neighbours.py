@@ -27,10 +27,10 @@ def knn(
     ----------
     features : names or groups of the feature registry, or a transformer of windows (then without `feature_options`).
     k : number of neighbours.
-    search : choose k on the training windows alone, cross-validated by repetition, instead of using the one given.
-    log : put features on a logarithmic scale first, see `LogScale`.
+    search : choose k by cross-validation over repetitions of the training windows instead of using the given value.
+    log : whether to transform features to a logarithmic scale first; see `LogScale`.
     feature_options : further arguments of `Features`.
-    seed : of the search's folds.
+    seed : seed of the folds of the search.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""`METHODS`: every method by name. Each network is a method of the same name."""
+"""`METHODS`: all methods by name. Each network is also a method with the same name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Methods(Registry):
 
     def __getitem__(self, name: str) -> Factory:
         if name not in self._entries and name not in self._index() and name in MODELS:
-            from myograph.training.estimator import NeuralClassifier  # imports torch, which the others do not need
+            from myograph.training.estimator import NeuralClassifier  # imports torch, which other methods do not need
 
             self._entries[name] = partial(NeuralClassifier, model=name)
         return super().__getitem__(name)

@@ -1,4 +1,4 @@
-"""Several classifiers with separate features, combined: the default method."""
+"""The default method: several classifiers with separate features, combined."""
 
 from __future__ import annotations
 
@@ -30,17 +30,18 @@ SHAPE = ("MOB", "COMP", "SKEW", "AR")
 class ProductOfViews(VotingClassifier):
     """Several classifiers, each with its own features, whose class probabilities are multiplied, and then calibrated.
 
-    A classifier that is sure that a class is wrong has more weight in a product than in a mean. `floor` is added to
-    each probability first, so that no single classifier can rule out a class.
+    In a product, a classifier that gives a class a low probability has more weight than in a mean. `floor` is first
+    added to each probability, so that no single classifier can exclude a class.
 
-    The product treats the classifiers as independent, which they are not, so by itself it is far too sure. Therefore a
-    temperature and a power are fitted on repetitions that were held out, as in `Calibrated`: the features are computed once,
-    linear discriminants are held out in closed form, and other classifiers are fitted once more per fold.
+    The product treats the classifiers as independent, which they are not, so without calibration it is far too
+    confident. A temperature and a power are therefore fitted on held-out repetitions, as in `Calibrated`: the features
+    are computed once, held-out predictions of linear discriminants are computed in closed form, and other classifiers
+    are fitted once more per fold.
 
-    A `SoftSVC` learns from every n-th window of each class. n is half of the number of windows that cover the same samples,
-    rounded up: 3 for windows of 250 ms every 50 ms. Windows that overlap by 80 % say nearly the same; the fit then takes
-    about a ninth of the time, and half as many support vectors are left to compare a window with. For arrays, whose overlap
-    is unknown, it learns from all.
+    A `SoftSVC` learns from every n-th window of each class. n is half of the number of windows that cover the same
+    samples, rounded up: 3 for windows of 250 ms every 50 ms. Windows that overlap by 80 % contain nearly the same
+    information; the fit then takes about a ninth of the time and has half as many support vectors. For arrays, whose
+    overlap is unknown, it learns from all windows.
 
     Attributes
     ----------
@@ -63,7 +64,7 @@ class ProductOfViews(VotingClassifier):
     floor = 1e-3
 
     def fit(self, X: Any, y: Any) -> ProductOfViews:
-        """Fit each view on labelled windows, and calibrate; ConfigError if y holds one class."""
+        """Fit each view on labelled windows, and calibrate; ConfigError if y holds only one class."""
         need_two_classes(y)
         names, views = zip(*((name, view) for name, view in zip(*self._validate_estimators()) if view != "drop"))
         self.le_ = LabelEncoder().fit(y)
@@ -99,7 +100,7 @@ class ProductOfViews(VotingClassifier):
         classifier.
         """
         total = self._sum_of_logs(probabilities)
-        if not hasattr(self, "temperature_"):  # a decoder that an earlier version saved
+        if not hasattr(self, "temperature_"):  # a decoder saved by an earlier version
             return total
         return softened(total, self.temperature_, self.power_)
 
@@ -111,12 +112,12 @@ class ProductOfViews(VotingClassifier):
 def lda_svm(
     C: float = 10.0, gamma: str | float = "scale", feature_options: dict[str, Any] | None = None
 ) -> ProductOfViews:
-    """The default: two linear discriminants on covariance features and two support vector machines, multiplied.
+    """The default: product of two linear discriminants on covariance features and two support vector machines.
 
-    The discriminants use logarithmic time-domain features with shape and LOGCOV, and with LOGLAGCOV. The machines, with
-    RBF kernels, use logarithmic time-domain features alone, and with the amplitudes of the window's halves. This
-    combination was chosen among 70 by cross-validation over repetitions inside the train parts of four data sets;
-    docs/default-method.md has the table.
+    The discriminants use logarithmic time-domain features with shape and LOGCOV, and with LOGLAGCOV. The
+    support vector machines, with RBF kernels, use logarithmic time-domain features, one alone and one with the
+    amplitudes of the window's halves. This combination was chosen among 70 by cross-validation over repetitions inside
+    the train parts of four data sets; docs/default-method.md has the table.
 
     Parameters
     ----------

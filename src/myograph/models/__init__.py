@@ -3,8 +3,9 @@
 A factory is called as `factory(n_channels, n_classes, n_samples, **options)` and returns a `torch.nn.Module`. The
 module takes windows (batch, channel, time) in float32 and returns logits (batch, n_classes). A factory raises
 `ShapeError` for a window size that the network cannot take and `ConfigError` for an invalid option. The layer that
-returns the logits is always named `head`, and no other weight depends on the number of classes. So the body of a
-trained network can be reused with a new head: copy every weight whose name does not start with "head.".
+returns the logits is always named `head`, and no other weight depends on the number of classes. The
+body of a trained network can therefore be reused with a new head: copy every weight whose name does not start with
+"head.".
 
 The facts about a network stand next to its factory:
 
@@ -14,7 +15,8 @@ The facts about a network stand next to its factory:
     )
     def my_net(n_channels, n_classes, n_samples): ...
 
-Both arguments are optional. A network registered with a bare `@MODELS.register` is counted on `USUAL`.
+Both arguments are optional. The cost of a network registered with a bare `@MODELS.register` is counted for the window
+size `USUAL`.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from myograph._common.registry import Factory, Registry
 
 @dataclass(frozen=True)
 class Published:
-    """The size that a network was published for.
+    """The published size of a network.
 
     Parameters
     ----------
@@ -92,7 +94,7 @@ class Models(Registry):
     def register(
         self, given: str | Factory | None = None, *, published: Published | None = None, checked: Checked | None = None
     ) -> Any:
-        """Decorate a factory; its name is that of its function, or `given`.
+        """Decorate a factory; its name is the function's name, or `given`.
 
         Parameters
         ----------

@@ -10,12 +10,12 @@ of NinaPro DB1 (100 Hz) and 30 x 12 for the Delsys electrodes of DB2 and DB3.
     5  convolution 1 x 1 to the classes
 
 The paper gives the kernels and planes. The padding (4 columns, then 1, 2 and 2) and the stride of the pools (3) are
-those of the public re-implementation of Tsinganos, Cornelis, Cornelis, Jansen and Skodras (PhyCS 2018), the only ones
-with which the map ends as a single value. 84,853 parameters for 10 electrodes, 15 samples and 53 classes.
+those of the public re-implementation of Tsinganos, Cornelis, Cornelis, Jansen and Skodras (PhyCS 2018); only with these
+does the feature map end as a single value. 84,853 parameters for 10 electrodes, 15 samples and 53 classes.
 
-Deviations: weights start from Glorot's normal distribution, as Tsinganos states for his network (we found no statement
-for Atzori's). If a window leaves more than one position (Delsys, or a longer window), the logits are the mean over the
-positions, which is our choice, as is the rate of 200 Hz for the Delsys input.
+Deviations: weights are initialised from Glorot's normal distribution, as Tsinganos states for his network (we found no
+statement for Atzori's). If a window leaves more than one position (Delsys, or a longer window), the logits are the mean
+over the positions, which is our choice, as is the rate of 200 Hz for the Delsys input.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def atzori(
     pool : "mean" or "max".
     dropout : dropout after each of the four ReLUs.
     init : "glorot", or "he" (normal, for ReLU), which learns much sooner with the paper's small learning rate: most
-        values in the padded kernels of blocks 3 and 4 meet zeros, so that with Glorot's weights the signal becomes
+        values in the padded kernels of blocks 3 and 4 are multiplied by zeros, so that Glorot's weights make the signal
         small.
 
     >>> import torch

@@ -3,7 +3,7 @@
 `cote_allard`, the raw ConvNet of Côté-Allard et al. 2019 (IEEE TNSRE 27:760, without the progressive transfer):
 
     convolution 3 x 5 to 32, max pool 1 x 3, batch normalisation, PReLU, dropout 0.5 of whole planes    6 x 16
-    convolution 3 x 5 to 64, the same                                                                 4 x 4
+    convolution 3 x 5 to 64, then as above                                                            4 x 4
     linear to 500 (1024 values), batch normalisation, PReLU, dropout 0.5; linear to the classes
 
 549,091 parameters for 7 classes. The kernels, the planes and the layer from 1024 to 500 are those of the authors'
@@ -12,7 +12,7 @@ public code.
 `effie`, EffiE (Lu, Liang, Rhim, Zhang and Qin, NER 2023, doi:10.1109/NER52421.2023.10123741), from its public code:
 
     convolution 3 x 5 to 32, ReLU, batch normalisation, PReLU, dropout 0.5 of whole planes, max pool 1 x 3
-    convolution 3 x 5 to 64, the same
+    convolution 3 x 5 to 64, then as above
     linear to 512, PReLU; linear to 128, PReLU; linear to the classes
 
 Deviations in `effie`: the Keras code normalises along time and has one PReLU slope per value; here both are per plane

@@ -1,7 +1,7 @@
-"""What a network costs: parameters, multiply-accumulates, activation memory, and latency of one window.
+"""The cost of a network: parameters, multiply-accumulates, activation memory, and latency of one window.
 
 `count("m5", 192, 20, 7)` returns the figures of one network as a dict. `table()` returns those of every network, for
-the input that it was published for or for one that you give.
+its published input size or for one that you give.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from myograph.models import MODELS, USUAL
 
 
 def parameters(model: nn.Module) -> int:
-    """Return the number of weights, trainable or frozen; running statistics are not weights.
+    """Return the number of weights, trainable or frozen; running statistics are not counted.
 
     >>> parameters(nn.Linear(8, 2))
     18
@@ -50,7 +50,8 @@ def macs(model: nn.Module, n_channels: int, n_samples: int) -> int:
 
 
 def _ghost(model: nn.Module) -> tuple[nn.Module, list[int]]:
-    """Return a copy that computes nothing, and a list to which each call of its recurrent layers adds their count.
+    """Return a copy of the model on the meta device, and a list to which its recurrent layers add their counts when
+    called.
 
     The recurrent layers return empty results of the right shape, since on the meta device torch would run every step.
     """
@@ -63,7 +64,7 @@ def _ghost(model: nn.Module) -> tuple[nn.Module, list[int]]:
 
 def _recurrent(layer: nn.RNNBase, recurrent: list[int], x: torch.Tensor, state: Any = None) -> tuple[Any, Any]:
     gates, ways = {"LSTM": 4, "GRU": 3}.get(layer.mode, 1), 2 if layer.bidirectional else 1
-    # A layer with a projection writes the projection, which torch's projected LSTMs also feed back.
+    # With a projection, the output and the recurrent input are the projected state.
     written = layer.proj_size or layer.hidden_size
     each = 0
     for i in range(layer.num_layers):
@@ -79,8 +80,8 @@ def _recurrent(layer: nn.RNNBase, recurrent: list[int], x: torch.Tensor, state: 
 def activation_bytes(model: nn.Module, n_channels: int, n_samples: int) -> int:
     """Return the largest number of bytes that one layer of the network reads and writes for one float32 window.
 
-    This is the largest sum of a leaf layer's inputs and outputs. A runtime that frees tensors as soon as it can needs
-    this much memory besides the weights, plus the tensors that wait for skip connections.
+    This is the largest sum of a leaf layer's inputs and outputs. A runtime that frees tensors as soon as possible needs
+    this much memory besides the weights, plus the tensors that are kept for skip connections.
 
     >>> activation_bytes(nn.Sequential(nn.Flatten(), nn.Linear(8 * 50, 2)), n_channels=8, n_samples=50)
     3200
@@ -135,7 +136,7 @@ def count(
     ----------
     model : a name in `MODELS`, built with `options`, or a network that takes (batch, n_channels, n_samples).
     n_channels, n_samples, n_classes : size of the window, and number of classes.
-    latency : False leaves out the latency, the only figure that takes time and depends on the machine.
+    latency : False skips the latency, the only figure that takes time to measure and depends on the machine.
 
     Returns
     -------
@@ -157,7 +158,7 @@ def count(
         sizes = {"n_channels": n_channels, "n_classes": n_classes, "n_samples": n_samples}
         name, network = model, MODELS.create(model, **sizes, **options)
     elif options:
-        raise ConfigError(f"options {sorted(options)} are for a model given by name; this one is built already")
+        raise ConfigError(f"options {sorted(options)} are for a model given by name; this network is already built")
     else:
         name, network = type(model).__name__, model
     row = {
@@ -248,7 +249,7 @@ def table(
     names : names of networks; None takes all.
     n_channels, n_samples, n_classes : as for `info`.
     latency : whether to measure the latency.
-    at_published_size : whether to add the key `published`, which takes about as long to count as all others.
+    at_published_size : whether to add the key `published`, which doubles the time.
 
     Returns
     -------

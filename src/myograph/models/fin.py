@@ -94,7 +94,7 @@ def fin_cnn(n_channels: int, n_classes: int, n_samples: int, *, n_features: int 
     (66646, torch.Size([2, 17]))
     """
     if n_features < 1:
-        raise ConfigError(f"n_features is at least 1, got {n_features}")
+        raise ConfigError(f"n_features must be at least 1, got {n_features}")
     copies, rest = divmod(n_samples, n_features)
     expected = f"at least 12 channels and {n_features} features with the same number of copies each, at least 12"
     need_size("fin_cnn", n_channels >= 12 and copies >= 12 and rest == 0, n_channels, n_samples, expected)

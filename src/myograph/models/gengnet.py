@@ -164,6 +164,6 @@ def cnn_rnn(
     torch.Size([2, 52])
     """
     ok = n_channels >= 1 and n_samples >= segments >= 1
-    need_size("cnn_rnn", ok, n_channels, n_samples, f"any grid and at least {segments} samples, one a segment")
+    need_size("cnn_rnn", ok, n_channels, n_samples, f"any grid and at least {segments} samples, one per segment")
     rows, columns = grid_of("cnn_rnn", n_channels, grid, layout)
     return CnnRnn(Grid(rows, columns, n_samples), n_classes, segments, hidden, dropout)

@@ -1,4 +1,4 @@
-"""Functions and layers that several families share: checks of the window size, and layers that turn windows into
+"""Shared functions and layers of several families: checks of the window size, and layers that turn windows into
 images.
 """
 
@@ -42,7 +42,7 @@ def one_of(option: str, value: Any, known: Iterable[Any]) -> None:
 
 
 def stack(**layers: nn.Module) -> nn.Sequential:
-    """Put layers in sequence, each under its own name in the state dictionary.
+    """Return a sequence of layers, each with its own name in the state dictionary.
 
     >>> list(stack(flatten=nn.Flatten(), head=nn.Linear(8, 2)).state_dict())
     ['head.weight', 'head.bias']
@@ -51,7 +51,7 @@ def stack(**layers: nn.Module) -> nn.Sequential:
 
 
 class Expect(nn.Module):
-    """Pass windows of shape (batch, n_channels, n_samples) on unchanged; ShapeError for any other shape.
+    """Return windows of shape (batch, n_channels, n_samples) unchanged; any other shape raises ShapeError.
 
     >>> Expect(8, 50)(torch.zeros(2, 8, 50)).shape
     torch.Size([2, 8, 50])
@@ -109,7 +109,7 @@ class Patches(nn.Conv2d):
     """A convolution of one plane whose patches do not overlap (stride = kernel, no padding), computed as a matrix
     product.
 
-    On a CPU it takes a tenth of the time of torch's convolution, in the forward and in the backward pass.
+    On a CPU, the forward and the backward pass take a tenth of the time of torch's convolution.
 
     >>> Patches(1, 16, (16, 1), stride=(16, 1))(torch.zeros(2, 1, 64, 1)).shape
     torch.Size([2, 16, 4, 1])
@@ -178,9 +178,10 @@ class TimeMajor(Expect):
 
 
 def compilable(x: Tensor) -> bool:
-    """Whether the compiled layers of `models._cpu` may replace torch's: float32 on a CPU, no export and no autocast.
+    """Return whether the compiled layers of `models._cpu` can replace torch's: float32 on a CPU, no export, no
+    autocast.
 
-    MYOGRAPH_COMPILED=0 in the environment turns them off; torch's own layers then run everywhere.
+    MYOGRAPH_COMPILED=0 in the environment disables them; then torch's own layers are always used.
 
     >>> compilable(torch.zeros(2, dtype=torch.float64))
     False
@@ -197,7 +198,7 @@ def compilable(x: Tensor) -> bool:
 def in_threads(run: Callable[[int, int], Any], n: int, worth: int) -> list[Any]:
     """Return the results of run(first, last) for parts of range(n), computed in parallel.
 
-    As many threads are used as torch uses, and at most `worth`.
+    The number of threads is that of torch, but at most `worth`.
 
     >>> sum(in_threads(lambda first, last: sum(range(first, last)), n=10, worth=2))
     45
@@ -206,6 +207,6 @@ def in_threads(run: Callable[[int, int], Any], n: int, worth: int) -> list[Any]:
     if threads == 1:
         return [run(0, n)]
     edges = [n * i // threads for i in range(threads + 1)]
-    with ThreadPoolExecutor(threads - 1) as pool:  # new threads inherit this thread's treatment of denormal numbers
+    with ThreadPoolExecutor(threads - 1) as pool:  # new threads inherit this thread's setting for denormal numbers
         others = [pool.submit(run, a, b) for a, b in itertools.pairwise(edges[1:])]
         return [run(edges[0], edges[1]), *(other.result() for other in others)]

@@ -1,7 +1,7 @@
 """M5: a small network for high-density windows (public code of the CNN-HD-sEMG-Classifier, MIC Laboratory).
 
-Input: 20 samples of 192 channels, read as one column of 3840 values in which all channels of a sample are adjacent.
-The first kernel therefore sees 16 neighbouring channels at one instant; later layers mix groups of channels and time.
+Input: 20 samples of 192 channels as one column of 3840 values, in which all channels of a sample are adjacent.
+The first kernel therefore covers 16 neighbouring channels at one instant; later layers mix groups of channels and time.
 
     convolution 16, stride 16, to 16 planes, ReLU   240
     max pool 2                                      120

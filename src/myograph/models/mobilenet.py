@@ -39,7 +39,7 @@ STAGES = ((0, 16, 1, 1), (1, 24, 2, 1), (1, 32, 3, 2), (1, 64, 4, 2), (1, 96, 3,
 class Grid(Expect):
     """Turn windows of a grid into images: (batch, row * column, time) to (batch, time, row, column).
 
-    `planes` repeats the images, for networks that were made for the three colours of a picture.
+    `planes` repeats the images, for networks that were designed for colour images with three planes.
 
     >>> import torch
     >>> Grid(rows=8, columns=24, n_samples=1)(torch.zeros(2, 192, 1)).shape
@@ -56,7 +56,7 @@ class Grid(Expect):
 
 
 def grid_of(model: str, n_channels: int, grid: tuple[int, int] | None, layout: Layout | None) -> tuple[int, int]:
-    """Return the rows and columns of a grid: those given, those of the electrode layout, or those nearest to a square.
+    """Return (rows, columns) of a grid: as given, from the electrode layout, or else as nearly square as possible.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def grid_of(model: str, n_channels: int, grid: tuple[int, int] | None, layout: L
             rows = next(r for r in range(math.isqrt(n_channels), 0, -1) if n_channels % r == 0)
             grid = (rows, n_channels // rows)
     if len(grid) != 2 or min(grid) < 1:
-        raise ConfigError(f"grid is (rows, columns), got {grid!r}")
+        raise ConfigError(f"grid must be (rows, columns), got {grid!r}")
     if grid[0] * grid[1] != n_channels:
         raise ShapeError(
             f"{model} got {n_channels} channels for a grid of {grid[0]} x {grid[1]} = {grid[0] * grid[1]} electrodes; "
@@ -134,7 +134,7 @@ def mobilenet_v2(
 ) -> nn.Module:
     """MobileNetV2: any grid; `width` sets the expansion int(6 width), `grid` is (rows, columns).
 
-    `planes` repeats the image, as for a network that was made for the three colours of a picture.
+    `planes` repeats the image, as for a network that was designed for colour images with three planes.
     Without `grid`, the electrode layout gives it (if its channels are numbered row by row), or else the divisors of
     `n_channels` nearest to a square. The published input has the grid (8, 24).
 
@@ -145,7 +145,7 @@ def mobilenet_v2(
     """
     expansion = int(6 * width + 1e-9)
     if not 1 <= expansion <= 12:
-        raise ConfigError(f"width is between 1/6 and 2 (published: 1, 0.7, 0.4, 0.2), got {width!r}")
+        raise ConfigError(f"width must be between 1/6 and 2 (published: 1, 0.7, 0.4, 0.2), got {width!r}")
     if n_channels < 1 or n_samples < 1:
         raise ShapeError(f"mobilenet_v2 got windows of {n_channels} channels x {n_samples} samples; it takes any grid")
     rows, columns = grid_of("mobilenet_v2", n_channels, grid, layout)

@@ -1,4 +1,4 @@
-"""The muscle classifiers of Velasquez Rendon et al. (DSP 2023): a CNN-LSTM, and its two halves alone.
+"""The muscle classifiers of Velasquez Rendon et al. (DSP 2023): a CNN-LSTM, and the CNN and the LSTM alone.
 
 Input: 500 samples of one channel (0.5 s at 1 kHz), 4 muscles. Layer by layer, with the parameters of the published
 (Keras) summary:
@@ -9,14 +9,14 @@ Input: 500 samples of one channel (0.5 s at 1 kHz), 4 muscles. Layer by layer, w
     LSTM of 30, last state                                                     30     9,720
     linear to 15, LeakyReLU; linear to the classes                              4       529
 
-28,091 parameters in total. torch's LSTM has a second bias of the same effect, which adds 120. The CNN alone (26,111)
-has a linear layer to 15 at each step instead of the LSTM, and its head reads all steps. The LSTM alone (10,349, + 120)
+28,091 parameters in total. torch's LSTM has a redundant second bias, which adds 120. The CNN alone (26,111) has
+a linear layer to 15 at each step instead of the LSTM, and its head reads all steps. The LSTM alone (10,349, + 120)
 reads the samples through a linear layer to 50.
 
 Initial weights are Keras's defaults (Glorot; orthogonal recurrent weights, and a forget-gate bias of 1), since the
-authors used Keras; with them the hybrid learns in fewer epochs than with torch's. The paper does not state the dropout
-(0.2) and the slope of the LeakyReLUs (0.3, Keras's default), which are our choice. Several channels enter the first
-layer together, also our choice.
+authors used Keras; with them the hybrid needs fewer epochs than with torch's defaults. The paper does not state the
+dropout (0.2) and the slope of the LeakyReLUs (0.3, Keras's default), which are our choice. Several channels enter the
+first layer together, also our choice.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ class _Convolutions(Expect):
         x = super().forward(x).unsqueeze(2)
         for conv in (self.conv1, self.conv2):
             x = self.pool(conv(x))
-        # On a CPU a convolution computes these products in half the time of the linear layer.
+        # On a CPU, a convolution computes these products in half the time of a linear layer.
         x = nn.functional.conv2d(x, self.each.weight[:, :, None, None], self.each.bias)
         return (
             self.leaky(x).squeeze(2).transpose(1, 2)
-        )  # the gradient of an index fills and copies, that of squeeze is a view
+        )  # the gradient of indexing fills and copies an array, that of squeeze is a view
 
 
 class _LastState(nn.Module):

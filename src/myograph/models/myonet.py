@@ -1,7 +1,7 @@
-"""myonet: a small network of our own for short windows of 4 to 64 channels; the default choice.
+"""myonet: our own small network for short windows of 4 to 64 channels; the default network.
 
 A contraction changes the power of the signal, the frequencies of that power, and its distribution over the electrodes;
-powers are best compared as logarithms. So the network learns filters and reads log powers:
+powers are best compared as logarithms. The network therefore learns filters and uses log powers:
 
     moments   correlation of each pair of channels at delays of 0 to 8 samples: sums of x_i(t) x_j(t + d)
     bands     F = 4 learnt filters of 9 samples, the same for every channel; the covariance S of the channels in a band
@@ -11,12 +11,12 @@ powers are best compared as logarithms. So the network learns filters and reads 
               absolute value, log mean absolute difference, and shares of zero crossings and of turns
     mlp       batch normalisation, dropout, linear to up to 512, batch normalisation, GELU, dropout, linear to classes
 
-Combinations start as sums and differences of two electrodes. Bands start as the signal, its first and second difference
-and its moving average. Training changes all of them. During training, each channel of each window is scaled by a random
-gain (log-normal, `jitter`), since contact and effort change the gain from one repetition to the next.
+Combinations are initialised as sums and differences of two electrodes, and bands as the signal, its first and second
+difference and its moving average. Training changes all of them. During training, each channel of each window is scaled
+by a random gain (log-normal, `jitter`), since contact and effort change the gain from one repetition to the next.
 
 Only sums over samples depend on the length of the window, so the network is causal and runs on a stream at a constant
-cost per sample. It expects channels scaled to about unit variance, as the estimators' `normalise="channel"` does.
+cost per sample. It expects channels of about unit variance, as given by `normalise="channel"` of the estimators.
 Design and ablations: docs/myonet.md.
 """
 
@@ -84,7 +84,7 @@ class MyoNet(Expect):
         first, second = torch.triu_indices(n_channels, n_channels)
         self.register_buffer("first", first, persistent=False)
         self.register_buffer("second", second, persistent=False)
-        # Positions of the pairs (i, i), written out so that the network can be made without memory (on "meta").
+        # Positions of the pairs (i, i), listed explicitly so that the network can be built without memory (on "meta").
         own = torch.tensor([i * n_channels - i * (i - 1) // 2 for i in range(n_channels)])
         self.register_buffer("own", own, persistent=False)
         self.register_buffer("times", torch.where(first == second, 1.0, 2.0), persistent=False)
@@ -104,8 +104,8 @@ class MyoNet(Expect):
     def moments(self, x: Tensor) -> Tensor:
         """Turn (batch, channel, time) into (batch, delay, pair), for all pairs of channels i <= j.
 
-        An entry is the sum over time of x_i(t) x_j(t + d) + x_j(t) x_i(t + d), divided by the length of the window. It
-        is half of that if i = j or d = 0, and a quarter if both.
+        An entry is the sum over time of x_i(t) x_j(t + d) + x_j(t) x_i(t + d), divided by the length of the window;
+        half of that if i = j or d = 0, and a quarter if both.
         """
         found = []
         for delay in range(self.length):

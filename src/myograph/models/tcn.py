@@ -9,8 +9,8 @@ convolution, and each block adds a 1 x 1 convolution of its input. The sequence 
     reach_ms=300     planes (32, 64) (64, 128), receptive field of 31 samples
     reach_ms=2500    planes (32, 32) (32, 32) (64, 64) (128), receptive field of 255 samples
 
-Glorot's normal initialisation, as in that code. The layers do not deviate from it; the paper's input is a whole
-repetition, here it may be a window. `blocks` sets other planes.
+Weights are initialised from Glorot's normal distribution, as in that code. The layers have no deviations. The paper's
+input is a whole repetition; here it may be a window. `blocks` sets other planes.
 """
 
 from __future__ import annotations
@@ -119,5 +119,5 @@ def tcn(
     one_of("summary", summary, ("mean", "attention"))
     planes = BLOCKS[reach_ms] if blocks is None else blocks
     if not planes or not all(len(block) for block in planes):
-        raise ConfigError(f"blocks holds the planes of each layer of each block, got {blocks!r}")
+        raise ConfigError(f"blocks must hold the planes of each layer of each block, got {blocks!r}")
     return glorot(TCN(n_channels, n_classes, n_samples, planes, summary, dropout))

@@ -6,7 +6,7 @@ attention and a GELU layer of twice the size, each after a layer normalisation a
 Transformer, Dosovitskiy et al. 2021). A linear layer reads the class token.
 
 The paper's abstract states a Vision Transformer for windows of 200 and 300 ms of 12 electrodes at 2 kHz, with a seventh
-of the parameters of comparable networks. We did not find the sizes, so they are our choice: patches of 1/10 of the
+as many parameters as comparable networks. We did not find the sizes, so they are our choice: patches of 1/10 of the
 window, vectors of 64, 2 layers of 8 heads, dropout 0.2.
 """
 
@@ -98,7 +98,7 @@ def temgnet(
     patch = max(1, n_samples // 10) if patch is None else patch
     if size < 1 or heads < 1 or size % heads or layers < 1 or patch < 1:
         raise ConfigError(
-            f"size is a multiple of heads, and patch and layers are at least 1; got patch={patch}, size={size}, "
+            f"size must be a multiple of heads, and patch and layers at least 1; got patch={patch}, size={size}, "
             f"heads={heads}, layers={layers}"
         )
     ok = n_channels >= 1 and n_samples >= patch

@@ -15,9 +15,9 @@ in the paper's figure 1B:
     linear to 800, ReLU, dropout 0.5
     linear to the classes
 
-The paper says "the same number of neurons in each layer", 800, without naming the convolution's planes. We use 800
-there too (3,396,050 parameters for 12 electrodes and 50 classes); `planes=32` gives 790,226. The ReLU after the
-convolution is our choice, since the paper states it only for the linear layers.
+The paper says "the same number of neurons in each layer", 800, without stating the planes of the convolution. We use
+800 planes as well (3,396,050 parameters for 12 electrodes and 50 classes); `planes=32` gives 790,226. The ReLU after
+the convolution is our choice, since the paper states it only for the linear layers.
 """
 
 from __future__ import annotations

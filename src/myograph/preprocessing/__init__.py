@@ -1,4 +1,4 @@
-"""From raw samples to the samples that are cut into windows: filters, channels and labels to keep, bursts, cutters."""
+"""Preprocessing: filters, selection of channels and labels, detection of bursts, and further windowings."""
 
 from __future__ import annotations
 

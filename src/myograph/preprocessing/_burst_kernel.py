@@ -1,9 +1,9 @@
-"""The compiled loops of burst detection; importing it costs numba's import, compiling is cached on disk.
+"""The compiled loops of burst detection. Importing this module imports numba; compiled code is cached on disk.
 
-All of them see the same thing: x (channel, time), the samples before it, and energies at times `begin` and on, where
-`begin` is -1 once a sample went before (psi needs the next sample, so energy is one sample behind). They work through
-tiles that stay in the processor's nearest cache; the energy of a sample depends on the `width` + 2 samples around it
-alone, added in one order, so it is the same bits in whatever piece it is computed.
+All loops have the same inputs: x (channel, time), the samples before it, and the time `begin` of the first energy,
+which is -1 if there is an earlier sample (psi needs the next sample, so the energy is one sample behind). They process
+tiles that fit in the first-level cache. The energy of a sample depends only on the `width` + 2 samples around it, added
+in a fixed order, so it has the same bits in whichever piece it is computed.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _add(w, a, at, step, terms, b, n):  # pragma: no cover - compiled
 
 @njit(nogil=True, cache=True)
 def _add_eight(w, a, b, n):  # pragma: no cover - compiled
-    """w[b, i] = w[a, i] + ... + w[a, i + 7] for i < n, shifting registers where `_add` would load once a term."""
+    """w[b, i] = w[a, i] + ... + w[a, i + 7] for i < n, which shifts registers instead of loading each term like `_add`."""
     one, after = load(w, a, 0), load(w, a, WIDTH)
     two = one + neighbours(one, after, 1)
     one, after = after, load(w, a, 2 * WIDTH)
@@ -69,10 +69,10 @@ def _add_eight(w, a, b, n):  # pragma: no cover - compiled
 def _moving_sum(w, width, n):  # pragma: no cover - compiled
     """w[OUT, i] = w[PSI, i] + ... + w[PSI, i + width - 1] for i < n; the other rows are overwritten.
 
-    Sums of a few neighbours, then of a few of those, make up any width: every step runs in vector registers along
-    time, nothing is ever subtracted, and no rounding error is carried along.
+    Any width is composed of sums of a few neighbours, and of sums of these: every step runs in vector registers along
+    time, nothing is subtracted, and rounding errors do not accumulate.
     """
-    # No literals: whatever is called with them would be compiled once more.
+    # No literals as arguments, because a function would be compiled again for each of them.
     a, b, taken, size = np.int64(PSI), np.int64(OTHER), np.int64(0), np.int64(1)
     left, length = width, n + width - 1
     while left:
@@ -114,7 +114,7 @@ def _plus(w, a, n):  # pragma: no cover - compiled
 @njit(nogil=True, cache=True)
 def _psi(x, c, before, first, count, width, w):  # pragma: no cover - compiled
     """w[PSI, i] = |psi| of channel c at time first + i, for i < count. before: the last width + 1 samples before x."""
-    edge = min(max(1 - first, 0), count)  # where psi still reaches into `before`
+    edge = min(max(1 - first, 0), count)  # number of values of psi that need `before`
     lanes = edge + (count - edge) // WIDTH * WIDTH
     flat, ahead = x.reshape(-1), c * x.shape[1] + first + TILE
     for i in range(edge, lanes, WIDTH):
@@ -135,7 +135,7 @@ def _psi(x, c, before, first, count, width, w):  # pragma: no cover - compiled
 def _energy(x, c, before, start, stop, width, age, w):  # pragma: no cover - compiled
     """w[OUT] holds `width` times the energies of channel c at times start to stop.
 
-    age: energies of this channel before `start` since the stream began; the first `width` are means of fewer.
+    age: number of energies of this channel before `start`; the first `width` of the stream are means of fewer values.
     """
     n = stop - start
     _psi(x, c, before, start - width + 1, n + width - 1, width, w)
@@ -146,13 +146,13 @@ def _energy(x, c, before, start, stop, width, age, w):  # pragma: no cover - com
 
 @njit(nogil=True, cache=True)
 def _room(width):  # pragma: no cover - compiled
-    """Rows for TILE energies, what they reach back to, and what is read and written beyond."""
+    """Return rows for TILE energies, the samples before that they need, and padding that is read and written."""
     return rows_of(3, (TILE + width) // WIDTH * WIDTH + 5 * WIDTH)
 
 
 @njit(nogil=True, cache=True)
 def energies(x, before, begin, width, age, out):  # pragma: no cover - compiled
-    """Every energy. out: (channel, time)."""
+    """Compute all energies. out: (channel, time)."""
     w, scale = _room(width), 1.0 / width
     n = out.shape[1]
     for c in range(len(x)):
@@ -166,7 +166,7 @@ def energies(x, before, begin, width, age, out):  # pragma: no cover - compiled
 
 @njit(nogil=True, cache=True)
 def _moments(w, begin, n):  # pragma: no cover - compiled
-    """Mean, sum of squared deviations, least and greatest of w[OUT, begin : begin + n]."""
+    """Return mean, sum of squared deviations, minimum and maximum of w[OUT, begin : begin + n]."""
     lanes = n - n % WIDTH
     total, low, high = 0.0, w[OUT, begin], w[OUT, begin]
     if lanes:
@@ -192,7 +192,9 @@ def _moments(w, begin, n):  # pragma: no cover - compiled
 
 @njit(nogil=True, cache=True)
 def segments(x, before, begin, width, age, size, out):  # pragma: no cover - compiled
-    """Mean, sum of squared deviations, least and greatest energy of each `size` samples. out: (channel, segment, 4)."""
+    """Compute mean, sum of squared deviations, minimum and maximum energy of each `size` samples. out: (channel,
+    segment, 4).
+    """
     at_once = max(TILE // size, 1)
     w, scale = _room(max(width, width + size - TILE)), 1.0 / width
     n = out.shape[1]
@@ -208,10 +210,10 @@ def segments(x, before, begin, width, age, size, out):  # pragma: no cover - com
 
 @njit(nogil=True, cache=True)
 def crossings(x, before, begin, width, age, limit, needed, size, known, out):  # pragma: no cover - compiled
-    """Is the energy above its limit in at least `needed` channels? out: (time,) of booleans.
+    """Compute whether the energy is above its limit in at least `needed` channels. out: (time,) booleans.
 
-    known : what `segments` gave of segments of that size, or (channel, 0, 4). Where it settles the answer for a whole
-        segment, nothing is computed again.
+    known : result of `segments` for this size, or (channel, 0, 4). Segments for which it determines the result are
+        not computed again.
     """
     w, votes, scale = _room(width), np.empty(TILE, np.int64), 1.0 / width
     n, n_channels = len(out), len(x)

@@ -6,15 +6,15 @@ import numpy as np
 
 from myograph._common.jit import kernel
 
-LANES = 8  # channels filtered side by side: each recursion alone would wait for its own last result
+LANES = 8  # channels filtered in parallel, because a single recursion would wait for its own last result
 
 
 @kernel
 def filter_sections(sos, x, state):  # pragma: no cover
-    """Filter (channel, time) samples by (section, 6) coefficients; `state` (channel, section, 2) moves on in place.
+    """Filter (channel, time) samples by (section, 6) coefficients; `state` (channel, section, 2) is updated in place.
 
-    The recursion is that of `scipy.signal.sosfilt`, in float64; the result has the dtype of x. Each channel's result
-    depends on its own samples alone, in one order, so chunks of any size give the bits of one pass.
+    The recursion is that of `scipy.signal.sosfilt`, in float64; the result has the dtype of x. The result of a
+    channel depends only on its own samples, in a fixed order, so chunks of any size give the same bits as one pass.
     """
     n_channels, n_samples = x.shape
     n_sections = sos.shape[0]

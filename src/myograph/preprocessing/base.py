@@ -1,8 +1,8 @@
-"""The base of all filters: applied to whole recordings or run on live samples, with the same result.
+"""Base classes of all filters, which give the same result for whole recordings and for live samples.
 
 A filter is a frozen dataclass of settings. `apply(recording)` filters a whole recording; `stream(rate_hz, n_channels)`
 returns a state for live samples. Every filter is causal and keeps its state between chunks, so chunks of any size give
-exactly the result of one pass, bit for bit; `ZeroPhase` is the one exception. Recursions and sums are computed in
+the same result as one pass, bit for bit; `ZeroPhase` is the only exception. Recursions and sums are computed in
 float64. The output has the input's dtype.
 
 Every filter also states its reach: how far back in time its output depends on the input. A training window within that
@@ -27,16 +27,18 @@ from myograph.recording import Layout, Recording, as_chunk, one_after_another
 FILTERS = Registry("filter", "myograph.preprocessing.filters")
 
 Push = Callable[[np.ndarray], np.ndarray]
-"""From (channel, time) samples to (channel, time) filtered samples; holds the filter's state between calls."""
+"""A function from (channel, time) samples to (channel, time) filtered samples that keeps the filter's state between
+calls.
+"""
 BLOCK = 1 << 18  # samples of all channels together; limits the memory that one pass over a long recording needs
 
 
 class FilterStream:
-    """A filter's state on live samples; `Filter.stream` returns one.
+    """A filter with its state for live samples; created by `Filter.stream`.
 
     Attributes
     ----------
-    rate_hz, n_channels, layout : of the output; the next filter of a chain is set up for them.
+    rate_hz, n_channels, layout : properties of the output, for which the next filter of a chain is created.
 
     >>> from myograph.preprocessing import Rectify
     >>> stream = Rectify().stream(rate_hz=1000.0, n_channels=1)
@@ -68,7 +70,7 @@ class FilterStream:
         return self._filter(as_chunk(chunk, self._n_in))
 
     def _filter(self, chunk: np.ndarray) -> np.ndarray:
-        """`push` for a chunk that was checked."""
+        """Filter a chunk that has been checked."""
         n = chunk.shape[1]
         if n == 0:
             return np.empty((self.n_channels, 0), chunk.dtype)
@@ -121,7 +123,7 @@ class Filter:
 
         Parameters
         ----------
-        rate_hz, n_channels : of the samples to come.
+        rate_hz, n_channels : properties of the samples.
         layout : positions of their electrodes; only spatial filters need it.
 
         Raises
@@ -139,8 +141,8 @@ class Filter:
         )
 
     def reach_samples(self, rate_hz: float) -> int:
-        """Return how many input samples before the current one hold 99 % of the energy of the filter's impulse
-        response.
+        """Return the number of input samples before the current one that hold 99 % of the energy of the filter's
+        impulse response.
 
         It is 0 for a filter whose output depends only on the current sample. `ZeroPhase` reaches as far into the
         future.
@@ -159,8 +161,8 @@ class Filter:
         return rate_hz
 
     def _start(self, rate_hz: float, n_channels: int, layout: Layout | None) -> Push:
-        """Return a function with its own state that filters (channel, time) samples; it is never called with no
-        samples.
+        """Return a function with its own state that filters (channel, time) samples; it is called with at least one
+        sample.
         """
         raise NotImplementedError
 
@@ -170,7 +172,7 @@ class Filter:
 
 
 class SampleFilter(Filter):
-    """Base class of filters whose output at one time depends only on the channels' samples at that time.
+    """Base class of filters without memory, whose output depends only on the channels' current samples.
 
     >>> class Negative(SampleFilter):
     ...     def _start(self, rate_hz, n_channels, layout):
@@ -245,11 +247,11 @@ def apply_all(filters: Filter | Iterable[Filter], recording: Recording) -> Recor
 def stream_all(
     filters: Filter | Iterable[Filter], rate_hz: float, n_channels: int, layout: Layout | None = None
 ) -> FilterStream:
-    """Return one stream that runs the filters in order; each is set up for the output of the one before.
+    """Return one stream that applies the filters in order; each is created for the output of the previous one.
 
     Raises
     ------
-    ConfigError : a filter does not fit the rate or layout that it is given, or it is not causal.
+    ConfigError : a filter does not fit the rate or layout of its input, or is not causal.
 
     >>> from myograph.preprocessing import Rectify, Resample
     >>> stream = stream_all([Rectify(), Resample(200.0)], rate_hz=1000.0, n_channels=1)
@@ -285,11 +287,11 @@ def check_positive(owner: object, **values: float) -> None:
 
     >>> check_positive(Filter(), rate_hz=-1.0)
     Traceback (most recent call last):
-    myograph.errors.ConfigError: Filter: rate_hz is a positive number, got -1.0
+    myograph.errors.ConfigError: Filter: rate_hz must be a positive number, got -1.0
     """
     for name, value in values.items():
         if not (isinstance(value, numbers.Real) and np.isfinite(value) and value > 0):
-            raise ConfigError(f"{type(owner).__name__}: {name} is a positive number, got {value!r}")
+            raise ConfigError(f"{type(owner).__name__}: {name} must be a positive number, got {value!r}")
 
 
 def check_whole(owner: object, **values: int) -> None:
@@ -297,11 +299,11 @@ def check_whole(owner: object, **values: int) -> None:
 
     >>> check_whole(Filter(), order=0)
     Traceback (most recent call last):
-    myograph.errors.ConfigError: Filter: order is a whole number from 1, got 0
+    myograph.errors.ConfigError: Filter: order must be a whole number from 1, got 0
     """
     for name, value in values.items():
         if not isinstance(value, (int, np.integer)) or value < 1:
-            raise ConfigError(f"{type(owner).__name__}: {name} is a whole number from 1, got {value!r}")
+            raise ConfigError(f"{type(owner).__name__}: {name} must be a whole number from 1, got {value!r}")
 
 
 def check_below_nyquist(owner: object, frequency_hz: float, rate_hz: float) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from myograph.errors import ConfigError, ShapeError, SignalError, WindowError
 from myograph.recording import Recording, as_chunk, run_starts
 
-SEGMENT_S = 0.25  # the quietest of these make the baseline
+SEGMENT_S = 0.25  # segments, of which the quietest give the baseline
 
 
 def teager_kaiser(x: np.ndarray) -> np.ndarray:
@@ -48,10 +48,10 @@ def teager_kaiser(x: np.ndarray) -> np.ndarray:
 
 
 class _Energy:
-    """Smoothed |psi| of samples x (channel, time): the mean of the last `width` values, or of all values at the start.
+    """Smoothed |psi| of samples x (channel, time): mean of the last `width` values, or of all values at the start.
 
-    psi needs the next sample, so the last sample has no value yet; the first `begin` = -1 belongs to the sample before
-    x. The sample before the very first counts as equal to it. Values are float64, computed on request.
+    psi needs the next sample, so the last sample has no value yet, and `begin` = -1 refers to the sample before x. The
+    sample before the first one of the stream is taken as equal to it. Values are float64, computed on request.
     """
 
     def __init__(self, x: np.ndarray, width: int, before: np.ndarray | None = None, age: int = 0):
@@ -66,7 +66,7 @@ class _Energy:
         return self._x, self._before, self._begin, self._width, self._age
 
     def values(self, n: int | None = None) -> np.ndarray:
-        """Return the (channel, n) energies from the first on; all if None."""
+        """Return the first (channel, n) energies; all if None."""
         from myograph.preprocessing import _burst_kernel
 
         out = np.empty((len(self._x), self.n if n is None else n))
@@ -104,7 +104,7 @@ class EnergyStream:
     """Smoothed |psi| of live samples: the mean of the last `width` values, or of all values at the start.
 
     psi needs the next sample, so the output is one sample behind: after n samples there are n - 1 values. The sample
-    before the first counts as equal to it.
+    before the first is taken as equal to it.
 
     >>> EnergyStream(n_channels=1, width=2).push(np.array([[0.0, 1.0, 0.0, -1.0]]))
     array([[0. , 0.5, 1. ]])
@@ -133,7 +133,7 @@ class EnergyStream:
 
 @dataclass(frozen=True)
 class Baseline:
-    """Mean and standard deviation of each channel's energy at rest; (channel,) each, in the squared unit of the signal.
+    """Mean and standard deviation of each channel's energy at rest, both (channel,) in the squared unit of the signal.
 
     >>> Baseline(mean=np.array([1.0]), sd=np.array([0.5])).mean
     array([1.])
@@ -145,7 +145,7 @@ class Baseline:
 
 @dataclass(frozen=True)
 class BurstDetector:
-    """Detect bursts, during which the energy exceeds mean + k sd of the baseline.
+    """Detects bursts, during which the energy exceeds mean + k sd of the baseline.
 
     The defaults are our choice, in the middle of a wide range of settings that count the bursts of two public biceps
     recordings correctly.
@@ -154,15 +154,16 @@ class BurstDetector:
     ----------
     k : threshold above the baseline's mean, in its standard deviations.
     smooth_ms : length of the causal moving average over the energy.
-    quietest : without a given baseline, it is learnt from this fraction of the recording, the quarter seconds of least
-        energy in each channel. Rest must fill more than this; otherwise hardly any bursts are found.
-    baseline_s : learn the baseline from the first seconds instead, which must be rest; nothing is detected in them.
+    quietest : if no baseline is given, it is learnt from this fraction of the recording: the quarter seconds of lowest
+        energy in each channel. There must be more rest than this; otherwise hardly any bursts are found.
+    baseline_s : learn the baseline from these first seconds instead, which must be rest; no bursts are detected in
+        them.
     m_of_n : active if the energy was above the threshold in at least m of the last n samples: the double threshold of
         Bonato et al. 1998, doi:10.1109/10.661154; (1, 1) is the single threshold.
     vote : fraction of the channels that must be active at once (at least one channel).
     gap_ms : a shorter pause does not end a burst.
     min_duration_ms : shorter bursts are dropped.
-    refractory_ms : no onset for this time after the last burst's offset.
+    refractory_ms : time after the offset of a burst in which there is no onset.
 
     Examples
     --------
@@ -190,28 +191,30 @@ class BurstDetector:
     def __post_init__(self) -> None:
         for name in ("k", "smooth_ms"):
             if not getattr(self, name) > 0:
-                raise ConfigError(f"BurstDetector: {name} is a positive number, got {getattr(self, name)}")
+                raise ConfigError(f"BurstDetector: {name} must be a positive number, got {getattr(self, name)}")
         for name in ("gap_ms", "min_duration_ms", "refractory_ms"):
             if not getattr(self, name) >= 0:
-                raise ConfigError(f"BurstDetector: {name} is zero or more, got {getattr(self, name)}")
+                raise ConfigError(f"BurstDetector: {name} must be zero or more, got {getattr(self, name)}")
         if not 0 < self.quietest <= 1:
-            raise ConfigError(f"BurstDetector: quietest is a fraction above 0 and up to 1, got {self.quietest}")
+            raise ConfigError(f"BurstDetector: quietest must be a fraction above 0 and up to 1, got {self.quietest}")
         if not 0 <= self.vote <= 1:
-            raise ConfigError(f"BurstDetector: vote is a fraction of the channels from 0 to 1, got {self.vote}")
+            raise ConfigError(f"BurstDetector: vote must be a fraction of the channels from 0 to 1, got {self.vote}")
         if self.baseline_s is not None and not self.baseline_s > 0:
-            raise ConfigError(f"BurstDetector: baseline_s is a positive number of seconds, got {self.baseline_s}")
+            raise ConfigError(f"BurstDetector: baseline_s must be a positive number of seconds, got {self.baseline_s}")
         m, n = self.m_of_n if np.shape(self.m_of_n) == (2,) else (0, 0)
         if not (isinstance(m, (int, np.integer)) and isinstance(n, (int, np.integer)) and 1 <= m <= n):
-            raise ConfigError(f"BurstDetector: m_of_n is two whole numbers (m, n) with 1 <= m <= n, got {self.m_of_n}")
+            raise ConfigError(
+                f"BurstDetector: m_of_n must be two whole numbers (m, n) with 1 <= m <= n, got {self.m_of_n}"
+            )
 
     def detect(self, recording: Recording, baseline: Baseline | None = None) -> np.ndarray:
-        """Return (burst, 2) onset and offset samples; a burst that the recording's end cuts short is included.
+        """Return (burst, 2) onset and offset samples, including a burst that continues to the end of the recording.
 
-        The offset is moved forward by `smooth_ms`, the delay of the moving average.
+        The offset is moved earlier by `smooth_ms`, the delay of the moving average.
 
         Raises
         ------
-        SignalError : the recording is too short to learn a baseline from.
+        SignalError : the recording is too short to learn a baseline.
         """
         stream = BurstStream(self, recording.rate_hz, recording.n_channels, baseline)
         energy = stream.energy.next(recording.signal)
@@ -223,7 +226,7 @@ class BurstDetector:
         return np.concatenate([stream.take(energy), stream.finish()])
 
     def calibrate(self, recording: Recording) -> Baseline:
-        """Return the baseline that `detect` would use on this recording, for a stream."""
+        """Return the baseline that `detect` would use for this recording, for use in a stream."""
         energy = BurstStream(self, recording.rate_hz, recording.n_channels).energy.next(recording.signal)
         if self.baseline_s is None:
             size, segments = self._segments(energy, recording)
@@ -237,7 +240,7 @@ class BurstDetector:
         """Return a detector for live samples; ConfigError without a baseline and without `baseline_s`."""
         if baseline is None and self.baseline_s is None:
             raise ConfigError(
-                "a live burst detector cannot pick the quietest part of what is still to come: give it a baseline "
+                "a live burst detector cannot find the quietest part of future samples: give it a baseline "
                 "(BurstDetector.calibrate(recording)) or set baseline_s to seconds of rest at the start"
             )
         return BurstStream(self, rate_hz, n_channels, baseline)
@@ -246,7 +249,7 @@ class BurstDetector:
         size = max(round(SEGMENT_S * recording.rate_hz), 2)
         if energy.n // size < 4:
             raise SignalError(
-                f"{recording.name} has {recording.duration_s:.2g} s, too short to find rest in (at least "
+                f"{recording.name} has {recording.duration_s:.2g} s, which is too short to find rest (at least "
                 f"{4 * SEGMENT_S:g} s); give a baseline"
             )
         return size, energy.segments(size)
@@ -256,12 +259,12 @@ class BurstDetector:
         n_quiet = max(round(self.quietest * means.shape[1]), 2)
         rows = np.argpartition(means, n_quiet - 1, axis=1)[:, :n_quiet]
         quiet, squares = np.take_along_axis(means, rows, 1), np.take_along_axis(segments[..., 1], rows, 1)
-        # Within the segments and between them: the variance of all their samples.
+        # The variance of all samples of the segments: within the segments plus between them.
         return Baseline(quiet.mean(axis=1), np.sqrt(squares.mean(axis=1) / size + quiet.var(axis=1)))
 
 
 class BurstStream:
-    """A burst detector on live samples; `BurstDetector.stream` returns one.
+    """A burst detector for live samples; created by `BurstDetector.stream`.
 
     Attributes
     ----------
@@ -303,19 +306,18 @@ class BurstStream:
         self.onset: int | None = None
 
     def push(self, chunk: np.ndarray) -> np.ndarray:
-        """Return (burst, 2) onset and offset samples, counted from the stream's start, of bursts that are known to be
-        over.
+        """Return (burst, 2) onset and offset samples, counted from the start of the stream, of finished bursts.
 
         Raises
         ------
         ShapeError : the chunk is not (channel, time).
-        SignalError : not real numbers, NaN or infinite ones.
+        SignalError : the samples are not real numbers, or NaN or infinite.
         """
         return self.take(self.energy.next(as_chunk(chunk, self._n_channels)))
 
     def take(self, energy: _Energy) -> np.ndarray:
-        """Return the bursts that the next energies end; the first energies become the baseline if it is still to be
-        learnt.
+        """Return the bursts that end in the next energies; the first energies are used to learn the baseline if
+        necessary.
         """
         if self.baseline is None:
             n = min(self._calibration - self._n, energy.n)
@@ -334,7 +336,7 @@ class BurstStream:
         return self.baseline.mean + self._detector.k * self.baseline.sd
 
     def decide(self, active: np.ndarray) -> np.ndarray:
-        """Return the bursts that the next samples end; `active` (time,) says where enough channels are above their
+        """Return the bursts that end in the next samples; `active` (time,) is True if enough channels are above their
         limit.
         """
         m, n = self._detector.m_of_n
@@ -366,7 +368,7 @@ class BurstStream:
         return np.array(found, np.int64).reshape(-1, 2)
 
     def finish(self) -> np.ndarray:
-        """Return (burst, 2): the current burst, if any, ended here."""
+        """Return (burst, 2): the current burst, if any, with its offset set to the present sample."""
         return np.array(self._close() if self.onset is not None else [], np.int64).reshape(-1, 2)
 
     def _close(self) -> list[tuple[int, int]]:
@@ -388,14 +390,14 @@ class Bursts:
     """A windowing: one window of `length_ms` from the onset of each burst.
 
     A window's label is the recording's label at the window's middle. The bursts of one label are its repetitions 1, 2,
-    3, …, so that protocols and the audit work on them. There is no window for a burst too near the recording's end, or
-    within the window of the burst before.
+    3, …, so that protocols and the audit work on them. A burst gets no window if it is too near the end of the
+    recording, or begins within the window of the previous burst.
 
     Parameters
     ----------
     length_ms : duration of a window.
     detector : the burst detector.
-    unlabelled_as : name of the label for bursts without one; None leaves them out.
+    unlabelled_as : name of the label given to unlabelled bursts; None leaves them out.
 
     Examples
     --------
@@ -412,7 +414,7 @@ class Bursts:
 
     def __post_init__(self) -> None:
         if not self.length_ms > 0:
-            raise WindowError(f"length_ms is a positive duration in milliseconds, got {self.length_ms}")
+            raise WindowError(f"length_ms must be a positive duration in milliseconds, got {self.length_ms}")
 
     def intervals(self, recording: Recording) -> dict[str, np.ndarray]:
         """Return the columns start, stop, label, repetition and position, like `Windowing.intervals`.
@@ -423,12 +425,14 @@ class Bursts:
         """
         length = round(self.length_ms * recording.rate_hz / 1000)
         if length < 1:
-            raise WindowError(f"{self.length_ms:g} ms are no sample at {recording.rate_hz:g} Hz; lengthen length_ms")
+            raise WindowError(
+                f"{self.length_ms:g} ms are less than one sample at {recording.rate_hz:g} Hz; increase length_ms"
+            )
         fallback = -1
         if self.unlabelled_as is not None:
             if self.unlabelled_as not in recording.label_names:
                 raise WindowError(
-                    f"{recording.name} has no label named {self.unlabelled_as!r} to give to unlabelled bursts; its "
+                    f"{recording.name} has no label named {self.unlabelled_as!r} for unlabelled bursts; its "
                     f"label_names are {', '.join(recording.label_names) or 'empty'}"
                 )
             fallback = recording.label_names.index(self.unlabelled_as)

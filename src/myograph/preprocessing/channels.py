@@ -1,7 +1,7 @@
-"""Choice of channels and of labels: steps of a recipe that change no sample's value.
+"""Selection of channels and labels: steps of a recipe that do not change the values of samples.
 
-They are filters like the others, so they belong to a recipe's `filters` and run on live samples. Live samples have no
-labels, so steps that choose labels do nothing there.
+They are filters, so they are part of a recipe's `filters` and also run on live samples. Live samples have no labels, so
+steps that select labels have no effect on them.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class FirstChannels(SampleFilter):
     def _output(self, rate_hz: float, n_channels: int, layout: Layout | None) -> tuple[float, int, Layout | None]:
         if n_channels < self.n:
             raise ShapeError(
-                f"the signal has {n_channels} channels, fewer than the {self.n} to keep; lower n to the channels "
-                "that there are (for an image of a grid: rows x columns)"
+                f"the signal has {n_channels} channels, fewer than the {self.n} to keep; lower n to the "
+                "number of channels (for an image of a grid: rows x columns)"
             )
         if layout is not None and n_channels > self.n:
             layout = layout.take(np.arange(self.n))
@@ -76,7 +76,7 @@ class LabelFilter(SampleFilter):
 class KeepMiddle(LabelFilter):
     """Keep labels only in the middle `length_ms` of each repetition of each label; the other samples become unlabelled.
 
-    This thins out a recording without moving its samples further apart.
+    This reduces the amount of data without changing the sampling rate.
 
     >>> recording = Recording(np.zeros((1, 6)), 1000.0, np.array([0, 0, 0, 0, 0, 1]), "anna")
     >>> KeepMiddle(3.0).apply(recording).label
@@ -125,7 +125,7 @@ class MergeLabels(LabelFilter):
 
     Parameters
     ----------
-    groups : pairs of a new name and the labels that take it; a mapping works too. Labels in no group keep their names.
+    groups : pairs of a new name and the labels that get it, or a mapping. Labels in no group keep their names.
 
     Raises
     ------
@@ -145,7 +145,7 @@ class MergeLabels(LabelFilter):
         every = [label for _, labels in groups for label in labels]
         twice = sorted({label for label in every if every.count(label) > 1})
         if twice:
-            raise ConfigError(f"MergeLabels: a label belongs to one group, got {', '.join(twice)} in several")
+            raise ConfigError(f"MergeLabels: a label can be in one group only, got {', '.join(twice)} in several")
         object.__setattr__(self, "groups", groups)
 
     def _apply(self, recording: Recording) -> Recording:
@@ -157,5 +157,5 @@ class MergeLabels(LabelFilter):
             )
         joined = [new_name.get(name, name) for name in recording.label_names]
         names = tuple(dict.fromkeys(joined))
-        code = np.array([*(names.index(n) for n in joined), -1], np.int32)  # the last is that of -1, no label
+        code = np.array([*(names.index(n) for n in joined), -1], np.int32)  # the last entry is for -1, unlabelled
         return replace(recording, label=code[recording.label], label_names=names)

@@ -1,4 +1,4 @@
-"""Further ways to cut windows, besides `myograph.Windowing`: in samples, of chosen movements, of single channels."""
+"""Further windowings besides `myograph.Windowing`: in samples, of selected movements, of single channels."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SampleBySample:
 
 @dataclass(frozen=True)
 class Trials(Windowing):
-    """Windows inside chosen movements, with as many trials of rest as of one movement.
+    """Windows inside selected movements, with as many trials of rest as of one movement.
 
     Parameters
     ----------
@@ -66,13 +66,13 @@ class Trials(Windowing):
 
 @dataclass(frozen=True)
 class EachChannel:
-    """Turn each channel of each window of another windowing into a row of its own, of shape (1, time).
+    """Turns each channel of each window of another windowing into a separate row of shape (1, time).
 
     The rows of one window cover the same samples, so no honest protocol separates them.
 
     Parameters
     ----------
-    windowing : what cuts the windows.
+    windowing : the windowing that cuts the windows.
     every : keep every n-th channel; 1 keeps all.
 
     >>> recording = Recording(np.zeros((4, 600)), 1000, np.zeros(600, int), subject="1")

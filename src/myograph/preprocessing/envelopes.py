@@ -52,7 +52,7 @@ class Envelope(Filter):
 @FILTERS.register("moving_rms")
 @dataclass(frozen=True)
 class MovingRMS(Filter):
-    """Root mean square of the last `length_ms`; at the start, of the samples that there are.
+    """Root mean square of the last `length_ms`; at the start, of the available samples.
 
     Raises
     ------
@@ -74,7 +74,7 @@ class MovingRMS(Filter):
         return width
 
     def reach_samples(self, rate_hz: float) -> int:
-        """Exact: every sample of the mean but the current one."""
+        """Return the exact reach: all samples of the mean except the current one."""
         return self._width(rate_hz) - 1
 
     def _start(self, rate_hz: float, n_channels: int, layout: Layout | None) -> Push:

@@ -1,7 +1,7 @@
-"""Every filter there is, and the functions that run several in turn.
+"""All filters, and the functions that apply several filters in sequence.
 
 The filters are in files by kind: `sections` (Butterworth, notch), `envelopes`, `resampling`, `spatial` (across
-electrodes) and `channels` (which channels and which labels to keep). `base` is what they share.
+electrodes) and `channels` (selection of channels and labels). `base` contains their base classes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Other sampling rates, and filters without delay for work offline."""
+"""Changes of the sampling rate, and filters without delay for offline use."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ class Resample(Filter):
 
     Raises
     ------
-    ConfigError : `rate_hz` is not positive, or (when it is applied) no ratio of whole numbers up to 2000 leads to it.
+    ConfigError : `rate_hz` is not positive, or (when applied) is not a ratio of whole numbers up to 2000 of the input
+        rate.
 
     >>> Resample(200.0).ratio(1000.0), Resample(200.0).delay_ms(1000.0)
     ((1, 5), 50.0)
@@ -43,8 +44,8 @@ class Resample(Filter):
         check_positive(self, rate_hz=self.rate_hz)
 
     def ratio(self, rate_hz: float) -> tuple[int, int]:
-        """(up, down): the ratio of the output's rate to the given rate in whole numbers."""
-        for largest in (10, 100, 1000, 2000):  # the simplest that fits: rates in files are rounded
+        """Return (up, down): the ratio of the output rate to the given rate in whole numbers."""
+        for largest in (10, 100, 1000, 2000):  # the simplest ratio that fits, since rates in files are rounded
             ratio = Fraction(self.rate_hz / rate_hz).limit_denominator(largest)
             if ratio and abs(float(ratio) * rate_hz / self.rate_hz - 1) <= 1e-6:
                 break
@@ -64,18 +65,18 @@ class Resample(Filter):
         widest = max(self.ratio(rate_hz))
         if widest == 1:
             return np.ones(1)
-        kaiser = cast(Any, ("kaiser", 5.0))  # SciPy declares `window` as str and documents tuples too
+        kaiser = cast(Any, ("kaiser", 5.0))  # SciPy declares `window` as str but documents tuples as well
         return np.asarray(scipy.signal.firwin(20 * widest + 1, 1 / widest, window=kaiser))
 
     def delay_ms(self, rate_hz: float) -> float:
-        """How far the output lags behind input of the given rate."""
+        """Return the delay of the output for input of the given rate."""
         return len(self.taps(rate_hz)) // 2 / (self.ratio(rate_hz)[0] * rate_hz) * 1000
 
     def output_rate_hz(self, rate_hz: float) -> float:
         return float(self.rate_hz)
 
     def reach_samples(self, rate_hz: float) -> int:
-        """Exact: the whole length of the anti-alias filter."""
+        """Return the exact reach: the whole length of the anti-alias filter."""
         return -(-(len(self.taps(rate_hz)) - 1) // self.ratio(rate_hz)[0])
 
     def _apply(self, recording: Recording) -> Recording:
@@ -99,7 +100,7 @@ class Resample(Filter):
         n_seen, n_given = 0, 0
 
         def needed_from(output: int) -> int:
-            """The first input sample that an output needs, or the one before it on which an output falls."""
+            """Return the first input sample that an output needs, or the one before it on which an output falls."""
             return (output * down - len(taps) + 1) // up // down * down
 
         first = needed_from(0)
@@ -125,10 +126,10 @@ class Resample(Filter):
 
 @dataclass(frozen=True)
 class ZeroPhase(Filter):
-    """A filter without delay: run forwards and backwards, or for `Resample` centred on each sample.
+    """A filter without delay: applied forwards and backwards or, for `Resample`, centred on each sample.
 
-    It needs later samples, so it cannot run live. Forwards and backwards also doubles the order: the power at the cutoff
-    falls to a quarter instead of a half.
+    It needs later samples, so it cannot run live. Filtering forwards and backwards also doubles the order: the power at
+    the cutoff is a quarter instead of a half.
 
     Parameters
     ----------
@@ -136,7 +137,8 @@ class ZeroPhase(Filter):
 
     Raises
     ------
-    ConfigError : any other filter; from `stream`, always; from `apply`, the recording is too short.
+    ConfigError : `filter` is another filter; `stream` always raises it; `apply` raises it if the recording is too
+        short.
 
     >>> from myograph.preprocessing import LowPass
     >>> ZeroPhase(LowPass(1.0, order=1)).causal
@@ -149,12 +151,12 @@ class ZeroPhase(Filter):
     def __post_init__(self) -> None:
         if not isinstance(self.filter, (SectionsFilter, Resample)):
             raise ConfigError(
-                f"ZeroPhase takes a filter made of second-order sections (LowPass, BandPass, Notch, …) or Resample, got "
-                f"{self.filter!r}; put the others beside it: (Rectify(), ZeroPhase(LowPass(1.0)))"
+                f"ZeroPhase needs a filter of second-order sections (LowPass, BandPass, Notch, …) or Resample, got "
+                f"{self.filter!r}; apply other filters separately: (Rectify(), ZeroPhase(LowPass(1.0)))"
             )
 
     def _apply(self, recording: Recording) -> Recording:
-        """The recording with filtered samples; raises ConfigError if it is too short to be extended at its ends."""
+        """Return the recording with filtered samples; ConfigError if it is too short to be extended at its ends."""
         x, rate = recording.signal, recording.rate_hz
         if not isinstance(self.filter, SectionsFilter):
             up, down = self.filter.ratio(rate)
@@ -177,7 +179,7 @@ class ZeroPhase(Filter):
         return self.filter.output_rate_hz(rate_hz)
 
     def reach_samples(self, rate_hz: float) -> int:
-        """Samples before, and as many after, the current one that hold 99 % of the energy."""
+        """Return the number of samples before, and as many after, the current one that hold 99 % of the energy."""
         if isinstance(self.filter, Resample):
             return -(-self.filter.reach_samples(rate_hz) // 2)
         response, slowest = impulse_response(self.filter.sections(rate_hz))

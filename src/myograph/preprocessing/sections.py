@@ -1,4 +1,4 @@
-"""Filters made of second-order sections: Butterworth low-, high- and band-pass, notch, mains comb."""
+"""Filters of second-order sections: Butterworth low-, high- and band-pass, notch, mains comb."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from myograph.errors import ConfigError
 from myograph.preprocessing.base import FILTERS, Filter, Push, check_below_nyquist, check_positive, check_whole
 from myograph.recording import Layout
 
-ENERGY = 0.99  # of an impulse response lies within a filter's reach
-LONGEST = 1 << 24  # samples of an impulse response that are computed; a longer one is judged by its slowest pole
+ENERGY = 0.99  # fraction of the impulse response's energy within a filter's reach
+LONGEST = 1 << 24  # longest impulse response that is computed; the reach of a longer one follows from its slowest pole
 
 
 class SectionsFilter(Filter):
-    """Base class of filters made of second-order sections; a new one defines only `sections(rate_hz)`.
+    """Base class of filters of second-order sections; a new filter only defines `sections(rate_hz)`.
 
     The initial state is the steady state for the first sample, so that an electrode's offset causes no step response.
 
@@ -29,7 +29,7 @@ class SectionsFilter(Filter):
     """
 
     def sections(self, rate_hz: float) -> np.ndarray:
-        """Return the (section, 6) coefficients for a sampling rate, as `scipy.signal.sosfilt` takes them."""
+        """Return the (section, 6) coefficients for a sampling rate, in the form of `scipy.signal.sosfilt`."""
         raise NotImplementedError
 
     def reach_samples(self, rate_hz: float) -> int:
@@ -56,8 +56,7 @@ class SectionsFilter(Filter):
 def impulse_response(sos: np.ndarray) -> tuple[np.ndarray | None, float]:
     """Return the impulse response of (section, 6) coefficients, and the magnitude of the slowest pole.
 
-    The response ends where its slowest part has decayed to a millionth. It is None if that takes more than LONGEST
-    samples.
+    The response ends when its slowest part has decayed to a millionth. It is None if it is longer than LONGEST samples.
 
     >>> response, slowest = impulse_response(np.array([[1.0, 0, 0, 1, -0.5, 0]]))
     >>> response[:3], slowest
@@ -82,7 +81,7 @@ def decay(pole: float, to: float) -> int:
 
 
 def holding(energy: np.ndarray) -> int:
-    """Return the first index up to which the values hold the fraction ENERGY of their sum.
+    """Return the first index up to which the values contain the fraction ENERGY of their sum.
 
     >>> holding(np.array([50.0, 49.5, 0.5]))
     1
@@ -160,7 +159,7 @@ class BandPass(SectionsFilter):
         check_positive(self, low_hz=self.low_hz, high_hz=self.high_hz)
         check_whole(self, order=self.order)
         if self.low_hz >= self.high_hz:
-            raise ConfigError(f"BandPass: low_hz is below high_hz, got {self.low_hz:g} and {self.high_hz:g}")
+            raise ConfigError(f"BandPass: low_hz must be below high_hz, got {self.low_hz:g} and {self.high_hz:g}")
 
     def sections(self, rate_hz: float) -> np.ndarray:
         check_below_nyquist(self, self.high_hz, rate_hz)
@@ -192,9 +191,9 @@ class Notch(SectionsFilter):
     def sections(self, rate_hz: float) -> np.ndarray:
         check_below_nyquist(self, self.frequency_hz, rate_hz)
         width_hz = self.frequency_hz / self.q
-        if width_hz >= rate_hz / 2:  # its poles would lie outside the unit circle
+        if width_hz >= rate_hz / 2:  # its poles would be outside the unit circle
             raise ConfigError(
-                f"{self}: a notch {width_hz:g} Hz wide leaves nothing at a rate of {rate_hz:g} Hz; choose q above "
+                f"{self}: a notch of {width_hz:g} Hz width is too wide for a rate of {rate_hz:g} Hz; choose q above "
                 f"{self.frequency_hz / (rate_hz / 2):.3g}"
             )
         return scipy.signal.tf2sos(*scipy.signal.iirnotch(self.frequency_hz, self.q, fs=rate_hz))
@@ -203,7 +202,7 @@ class Notch(SectionsFilter):
 @FILTERS.register("mains_comb")
 @dataclass(frozen=True)
 class MainsComb(SectionsFilter):
-    """One notch at the mains frequency and one at each harmonic up to `up_to_hz`; None stands for half the rate.
+    """One notch at the mains frequency and one at each harmonic up to `up_to_hz`; None means half the rate.
 
     All notches have the same width at half power, `frequency_hz / q`. A true comb filter would need a sampling rate
     that is a multiple of the mains frequency.
@@ -224,7 +223,8 @@ class MainsComb(SectionsFilter):
         check_positive(self, frequency_hz=self.frequency_hz, q=self.q)
         if self.up_to_hz is not None and not self.up_to_hz >= self.frequency_hz:
             raise ConfigError(
-                f"MainsComb: up_to_hz is at least the mains frequency, {self.frequency_hz:g} Hz; got {self.up_to_hz}"
+                f"MainsComb: up_to_hz must be at least the mains frequency, {self.frequency_hz:g} Hz; got "
+                f"{self.up_to_hz}"
             )
 
     def sections(self, rate_hz: float) -> np.ndarray:

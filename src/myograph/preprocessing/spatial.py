@@ -19,12 +19,12 @@ class CommonAverage(SampleFilter):
 
     Parameters
     ----------
-    per_row : subtract the mean over the channel's own row of the layout instead (one ring of several, one row of a
-        grid). Electrodes outside the layout's pattern then form a row of their own.
+    per_row : subtract the mean over the channel's row of the layout instead (one of several rings, or one row of a
+        grid). Electrodes outside the layout's pattern then form a separate row.
 
     Raises
     ------
-    ConfigError : `per_row` and there is no layout, or it does not fit the channels.
+    ConfigError : `per_row` is set, but there is no layout or it does not fit the channels.
 
     >>> CommonAverage().stream(rate_hz=1000.0, n_channels=2).push(np.array([[1.0], [3.0]]))
     array([[-1.],
@@ -42,7 +42,7 @@ class CommonAverage(SampleFilter):
         def push(x: np.ndarray) -> np.ndarray:
             y = x.astype(np.float64)
             for group in groups:
-                # Summed channel by channel: np.sum changes its order with the chunk's length.
+                # Summed channel by channel, because the order of np.sum depends on the length of the chunk.
                 mean = y[group[0]].copy()
                 for channel in group[1:]:
                     mean += y[channel]
@@ -57,17 +57,17 @@ class CommonAverage(SampleFilter):
 class Differential(SampleFilter):
     """Subtract each electrode's signal from that of its next neighbour.
 
-    An electrode without a next neighbour is left out; one outside the layout's pattern is not changed. On a ring no
-    electrode is left out.
+    An electrode without a next neighbour is left out, which does not occur on a ring. An electrode outside the layout's
+    pattern is not changed.
 
     Parameters
     ----------
-    along : "columns" takes the neighbour in the next column (around the arm for a ring), "rows" the one in the next
-        row.
+    along : "columns" for the neighbour in the next column (around the arm for a ring), "rows" for the neighbour in the
+        next row.
 
     Raises
     ------
-    ConfigError : another `along`, no layout, or no electrode with a neighbour in that direction.
+    ConfigError : an invalid `along`, no layout, or no electrode with a neighbour in that direction.
 
     >>> stream = Differential().stream(1000.0, 3, Layout.grid(1, 3))
     >>> stream.push(np.array([[1.0], [3.0], [7.0]]))
@@ -79,14 +79,15 @@ class Differential(SampleFilter):
 
     def __post_init__(self) -> None:
         if self.along not in ("columns", "rows"):
-            raise ConfigError(f"Differential: along is 'columns' or 'rows', got {self.along!r}")
+            raise ConfigError(f"Differential: along must be 'columns' or 'rows', got {self.along!r}")
 
     def _kept(self, n_channels: int, layout: Layout | None) -> tuple[Layout, np.ndarray, np.ndarray]:
         layout = check_layout(layout, n_channels, str(self))
         following = next_channel(layout, self.along)
         if not (following >= 0).any():
             raise ConfigError(
-                f"{self}: no electrode has a next one along {self.along} in a {layout.shape[0]} x {layout.shape[1]} "
+                f"{self}: no electrode has a next neighbour along {self.along} in a {layout.shape[0]} x "
+                f"{layout.shape[1]} "
                 f"layout; use along={'rows' if self.along == 'columns' else 'columns'!r}"
             )
         kept = np.flatnonzero((following >= 0) | (np.array(layout.row) < 0))
@@ -113,7 +114,7 @@ class Differential(SampleFilter):
 class SpatialMedian3x3(SampleFilter):
     """Median over each electrode and its neighbours (8, fewer at an edge), for every sample.
 
-    It replaces the signal of single dead electrodes of a grid. Electrodes outside the layout's pattern stay as they are.
+    It replaces the signal of single dead electrodes of a grid. Electrodes outside the layout's pattern are not changed.
     Source: Amma et al. 2015, doi:10.1145/2702123.2702501.
 
     Raises
@@ -146,7 +147,7 @@ def check_layout(layout: Layout | None, n_channels: int, asker: str) -> Layout:
     """
     if layout is None:
         raise ConfigError(
-            f"{asker} needs to know where the electrodes are, but the recording has no layout; give it "
+            f"{asker} needs the positions of the electrodes, but the recording has no layout; give it "
             f"layout=Layout.ring({n_channels}) or Layout.grid(rows, columns)"
         )
     if len(layout) != n_channels:

@@ -152,7 +152,7 @@ def share_of(percentage: float) -> float:
     0.203
     """
     if not 0 <= percentage <= 100:
-        raise ConfigError(f"percentage is between 0 and 100, got {percentage:g}")
+        raise ConfigError(f"percentage must be between 0 and 100, got {percentage:g}")
     return round(0.0099 * percentage + 0.005, 6)
 
 

@@ -41,8 +41,6 @@ from myograph.recipes._fin2025 import (
 from myograph.recording import Recording
 from myograph.windows import Windows
 
-QUANTILES = (5, 25, 50, 75, 95)
-
 
 @dataclass
 class System:
@@ -82,8 +80,8 @@ class System:
         return self._read(f"imitator {feature} {p}", self.settings) is not None
 
     def validate(self, feature: str, p: int, person: str) -> dict[str, Any]:
-        """How well a feature of repetitions 2 and 5 of one person is imitated: r2 and as_published (numbers), by_channel
-        (R² of each channel) and window_quantiles (of 1 - error² / mean squared deviation)."""
+        """How well a feature of repetitions 2 and 5 of one person is imitated: r2 and as_published (numbers), and by_channel
+        (R² of each channel)."""
         return self.context.remember(
             f"validate {feature} {p} {person}", self.settings, lambda: self._validate(feature, p, person)
         )
@@ -184,12 +182,10 @@ class System:
         net.load_state_dict(self._imitators(feature, p)[0])
         true, imitated, _ = self._imitation(p, (feature,)).compare(net, batches)
         t, e = true[..., 0].astype(float), imitated[..., 0].astype(float)
-        each = 1 - ((t - e) ** 2).mean(1) / t.var()
         return {
             "r2": r_squared(t, e),
             "as_published": as_published(t, e),
             "by_channel": [r_squared(t[:, c], e[:, c]) for c in range(t.shape[1])],
-            "window_quantiles": np.percentile(each, QUANTILES).tolist(),
         }
 
     def _scale(self, p: int) -> dict[str, list[float]]:
@@ -304,7 +300,7 @@ class System:
     def _imitation(self, p: int, features: Sequence[str] = FEATURES, **options: Any) -> Any:
         from myograph.training.imitation import FeatureImitation
 
-        return FeatureImitation(features=tuple(features), ahead_ms=10.0 * p, **options)
+        return self.context.shorten(FeatureImitation(features=tuple(features), ahead_ms=10.0 * p, **options))
 
     def _net(self, windows: Windows, device: Any, n_features: int = len(FEATURES)) -> Any:
         from myograph.training.imitation import FeatureImitatingNet

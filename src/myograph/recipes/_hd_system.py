@@ -114,11 +114,13 @@ class HDOptions:
     def check(self) -> None:
         """Raise ConfigError where options do not go together (not before: they may be set one after another)."""
         if self.channel not in (1, 3):
-            raise ConfigError(f"channel is the number of planes of the image, 1 or 3, got {self.channel}")
+            raise ConfigError(f"channel must be the number of planes of the image, 1 or 3, got {self.channel}")
         if self.input_width < 1 or self.input_height < 1:
-            raise ConfigError(f"an image has rows and columns, got {self.input_width} x {self.input_height}")
+            raise ConfigError(f"an image must have rows and columns, got {self.input_width} x {self.input_height}")
         if self.fold < 1 or self.num_workers < 0:
-            raise ConfigError(f"fold is 1 or more and num_workers 0 or more, got {self.fold} and {self.num_workers}")
+            raise ConfigError(
+                f"fold must be 1 or more and num_workers 0 or more, got {self.fold} and {self.num_workers}"
+            )
         if self.finetune and self.pretrain_model_path is None:
             raise ConfigError("finetune starts from a saved network; give its file as pretrain_model_path")
 
@@ -180,7 +182,7 @@ def recordings(options: HDOptions) -> list[Recording]:
 
 
 def run(options: HDOptions, out: str | Path | None = None, progress: Progress | None = None) -> Scores:
-    """Evaluate the options' recipe; with one fold the scores are LEAKY and `honest` stands beside them."""
+    """Evaluate the options' recipe; with one fold the scores are LEAKY, with `honest` scores next to them."""
     return evaluate(system(options), recordings(options), out, jobs=max(options.num_workers, 1), progress=progress)
 
 

@@ -130,7 +130,7 @@ def run(context: Context, cohort: Cohort, name: str, protocol: Protocol, make: M
         recordings = cohort.recordings(subject)
         for seed in context.seeds:
             recipe = dataclasses.replace(cohort.recipe(name, protocol, make(seed)), seed=seed, subjects=(subject,))
-            scores = evaluate(recipe, recordings, root=context.folder / "runs", jobs=context.jobs)
+            scores = evaluate(context.shorten(recipe), recordings, root=context.folder / "runs", jobs=context.jobs)
             found.setdefault(subject, []).append(scores)
     return found
 

@@ -75,7 +75,7 @@ class Database:
         return Published(f"{self.title}, {of}", value, std, PAPER, "verified")
 
     def beside(self, of: str) -> Published | None:
-        """What stands beside our figure: the paper's, where it has one."""
+        """Return the published figure that is shown next to ours, if the paper has one."""
         return self.published(of) if self.paper else None
 
     def recipe(self, name: str, method: str, dataset: Any = None, **changes: Any) -> Recipe:
@@ -229,7 +229,7 @@ def reproduce(context: Context) -> Iterator[Row]:
     **From the paper.** The network's layers, 150 ms windows, SGD with momentum 0.9, learning rate 0.001, weight decay 0.0005,
     batches of 256, 30 epochs, a second copy of the training windows with white noise, and the first-order 1 Hz low-pass. That
     filter ran forwards and backwards, so the published system cannot run live and sees about 0.2 s past the end of a
-    repetition. A causal filter stands beside it. Classical methods: random forest, SVM (RBF), kNN and LDA on RMS, TD, HIST,
+    repetition. A causal filter is shown next to it. Classical methods: random forest, SVM (RBF), kNN and LDA on RMS, TD, HIST,
     mDWT and on all of them z-scored.
 
     **From Tsinganos et al. 2018,** who rebuilt it: strides, padding, 25 dB for the noise. Their own variant has max pools,

@@ -19,10 +19,11 @@ seen and once as a new one.
 **Different from the published code, on purpose:**
 
 - R² is 1 - sum of squared errors / sum of squared deviations, over a person's windows and channels. The published number is
-  a mean over windows of 1 - error² / (value - mean)², where negative values count as 0. It is not an R²; it stands beside.
+  a mean over windows of 1 - error² / (value - mean)², where negative values count as 0. It is not an R², and is
+  shown separately.
 - The published accuracy is that of the best epoch on the test windows, after a CNN that was chosen on them as well. Ours is
-  that of the epoch that is best on repetition 4, where epoch 0 is the network before the joint step. The published choice stands
-  beside it, marked LEAKY.
+  that of the epoch that is best on repetition 4, where epoch 0 is the network before the joint step. The published choice is shown
+  next to it, marked LEAKY.
 - A share of the training windows is the first part of every repetition, as in a shorter recording. The published draw is
   random, and because windows overlap by 97 %, a random fifth of them contains nearly everything.
 - Samples are scaled per channel by each person's training repetitions. The published code scales test windows by their own
@@ -64,6 +65,7 @@ from typing import Any
 
 import numpy as np
 
+from myograph._common.files import plain
 from myograph.evaluation.recipe import RECIPES, Published, Recipe
 from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, describe_data, differs
 from myograph.evaluation.run import read
@@ -84,7 +86,7 @@ from myograph.recipes._fin2025 import (
     row,
     scaled,
 )
-from myograph.recipes._fin_system import QUANTILES, System, rounds_of
+from myograph.recipes._fin_system import System, rounds_of
 from myograph.recording import Recording
 from myograph.windows import Windowing
 
@@ -190,6 +192,7 @@ def fin2025(context: Context) -> Iterator[Row]:
     series |= {f"{PEOPLE[g]}, untouched": [mean(scores[g]["untouched"])] * len(sizes.shares) for g in people.groups}
     context.figure("Accuracy by share of the windows", series, percents, "accuracy")
     yield from future(people, found, scores)
+    distributions(people, found)
 
 
 class People:
@@ -270,18 +273,28 @@ def imitation(people: People, found: Found) -> Iterator[Row]:
             metric="",
             unit="",
         )
-    percents = [f"{q} %" for q in QUANTILES]
+
+
+LEAST_R2 = -0.5  # where the axis of R² begins
+
+
+def distributions(people: People, found: Found) -> None:
+    """Figures: R² of every channel of every person as a distribution, per feature and p."""
     for group in people.groups:
-        each = {n.upper(): np.percentile(found[group, 0][n]["by_channel"], QUANTILES) for n in FEATURES}
-        title = f"R² of single channels of {PEOPLE[group]}"
-        people.context.figure(title, each, percents, "R² below which so many channels lie")
-        each = {n.upper(): np.mean(found[group, 0][n]["window_quantiles"], 0) for n in FEATURES}
-        title = f"1 - error² / mean squared deviation of single windows of {PEOPLE[group]}, mean over people"
-        people.context.figure(title, each, percents, "value below which so many windows lie")
+        panels = {
+            name.upper(): {
+                f"p = {p}": np.ravel(found[group, p][name]["by_channel"]).tolist() for p in people.sizes.ahead
+            }
+            for name in FEATURES
+        }
+        title = f"R² of every channel of {PEOPLE[group]}: share of channels at or below each value"
+        note = f"p: steps of 10 ms ahead. Channels below {LEAST_R2:g} are drawn there."
+        figure = {"title": title, "ecdf": panels, "x": "R²", "least": LEAST_R2, "note": note}
+        people.context.figures.append(plain(figure))
 
 
 def movements(people: People, s: dict[str, list[float]], group: str) -> Iterator[Row]:
-    """How well movements are told apart, before and after the joint step."""
+    """Accuracy of the movements, before and after the joint step."""
     sizes = people.sizes
     learns = ", ".join(map(str, LEARNS[group]))
 
@@ -409,4 +422,4 @@ def settle(context: Context) -> tuple[Sizes, Recipe]:
         base = dataclasses.replace(base, dataset=context.dataset, dataset_options=OPTIONS.get(context.dataset, {}))
     elif context.quick and context.dataset != "ninapro_db2":
         base = dataclasses.replace(base, dataset="simulated", dataset_options=QUICK_DATA)
-    return sizes, dataclasses.replace(base, windowing=Windowing(300.0, sizes.step_ms))
+    return context.shorten(sizes), dataclasses.replace(base, windowing=Windowing(300.0, sizes.step_ms))

@@ -19,7 +19,7 @@ from myograph.datasets.load import load
 from myograph.errors import DataError
 from myograph.evaluation.recipe import RECIPES, Published, Recipe
 from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, describe_data, differs
-from myograph.evaluation.run import read
+from myograph.evaluation.run import name_of, read
 from myograph.evaluation.stats import compare
 from myograph.preprocessing.bursts import BurstDetector, Bursts
 from myograph.preprocessing.channels import MergeLabels
@@ -165,7 +165,7 @@ def muscle_cnn_lstm(context: Context) -> Iterator[Row]:
     autoencoders, and the input's scale: one mean and one deviation, learnt from the training samples, so that amplitude
     still counts.
 
-    **Selection.** The authors quote the best epoch on the test samples. Ours is the last epoch; the best one stands beside
+    **Selection.** The authors quote the best epoch on the test samples. Ours is the last epoch; the best one is shown next to
     it, marked LEAKY.
 
     **Real recordings.** `--dataset leg_muscles`: 13 muscles of one walking leg. The n-th burst of every muscle is left out at
@@ -244,6 +244,14 @@ def bursts_found(recipe: Recipe, context: Context) -> Row:
             found = int((cutter.intervals(r)["label"] == label).sum())
             values.append(found / expected)
             notes += [f"{name} {found} of {expected}"] if found != expected else []
+    some = int(np.count_nonzero(values))
+    if some < min(2, len(values)):
+        quietest = cast("Bursts", cutter).detector.quietest
+        raise DataError(
+            f"{name_of(recipe.dataset)}: bursts were found in {some} of {len(values)} muscles. The detector learns its "
+            f"baseline from the quietest {100 * quietest:g} % of a recording (BurstDetector(quietest={quietest:g})), so "
+            "every muscle must rest for longer than that: give recordings with more rest between the contractions"
+        )
     return Row(
         setting="samples cut per contraction",
         values=tuple(values),
@@ -270,7 +278,7 @@ def walking(context: Context) -> Iterator[Row]:
     yield bursts_found(base, context)
     section = "which of 13 muscles, one burst of each left out"
     rows: dict[str, Row] = {}
-    for epochs in PRETRAINING:
+    for epochs in sorted({context.shorten({"epochs": epochs})["epochs"] for epochs in PRETRAINING}):
         name = f"hybrid, pretrained {epochs} epoch{'s' if epochs != 1 else ''}" if epochs else RANDOM
         chosen = muscles(pretrained=epochs > 0, pretrain_epochs=epochs, **settings)
         rows[name] = context.evaluate(

@@ -1,4 +1,4 @@
-"""Training of networks: scikit-learn estimators, the loop below them, augmentation, transfer."""
+"""Training of networks: scikit-learn estimators, the training loop, augmentation, transfer learning."""
 
 from __future__ import annotations
 

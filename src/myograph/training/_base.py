@@ -78,7 +78,7 @@ class NeuralEstimator(BaseEstimator):
 
     # Subclasses define the targets as a tensor, the loss, and the number of outputs.
     def _learn_targets(self, y: np.ndarray, train: np.ndarray) -> tuple[torch.Tensor, int]:
-        raise TypeError(f"{type(self).__name__} cannot be used on its own; take NeuralClassifier or NeuralRegressor")
+        raise TypeError(f"{type(self).__name__} is an abstract class; use NeuralClassifier or NeuralRegressor")
 
     def _objective(self, targets: torch.Tensor, device: torch.device) -> Objective:
         return Objective()
@@ -97,14 +97,14 @@ class NeuralEstimator(BaseEstimator):
 
         Raises
         ------
-        ShapeError, SignalError : windows that no network can take, or that this one cannot.
-        ConfigError : parameters that do not fit, or a checkpoint of another run.
+        ShapeError, SignalError : windows that are invalid, or that this network cannot process.
+        ConfigError : invalid parameters, or a checkpoint of another run.
         """
         source, y = as_source(X), self._check_targets(X, y)
         if self.patience is not None and self.validation is None:
             raise ConfigError(
-                f"patience={self.patience!r} waits for a better validation score, and validation is None; give "
-                "validation=0.2, say, or no patience"
+                f"patience={self.patience!r} needs a validation score, but validation is None; give "
+                "validation, for example 0.2, or leave out patience"
             )
         plan = self._plan()
         device, accelerator = self._place()
@@ -119,7 +119,7 @@ class NeuralEstimator(BaseEstimator):
             batches = Batches(source, train, targets[train], self.normalise_, device)
             held = Batches(source, valid, targets[valid], self.normalise_, device) if len(valid) else None
             begun = self.checkpoint is not None and Path(self.checkpoint).exists()
-            if self.pretrain is not None and not begun:  # a checkpoint replaces every weight
+            if self.pretrain is not None and not begun:  # a checkpoint replaces all weights
                 self._pretrain(batches, plan.seed)
             trainer = self._trainer_of(source, targets[train], device, plan, accelerator)
             if accelerator is not None:
@@ -132,10 +132,10 @@ class NeuralEstimator(BaseEstimator):
         return self
 
     def fit_pretraining(self, X: Any, y: Any = None) -> Any:
-        """Do what `fit` does before it trains: build the network, learn the normalisation, and run `pretrain`.
+        """Run only the first steps of `fit`: build the network, learn the normalisation, and run `pretrain`.
 
-        `save` writes the result, and `fit` of the same estimator with `pretrained=` that file and without `pretrain` ends
-        in the weights that one `fit` with `pretrain` ends in.
+        `save` writes the result. A later `fit` with `pretrained=` that file, without `pretrain` and with otherwise equal
+        parameters, gives the same weights as a single `fit` with `pretrain`.
 
         Parameters
         ----------
@@ -143,7 +143,7 @@ class NeuralEstimator(BaseEstimator):
 
         Raises
         ------
-        ConfigError : `pretrain` is None, or rows are to be held out for validation, which pretraining does not do.
+        ConfigError : `pretrain` is None, or `validation` is set, which pretraining does not support.
         """
         if self.pretrain is None or self.validation is not None:
             raise ConfigError("fit_pretraining needs `pretrain` and no `validation`; use fit")
@@ -161,7 +161,7 @@ class NeuralEstimator(BaseEstimator):
         return self
 
     def _pretrain(self, batches: Batches, seed: int) -> None:
-        # Random numbers that pretraining draws leave those of training as they are: each can run alone.
+        # Pretraining does not change the random numbers of training, so that each step can also run alone.
         with seeded(seed, batches.device):
             self.pretrain_history_ = cast(Any, self.pretrain)(self.module_, batches, seed)
 
@@ -188,8 +188,9 @@ class NeuralEstimator(BaseEstimator):
                 self._check_windows(source)
                 if self._counts and classes is not None and not np.array_equal(np.unique(classes), self.classes_):
                     raise ConfigError(
-                        f"classes are set by the first call as {self.classes_.tolist()}, got {list(classes)}; name all that "
-                        "may come then, or clone(estimator) to start again"
+                        f"the first call set classes to {self.classes_.tolist()}, got {list(classes)}; name all "
+                        "classes of "
+                        "later calls there, or use clone(estimator) to start again"
                     )
                 targets = self._encode_targets(y)
                 trainer = getattr(self, "_trainer", None)
@@ -212,7 +213,7 @@ class NeuralEstimator(BaseEstimator):
     def _begin(
         self, source: Windows | np.ndarray, y: np.ndarray, train: np.ndarray, device: torch.device, known: bool = False
     ) -> torch.Tensor:
-        """Learn the normalisation from train rows alone and build the module; return the targets of all rows."""
+        """Learn the normalisation from the training rows only and build the module; return the targets of all rows."""
         targets, _ = (self._encode_targets(y), len(self.classes_)) if known else self._learn_targets(y, train)
         _, channels, samples = source.shape
         self.n_channels_, self.n_samples_ = int(channels), int(samples)
@@ -237,9 +238,9 @@ class NeuralEstimator(BaseEstimator):
     ) -> Trainer:
         augment = self._augmentation(source)
         if not isinstance(plan.augment_copies, numbers.Integral) or plan.augment_copies < 0:
-            raise ConfigError(f"augment_copies is a whole number of at least 0, got {plan.augment_copies!r}")
+            raise ConfigError(f"augment_copies must be a whole number of at least 0, got {plan.augment_copies!r}")
         if augment is None and plan.augment_copies:
-            raise ConfigError(f"augment_copies={plan.augment_copies} makes augmented copies, but augment names nothing")
+            raise ConfigError(f"augment_copies={plan.augment_copies} needs augmentations, but augment is empty")
         objective, order = self._objective(targets, device), self._order(targets)
         return Trainer(self.module_, plan, objective, device, augment, order, accelerator)
 
@@ -297,7 +298,9 @@ class NeuralEstimator(BaseEstimator):
 
     def _plan(self) -> Plan:
         if not isinstance(self.seed, numbers.Integral) or self.seed < 0:
-            raise ConfigError(f"seed is a whole number of at least 0, got {self.seed!r}; it decides everything random")
+            raise ConfigError(
+                f"seed must be a whole number of at least 0, got {self.seed!r}; it determines all random choices"
+            )
         return Plan(**{name: _plain(getattr(self, name)) for name in _PLAN if hasattr(self, name)})
 
     def _place(self) -> tuple[torch.device, Any]:
@@ -324,7 +327,7 @@ class NeuralEstimator(BaseEstimator):
     def _check_targets(self, X: Any, y: Any) -> np.ndarray:
         if y is None:
             if not isinstance(X, Windows):
-                raise ShapeError("y is missing: only a Windows brings its own labels, give fit(X, y)")
+                raise ShapeError("y is missing: only Windows contain labels; call fit(X, y)")
             y = X.y
         y = np.asarray(y)
         if len(y) != len(X):
@@ -341,7 +344,7 @@ class NeuralEstimator(BaseEstimator):
 
     @torch.inference_mode()
     def _outputs(self, X: Any, size: int = 1024) -> torch.Tensor:
-        """(window, output) float32 on the CPU."""
+        """Return (window, output) float32 on the CPU."""
         if not hasattr(self, "module_"):
             raise NotFittedError(f"this {type(self).__name__} is not fitted yet; call fit(X, y) or load(path)")
         source = as_source(X)
@@ -384,27 +387,27 @@ class NeuralEstimator(BaseEstimator):
         Raises
         ------
         NotFittedError : there is nothing to save before `fit`.
-        ConfigError : a parameter has no name that a file could keep, such as a lambda for `model`.
+        ConfigError : a parameter cannot be stored by name, such as a lambda for `model`.
         ResultsError : the file cannot be written there.
         """
         return saved.save(self, path)
 
     def _fitted(self) -> tuple[str, ...]:
-        """Return the names of the fitted attributes that a file keeps in addition to the weights."""
+        """Return the names of the fitted attributes that are saved in addition to the weights."""
         return ("n_channels_", "n_samples_", "rate_hz_", "units_", "layout_", "best_epoch_", "_rows", "trained_on_")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], device: str = "auto", **yours: Any) -> Self:
         """Return the fitted estimator that `save` wrote.
 
-        Opening a file runs no code that it names. Registered networks, layouts, optimisers and the pretraining steps of
-        myograph are created by name; classes or functions of your own are passed here.
+        Opening a file runs no code that it names. Registered networks, layouts, optimisers and the pretraining steps of myograph are created by name. Your own
+        classes or functions must be passed here.
 
         Parameters
         ----------
         path : the file.
         device : where the network runs, as in the constructor.
-        yours : parameters of your own, such as `model=MyNet`; they replace those in the file.
+        yours : your own classes and functions, such as `model=MyNet`; they replace the parameters in the file.
 
         Raises
         ------
@@ -415,9 +418,7 @@ class NeuralEstimator(BaseEstimator):
         return saved.load(cls, path, device, yours)
 
     def _make_network(self, make: Callable[..., nn.Module]) -> nn.Sequential:
-        """Return normalisation and model as `network_`, neither of them fitted; `make` is `build_model` or
-        `make_module`.
-        """
+        """Return normalisation and model as in `network_`, both unfitted; `make` is `build_model` or `make_module`."""
         shape = (self.n_channels_, self._n_outputs(), self.n_samples_)
         model = make(self.model, self.model_options, *shape, self.rate_hz_, self.layout_)
         return nn.Sequential(Normalise(self.normalise, self.n_channels_), model)
@@ -440,8 +441,8 @@ class NeuralEstimator(BaseEstimator):
 
 
 def _plain(value: Any) -> Any:
-    """Convert NumPy scalars, such as those of a grid search over `numpy.logspace`, to Python's, since torch accepts no
-    others.
+    """Convert NumPy scalars, such as those of a grid search over `numpy.logspace`, to Python scalars, since torch accepts
+    only these.
     """
     if isinstance(value, Mapping):
         return {k: _plain(v) for k, v in value.items()}

@@ -1,4 +1,4 @@
-"""How the processor is set while a network trains on a CPU."""
+"""Processor settings while a network trains on a CPU."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 @contextlib.contextmanager
 def training_settings() -> Iterator[None]:
-    """Inside, denormal numbers count as 0 on this thread.
+    """Treat denormal numbers as 0 on this thread inside the context.
 
     Gradients through hundreds of LSTM steps underflow, and some processors multiply denormal numbers many times more
     slowly. The flag belongs to the thread; new threads inherit it, and the backward pass of a CPU graph runs on the

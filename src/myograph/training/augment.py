@@ -1,8 +1,8 @@
 """Augmentations: functions of (x, strength, rng) on whole batches, with independent random changes for each window.
 
 `x` is (window, channel, time), a torch tensor on any device or a NumPy array; the result is a new one of the same kind.
-`rng` is a `torch.Generator` on the tensor's device, or a `numpy.random.Generator`. In training they see windows after
-normalisation: `NeuralClassifier(augment=["noise", ("scale", 0.3)])`.
+`rng` is a `torch.Generator` on the tensor's device, or a `numpy.random.Generator`. In training, augmentations are applied
+to normalised windows: `NeuralClassifier(augment=["noise", ("scale", 0.3)])`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def gaussian_noise(x: Any, strength: float, rng: Any) -> Any:
 def scale_amplitude(x: Any, strength: float, rng: Any) -> Any:
     """Multiply each channel of each window by a gain drawn uniformly from [1 - strength, 1 + strength].
 
-    It imitates changes of contact and effort.
+    This simulates changes of electrode contact and effort.
 
     >>> scale_amplitude(np.ones((1, 2, 3)), 0.2, np.random.default_rng(0)).round(3)
     array([[[1.055, 1.055, 1.055],
@@ -77,8 +77,8 @@ def shift_electrodes(x: Any, strength: float, rng: Any, layout: Layout | None = 
     """Shift the electrodes by up to `strength` whole positions, as when an armband is put on in another rotation.
 
     If the layout wraps, every ring is rotated by the same number of columns. On a grid, rows and columns are shifted
-    and the border is repeated. Electrodes outside the pattern do not move. Without a layout the channels are one ring,
-    in order.
+    and the border is repeated. Electrodes outside the ring or grid do not move. Without a layout, the channels are
+    taken as one ring, in order.
 
     >>> x = np.arange(4.0)[None, :, None]
     >>> shift_electrodes(x, 1, np.random.default_rng(0))[0, :, 0]
@@ -94,7 +94,9 @@ def shift_electrodes(x: Any, strength: float, rng: Any, layout: Layout | None = 
 
 @functools.lru_cache(maxsize=32)
 def _displaced(layout: Layout, most: int) -> np.ndarray:
-    """Return (displacement, channel): the channel that each one reads, for all displacements of at most `most`."""
+    """Return (displacement, channel): for all displacements of at most `most`, the channel from which each channel
+    reads.
+    """
     image = layout.index()
     rows, columns = image.shape
     steps = range(-most, most + 1)
@@ -113,7 +115,7 @@ def _displaced(layout: Layout, most: int) -> np.ndarray:
 
 @_augmentation("channel_dropout", 0.1)
 def channel_dropout(x: Any, strength: float, rng: Any) -> Any:
-    """Set each channel of each window to 0 with probability `strength`; at least one channel of a window stays.
+    """Set each channel of each window to 0 with probability `strength`; at least one channel of each window is kept.
 
     >>> channel_dropout(np.ones((1, 8, 1)), 0.5, np.random.default_rng(0))[0, :, 0]
     array([1., 0., 0., 0., 1., 1., 1., 1.])
@@ -196,7 +198,7 @@ def baseline_wander(x: Any, strength: float, rng: Any, rate_hz: float | None = N
 def mixup(x: Any, strength: float, rng: Any, y: Any = None, n_classes: int | None = None) -> Any:
     """Mix each window with another of the batch, with a share drawn from Beta(strength, strength).
 
-    At strength 0 nothing is mixed, as in the limit of the Beta distribution.
+    At strength 0 nothing is mixed, which is the limit of the Beta distribution.
 
     Source: Zhang et al. 2018, arXiv:1710.09412.
 
@@ -219,7 +221,7 @@ def mixup(x: Any, strength: float, rng: Any, y: Any = None, n_classes: int | Non
     y = y.to(x.dtype)
     if strength == 0:
         return x.clone(), y
-    # Torch cannot draw Beta numbers from a given generator, so NumPy does, seeded by it.
+    # Torch cannot draw from a Beta distribution with a given generator, so NumPy does, seeded by that generator.
     draw = rng if isinstance(rng, np.random.Generator) else np.random.default_rng(int(_integers(rng, 2**31, (1,), x)))
     share = torch.from_numpy(draw.beta(strength, strength, (len(x), 1))).to(x)
     partner = torch.argsort(_uniform(rng, (len(x),), x))
@@ -239,12 +241,12 @@ def compose(
     ----------
     augmentations : names, (name, strength), (name, strength, options) or functions f(x, rng) -> x.
     layout, rate_hz, n_classes : passed to the augmentations that take them.
-    copies : number of augmented copies that join the originals; mixup requires 0.
+    copies : number of augmented copies added to the originals; mixup requires 0.
 
     Raises
     ------
     UnknownNameError : an unknown name or option.
-    ConfigError : an entry of another form, or mixup without classes or with copies.
+    ConfigError : an invalid entry, or mixup without classes or with copies.
 
     Examples
     --------
@@ -268,7 +270,7 @@ def compose(
         function, default = AUGMENTATIONS[name]
         if len(rest) > 2 or (len(rest) == 2 and not isinstance(rest[1], Mapping)):
             raise ConfigError(
-                f"an augmentation is a name, (name, strength) or (name, strength, options), got {entry!r}"
+                f"an augmentation must be a name, (name, strength) or (name, strength, options), got {entry!r}"
             )
         strength = default if not rest else rest[0]
         known = inspect.signature(function).parameters
@@ -278,7 +280,7 @@ def compose(
                 raise unknown_name(f"option of augmentation {name!r}", option, list(known)[3:])
         if name == "mixup":
             if n_classes is None or copies:
-                raise ConfigError("mixup makes soft labels: use it for classification, with augment_copies=0")
+                raise ConfigError("mixup produces soft labels: use it for classification with augment_copies=0")
             mixing = strength
         else:
             if "rate_hz" in known:

@@ -1,5 +1,5 @@
-"""Windows as batches picked by index: gathered once if they fit in memory, otherwise batch by batch from the
-recordings.
+"""Batches of windows selected by index. Windows are gathered once if they fit in memory, and otherwise read from the
+recordings for each batch.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ GATHER_BYTES = 1 << 30  # a float32 set up to this size is gathered once on a CP
 
 
 def as_source(X: Any) -> Windows | np.ndarray:
-    """As `as_windows`, for networks: X may be a tensor, and (window, channel) frames become windows of one sample.
+    """Like `as_windows`, for networks: X may be a tensor, and (window, channel) frames become windows of one sample.
 
     Raises
     ------
@@ -63,19 +63,21 @@ def pick_device(device: str | torch.device) -> torch.device:
     try:
         chosen = torch.device(device)
     except (RuntimeError, TypeError) as error:
-        raise ConfigError(f"device is 'auto', 'cpu', 'cuda' or torch's name of one, got {device!r}") from error
+        raise ConfigError(
+            f"device must be 'auto', 'cpu', 'cuda' or another device name of torch, got {device!r}"
+        ) from error
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"device={str(device)!r}, but torch sees no GPU here; use device='auto' or 'cpu'")
     return chosen
 
 
 class Normalise(nn.Module):
-    """The network's first step: scale raw windows (window, channel, time) as in training.
+    """The first layer of the network: scales raw windows (window, channel, time) as in training.
 
     Parameters
     ----------
-    kind : "channel" and "global" subtract a mean and divide by a standard deviation learnt on train windows, per
-        channel or over all channels (which keeps their relative size). "window" z-scores each window over all of its
+    kind : "channel" and "global" subtract a mean and divide by a standard deviation learnt from the training windows, per channel
+        or over all channels (which keeps their relative amplitudes). "window" z-scores each window over all of its
         channels and samples, "window_channel" each channel of each window, and "window_minmax" maps each window to [0,
         1] (Tsinganos et al. 2018). "none" leaves the samples unchanged. A constant channel becomes 0.
     n_channels : number of channels.
@@ -92,7 +94,7 @@ class Normalise(nn.Module):
     def __init__(self, kind: str, n_channels: int):
         super().__init__()
         if kind not in NORMALISE:
-            raise ConfigError(f"normalise is one of {', '.join(NORMALISE)}, got {kind!r}")
+            raise ConfigError(f"normalise must be one of {', '.join(NORMALISE)}, got {kind!r}")
         self.kind = kind
         self.register_buffer("mean", torch.zeros(n_channels, 1))
         self.register_buffer("gain", torch.ones(n_channels, 1))
@@ -138,10 +140,10 @@ class Batches:
     Parameters
     ----------
     source : a Windows or a (window, channel, time) array.
-    rows : positions in `source` that take part; batches are picked by position in `rows`.
+    rows : positions in `source` to use; batches are selected by position in `rows`.
     targets : (len(rows), ...) tensor, or None.
-    normalise : applied once if the set is gathered, otherwise to each batch.
-    device : where the batches are.
+    normalise : applied once if the windows are gathered, otherwise to each batch.
+    device : device of the batches.
     gather_bytes : largest size of a set that is gathered; None takes 1 GiB on a CPU, and half of the free memory of a
         GPU.
 
@@ -179,7 +181,9 @@ class Batches:
         return torch.from_numpy(gather(self.source, self.rows[positions.numpy()]))
 
     def take(self, parts: list[torch.Tensor]) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
-        """Yield (x, targets) for each tensor of positions in turn; if not gathered, the next batch is read ahead."""
+        """Yield (x, targets) for each tensor of positions in turn; if windows are not gathered, the next batch is
+        prefetched.
+        """
         if self.data is not None:
             for positions in parts:
                 positions = positions.to(self.device, non_blocking=True)
@@ -217,13 +221,13 @@ def split_by_repetition(
     Parameters
     ----------
     source, seed : a Windows or a (window, channel, time) array; seed of the random choice.
-    y : (window,) labels; some repetition of each class stays in train. Without classes, the same number throughout.
+    y : (window,) labels; some repetition of each class stays in train. For a regression, give equal numbers.
     validation : fraction of the repetitions of each (subject, session), at least one; or the repetitions' numbers.
     groups : (window,) repetition of each row if `source` is an array; None takes that of the Windows.
 
     Raises
     ------
-    ConfigError : nothing says which windows form a repetition, or there are too few repetitions to hold one out.
+    ConfigError : the repetition of each window is unknown, or there are too few repetitions to hold one out.
 
     >>> x, repetition = np.zeros((4, 1, 9)), np.array([1, 1, 2, 2])
     >>> split_by_repetition(x, np.zeros(4), validation=(2,), groups=repetition, seed=0)
@@ -235,7 +239,7 @@ def split_by_repetition(
     if groups is not None:
         groups = np.asarray(groups)
         if groups.shape != (len(y),):
-            raise ShapeError(f"groups names the repetition of each of the {len(y)} windows, got shape {groups.shape}")
+            raise ShapeError(f"groups must hold the repetition of all {len(y)} windows, got shape {groups.shape}")
         session, repetition = np.zeros(len(y), int), np.unique(groups, return_inverse=True)[1]
         named = groups
     elif isinstance(source, Windows):
@@ -244,7 +248,7 @@ def split_by_repetition(
         named = repetition = table["repetition"].to_numpy()
     else:
         raise ConfigError(
-            f"validation={validation!r} is cut out of train by repetition, and an array does not say which windows "
+            f"validation={validation!r} holds out repetitions, but an array does not say which windows "
             "belong to one; pass a Windows, or fit(X, y, groups=repetition_of_each_window), or validation=None"
         )
     held = np.zeros(len(y), bool)
@@ -252,7 +256,7 @@ def split_by_repetition(
         held = np.isin(named, validation)
     else:
         if not 0 < validation < 1:
-            raise ConfigError(f"validation is a fraction between 0 and 1, or repetition numbers; got {validation!r}")
+            raise ConfigError(f"validation must be between 0 and 1, or repetition numbers; got {validation!r}")
         code = np.unique(y, return_inverse=True)[1] if y.ndim == 1 else np.zeros(len(y), int)
         for one in np.unique(session):
             inside = session == one
@@ -272,6 +276,6 @@ def split_by_repetition(
     if not len(train) or not len(valid):
         raise ConfigError(
             f"validation={validation!r} leaves {len(train)} train and {len(valid)} validation windows: a repetition can "
-            "be spared only where every class of that subject and session has another; record more, or validation=None"
+            "be held out only if every class of that subject and session has another; record more, or validation=None"
         )
     return train, valid

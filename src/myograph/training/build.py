@@ -68,15 +68,16 @@ def make_module(
     rate_hz: float | None = None,
     layout: Any = None,
 ) -> nn.Module:
-    """Build the module of `build_model` without running it; parameters and errors as there.
+    """Build the module of `build_model` without running it; parameters and errors as in `build_model`.
 
     >>> make_module("m5", None, n_channels=8, n_outputs=7, n_samples=50).head.out_features
     7
     """
     if not isinstance(model, str) and (isinstance(model, nn.Module) or not callable(model)):
         raise ConfigError(
-            f"model is a name, a class or a function that makes the network, got {type(model).__name__}; pass the class "
-            "of the network: an instance would carry its weights from fold to fold"
+            f"model must be a name, a class or a function that makes the network, got {type(model).__name__}; pass the "
+            "class "
+            "of the network, since an instance would carry its weights from fold to fold"
         )
     factory = MODELS[model] if isinstance(model, str) else model
     given: dict[str, Any] = {"n_channels": n_channels, "n_classes": n_outputs, "n_samples": n_samples}
@@ -130,8 +131,8 @@ def load_matching(module: nn.Module, pretrained: Any) -> list[str]:
         pretrained = {k.removeprefix("network.1."): v for k, v in tensors.items() if k.startswith("network.1.")}
     if not isinstance(pretrained, Mapping):
         raise ConfigError(
-            f"pretrained is a saved file's path or a state dictionary, got {type(pretrained).__name__}; of a fitted "
-            "estimator pass estimator.module_.state_dict()"
+            f"pretrained must be a saved file's path or a state dictionary, got {type(pretrained).__name__}; for "
+            "a fitted estimator pass estimator.module_.state_dict()"
         )
     own = module.state_dict()
     given = {k: torch.as_tensor(v) for k, v in pretrained.items() if k in own}
@@ -142,7 +143,7 @@ def load_matching(module: nn.Module, pretrained: Any) -> list[str]:
     }
     if not any(name in fits for name, p in module.named_parameters() if p.ndim > 1):
         raise ConfigError(
-            f"nothing in pretrained fits this model: it holds {', '.join(list(pretrained)[:5])} …, the model has "
+            f"no weight in pretrained fits this model: it holds {', '.join(list(pretrained)[:5])} …, the model has "
             f"{', '.join(list(own)[:5])} …; is it the same architecture and channel count?"
         )
     module.load_state_dict(fits, strict=False)

@@ -61,7 +61,7 @@ def write(path: str | os.PathLike[str], kind: str, tensors: Mapping[str, torch.T
 def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Return the tensors and values of a file that `write` wrote.
 
-    Tensors take no more memory than the size of the file, and nothing that the values name is imported or called.
+    Tensors need at most as much memory as the file is large, and nothing that the values name is imported or called.
 
     Raises
     ------
@@ -82,12 +82,12 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, torch.Tenso
             tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118  # safe_open is not a mapping
     except (SafetensorError, OSError, ValueError, RuntimeError, AttributeError, KeyError) as error:
         raise DataError(
-            f"{path} is not a readable safetensors file ({error}); it is damaged or something else"
+            f"{path} is not a readable safetensors file ({error}); it is damaged or of another format"
         ) from error
     if header.get("format") != FORMAT:
         raise DataError(f"{path} is a safetensors file that myograph did not write ({header.get('format')!r})")
     if header.get("kind") != kind:
-        raise DataError(f"{path} holds a {header.get('kind')}, and a {kind} was asked for")
+        raise DataError(f"{path} holds a {header.get('kind')}, expected a {kind}")
     text = header.get("values", "")
     if digest(tensors, kind, text) != header.get("sha256"):
         raise DataError(f"{path} is damaged: its content does not match its SHA-256; restore it or train again")

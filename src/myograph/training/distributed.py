@@ -2,8 +2,8 @@
 
 Write a script with `NeuralClassifier(distributed=True).fit(windows)` and start it with `accelerate launch script.py`,
 or `torchrun --nproc-per-node 2 script.py`. Every process reads the same windows, each batch is divided among the
-processes, and all end with the same weights. Batch norm normalises each process's share separately, and dropout differs
-between processes. Without both, the weights are those of a single process up to rounding.
+processes, and all end with the same weights. Batch norm normalises the part of each process separately, and dropout
+differs between processes. Without these layers, the weights equal those of a single process up to rounding.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """`NeuralClassifier` and `NeuralRegressor`: any network as a scikit-learn estimator over windows.
 
-Both train with `loop.Trainer` on batches that `batches.Batches` takes by index. If other processes share the cores, set
-`OMP_WAIT_POLICY=PASSIVE` before torch is imported: OpenMP's spinning threads made a contended two-thread training step
-up to 20 times slower.
+Both train with `loop.Trainer` on `batches.Batches`. If other processes use the same cores, set `OMP_WAIT_POLICY=PASSIVE`
+before torch is imported: otherwise OpenMP's threads wait actively, which made a training step with two threads up to 20
+times slower.
 """
 
 from __future__ import annotations
@@ -29,47 +29,49 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
 
     Parameters
     ----------
-    model : name, class or function; called with `n_channels`, `n_classes`, `n_samples` (and `rate_hz`, `layout` where
-        its signature names them) plus `model_options`, it makes a module from (batch, channel, time) to logits.
+    model : name, class or function that returns a module from (batch, channel, time) to logits. It is called with
+        `n_channels`, `n_classes`, `n_samples` and `model_options`, and with `rate_hz` and `layout` if its signature has
+        them.
     epochs, batch_size, lr : passes over the windows, windows per step, and the highest rate of the schedule.
     optimizer, optimizer_options : "adamw", "adam", "sgd" (momentum 0.9), "rmsprop", "nadam", "adagrad", or a class.
     schedule, schedule_options : "constant"; "cosine" (period in epochs, final as a fraction of lr); "step" (every or
         milestones in epochs, factor); "onecycle" (rise, start, final); "plateau" (factor, wait in epochs). All take
         warmup, in epochs.
-    weight_decay, spare_biases_and_norms : decay of every parameter, as in torch and in published programs; True spares
-        biases and the parameters of norm layers.
-    layers : {pattern: how} by parameter name (a prefix or a glob): 0 freezes, a number scales `lr`, {"lr": …,
-        "weight_decay": …} sets them.
+    weight_decay, spare_biases_and_norms : weight decay of all parameters, as in torch and in published programs; with
+        `spare_biases_and_norms=True` it does not apply to biases and norm layers.
+    layers : {pattern: value}, where the pattern is a prefix or glob of parameter names and the value a factor of `lr`
+        (0 freezes) or {"lr": …, "weight_decay": …}.
     label_smoothing, class_weight, sampling : `class_weight` is None, "balanced" or {label: weight}; sampling="balanced"
         draws every class equally often.
     clip_norm : the largest norm of the gradient; larger gradients are scaled down to it. None does not clip.
-    precision : "float32", "bf16" (autocast), or "auto": bf16 on a GPU, float32 on a CPU. There bf16 is faster (1.3 to
-        1.6 times measured) where the processor multiplies it natively, such as with AVX512-BF16, and slower elsewhere.
-    ema : decay of the averaged weights, which are then used to validate and predict; None does not average.
-    validation : fraction of the repetitions of each subject and session, or their numbers, to hold out of training;
-        None holds out none. Arrays need `fit(..., groups=)`. Windows are never held out at random.
+    precision : "float32", "bf16" (autocast), or "auto": bf16 on a GPU, float32 on a CPU. On a CPU, bf16 is
+        faster (1.3 to 1.6 times, measured) if the processor has bf16 instructions, such as AVX512-BF16, and slower
+        otherwise.
+    ema : decay of the exponential moving average of the weights, which is then used to validate and predict; None: off.
+    validation : fraction, or numbers, of the repetitions of each subject and session that are held out of training; None
+        holds out none. Arrays need `fit(..., groups=)`. Single windows are never held out at random.
     patience, monitor, restore_best : stop after `patience` epochs without a better validation "loss" or "accuracy";
         keep the best epoch's weights.
-    normalise : "channel", "global", "window", "window_channel", "window_minmax" or "none"; statistics are learnt on
-        train rows alone and are part of the fitted network.
-    augment : sequence of augmentations for train batches, after normalisation: a name, (name, strength), or f(x, rng);
+    normalise : "channel", "global", "window", "window_channel", "window_minmax" or "none"; statistics are learnt
+        from the training windows only and are part of the fitted network.
+    augment : augmentations of training batches, applied after normalisation: each a name, (name, strength) or f(x, rng);
         see `myograph.training.augment`.
-    augment_copies : 0 augments each batch in place; k adds k augmented copies of the set to the originals.
-    pretrained : a saved file's path or a state dictionary; entries of the same name and shape are copied, a head for
-        other classes starts again.
+    augment_copies : 0 replaces windows by augmented ones; k > 0 adds k augmented copies of the set to the originals.
+    pretrained : path of a saved network, or a state dictionary. Entries with the same name and shape are copied; a head
+        for other classes starts from new random weights.
     pretrain : f(module, batches, seed) run before training, such as `myograph.training.transfer.LayerwiseAutoencoder`.
-    seed : decides everything random; same seed, data, machine and thread count give identical weights on a CPU.
+    seed : determines all random choices; equal seed, data, machine and thread count give identical weights on a CPU.
     device : "auto" is the GPU if there is one, else the CPU.
-    checkpoint : file written after every epoch; if it exists, `fit` resumes from it and ends in the weights of an
+    checkpoint : file written after every epoch; if it exists, `fit` resumes from it and gives the weights of an
         uninterrupted run.
-    distributed : share each batch among the processes that `accelerate launch` started.
+    distributed : whether to divide each batch among the processes that `accelerate launch` started.
     verbose : 1 shows a progress bar.
 
     Attributes
     ----------
     classes_, module_, network_ (normalisation and module), history_, best_epoch_, n_channels_, n_samples_, rate_hz_,
-    units_ (of the samples, empty where unknown), trained_on_ (names of data sets and people, and numbers of sessions and
-    windows; saved with the network).
+    units_ (units of the samples; empty if unknown), trained_on_ (names of data sets and people, and numbers of sessions
+    and windows; saved with the network).
 
     Examples
     --------
@@ -94,11 +96,11 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
 
     def _learn_targets(self, y: np.ndarray, train: np.ndarray) -> tuple[torch.Tensor, int]:
         if y.ndim != 1:
-            raise ShapeError(f"y holds one label per window, got shape {y.shape}")
+            raise ShapeError(f"y must hold one label per window, got shape {y.shape}")
         if y.dtype.kind == "f" and np.isnan(y).any():
             raise ShapeError(f"y holds {int(np.isnan(y).sum())} NaN labels; leave those windows out")
         if y.dtype.kind == "f" and not np.equal(y, np.floor(y)).all():
-            raise ShapeError("y holds fractions, which are not labels; use NeuralRegressor for numbers")
+            raise ShapeError("y holds fractions, which are not class labels; use NeuralRegressor for numbers")
         need_two_classes(y)
         try:
             self.classes_ = np.unique(y)
@@ -111,14 +113,15 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
         unknown = self.classes_[codes] != y
         if unknown.any():
             raise ShapeError(
-                f"y holds the label {y[unknown].tolist()[0]!r}, which was not among the classes of the first call; pass all classes with "
+                f"y holds the label {y[unknown].tolist()[0]!r}, which the first call did not have; in the first call "
+                "pass all classes: "
                 "partial_fit(X, y, classes=...)"
             )
         return torch.from_numpy(codes.astype(np.int64))
 
     def _objective(self, targets: torch.Tensor, device: torch.device) -> Objective:
         if not 0 <= self.label_smoothing <= 1:
-            raise ConfigError(f"label_smoothing is a share between 0 and 1, got {self.label_smoothing!r}")
+            raise ConfigError(f"label_smoothing must be a share between 0 and 1, got {self.label_smoothing!r}")
         weight = None
         k = len(self.classes_)
         if isinstance(self.class_weight, Mapping):
@@ -128,17 +131,17 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
                 )
             weight = torch.tensor([float(self.class_weight.get(c, 1.0)) for c in self.classes_.tolist()])
             if not (weight >= 0).all():
-                raise ConfigError(f"class_weight is {{label: weight of at least 0}}, got {self.class_weight!r}")
+                raise ConfigError(f"class_weight must be {{label: weight of at least 0}}, got {self.class_weight!r}")
         elif self.class_weight == "balanced":
             counts = torch.bincount(targets, minlength=k).clamp_min(1)
             weight = len(targets) / (k * counts.float())
         elif self.class_weight is not None:
-            raise ConfigError(f"class_weight is None, 'balanced' or {{label: weight}}, got {self.class_weight!r}")
+            raise ConfigError(f"class_weight must be None, 'balanced' or {{label: weight}}, got {self.class_weight!r}")
         return CrossEntropy(None if weight is None else weight.to(device), self.label_smoothing)
 
     def _order(self, targets: torch.Tensor) -> Callable[..., Any] | None:
         if self.sampling not in (None, "balanced"):
-            raise ConfigError(f"sampling is None or 'balanced', got {self.sampling!r}")
+            raise ConfigError(f"sampling must be None or 'balanced', got {self.sampling!r}")
         return balanced_order(targets) if self.sampling == "balanced" else None
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -184,7 +187,9 @@ class NeuralRegressor(RegressorMixin, NeuralEstimator):
 
     def _learn_targets(self, y: np.ndarray, train: np.ndarray) -> tuple[torch.Tensor, int]:
         if y.dtype.kind not in "iufb" or y.ndim > 2:
-            raise ShapeError(f"y holds one number or one row of numbers per window, got {y.dtype} of shape {y.shape}")
+            raise ShapeError(
+                f"y must hold one number or one row of numbers per window, got {y.dtype} of shape {y.shape}"
+            )
         self.flat_targets_ = y.ndim == 1
         values = y.reshape(len(y), -1).astype(np.float64)
         deviation = values[train].std(0)
@@ -205,7 +210,7 @@ class NeuralRegressor(RegressorMixin, NeuralEstimator):
 
     def _objective(self, targets: torch.Tensor, device: torch.device) -> Objective:
         if self.loss not in ("mse", "huber"):
-            raise ConfigError(f"loss is 'mse' or 'huber', got {self.loss!r}")
+            raise ConfigError(f"loss must be 'mse' or 'huber', got {self.loss!r}")
         return Objective() if self.loss == "mse" else Huber()
 
     def predict(self, X: Any) -> np.ndarray:

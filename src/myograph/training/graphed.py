@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 class Graphed(nn.Module):
     """A module whose training steps of one batch size run as CUDA graphs; everything else runs as usual.
 
-    The graph is made at the first batch: its size is the one that is replayed. Making it leaves weights, buffers and
-    random states as they were. MYOGRAPH_COMPILED=0 in the environment turns graphs off, as it does compiled layers.
+    The graph is captured from the first batch and is replayed for batches of that size. Capturing does not change weights,
+    buffers or random states. MYOGRAPH_COMPILED=0 in the environment disables graphs as well as compiled layers.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Graphed(nn.Module):
         self._shape: torch.Size | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """The module's output; of a graph it is overwritten by the next call."""
+        """Return the module's output; the output of a graph is overwritten by the next call."""
         if self._shape is None:
             self._shape = x.shape
             self._graph = self._captured(x)
@@ -44,11 +44,13 @@ class Graphed(nn.Module):
         return self.module(x)
 
     def _captured(self, x: Tensor) -> nn.Module | None:
-        """The graph, or None where the module does what cannot be captured, such as reading a value back."""
+        """Return the graph, or None if the module cannot be captured, for example because it copies a value to the
+        host.
+        """
         graph: Any = None
         buffers = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
         half = torch.is_autocast_enabled("cuda")
-        # Autocast must not keep cast weights from one call for the next, because a graph repeats the casts that it saw.
+        # Autocast must not cache cast weights between calls, because a graph repeats only the casts that it captured.
         with (
             torch.random.fork_rng(devices=[x.device]),
             torch.autocast("cuda", torch.bfloat16, enabled=half, cache_enabled=False),
@@ -66,7 +68,7 @@ class Graphed(nn.Module):
 
 
 class _Step(nn.Module):
-    """What is captured: torch replaces this module's `forward`, so that the inner module keeps its own."""
+    """The captured module: torch replaces its `forward`, so that the inner module keeps its own."""
 
     def __init__(self, module: nn.Module):
         super().__init__()
@@ -77,10 +79,10 @@ class _Step(nn.Module):
 
 
 def graphable(module: nn.Module, device: torch.device) -> bool:
-    """Whether training steps of this module on this device run as graphs.
+    """Return whether training steps of this module on this device can run as graphs.
 
-    Recurrent layers do not: they are few launches for much work, and a graph holds all of their memory for as long as it
-    lives (56 GB for the four imitators of fin2025 over 600 steps).
+    Recurrent layers are excluded: they need few kernel launches for much work, and a graph holds all of their memory while
+    it exists (56 GB for the four imitators of fin2025 over 600 steps).
     """
     recurrent = any(isinstance(part, nn.RNNBase) for part in module.modules())
     return device.type == "cuda" and not recurrent and os.environ.get("MYOGRAPH_COMPILED") != "0"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class EpochBar:
-    """A progress bar over epochs with the losses and accuracies of the last row; it shows nothing if not enabled.
+    """A progress bar over epochs with the latest losses and accuracies; hidden unless `enabled`.
 
     >>> with EpochBar(epochs=2, enabled=False) as bar:
     ...     bar.show({"epoch": 1, "train_loss": 0.5})
@@ -55,12 +55,12 @@ class EpochBar:
 
 
 def plot_history(history: pd.DataFrame, best_epoch: int, path: str | os.PathLike[str] | None = None) -> str:
-    """Draw losses and, if there are any, accuracies by epoch; a dotted line marks the epoch that is kept.
+    """Draw losses and, if available, accuracies per epoch; a dotted line marks the epoch whose weights are kept.
 
     Parameters
     ----------
     history : one row per epoch, as `history_` of an estimator.
-    best_epoch : the epoch that is kept, counted as in the column "epoch".
+    best_epoch : the epoch whose weights are kept, counted as in the column "epoch".
     path : an .html file to write; None writes none.
 
     Returns
@@ -83,7 +83,7 @@ def plot_history(history: pd.DataFrame, best_epoch: int, path: str | os.PathLike
         lines(
             epochs,
             {part: history[f"{part}_{w}"].tolist() for part in ("train", "valid") if f"{part}_{w}" in history},
-            f"{w} by epoch",
+            f"{w} per epoch",
             epochs.index(best_epoch) if best_epoch in epochs else None,
         )
         for w in ("loss", "accuracy")
@@ -94,7 +94,7 @@ def plot_history(history: pd.DataFrame, best_epoch: int, path: str | os.PathLike
     if path is not None:
         path = Path(path)
         if path.suffix.lower() not in (".html", ".htm"):
-            raise ConfigError(f"the history is drawn into an .html file, got {path}")
+            raise ConfigError(f"path must end in .html, got {path}")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page, encoding="utf-8")
     return page

@@ -5,12 +5,13 @@ regressed on one standardised feature of single channels, (2) the classifier is 
 the imitators' outputs, (3) both are trained jointly with two learning rates. The following differs on purpose:
 
 - Dropout is off and batch norm uses its running statistics at test; the published code evaluates in training mode.
-- Nothing is chosen on test windows: each step runs all its epochs, or stops on train (or held-out train repetitions).
+- Nothing is chosen on test windows: each step runs all its epochs, or stops on the training loss or on repetitions held
+  out of the training set.
 - `ahead_ms` shifts the feature targets too, within one repetition. The published shift moves only the labels, across
   movement and repetition boundaries.
-- Windows keep one normalisation through all steps.
-- Imitators share their weights among the channels in the joint step too: 4 recurrent networks with the channels as a
-  batch, where the published loop runs 48 in sequence. `share_channels=False` gives every channel its own.
+- All steps use the same normalisation of the windows.
+- Imitators share their weights among the channels in the joint step as well: 4 recurrent networks process the channels
+  as a batch, the published loop runs 48 in sequence. With `share_channels=False` every channel has its own networks.
 
 Of the four published features, VAR and SSI are equivalent: for windows of T samples SSI = T (VAR + mean²), which is the
 same number after standardising if the mean is near zero. Both are kept for the reproduction; `features=("rms", "ent")`
@@ -42,6 +43,7 @@ from myograph.windows import Windows
 
 FEATURES = ("rms", "var", "ssi", "ent")
 _SMALLEST = 12  # channels that the classifier's three convolutions need
+Found = tuple[torch.Tensor, torch.Tensor]  # positions of windows, and their features
 
 
 def true_features(x: torch.Tensor, names: Sequence[str] = FEATURES) -> torch.Tensor:
@@ -80,7 +82,7 @@ def true_features(x: torch.Tensor, names: Sequence[str] = FEATURES) -> torch.Ten
 
 
 class FeatureImitatingNet(nn.Module):
-    """Imitators (one per feature, `fin_lstm`) whose outputs are the image that a classifier (`fin_cnn`) reads.
+    """Imitators (one `fin_lstm` per feature) whose outputs form the input image of a classifier (`fin_cnn`).
 
     The network turns (batch, channel, time) into logits. If there are fewer than 12 channels, they are repeated in
     order to fill the classifier's image.
@@ -116,7 +118,7 @@ class FeatureImitatingNet(nn.Module):
         firsts = [
             MODELS.create("fin_lstm", n_channels=wide, n_classes=copies, n_samples=n_samples) for _ in range(n_features)
         ]
-        # Every channel's own imitator starts from the same weights.
+        # The imitators of all channels start from the same weights.
         self.imitators = nn.ModuleList(
             nn.ModuleList([first, *(copy.deepcopy(first) for _ in range(each - 1))]) for first in firsts
         )
@@ -144,7 +146,7 @@ class FeatureImitatingNet(nn.Module):
 
     def classify(self, features: torch.Tensor) -> torch.Tensor:
         """Return the logits of (batch, feature, channel, copy) features."""
-        image = features.transpose(1, 2).flatten(2)  # (batch, channel, feature * copy), as the classifier takes it
+        image = features.transpose(1, 2).flatten(2)  # (batch, channel, feature * copy), the classifier's input
         return self.classifier(image[:, self.rows])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -153,19 +155,19 @@ class FeatureImitatingNet(nn.Module):
 
 @dataclass(frozen=True)
 class FeatureImitation:
-    """Steps 1 and 2, as `NeuralClassifier(FeatureImitatingNet, pretrain=FeatureImitation())` runs them.
+    """Steps 1 and 2, run by `NeuralClassifier(FeatureImitatingNet, pretrain=FeatureImitation())`.
 
     Parameters
     ----------
-    features : names that `true_features` knows, or
+    features : names of `true_features`.
     targets : f(array of (row, 1, time) normalised samples) -> (row, feature) numbers, such as the `fit_transform` of a
         `Features`; None computes `features`.
-    ahead_ms : imitate the features of the window this much later. Windows whose later window leaves their repetition
-        are left out. Cut labels with `Windowing(future_ms=...)` to shift the class in the same way.
+    ahead_ms : imitate the features of the window this much later. Windows whose later window would leave their repetition
+        are skipped. Cut labels with `Windowing(future_ms=...)` to shift the class in the same way.
     epochs, batch_size, lr, weight_decay : for the imitators (Adam); batch_size counts single channels. With 0 epochs
         the imitators are not trained (they may come from `pretrained`), and only step 2 runs.
     schedule, clip_norm : for the imitators, as in `NeuralClassifier`; the published training has neither.
-    settle : step 1 ends after this number of epochs that change the train loss by at most 0.005 while R² exceeds 0.5.
+    settle : step 1 ends after this number of epochs with a change of the loss of at most 0.005 and R² above 0.5.
     target_noise : standard deviation of the Gaussian noise on each copy of a target, as a fraction of its value.
     shadow_epochs, shadow_batch_size, shadow_lr, shadow_weight_decay : for the classifier on true features (AdamW).
 
@@ -208,13 +210,12 @@ class FeatureImitation:
     shadow_weight_decay: float = 3e-5
 
     def __call__(self, module: Any, batches: Batches, seed: int) -> dict[str, list[dict[str, Any]]]:
-        """Train the parts of a FeatureImitatingNet on train windows; return both histories, "imitators" with its R²."""
-        self._check(module)
+        """Train the parts of a FeatureImitatingNet on training windows; return both histories, "imitators" with R²."""
+        found = self._true(module, batches)
+        classifies = self.shadow_epochs and batches.targets is not None
         return {
-            "imitators": self.train_imitators(module, batches, seed) if self.epochs else [],
-            "classifier": self.train_classifier(module, batches, seed)
-            if self.shadow_epochs and batches.targets is not None
-            else [],
+            "imitators": self.train_imitators(module, batches, seed, found=found) if self.epochs else [],
+            "classifier": self.train_classifier(module, batches, seed, found) if classifies else [],
         }
 
     def train_imitators(
@@ -224,6 +225,7 @@ class FeatureImitation:
         seed: int,
         checkpoint: Path | None = None,
         report: Callable[[int, int], None] | None = None,
+        found: Found | None = None,
     ) -> list[dict[str, Any]]:
         """Step 1: learn the scale of the features from these windows, and train the imitators.
 
@@ -232,6 +234,7 @@ class FeatureImitation:
         module, batches, seed : the network, its train windows, and the seed of the order and of the target's noise.
         checkpoint : file written after every epoch; if it exists, training resumes from it.
         report : f(epochs done, epochs) called after every epoch.
+        found : true features of these windows, if they are computed already.
 
         Returns
         -------
@@ -242,7 +245,8 @@ class FeatureImitation:
         ShapeError : the network has another number of imitators than there are features.
         DataError : the checkpoint is damaged.
         """
-        kept, target = self._learn_scale(module, batches)
+        kept, target = found or self._true(module, batches)
+        self._set_scale(module, target)
         trainer = self._imitators_trainer(module, target.shape[1], batches.device, seed)
         if checkpoint is not None and checkpoint.exists():
             trainer.restore(*_files.read(checkpoint, "checkpoint"))
@@ -259,11 +263,13 @@ class FeatureImitation:
                 break
         return trainer.history
 
-    def train_classifier(self, module: FeatureImitatingNet, batches: Batches, seed: int) -> list[dict[str, Any]]:
-        """Step 2: train the classifier on the true features, in the scale that the network has; return its history."""
+    def train_classifier(
+        self, module: FeatureImitatingNet, batches: Batches, seed: int, found: Found | None = None
+    ) -> list[dict[str, Any]]:
+        """Step 2: train the classifier on the true features, scaled as set in the network; return its history."""
         if batches.targets is None:
-            raise ConfigError("the classifier learns classes, and these batches have no targets; give them")
-        kept, target = self._true(module, batches)
+            raise ConfigError("the classifier needs class labels, but these batches have no targets; give targets")
+        kept, target = found or self._true(module, batches)
         target = (target - module.feature_mean) / module.feature_scale
         plan = Plan(
             epochs=self.shadow_epochs,
@@ -279,17 +285,15 @@ class FeatureImitation:
         return shadow.history
 
     def learn_scale(self, module: FeatureImitatingNet, batches: Batches) -> None:
-        """Set the mean and the standard deviation by which the network's features are standardised."""
-        self._learn_scale(module, batches)
+        """Set the mean and the standard deviation with which the network's features are standardised."""
+        self._set_scale(module, self._true(module, batches)[1])
 
-    def _learn_scale(self, module: FeatureImitatingNet, batches: Batches) -> tuple[torch.Tensor, torch.Tensor]:
-        kept, target = self._true(module, batches)
+    def _set_scale(self, module: FeatureImitatingNet, target: torch.Tensor) -> None:
         module.feature_mean.copy_(target.mean((0, 1)))
         module.feature_scale.copy_(target.std((0, 1)).clamp_min(1e-12))
-        return kept, target
 
-    def _true(self, module: FeatureImitatingNet, batches: Batches) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the positions of windows that have one `ahead_ms` later, and their features in their own scale."""
+    def _true(self, module: FeatureImitatingNet, batches: Batches) -> Found:
+        """Return the positions of windows with a window `ahead_ms` later, and the unscaled features of the latter."""
         self._check(module)
         kept, later = self._later(batches)
         target = self._targets(batches, later)
@@ -302,7 +306,7 @@ class FeatureImitation:
 
     def _check(self, module: Any) -> None:
         if not isinstance(module, FeatureImitatingNet):
-            raise ConfigError(f"FeatureImitation pretrains a FeatureImitatingNet, got {type(module).__name__}")
+            raise ConfigError(f"FeatureImitation needs a FeatureImitatingNet, got {type(module).__name__}")
 
     def _imitators_trainer(
         self, module: FeatureImitatingNet, n_channels: int, device: torch.device, seed: int
@@ -325,7 +329,7 @@ class FeatureImitation:
         return Trainer(_Imitation(module), plan, _SumOverFeatures(), device, spread)
 
     def _settled(self, history: list[dict[str, Any]]) -> bool:
-        """Whether enough epochs, counted over all of training, changed the train loss by at most 0.005 at R² > 0.5."""
+        """Return whether enough epochs, over all of training, changed the loss by at most 0.005 at R² > 0.5."""
         losses = [row["train_loss"] for row in history]
         still = [abs(b - a) <= 0.005 and row["r2"] > 0.5 for a, b, row in zip(losses, losses[1:], history[1:])]
         return sum(still) >= self.settle
@@ -354,7 +358,7 @@ class FeatureImitation:
         if not self.ahead_ms:
             return everything, None
         if not isinstance(batches.source, Windows):
-            raise ConfigError("ahead_ms needs Windows, which know the samples after each window; an array does not")
+            raise ConfigError("ahead_ms needs Windows, since an array does not hold the samples after each window")
         windows = batches.source[batches.rows]
         shift = round(self.ahead_ms * windows.rate_hz / 1000)
         kept = np.zeros(len(windows), bool)
@@ -368,7 +372,7 @@ class FeatureImitation:
             kept[where] = inside & (stretch[np.minimum(last, recording.n_samples - 1)] == stretch[start])
         if kept.sum() < 2:
             raise ConfigError(
-                f"ahead_ms={self.ahead_ms:g} leaves {kept.sum()} windows: repetitions end before; take less"
+                f"ahead_ms={self.ahead_ms:g} leaves {kept.sum()} windows: repetitions end earlier; use a smaller value"
             )
         earlier = windows[kept]
         later = earlier.with_columns(start=earlier.column("start") + shift, stop=earlier.column("stop") + shift)
@@ -376,7 +380,7 @@ class FeatureImitation:
 
     @torch.no_grad()
     def _targets(self, batches: Batches, later: Windows | None, size: int = 4096) -> torch.Tensor:
-        """Return (window, channel, feature) of the windows to imitate, normalised like the network's input."""
+        """Return the (window, channel, feature) targets of windows, which are normalised like the network's input."""
         if later is None:
             chunks: Iterator[torch.Tensor] = (x for x, _ in batches.take(list(torch.arange(len(batches)).split(size))))
         else:
@@ -393,24 +397,24 @@ class FeatureImitation:
         flat = np.asarray(self.targets(x.flatten(0, 1)[:, None].cpu().numpy()), np.float32)
         if flat.ndim != 2 or len(flat) != x.shape[0] * x.shape[1] or not np.isfinite(flat).all():
             raise ShapeError(
-                f"targets gives finite (row, feature) numbers for {x.shape[0] * x.shape[1]} rows, got {flat.shape}"
+                f"targets must give finite (row, feature) numbers for {x.shape[0] * x.shape[1]} rows, got {flat.shape}"
             )
         return torch.from_numpy(flat).to(x.device).unflatten(0, x.shape[:2])
 
 
 class _Imitation(nn.Module):
-    """Only the imitators, which step 1 trains."""
+    """The imitators alone, for step 1."""
 
     def __init__(self, net: FeatureImitatingNet):
         super().__init__()
-        self.imitators, self._net = net.imitators, [net]  # in a list: no submodule, so the classifier takes no part
+        self.imitators, self._net = net.imitators, [net]  # in a list: not a submodule, so not trained
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self._net[0].imitate(x)
 
 
 class _Shadow(nn.Module):
-    """Only the classifier, on true features (batch, channel, feature), each repeated once per output of an imitator."""
+    """The classifier alone, on true features (batch, channel, feature), each repeated once per output of an imitator."""
 
     def __init__(self, net: FeatureImitatingNet):
         super().__init__()
@@ -422,7 +426,7 @@ class _Shadow(nn.Module):
 
 
 class _SumOverFeatures(Objective):
-    """Sum of the mean squared errors of the imitators, whose gradients are those of separate trainings."""
+    """Sum of the imitators' mean squared errors; its gradients equal those of separate trainings."""
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return (output - target).square().mean((0, 2, 3)).sum()

@@ -1,8 +1,8 @@
 """The training loop of every network.
 
-It does not subclass `skorch.NeuralNet`. skorch copies each batch's loss from the device to the host and fetches items
-individually through a DataLoader. Its checkpoints are pickles that hold neither the states of the random generators nor
-the averaged weights, so a resumed run does not reach the weights of an uninterrupted one.
+It does not subclass `skorch.NeuralNet` for three reasons. skorch copies the loss of each batch from the device to the
+host. It fetches items individually through a DataLoader. Its checkpoints are pickles without the states of the random
+generators and the averaged weights, so a resumed run would not give the weights of an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def uniform_order(n: int) -> Callable[[torch.Generator], torch.Tensor]:
 
 
 def balanced_order(codes: torch.Tensor) -> Callable[[torch.Generator], torch.Tensor]:
-    """Return f(generator) -> as many rows as there are, drawn with replacement so that every class is equally likely.
+    """Return f(generator) -> len(codes) rows, drawn with replacement so that every class is equally likely.
 
     >>> codes = torch.tensor([0] * 99 + [1])
     >>> drawn = balanced_order(codes)(torch.Generator().manual_seed(0))
@@ -103,7 +103,7 @@ def channels_last(module: nn.Module) -> nn.Module:
 def _with_targets(batches: Batches, parts: list[torch.Tensor]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     for x, target in batches.take(parts):
         if target is None:
-            raise ConfigError("training needs a target for each window, and these batches have none; give targets")
+            raise ConfigError("training needs a target for each window, but these batches have none; give targets")
         yield x, target
 
 
@@ -132,7 +132,7 @@ class Trainer:
     device : where to train.
     augment : f(x, target, generator) -> (x, target) on whole batches on the device, or None.
     order : f(generator) -> positions of one epoch; by default a permutation.
-    accelerator : an `accelerate.Accelerator` if several processes train together, each on its share of each batch.
+    accelerator : an `accelerate.Accelerator` if several processes train together; each takes its part of every batch.
 
     Examples
     --------
@@ -193,7 +193,7 @@ class Trainer:
             if math.isnan(row["train_loss"]):
                 raise ConfigError(
                     f"training diverged: the train loss of epoch {self.epoch + 1} is NaN; use a lower lr (now {plan.lr:g}), "
-                    "a clip_norm, or a normalise that brings the windows to about unit variance"
+                    "a clip_norm, or a normalise that scales the windows to about unit variance"
                 )
             self.epoch += 1
             if valid is not None:
@@ -239,7 +239,7 @@ class Trainer:
             if self.accelerator is None:
                 loss.backward()
             else:
-                # Gradients are averaged over processes, whose shares of a batch may differ by one row.
+                # Gradients are averaged over processes, whose parts of a batch may differ by one row.
                 world = self.accelerator.num_processes
                 self.accelerator.backward(loss * (len(x) * world / len(parts[i])))
             if plan.clip_norm is not None:
@@ -263,7 +263,7 @@ class Trainer:
 
     @torch.no_grad()
     def evaluate(self, batches: Batches, size: int = 1024) -> dict[str, float]:
-        """Return mean loss (and accuracy of a classifier) of the averaged weights, or else of the module."""
+        """Return the mean loss, and for a classifier the accuracy, of the averaged weights, or else of the module."""
         module = self.averaged or self.module
         if self.accelerator is not None and self.accelerator.num_processes > 1:
             for buffer in module.buffers():  # running statistics differ between processes until they are shared
@@ -289,7 +289,9 @@ class Trainer:
         return means
 
     def _train_mode(self) -> None:
-        """Set train mode, except for modules whose parameters are all frozen: their batch statistics stay fixed too."""
+        """Set training mode, except for modules whose parameters are all frozen, so that their batch statistics stay
+        fixed.
+        """
         self.wrapped.train()
         for m in self.module.modules():
             own = list(m.parameters())
@@ -300,7 +302,7 @@ class Trainer:
     def _average(self) -> None:
         if self.averaged is None:
             return
-        # The decay grows from 0.1 to its value, so that early weights do not linger in short runs.
+        # The decay grows from 0.1 to its value, so that short runs are not dominated by early weights.
         decay = min(float(self.plan.ema or 0), (1 + self.step) / (10 + self.step))
         for mean, parameter in zip(self.averaged.parameters(), self.module.parameters()):
             mean.lerp_(parameter, 1 - decay)
@@ -345,7 +347,7 @@ class Trainer:
         return shares
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """Return (tensors, plain values) from which a new Trainer continues exactly."""
+        """Return (tensors, plain values) from which a new Trainer resumes without any difference."""
         tensors = {f"module.{k}": v for k, v in self.module.state_dict().items()}
         if self.averaged is not None:
             tensors |= {f"averaged.{k}": v for k, v in self.averaged.state_dict().items()}
@@ -366,7 +368,7 @@ class Trainer:
         return tensors, values | {name: getattr(self, name) for name in _PROGRESS}
 
     def restore(self, tensors: Mapping[str, torch.Tensor], values: Mapping[str, Any]) -> None:
-        """Continue from a `state()`; module, plan and data must be those of the run that wrote it.
+        """Resume from a `state()`; module, plan and data must be those of the run that wrote it.
 
         Raises
         ------
@@ -390,7 +392,8 @@ class Trainer:
         self.optimizer.load_state_dict({"state": state, "param_groups": packed["param_groups"]})
         for parameter, entries in self.optimizer.state.items():
             for key, value in entries.items():
-                # Fused optimisers walk memory in order, so moments take their parameter's (channels-last) order again.
+                # Fused optimisers read memory in order, so moments must have the (channels-last) layout of their
+                # parameter.
                 if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
                     entries[key] = torch.empty_like(parameter).copy_(value)
         self.shuffling.set_state(tensors["rng.shuffling"])

@@ -24,7 +24,7 @@ class Objective:
         return nn.functional.mse_loss(output, target)
 
     def correct(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor | float:
-        """Return the number of correct rows; 0 if rows cannot be correct."""
+        """Return the number of correct rows; always 0 for a regression."""
         return 0.0
 
 

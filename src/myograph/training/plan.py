@@ -27,7 +27,7 @@ def _number(value: Any) -> TypeGuard[float]:
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train; `NeuralClassifier` documents each field. ConfigError for a value that does not fit.
+    """Settings of a training; `NeuralClassifier` documents each field. An invalid value raises ConfigError.
 
     >>> Plan(epochs=10, schedule="onecycle").schedule
     'onecycle'
@@ -56,34 +56,40 @@ class Plan:
         for name in ("epochs", "batch_size"):
             value = getattr(self, name)
             if not _number(value) or value < 1 or int(value) != value:
-                raise ConfigError(f"{name} is a whole number of at least 1, got {value!r}")
+                raise ConfigError(f"{name} must be a whole number of at least 1, got {value!r}")
         for name, least in (("lr", 0), ("clip_norm", 0), ("patience", 1), ("weight_decay", 0)):
             value = getattr(self, name)
             if value is None and name in ("clip_norm", "patience"):
                 continue
             above = name in ("lr", "clip_norm")
             if not _number(value) or not (value > least if above else value >= least):
-                raise ConfigError(f"{name} is a number {'above' if above else 'of at least'} {least}, got {value!r}")
+                raise ConfigError(
+                    f"{name} must be a number {'above' if above else 'of at least'} {least}, got {value!r}"
+                )
         if self.schedule not in SCHEDULES:
-            raise ConfigError(f"schedule is one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
+            raise ConfigError(f"schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
         known = _SCHEDULE_OPTIONS[self.schedule] | {"warmup"}
         if unknown := set(self.schedule_options or {}) - known:
-            raise ConfigError(f"schedule {self.schedule!r} takes {', '.join(sorted(known))}; got {sorted(unknown)}")
+            raise ConfigError(
+                f"schedule {self.schedule!r} has the options {', '.join(sorted(known))}; got {sorted(unknown)}"
+            )
         for name, value in (self.schedule_options or {}).items():
             least, above = _SCHEDULE_LEAST.get(name, (0, False))
             for one in value if name == "milestones" and isinstance(value, (tuple, list)) else (value,):
                 if not _number(one) or not (one > least if above else one >= least):
                     raise ConfigError(
-                        f"schedule option {name!r} is {'above' if above else 'at least'} {least}, got {one!r}"
+                        f"schedule option {name!r} must be {'above' if above else 'at least'} {least}, got {one!r}"
                     )
         if self.precision not in ("float32", "bf16", "auto"):
-            raise ConfigError(f"precision is 'float32', 'bf16' or 'auto' (bf16 on a GPU), got {self.precision!r}")
+            raise ConfigError(f"precision must be 'float32', 'bf16' or 'auto' (bf16 on a GPU), got {self.precision!r}")
         if self.monitor not in ("loss", "accuracy"):
-            raise ConfigError(f"monitor is 'loss' or 'accuracy' of the validation windows, got {self.monitor!r}")
+            raise ConfigError(f"monitor must be 'loss' or 'accuracy' of the validation windows, got {self.monitor!r}")
         if not isinstance(self.spare_biases_and_norms, bool):
-            raise ConfigError(f"spare_biases_and_norms is True or False, got {self.spare_biases_and_norms!r}")
+            raise ConfigError(f"spare_biases_and_norms must be True or False, got {self.spare_biases_and_norms!r}")
         if self.ema is not None and not 0 < self.ema < 1:
-            raise ConfigError(f"ema is the decay of the averaged weights, between 0 and 1, or None; got {self.ema!r}")
+            raise ConfigError(
+                f"ema must be the decay of the averaged weights, between 0 and 1, or None; got {self.ema!r}"
+            )
 
 
 _SCHEDULE_OPTIONS = {
@@ -97,7 +103,7 @@ _SCHEDULE_LEAST = {"period": (0, True), "every": (1, False), "wait": (1, False),
 
 
 def lr_factor(plan: Plan, epoch: int, progress: float) -> float:
-    """Return the factor of `lr` at a step. It is a pure function, so a resumed run does not need a scheduler's state.
+    """Return the factor of `lr` at a step. It is a pure function, so that a resumed run needs no scheduler state.
 
     Parameters
     ----------
@@ -134,8 +140,8 @@ def lr_factor(plan: Plan, epoch: int, progress: float) -> float:
 def make_optimizer(module: nn.Module, plan: Plan) -> torch.optim.Optimizer:
     """Return the optimiser, with one parameter group per (lr, weight decay).
 
-    Every parameter decays, as in torch and in the published programs, unless `plan.spare_biases_and_norms` is set:
-    then biases and the parameters of norm layers do not. Layers set to 0 in `plan.layers` are frozen.
+    Weight decay applies to every parameter, as in torch and in the published programs. With
+    `plan.spare_biases_and_norms` it does not apply to biases and norm layers. Layers set to 0 in `plan.layers` are frozen.
 
     Raises
     ------
@@ -147,7 +153,7 @@ def make_optimizer(module: nn.Module, plan: Plan) -> torch.optim.Optimizer:
     [(0.1, 0.01), (0.1, 0.0)]
     """
     if not isinstance(plan.layers, (Mapping, type(None))):
-        raise ConfigError(f"layers maps patterns of parameter names to how they learn, got {plan.layers!r}")
+        raise ConfigError(f"layers must map patterns of parameter names to learning rates, got {plan.layers!r}")
     layers = {pattern: _rates(pattern, how, plan) for pattern, how in (plan.layers or {}).items()}
     unused = set(layers)
     in_norm = {
@@ -170,14 +176,14 @@ def make_optimizer(module: nn.Module, plan: Plan) -> torch.optim.Optimizer:
             groups.setdefault((lr, decay), []).append(parameter)
     if unused:
         names = ", ".join(n for n, _ in module.named_parameters())
-        raise ConfigError(f"layers names {sorted(unused)}, which match no parameter; there are {names}")
+        raise ConfigError(f"the patterns {sorted(unused)} of layers match no parameter; the parameters are {names}")
     if not groups:
         raise ConfigError("layers freezes every parameter, so there is nothing to train")
     options = dict(plan.optimizer_options or {})
     if isinstance(plan.optimizer, str):
         if plan.optimizer not in OPTIMIZERS:
             raise ConfigError(
-                f"optimizer is one of {', '.join(OPTIMIZERS)} or a torch.optim class, got {plan.optimizer!r}"
+                f"optimizer must be one of {', '.join(OPTIMIZERS)} or a torch.optim class, got {plan.optimizer!r}"
             )
         cls = {
             "adamw": torch.optim.AdamW,
@@ -209,7 +215,8 @@ def _rates(pattern: str, how: Any, plan: Plan) -> Mapping[str, float]:
     for name, value in found.items():
         if name not in ("lr", "weight_decay") or not _number(value) or not value >= 0:
             raise ConfigError(
-                f"layers[{pattern!r}] is a factor of lr of at least 0 (0 freezes), or a mapping with lr and weight_decay, "
+                f"layers[{pattern!r}] must be a factor of lr of at least 0 (0 freezes), or a mapping with lr and "
+                "weight_decay, "
                 f"each at least 0; got {how!r}"
             )
     return found

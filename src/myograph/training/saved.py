@@ -40,7 +40,7 @@ _FITTED: dict[str, tuple[type, ...]] = {
     "target_scale_": (np.ndarray,),
 }
 
-_LACKING = {"units_": encode(()), "trained_on_": encode({})}  # what files of version 0.1.0 do not know
+_LACKING = {"units_": encode(()), "trained_on_": encode({})}  # attributes that files of version 0.1.0 lack
 
 
 def save(estimator: NeuralEstimator, path: str | os.PathLike[str]) -> Path:
@@ -55,9 +55,9 @@ def save(estimator: NeuralEstimator, path: str | os.PathLike[str]) -> Path:
     [0, 1]
     """
     tensors = {f"network.{k}": v for k, v in estimator.network_.state_dict().items()}
-    params = estimator.get_params(deep=False) | {"checkpoint": None}  # it belongs to one run, not to its result
+    params = estimator.get_params(deep=False) | {"checkpoint": None}  # belongs to a run, not to its result
     if isinstance(params.get("pretrained"), Mapping):
-        params["pretrained"] = None  # its weights have become this network's
+        params["pretrained"] = None  # its weights are already part of this network
     values = {
         "class": type(estimator).__name__,
         "params": {k: encode(v, k) for k, v in params.items()},
@@ -89,14 +89,12 @@ def load(cls: type[E], path: str | os.PathLike[str], device: str, yours: Mapping
     except MyographError as error:
         raise type(error)(f"cannot load {path}: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError, IndexError) as error:
-        raise DataError(
-            f"{path} does not hold what {cls.__name__}.save writes ({error}); save the network again"
-        ) from error
+        raise DataError(f"{path} was not written by {cls.__name__}.save ({error}); save the network again") from error
     return new
 
 
 def origin_of_weights(pretrained: Any) -> dict[str, Any]:
-    """Return what a network's initial weights were fitted on, as far as their file says; {} without any.
+    """Return which data the initial weights of a network were fitted on, if their file records it; otherwise {}.
 
     Parameters
     ----------
@@ -131,8 +129,8 @@ def _params(stored: Mapping[str, Any], yours: Mapping[str, Any]) -> dict[str, An
         except Yours as error:
             short = error.name.rpartition(":")[2]
             raise DataError(
-                f"its {name} is {error.name!r}, which is not part of myograph, and names in a file are never imported; "
-                f"pass your own: load(path, {name}={short})"
+                f"its {name} is {error.name!r}, which is not part of myograph; names in a file are never imported, so "
+                f"pass the object yourself: load(path, {name}={short})"
             ) from error
     return params
 
@@ -141,7 +139,7 @@ def _fitted(name: str, stored: Any) -> Any:
     value = decode(stored)
     if not isinstance(value, _FITTED[name]):
         raise DataError(
-            f"{name} is a {type(value).__name__}; expected {' or '.join(t.__name__ for t in _FITTED[name])}"
+            f"{name} is of type {type(value).__name__}; expected {' or '.join(t.__name__ for t in _FITTED[name])}"
         )
     if name in ("n_channels_", "n_samples_") and value < 1:
         raise DataError(f"{name} is {value}; expected at least 1")
@@ -155,10 +153,10 @@ def _fitted(name: str, stored: Any) -> Any:
 
 
 def _fill(new: NeuralEstimator, weights: Mapping[str, torch.Tensor], place: torch.device) -> None:
-    """Give the estimator its network.
+    """Build the network of the estimator and copy the weights.
 
-    A first network is built on torch's "meta" device, which takes no memory, so sizes that do not fit the file's weights
-    are refused early. Your own model whose constructor needs real numbers is compared after it is built.
+    The network is first built on torch's "meta" device, which takes no memory, so that sizes that do not match the file's
+    weights are refused early. A user's model whose constructor needs real tensors is compared after it is built.
     """
     expected = None
     computes = () if isinstance(new.model, str) else (NotImplementedError, RuntimeError, TypeError)

@@ -1,7 +1,7 @@
-"""Transfer learning: layer-wise pretraining, fine-tuning, a new head, batch statistics of the target.
+"""Transfer learning: layer-wise pretraining, fine-tuning, and batch norm statistics of the target.
 
-A pretrained body with a new head does not need a function: `NeuralClassifier(pretrained=path, layers={...})` copies
-every weight that fits and leaves the rest as initialised. `layers` freezes layers or sets their learning rates.
+A new head on a pretrained body needs no separate function: `NeuralClassifier(pretrained=path, layers={...})` copies all
+weights that fit and initialises the rest. `layers` freezes layers or sets their learning rates.
 """
 
 from __future__ import annotations
@@ -36,13 +36,14 @@ _MAX_POOL = {nn.Conv1d: nn.functional.max_pool1d, nn.Conv2d: nn.functional.max_p
 
 @dataclass(frozen=True)
 class LayerwiseAutoencoder:
-    """Pretrain convolutions one after another, each as the encoder of an autoencoder of its own input.
+    """Pretrain convolutions one after another, each as the encoder of an autoencoder that reconstructs the layer's
+    input.
 
     Encoder: the convolution, leaky ReLU, max pooling. Decoder: a transposed convolution with the same kernel, whose
-    stride undoes the pooling, and leaky ReLU. The input of each is the input of that layer in the network, with the
-    earlier layers frozen and dropout off. The weights stay in the network.
-    `NeuralClassifier(pretrain=LayerwiseAutoencoder(), layers={"conv1": 0})` then freezes the first; without `layers`
-    they are an initialisation.
+    stride undoes the pooling, and leaky ReLU. The input is that of the layer in the network, with the earlier
+    layers frozen and dropout off. The trained weights remain in the network.
+    `NeuralClassifier(pretrain=LayerwiseAutoencoder(), layers={"conv1": 0})` then freezes the first convolution;
+    without `layers`, pretraining is only an initialisation.
 
     Source: Velasquez Rendon et al. 2023 (hybrid CNN-LSTM for muscle classification), which has two such autoencoders.
     The loss (mean squared error), Adam at 1e-3 and the number of epochs are our choice.
@@ -77,11 +78,9 @@ class LayerwiseAutoencoder:
         found = dict(module.named_modules())
         if wrong := [n for n in names if not isinstance(found.get(n), _CONV)]:
             known = ", ".join(n for n, m in found.items() if isinstance(m, _CONV)) or "none"
-            raise ConfigError(
-                f"layers names {wrong}, which are not convolutions of this network; its convolutions are {known}"
-            )
+            raise ConfigError(f"{wrong} in layers are not convolutions of this network; its convolutions are {known}")
         if not names:
-            raise ConfigError("this network has no convolution to pretrain; leave pretrain away")
+            raise ConfigError("this network has no convolution to pretrain; leave out pretrain")
         frozen = [p for p in module.parameters() if not p.requires_grad]
         plan = Plan(
             epochs=self.epochs,
@@ -206,7 +205,7 @@ class _Autoencoder(nn.Module):
 
 
 class _Reconstruction(Objective):
-    """Mean squared error over the part that the decoder reaches; pooling drops samples that do not fill a pool."""
+    """Mean squared error over the part that the decoder reconstructs; pooling drops samples that do not fill a pool."""
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return nn.functional.mse_loss(output, target[tuple(slice(n) for n in output.shape)])
@@ -216,8 +215,8 @@ class _Reconstruction(Objective):
 
 
 def layerwise_lr(module: nn.Module, decay: float = 0.5, freeze: int = 0) -> dict[str, float]:
-    """Return `layers` for fine-tuning: the last layer at the full rate, each earlier one at `decay` times the next
-    one's.
+    """Return `layers` for fine-tuning: the last layer has the full learning rate, and each earlier layer `decay` times the
+    rate of the next one.
 
     Parameters
     ----------
@@ -231,20 +230,20 @@ def layerwise_lr(module: nn.Module, decay: float = 0.5, freeze: int = 0) -> dict
     names = [n for n, m in module.named_modules() if n and any(True for _ in m.parameters(recurse=False))]
     if not 0 <= freeze < len(names):
         raise ConfigError(
-            f"freeze is between 0 and {len(names) - 1} of this network's {len(names)} layers, got {freeze}"
+            f"freeze must be between 0 and {len(names) - 1} of this network's {len(names)} layers, got {freeze}"
         )
     return {n: 0.0 if i < freeze else decay ** (len(names) - 1 - i) for i, n in enumerate(names)}
 
 
 def fine_tune(fitted: Any, X: Any, y: Any = None, groups: Any = None, **changes: Any) -> Any:
-    """Return a new estimator that starts from a fitted one's weights and is trained on other windows.
+    """Return a new estimator that starts from the weights of a fitted one and is trained on other windows.
 
     Parameters
     ----------
     fitted : a fitted NeuralClassifier or NeuralRegressor; it is not changed.
-    X, y, groups : as for `fit`. If the labels differ from before, the old body gets a new head. Normalisation is learnt
-        again.
-    changes : parameters that differ, such as `epochs=10, lr=1e-4, layers={"conv1": 0}` or `layers=layerwise_lr(...)`.
+    X, y, groups : as for `fit`. If the labels differ from those of `fitted`, the network gets a new head.
+        Normalisation is learnt again.
+    changes : parameters to change, such as `epochs=10, lr=1e-4, layers={"conv1": 0}` or `layers=layerwise_lr(...)`.
 
     Raises
     ------
@@ -273,13 +272,13 @@ def _need_network(fitted: Any, asker: str) -> None:
         return
     advice = "give the pipeline's last step" if hasattr(fitted, "steps") else "fit it"
     raise ConfigError(
-        f"{asker} takes a fitted NeuralClassifier or NeuralRegressor, and this {type(fitted).__name__} is not; {advice}"
+        f"{asker} needs a fitted NeuralClassifier or NeuralRegressor, got {type(fitted).__name__}; {advice}"
     )
 
 
 def progressive(windows: Windows, counts: Sequence[int] | None = None) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (k, rows) of the first k repetitions of each subject and session, for k in `counts` (by default 1, 2, ...
-    all).
+    """Yield (k, rows) for k in `counts` (by default 1, 2, ... all), with the rows of the first k repetitions of each subject
+    and session.
 
     For learning curves on a target: `for k, rows in progressive(target): fine_tune(source, target[rows])`.
 
@@ -293,7 +292,7 @@ def progressive(windows: Windows, counts: Sequence[int] | None = None) -> Iterat
     most = int(rank.max())
     for k in range(1, most + 1) if counts is None else counts:
         if not 1 <= k <= most:
-            raise ConfigError(f"counts are between 1 and the {most} repetitions that there are, got {k}")
+            raise ConfigError(f"counts must be between 1 and {most}, the number of repetitions, got {k}")
         yield k, np.flatnonzero(rank <= k)
 
 
@@ -303,8 +302,8 @@ def progressive(windows: Windows, counts: Sequence[int] | None = None) -> Iterat
 def adapt_batch_norm(fitted: Any, X: Any, batch_size: int = 4096) -> Any:
     """Return a copy of a fitted estimator with the batch norm statistics of the given unlabelled windows.
 
-    All given windows are used at once. This is transductive if the same windows are then scored; give the target's
-    calibration windows to stay causal. Source: Li et al. 2016, arXiv:1603.04779.
+    All given windows are used together. If the same windows are then scored, the result is transductive; to stay causal,
+    give the target's calibration windows. Source: Li et al. 2016, arXiv:1603.04779.
 
     Raises
     ------
@@ -333,10 +332,10 @@ def adapt_batch_norm(fitted: Any, X: Any, batch_size: int = 4096) -> Any:
     momenta = [m.momentum for m in norms]
     for m in norms:
         m.reset_running_stats()
-        m.momentum = None  # a plain mean over batches
+        m.momentum = None  # an unweighted mean over batches
         m.train()
     device = adapted.normalise_.mean.device
-    # Even parts weigh the same in that mean.
+    # Batches of nearly equal size, so that all windows have the same weight in that mean.
     edges = np.linspace(0, len(source), math.ceil(len(source) / batch_size) + 1).astype(int)
     with torch.no_grad():
         for first, last in itertools.pairwise(edges):

@@ -1,8 +1,8 @@
-"""Parameters as JSON and back, from a closed table of types: reading a file imports and calls nothing that it names.
+"""Parameters as JSON, with a closed table of types: reading a file imports or calls nothing that the file names.
 
 `encode` writes plain values, tuples, dictionaries, arrays, and the classes in `_classes()`, and `decode` restores them.
-Of any other class or function, the file keeps only the name, and the reader of the file passes the class itself, as in
-`NeuralClassifier.load(path, model=MyNet)`.
+For any other class or function the file holds only its name, and the class itself is passed when the file is loaded, as
+in `NeuralClassifier.load(path, model=MyNet)`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 from myograph.errors import ConfigError, DataError, MyographError
 from myograph.recording import Layout
 
-DEEPEST = 32  # levels of lists and dictionaries; parameters need fewer than ten
+DEEPEST = 32  # levels of nested lists and dictionaries; parameters need fewer than ten
 _IN_TRAINING = {"FeatureImitatingNet": "imitation", "FeatureImitation": "imitation", "LayerwiseAutoencoder": "transfer"}
 _OPTIMIZERS = {
     f"torch.optim.{name}": value
@@ -36,7 +36,7 @@ _OLD_NAMES = {
 
 
 class Yours(DataError):
-    """A file names a class or function that is not in the table, so its reader has to pass it."""
+    """A file names a class or function that is not in the table, so the caller of `load` must pass it."""
 
     def __init__(self, name: str):
         super().__init__(f"the file needs {name!r}, which is not part of myograph")
@@ -45,7 +45,7 @@ class Yours(DataError):
 
 @functools.cache
 def _classes() -> dict[str, type]:
-    """Return every class that a file may name. The modules of `training` that hold some of them are imported on first
+    """Return all classes that a file may name. The modules of `training` that define some of them are imported on first
     use.
     """
     from myograph import training
@@ -60,7 +60,7 @@ def encode(value: Any, name: str = "value") -> Any:
     ----------
     value : plain values, NumPy scalars and arrays, tuples, lists, dictionaries with any keys, dataclasses, classes and
         functions, in any nesting.
-    name : its name in the error message.
+    name : name of the parameter in the error message.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def _full_name(thing: Any, name: str) -> str:
     module, qualname = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
     if not qualname or "<" in qualname:
         raise ConfigError(
-            f"{name}={thing!r} has no name that tells it apart from others of its kind, so it cannot be saved; use a "
+            f"{name}={thing!r} cannot be found by its name, so it cannot be saved; use a "
             "class or function that is defined at the top level of a module (not a lambda, not a local function)"
         )
     return f"{module}:{qualname}"
@@ -117,8 +117,8 @@ def decode(value: Any, depth: int = 0) -> Any:
 
     Raises
     ------
-    Yours : a class or function that is not in the table.
-    DataError : anything that `encode` does not write.
+    Yours : a class or function is not in the table.
+    DataError : a value that `encode` does not write.
 
     Examples
     --------
@@ -164,8 +164,8 @@ def _known(name: Any) -> type:
 
 
 def _array(values: Any, dtype: Any) -> np.ndarray:
-    """Return an array of labels or numbers. The length of texts follows from the values, since a file could name a huge
-    one.
+    """Return an array of labels or numbers. The length of texts is taken from the values, since a file could state a
+    huge one.
     """
     wanted = np.dtype(dtype if isinstance(dtype, str) else "V")
     if wanted.kind not in "biufUO":

@@ -1,4 +1,4 @@
-"""`myograph studio`: starts the server of the page."""
+"""`myograph studio`: start the server of the studio page."""
 
 from __future__ import annotations
 
@@ -29,12 +29,13 @@ def studio(
         list[str] | None, typer.Option("--set", help="A setting of the source: key=value, for example n_channels=8.")
     ] = None,
     host: Annotated[
-        str, typer.Option(help="Address to serve; other machines need the token that is then printed.")
+        str,
+        typer.Option(help="Address to serve on; other machines need the token that is then printed."),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = PORT,
+    port: Annotated[int, typer.Option(help="Port; 0 selects a free one.")] = PORT,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
 ) -> None:
-    """Open the studio: see the signals, record gestures as prompted, train, decode live and test, in the browser.
+    """Open the studio in the browser: view signals, record prompted gestures, train, decode live, and test.
 
     Without a device, a simulated person performs the gestures.
     """
@@ -47,7 +48,7 @@ def studio(
     from myograph.cli.studio.studio import Studio
     from myograph.cli.studio.train import warm_up
 
-    # Ctrl-C is the way to end a studio: uvicorn closes everything, then raises it again.
+    # Ctrl-C is the normal way to stop the studio: uvicorn closes everything, then raises KeyboardInterrupt again.
     with only_run_in(folder, "studio"), listen(host, port) as listener, contextlib.suppress(KeyboardInterrupt):
         made = Studio(make_source(source, settings or []), folder)
         warm_up(made.engine.info.n_channels, made.engine.info.rate_hz)
@@ -62,18 +63,18 @@ def studio(
         )
         server = uvicorn.Server(config)
         address = page_address(host, listener.getsockname()[1], token)
-        out.print(f"myograph studio: [bold]{address}[/bold]  (Ctrl-C stops it)", soft_wrap=True, highlight=False)
+        out.print(f"myograph studio: [bold]{address}[/bold]  (stop with Ctrl-C)", soft_wrap=True, highlight=False)
         out.print(f"sessions, decoders and tests are kept in {folder}", markup=False, soft_wrap=True, highlight=False)
         if token is not None:
-            out.print("Other machines reach it under this machine's name or address; who has the token can use it.")
+            out.print("Other machines reach it at this machine's name or address. Anyone with the token can use it.")
         if browser:
             webbrowser.open(address)
         server.run(sockets=[listener])
-    out.print("the studio has ended", markup=False)
+    out.print("the studio has stopped", markup=False)
 
 
 def make_source(name: str, settings: list[str]) -> Any:
-    """The source of this name with settings such as "n_channels=8"; "replay:NAME" plays a recording of a data set.
+    """Create a source from its name and settings such as "n_channels=8"; "replay:NAME" plays a recording of a data set.
 
     Raises
     ------
@@ -108,12 +109,12 @@ def _replay(dataset: str, options: dict[str, Any]) -> Any:
     number, subject = options.pop("recording", 0), options.pop("subject", None)
     recordings = load(dataset, subjects=None if subject is None else str(subject))
     if not isinstance(number, int) or not 0 <= number < len(recordings):
-        raise ConfigError(f"recording is 0 to {len(recordings) - 1}, got {number!r}")
+        raise ConfigError(f"recording must be 0 to {len(recordings) - 1}, got {number!r}")
     return Replay(recordings[number], **options)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on an address.
+    """Return a socket that listens on an address.
 
     Raises
     ------
@@ -129,7 +130,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def page_address(host: str, port: int, token: str | None) -> str:
-    """What to type into the browser.
+    """Return the address to open in the browser.
 
     >>> page_address("127.0.0.1", 8765, None), page_address("::1", 80, "secret")
     ('http://127.0.0.1:8765/', 'http://[::1]:80/?token=secret')
@@ -139,7 +140,7 @@ def page_address(host: str, port: int, token: str | None) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Does this address reach this machine only?
+    """Return whether an address is reachable only from this machine.
 
     >>> [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "192.168.0.7")]
     [True, True, True, False, False]

@@ -1,4 +1,4 @@
-"""Live decoding: a decoder on the samples as they come, with post-processing that can be changed while it runs."""
+"""Live decoding of arriving samples, with post-processing that can be changed while the decoder runs."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from myograph.live.metrics import latency
 from myograph.live.postprocess import ConfidenceRejection, MajorityVote, PostProcessor, VelocityRamp
 from myograph.live.session import Session
 
-KEPT = 1200  # decisions behind the latency's percentiles: a minute at 50 ms
-RECENT = 64  # decisions that a page that has just been opened can still draw
+KEPT = 1200  # decisions over which latency percentiles are computed: one minute at 50 ms per decision
+RECENT = 64  # decisions that a newly opened page can draw
 
 
 class Decoding:
-    """The decoder at work, if there is one.
+    """The decoder in use, if any.
 
     Attributes
     ----------
-    votes, threshold, ramp : post-processing: decisions that vote (1 is none), the least probability (0 is none), and
-        decisions until full speed (0 is at once).
+    votes, threshold, ramp : post-processing: decisions per majority vote (1: off), lowest accepted probability (0: off),
+        and decisions until full speed (0: at once).
     """
 
     def __init__(self, session: Session):
@@ -42,7 +42,7 @@ class Decoding:
 
         Raises
         ------
-        ShapeError, SignalError : it was fitted for other channels, another rate or unit than the source has.
+        ShapeError, SignalError : it was fitted for another number of channels, rate or unit than the source has.
         """
         self.session.use(decoder.with_post(*self.post()))
         self.name = name
@@ -50,11 +50,11 @@ class Decoding:
 
     @property
     def decoder(self) -> Decoder | None:
-        """The decoder at work, if there is one."""
+        """The decoder in use, if any."""
         return self.session.decoder
 
     def stop(self) -> None:
-        """Decode no longer."""
+        """Stop decoding."""
         self.session.use(None)
         self.name = ""
         self._forget()
@@ -76,7 +76,7 @@ class Decoding:
         ramp = self.ramp if ramp is None else ramp
         if not 1 <= votes <= 50 or not 0 <= threshold < 1 or not 0 <= ramp <= 100:
             raise ConfigError(
-                f"votes lie from 1 to 50, the threshold from 0 to below 1 and the ramp from 0 to 100, got {votes!r}, "
+                f"votes must be 1 to 50, threshold 0 to below 1 and ramp 0 to 100, got {votes!r}, "
                 f"{threshold!r} and {ramp!r}"
             )
         self.votes, self.threshold, self.ramp = votes, threshold, ramp
@@ -84,7 +84,7 @@ class Decoding:
             self.session.set_post(*self.post())
 
     def post(self) -> list[PostProcessor]:
-        """The post-processors that the settings stand for."""
+        """Return the post-processors that correspond to the settings."""
         found: list[PostProcessor] = []
         if self.threshold > 0:
             found.append(ConfidenceRejection(self.threshold))
@@ -96,11 +96,11 @@ class Decoding:
 
     @property
     def step_s(self) -> float:
-        """Seconds from one decision to the next."""
+        """Time from one decision to the next in s."""
         return 0.05 if self.decoder is None else self.decoder.windowing.step_ms / 1000
 
     def take(self, decisions: Decisions) -> None:
-        """Keep decisions that the session has made for display."""
+        """Keep decisions of the session for display."""
         for i in range(len(decisions)):
             self._note(decisions, i)
 
@@ -122,11 +122,11 @@ class Decoding:
 
     @property
     def last(self) -> dict[str, Any] | None:
-        """The newest decision, as plain values."""
+        """Return the newest decision as plain values."""
         return self._last
 
     def part(self) -> dict[str, Any]:
-        """What the page shows, as plain values; the latency is that of the last minute."""
+        """Return the state that the page shows, as plain values; the latency covers the last minute."""
         d = self.decoder
         found = latency(np.array(self._latency)) if self._latency else None
         return {
@@ -140,5 +140,5 @@ class Decoding:
         }
 
     def tick(self) -> dict[str, Any] | None:
-        """The newest decision and those shortly before it: [number, class, rejected] each."""
+        """Return the newest decision and those shortly before it, each as [number, class, rejected]."""
         return None if self._last is None else {**self._last, "recent": [list(r) for r in self._recent]}

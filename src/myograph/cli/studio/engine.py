@@ -1,4 +1,4 @@
-"""The acquisition loop: steps a `Session` in a thread of its own and hands every sample on, in order, once."""
+"""The acquisition loop: steps a `Session` in its own thread and passes on every sample, in order and exactly once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from myograph.errors import ConfigError, MyographError, SourceEnded
 from myograph.live.session import Piece, Session
 from myograph.live.sources.base import Gaps, Source, StreamInfo
 
-PAUSE_S = 0.002  # between two looks at a source that had nothing
+PAUSE_S = 0.002  # between two reads of a source that had no samples
 
 Take = Callable[[Piece], None]
 
@@ -18,15 +18,14 @@ Take = Callable[[Piece], None]
 class Engine:
     """Calls `take(piece)` with the samples of a source and the decisions that they complete.
 
-    Everything that `take` reaches and the event loop reads as well is guarded by `lock`, which is held for one piece at a
-    time. The thread never waits for a page, so a slow page cannot cost a sample. A device that is lost is looked for until
-    it comes back.
+    State that both `take` and the event loop use is guarded by `lock`, which is held for one piece at a time. The thread
+    never waits for a page, so a slow page cannot cause lost samples. A lost device is searched for until it reconnects.
 
     Attributes
     ----------
     session : the source, and the decoder on it.
-    ended : a replay is over. problem : what went wrong last; empty while all is well.
-    now : samples handed on so far, filled ones included.
+    ended : whether a replay is over. problem : the last error message; empty if there is none.
+    now : number of samples passed on so far, including filled ones.
     """
 
     def __init__(self, source: Source, take: Take | None = None, gaps: Gaps | None = None):
@@ -42,20 +41,20 @@ class Engine:
 
     @property
     def state(self) -> str:
-        """ "live", "ended" (a replay is over), or "lost" (the device is gone, and is looked for)."""
+        """One of "live", "ended" (a replay is over) and "lost" (the device is gone and is searched for)."""
         return "ended" if self.ended else "live" if self.session.connected else "lost"
 
     @property
     def counts(self) -> dict[str, int]:
-        """Samples received, filled, lost and repeated, and restarts, since the studio was started."""
+        """Numbers of samples received, filled, lost and repeated, and of restarts, since the studio was started."""
         return {name: n + self._counts.get(name, 0) for name, n in self.session.counts.items()}
 
     def step(self) -> bool:
-        """Read once; True where samples came."""
+        """Read once; return True if there were samples."""
         if self.ended:
             return False
         try:
-            if not self.session.connected:  # to find a device takes its time, for which no page should wait
+            if not self.session.connected:  # finding a device is slow, and no page should wait for it
                 piece = self.session.step()
                 with self.lock:
                     return self._hand_on(piece)
@@ -76,11 +75,11 @@ class Engine:
         return True
 
     def again(self) -> None:
-        """Play a replay that has ended from its beginning.
+        """Restart a finished replay from its beginning.
 
         Raises
         ------
-        ConfigError : the source has not ended; one that was lost is looked for without being asked.
+        ConfigError : the source has not ended. (A lost source is searched for without this call.)
         """
         if not self.ended:
             raise ConfigError(f"the source is {self.state}; only a replay that has ended can be played again")

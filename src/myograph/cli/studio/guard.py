@@ -1,4 +1,4 @@
-"""Who may talk to the studio: the right host name, the same origin, and a token where other machines can reach it."""
+"""Access control of the studio: host name, same origin, and a token if other machines can reach it."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-# The report is one file with its own style and script, so that it can be saved and sent.
+# The report contains its style and script, so that it can be saved and sent as one file.
 REPORT_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
 
 
 class Guard:
     """ASGI middleware that refuses requests from elsewhere before the application sees them.
 
-    A web page that the user happens to visit can send requests to this machine: through a host name of its own that it
-    points to 127.0.0.1 (DNS rebinding), or through a websocket, which browsers open across sites. The first is refused
-    because the `Host` header must be an IP address, `localhost` or one of `names`; the second because the `Origin` header
-    must name the host that the request goes to.
+    A web page that the user visits could send requests to this machine in two ways. It could point its own host name to
+    127.0.0.1 (DNS rebinding); this is refused because the `Host` header must be an IP address, `localhost` or one of
+    `names`. Or it could open a websocket, which browsers allow across sites; this is refused because the `Origin` header
+    must name the host to which the request is sent.
 
     Parameters
     ----------
-    names : further host names under which the server may be asked.
-    token : required as `?token=…` for everything but static files; None requires none.
+    names : further allowed host names.
+    token : required as `?token=…` for everything except static files; None requires no token.
     """
 
     def __init__(self, app: ASGIApp, names: Sequence[str] = (), token: str | None = None):
@@ -47,19 +47,19 @@ class Guard:
             await self.app(scope, receive, send)
 
     def refusal(self, request: HTTPConnection) -> str:
-        """Why this request is refused; empty if it is not."""
+        """Return why a request is refused, or an empty text if it is allowed."""
         host = request.headers.get("host", "")
         name = _name(host)
         if name not in self.names and not _is_address(name):
-            return f"this server does not answer to the host name {name!r}; open it by its IP address or as localhost"
+            return f"this server does not accept the host name {name!r}; open it by its IP address or as localhost"
         origin = request.headers.get("origin")
         if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
             return "this request comes from a page of another site"
         if self.token is None or request.url.path.startswith("/static/"):
             return ""
-        given = parse_qs(request.url.query).get("token", [""])[0]
-        if not secrets.compare_digest(given.encode(), self.token.encode()):
-            return "the address lacks the right token: use the whole address that `myograph studio` printed"
+        given = parse_qs(request.url.query).get("token", [])
+        if len(given) != 1 or not secrets.compare_digest(given[0].encode(), self.token.encode()):
+            return "the token in the address is missing or wrong: use the whole address that `myograph studio` printed"
         return ""
 
     async def _refuse(self, problem: str, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,7 +71,7 @@ class Guard:
 
 
 def _name(host: str) -> str:
-    """The host name of a `Host` header, without its port."""
+    """Return the host name of a `Host` header without the port."""
     try:
         return (urlsplit(f"//{host}").hostname or "").lower()
     except ValueError:

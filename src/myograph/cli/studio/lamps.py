@@ -1,4 +1,4 @@
-"""Is a channel worth recording? Judged once a second from its last seconds, so that a loose electrode is seen at once."""
+"""Signal quality of each channel, judged once per second from its last seconds, so that a loose electrode is seen."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from myograph.datasets.quality import MAINS_SHARE, WEAK_RATIO, mains_share
 from myograph.recording import Recording
 
 SPAN_S = 8.0
-RECENT_S = 4.0  # of it, for all faults but mains
-RAIL_SHARE = 1e-3  # of the samples at the end of the range, in runs of three or more
+RECENT_S = 4.0  # the last seconds of it, for all faults except mains hum
+RAIL_SHARE = 1e-3  # share of the samples at the end of the range, in runs of three or more
 HUM_UV = 8.0  # RMS
 NOISE_UV = 20.0  # between contractions, where good electrodes have 2 to 10 µV
 NOISE_RATIO = 4.0  # where the unit is unknown: over the quietest quarter of the channels
@@ -19,7 +19,7 @@ QUIET_PERCENTILE = 10.0
 QUIET_JUDGMENTS = 20  # one per second
 TITLES = {
     "good": "good",
-    "dead": "no signal: the electrode is off or its cable broken",
+    "dead": "no signal: the electrode is off or its cable is broken",
     "rail": "clipped: the signal reaches the end of its range; lower the gain",
     "mains": "mains hum: check the reference electrode and nearby power supplies",
     "noise": "noisy at rest: press the electrode on, or clean the skin",
@@ -50,25 +50,24 @@ class Last:
 
 
 class Judge:
-    """Lamps over time. How noisy a channel is between contractions is the least of what it was in the last 20 seconds."""
+    """Judges all channels over time. The noise of a channel is the lowest of its last 20 levels, one per second."""
 
     def __init__(self, rate_hz: float, unit: str):
         self.rate_hz, self.unit = rate_hz, unit
         self._quiet: deque[np.ndarray] = deque(maxlen=QUIET_JUDGMENTS)
 
     def judge(self, samples: np.ndarray) -> list[str]:
-        """The lamps now; to be called once per second with what `Last` holds."""
+        """Return the current states; call it once per second with the samples of `Last`."""
         if samples.shape[1] >= self.rate_hz / 2:
             self._quiet.append(_quiet_level(samples[:, -round(self.rate_hz) :], self.rate_hz))
         return lamps(samples, self.rate_hz, self.unit, np.min(self._quiet, axis=0) if self._quiet else None)
 
 
 def lamps(samples: np.ndarray, rate_hz: float, unit: str, quiet: np.ndarray | None = None) -> list[str]:
-    """A key of `TITLES` per channel; the first that applies of dead, rail, mains, noise, good.
+    """Return a key of `TITLES` per channel: the first that applies of dead, rail, mains, noise, good.
 
-    samples : (channel, time), of a few seconds. quiet : (channel,) level between contractions; None takes that of the
-        samples. Thresholds are our choice, those of `myograph.datasets.quality` where it
-        has them.
+    samples : (channel, time), a few seconds. quiet : (channel,) level between contractions; None estimates it from the
+        samples. The thresholds are those of `myograph.datasets.quality`, or else our own choice.
 
     >>> noise = np.random.default_rng(0).normal(size=(2, 4000)) * 5
     >>> lamps(np.vstack([noise, np.zeros(4000)]), 1000.0, "uV")
@@ -99,9 +98,9 @@ def lamps(samples: np.ndarray, rate_hz: float, unit: str, quiet: np.ndarray | No
 
 
 def _has_hum(samples: np.ndarray, rate_hz: float, live: np.ndarray, unit: str) -> np.ndarray:
-    """(channel,) whether there is mains hum in both halves: muscles have lines in their spectra too, which do not last.
+    """Return (channel,) whether both halves contain mains hum; spectral lines of muscles do not last that long.
 
-    Hum that is small against what muscles give does not matter, however large its share of a quiet signal is.
+    Hum that is small compared with muscle activity does not matter, even if it dominates a quiet signal.
     """
     half = round(RECENT_S * rate_hz)
     found = np.full(len(samples), samples.shape[1] >= 2 * half)
@@ -113,7 +112,7 @@ def _has_hum(samples: np.ndarray, rate_hz: float, live: np.ndarray, unit: str) -
 
 
 def _quiet_level(samples: np.ndarray, rate_hz: float) -> np.ndarray:
-    """(channel,) standard deviation in the quietest tenths of a second."""
+    """Return (channel,) the standard deviation in the quietest tenths of a second."""
     width = max(2, round(rate_hz / 10))
     n = samples.shape[1] // width
     blocks = samples[:, : n * width].reshape(len(samples), n, width)
@@ -121,7 +120,7 @@ def _quiet_level(samples: np.ndarray, rate_hz: float) -> np.ndarray:
 
 
 def _rail_share(x: np.ndarray) -> float:
-    """Share of the samples that stand at the least or greatest value for three samples or longer."""
+    """Return the share of samples in runs of three or more at the minimum or the maximum."""
     share = 0.0
     for rail in (x.min(), x.max()):
         at = x == rail

@@ -1,7 +1,7 @@
-"""What a person is asked to do and when: a plan of prompts, and the prompter that walks through it.
+"""The plan of prompts (what a person is asked to do and when), and the prompter that steps through it.
 
-Time is counted in samples, so that a prompt and the signal under it belong together however late a page draws them, and so
-that a test needs no clock.
+Time is counted in samples. Prompts therefore stay aligned with the signal even if a page draws them late, and tests need
+no clock.
 """
 
 from __future__ import annotations
@@ -15,22 +15,23 @@ import numpy as np
 from myograph.errors import ConfigError
 
 REST = "rest"
-REACTION_S = 0.5  # after a prompt changes, while the person is not yet doing what it says; left unlabelled
-RAMP_SHARE = 0.35  # of a ramp prompt: the rise, and the fall
+REACTION_S = 0.5  # after a prompt changes, in which the person reacts; left unlabelled
+RAMP_SHARE = 0.35  # of a ramp prompt's duration, for the rise and for the fall
 LIMITS = {"repetitions": (1, 100), "hold_s": (1.0, 60.0), "rest_s": (1.0, 60.0), "ready_s": (1.0, 60.0)}
 
 
 @dataclass(frozen=True)
 class PromptPlan:
-    """Prompts of a recording or of a test.
+    """The prompts of a recording or of a test.
 
     Parameters
     ----------
     gestures : names, without rest.
-    repetitions : prompts of each gesture. They come in blocks: every gesture once, in a seeded order, then again.
-    hold_s, rest_s, ready_s : seconds of a prompt, of the rest after it, and of the countdown before the first.
-    shape : "hold" asks for a constant contraction; "ramp" for one that rises and falls with a bar.
-    seed : of the order.
+    repetitions : number of prompts per gesture. They are shown in blocks; each block has every gesture once, in a
+        seeded order.
+    hold_s, rest_s, ready_s : duration of a prompt, of the rest after it, and of the countdown before the first, in s.
+    shape : "hold" for a constant contraction, "ramp" for one that rises and falls.
+    seed : seed of the order.
 
     Raises
     ------
@@ -51,21 +52,21 @@ class PromptPlan:
     def __post_init__(self) -> None:
         names = tuple(str(g).strip() for g in self.gestures)
         if not names or len(set(names)) != len(names) or REST in names or not all(names):
-            raise ConfigError(f"gestures are one or more different names other than {REST!r}, got {self.gestures!r}")
+            raise ConfigError(f"gestures must be different names, one or more, without {REST!r}, got {self.gestures!r}")
         object.__setattr__(self, "gestures", names)
         for name, (low, high) in LIMITS.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-                raise ConfigError(f"{name} lies from {low:g} to {high:g}, got {value!r}")
+                raise ConfigError(f"{name} must be {low:g} to {high:g}, got {value!r}")
         for name in ("repetitions", "seed"):
             if not isinstance(getattr(self, name), int):
-                raise ConfigError(f"{name} is a whole number, got {getattr(self, name)!r}")
+                raise ConfigError(f"{name} must be a whole number, got {getattr(self, name)!r}")
         if self.shape not in ("hold", "ramp"):
-            raise ConfigError(f"shape is 'hold' or 'ramp', got {self.shape!r}")
+            raise ConfigError(f"shape must be 'hold' or 'ramp', got {self.shape!r}")
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> PromptPlan:
-        """A plan from plain values.
+        """Create a plan from plain values.
 
         Raises
         ------
@@ -75,34 +76,34 @@ class PromptPlan:
         if strange := set(given) - known:
             raise ConfigError(f"a plan has no setting {min(strange)!r}; known: {', '.join(sorted(known))}")
         if not isinstance(given.get("gestures"), (list, tuple)):
-            raise ConfigError(f"gestures is a list of names, got {given.get('gestures')!r}")
+            raise ConfigError(f"gestures must be a list of names, got {given.get('gestures')!r}")
         return cls(**{**given, "gestures": tuple(given["gestures"])})
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values; `of` takes them back."""
+        """Return plain values, from which `of` creates the same plan."""
         return {**asdict(self), "gestures": list(self.gestures)}
 
     def trials(self) -> list[tuple[str, int]]:
-        """(gesture, repetition) in the order of the prompts."""
+        """Return (gesture, repetition) in the order of the prompts."""
         rng = np.random.default_rng(self.seed)
         order = [rng.permutation(len(self.gestures)) for _ in range(self.repetitions)]
         return [(self.gestures[i], r + 1) for r, block in enumerate(order) for i in block]
 
     @property
     def seconds(self) -> float:
-        """How long the whole plan takes."""
+        """Duration of the whole plan in s."""
         return self.ready_s + len(self.gestures) * self.repetitions * (self.hold_s + self.rest_s)
 
     @property
     def labelled_s(self) -> tuple[float, float]:
-        """From when to when of a prompt its samples are labelled, in seconds: once the person does what it says."""
+        """Start and end of the labelled part of a prompt, in seconds from its beginning."""
         if self.shape == "hold":
             return min(REACTION_S, self.hold_s / 2), self.hold_s
         edge = 0.5 * RAMP_SHARE * self.hold_s
         return min(edge + REACTION_S, self.hold_s / 2), self.hold_s - edge
 
     def level(self, share: float) -> float:
-        """The effort asked for, 0 to 1, at this share of a prompt's time."""
+        """Return the prompted effort, 0 to 1, at a share (0 to 1) of the prompt's duration."""
         if self.shape == "hold":
             return 1.0
         return float(np.clip(min(share, 1 - share) / RAMP_SHARE, 0.0, 1.0))
@@ -112,23 +113,25 @@ Attempt = tuple[int, tuple[str, int]]  # its number, and the trial: (gesture, re
 
 
 class Event(NamedTuple):
-    """Something that happened at a sample: "begin" and "end" of an attempt, or "done"."""
+    """An event at a sample: "begin" or "end" of an attempt, or "done"."""
 
     kind: str
-    offset: int  # samples after the first of this `advance`
+    offset: int  # in samples from the first sample of this `advance`
     attempt: int
     gesture: str
     repetition: int
 
 
 class Prompter:
-    """Where in a plan a person is.
+    """Steps through a plan.
 
-    An attempt is one prompt of one trial; undoing it or pausing in its middle makes the trial's next attempt another one.
+    A trial is one repetition of one gesture, and an attempt is one prompt for it. After an undo, or a pause during the
+    prompt, the trial gets another attempt.
 
     Parameters
     ----------
-    finished : attempts of an earlier run of this plan, which are not asked for again. number : of its last attempt.
+    finished : attempts completed in an earlier run of this plan, which are not repeated. number : number of that run's
+        last attempt.
 
     Attributes
     ----------
@@ -150,27 +153,27 @@ class Prompter:
 
     @property
     def finished(self) -> int:
-        """Trials that are done."""
+        """Number of finished trials."""
         return len(self._attempts)
 
     @property
     def wanted(self) -> str:
-        """What the person is asked to do now."""
+        """The gesture that is prompted now."""
         return self._open[0][0] if self.phase == "hold" else REST
 
     @property
     def coming(self) -> tuple[str, int] | None:
-        """The trial that is asked for now, or next."""
+        """The trial of the current or the next prompt."""
         return self._open[0] if self._open else None
 
     @property
     def share(self) -> float:
-        """How much of the phase is over, 0 to 1."""
+        """Elapsed share of the phase, 0 to 1."""
         whole = {"ready": self.plan.ready_s, "hold": self.plan.hold_s, "rest": self.plan.rest_s}.get(self.phase)
         return 1.0 if whole is None else 1 - self.left / self._samples(whole)
 
     def advance(self, n: int) -> Iterator[Event]:
-        """Let `n` samples pass."""
+        """Advance by `n` samples."""
         offset = 0
         while self.phase in ("ready", "hold", "rest"):
             step = min(n - offset, self.left)
@@ -194,7 +197,7 @@ class Prompter:
         return Event("begin", offset, self._number, *self._open[0])
 
     def pause(self) -> int | None:
-        """Stop; the number of the attempt that this breaks off, if it falls into one."""
+        """Pause; return the number of the attempt that this interrupts, or None."""
         broken = self._number if self.phase == "hold" else None
         if self.phase != "done":
             self.phase, self.left = "paused", 0
@@ -206,9 +209,9 @@ class Prompter:
             self.phase, self.left = "ready", self._samples(self.plan.ready_s)
 
     def undo(self) -> int | None:
-        """Void the prompt that runs, or else the last one, which is then asked for again after a countdown.
+        """Discard the running prompt, or else the last one, and repeat it after a countdown.
 
-        The number of its attempt; None where there is none.
+        Return the number of its attempt, or None if there is no prompt to undo.
         """
         if self.phase == "hold":
             number: int | None = self._number

@@ -1,4 +1,4 @@
-"""Screen-guided recording: prompts in time with the samples, written as they come."""
+"""Screen-guided recording: prompts are synchronised with the samples, which are written as they arrive."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class Recorder:
 
     @property
     def running(self) -> bool:
-        """Is a session being recorded, paused or not?"""
+        """Whether a session is being recorded, also while it is paused."""
         return self._writer is not None
 
     @property
     def wanted(self) -> str | None:
-        """What the person is asked to do; None while nothing is recorded."""
+        """The gesture of the current prompt; None while nothing is recorded."""
         return None if self.prompter is None or not self.running else self.prompter.wanted
 
     def start(self, subject: str, session: str, plan: dict) -> None:
@@ -50,24 +50,25 @@ class Recorder:
 
         Raises
         ------
-        ConfigError : a session runs, or there is one of this name, or the plan is not one.
+        ConfigError : a session is running, the name is taken, or the plan is invalid.
         """
         self._need_idle()
         chosen = PromptPlan.of(plan)
         folder = session_folder(self.root, subject, session)
         if folder.exists():
             raise ConfigError(
-                f"there is a session {session!r} of {subject!r} already; resume it, or choose another name for this one"
+                f"there is already a session {session!r} of {subject!r}; resume it, or choose another name for this one"
             )
         self._writer = SessionWriter(self.root, subject, session, self.info, chosen.as_dict())
         self._begin(subject, session, Prompter(chosen, self.info.rate_hz))
 
     def again(self, subject: str, session: str) -> None:
-        """Resume a session that was interrupted: only what is missing from its plan is asked for.
+        """Resume an interrupted session; only the prompts that are missing from its plan are shown.
 
         Raises
         ------
-        ConfigError, DataError : a session runs, there is none of this name, it has no plan, or it is of another device.
+        ConfigError, DataError : a session is running, or the named session does not exist, has no plan, or was recorded
+            with another device.
         """
         self._need_idle()
         folder = session_folder(self.root, subject, session)
@@ -95,7 +96,7 @@ class Recorder:
             self._writer.event(kind, **values)
 
     def pause(self) -> None:
-        """Stop asking; samples are still written, without a label."""
+        """Stop the prompts; samples are still written, without a label."""
         if self.running and self.prompter is not None:
             broken = self.prompter.pause()
             if broken is not None:
@@ -109,7 +110,7 @@ class Recorder:
             self._event("ready")
 
     def undo(self) -> None:
-        """Void the repetition that runs, or else the last one; it is asked for again."""
+        """Discard the running repetition, or else the last one, and prompt for it again."""
         if self.running and self.prompter is not None:
             number = self.prompter.undo()
             if number is not None:
@@ -125,14 +126,14 @@ class Recorder:
         self.sessions = self._list()
 
     def export(self) -> None:
-        """Write the data set of all sessions; it takes its time, and needs no lock."""
+        """Write the data set of all sessions. This is slow and needs no lock."""
         try:
             self.dataset = export(self.root)
         except (MyographError, OSError) as error:
             self.problem = f"the data set could not be written: {error}"
 
     def take(self, samples: np.ndarray, restarted: bool) -> bool:
-        """Write (channel, time) samples and move the prompts on; True when the plan has just been finished."""
+        """Write (channel, time) samples and advance the prompts; return True when the plan has just been finished."""
         if self._writer is None or self.prompter is None:
             return False
         before = self._writer.n_samples
@@ -157,9 +158,9 @@ class Recorder:
         self._writer.event(event.kind, sample, **values)
 
     def correct(self, samples: np.ndarray, label: str, decided: str) -> None:
-        """Keep the last samples as an example of `label`, in a session of their own.
+        """Keep the last samples as an example of `label` in a separate session.
 
-        samples : (channel, time). decided : what the decoder took them for.
+        samples : (channel, time). decided : the class that the decoder gave.
         """
         subject = self.subject or "me"
         writer = SessionWriter(self.root, subject, CORRECTIONS, self.info)
@@ -176,7 +177,7 @@ class Recorder:
         self.sessions = self._list()
 
     def part(self) -> dict[str, Any]:
-        """What the page shows, as plain values."""
+        """Return the state that the page shows, as plain values."""
         p = self.prompter
         return {
             "running": self.running,
@@ -193,12 +194,12 @@ class Recorder:
         }
 
     def tick(self) -> dict[str, Any] | None:
-        """What changes from one drawn picture to the next, while a session runs."""
+        """Return the values that change with every drawn frame while a session runs, or None."""
         p = self.prompter
         return None if p is None or not self.running else prompt(p)
 
     def close(self) -> None:
-        """Close the files of a session that runs; it can be resumed."""
+        """Close the files of the running session; it can be resumed."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -229,7 +230,7 @@ class Recorder:
 
 
 def prompt(p: Prompter) -> dict[str, Any]:
-    """Where a prompter is, as plain values."""
+    """Return the state of a prompter as plain values."""
     coming = p.coming
     return {
         "phase": p.phase,

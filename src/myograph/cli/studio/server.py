@@ -1,9 +1,9 @@
-"""The web server: the page, its files, and one websocket per page that carries commands up and state and samples down.
+"""The web server: the page, its files, and one websocket per page for commands, state and samples.
 
 Commands are JSON texts `{"do": name, "with": {...}, "id": n}`; each is answered by `{"done": n}` or `{"error": text, "id": n}`.
-Down come `{"part": name, "value": ...}` when a part of the state has changed, `{"tick": ...}` thirty times per second, and
-the samples to draw as binary frames (`View.frame`). Each page has one place for each kind, and what is newer replaces what
-was not sent yet, so a slow page costs neither memory nor samples.
+The server sends `{"part": name, "value": ...}` when a part of the state has changed, `{"tick": ...}` thirty times per
+second, and the samples to draw as binary frames (`View.frame`). For each page it holds at most one unsent message of each
+kind, and a newer message replaces it. A slow page therefore costs neither memory nor samples.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ FRAMES_PER_S = 30
 PARTS_EVERY = 6  # frames: five times per second
 JUDGE_EVERY = 30  # frames: once per second
 MOST_CLIENTS = 100
-MOST_BYTES = 65_536  # of a command
-MOST_ANSWERS = 200  # that wait for a page that does not read
+MOST_BYTES = 65_536  # per command
+MOST_ANSWERS = 200  # queued for a page that does not read them
 
 
 class Client:
-    """What is to be sent to one page: the newest of each kind, and all answers.
+    """The messages to send to one page: the newest of each kind, and all answers.
 
     Attributes
     ----------
-    next_bin : first bin of samples that the page does not have.
+    next_bin : the first bin that the page does not have.
     """
 
     def __init__(self, socket: WebSocket, next_bin: int):
@@ -56,7 +56,7 @@ class Client:
         self.wake = asyncio.Event()
 
     async def write(self) -> None:
-        """Send what waits, until cancelled."""
+        """Send the queued messages until cancelled."""
         while True:
             await self.wake.wait()
             self.wake.clear()
@@ -77,10 +77,10 @@ class Client:
 
         Raises
         ------
-        WebSocketDisconnect : the page asks and asks, and does not read.
+        WebSocketDisconnect : the page sends commands without reading the answers.
         """
         if len(self.answers) >= MOST_ANSWERS:
-            raise WebSocketDisconnect(1008, "too many answers wait to be read")
+            raise WebSocketDisconnect(1008, "too many unread answers")
         self.answers.append(text)
         self.wake.set()
 
@@ -94,7 +94,7 @@ class Server:
         self._parts: dict[str, str] = {}
 
     async def broadcast(self) -> None:
-        """Queue what is new for every page, thirty times per second, until cancelled."""
+        """Queue news for every page thirty times per second, until cancelled."""
         count = 0
         while True:
             await asyncio.sleep(1 / FRAMES_PER_S)
@@ -117,7 +117,7 @@ class Server:
                     client.wake.set()
 
     def send_frame(self) -> None:
-        """Queue the samples that each page lacks, where its last ones have been sent, and the tick."""
+        """Queue the tick, and for each page whose last samples have been sent the samples that it lacks."""
         tick = json.dumps({"tick": plain(self.studio.tick())})
         made: dict[int, tuple[bytes, int]] = {}
         for client in self.clients:
@@ -130,12 +130,12 @@ class Server:
             client.wake.set()
 
     async def serve(self, socket: WebSocket) -> None:
-        """One page, from its opening to its end."""
+        """Serve one page until it is closed."""
         if len(self.clients) >= MOST_CLIENTS:
-            await socket.close(1013, f"{MOST_CLIENTS} pages are open already")
+            await socket.close(1013, f"{MOST_CLIENTS} pages are already open")
             return
         await socket.accept()
-        client = Client(socket, next_bin=0)  # the ring gives what it still has
+        client = Client(socket, next_bin=0)  # sends everything that the ring still holds
         self.send_parts()
         client.parts = dict(self._parts)
         client.wake.set()
@@ -148,32 +148,32 @@ class Server:
                     break
                 client.answer(await self.obey(message))
                 self.send_parts()
-        except WebSocketDisconnect as error:  # the page does not read what it asked for
+        except WebSocketDisconnect as error:  # the page does not read its answers
             with contextlib.suppress(WebSocketDisconnect, RuntimeError):
                 await socket.close(error.code, error.reason)
         finally:
             self.clients.discard(client)
             writer.cancel()
             with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
-                await writer  # it fails where the page went away while something was sent to it
+                await writer  # it fails if the page was closed while a message was sent to it
 
     async def obey(self, message: Any) -> str:
-        """Carry out one message of a page; the answer as JSON."""
+        """Carry out one message of a page, and return the answer as JSON."""
         number = None
         try:
             text = message.get("text")
             if text is None or len(text) > MOST_BYTES:
-                raise ValueError(f"a command is a JSON text of at most {MOST_BYTES} characters")
+                raise ValueError(f"a command must be a JSON text of at most {MOST_BYTES} characters")
             try:
                 given = json.loads(text)
             except (ValueError, RecursionError) as error:
-                raise ValueError(f"a command is a JSON text: {error}") from None
+                raise ValueError(f"a command must be a JSON text: {error}") from None
             if not isinstance(given, dict) or not isinstance(given.get("do"), str):
-                raise ValueError('a command is {"do": name, "with": {...}, "id": number}')
+                raise ValueError('a command must be {"do": name, "with": {...}, "id": number}')
             number = given.get("id") if isinstance(given.get("id"), (int, str)) else None
             arguments = given.get("with", {})
             if not isinstance(arguments, dict):
-                raise ValueError(f"with is an object, got {arguments!r}")
+                raise ValueError(f"'with' must be an object, got {arguments!r}")
             if given["do"] in SLOW:
                 await asyncio.to_thread(self.studio.command, given["do"], arguments)
             else:
@@ -184,12 +184,12 @@ class Server:
 
 
 def make_app(studio: Studio, names: Sequence[str] = (), token: str | None = None, acquire: bool = True) -> Starlette:
-    """The web application of a studio.
+    """Create the web application of a studio.
 
     Parameters
     ----------
     names, token : see `Guard`.
-    acquire : read the source in a thread while the application runs; tests read it step by step instead.
+    acquire : whether to read the source in a thread while the application runs; tests read it step by step instead.
     """
     server = Server(studio)
     folder = files("myograph.cli.studio").joinpath("static")
@@ -230,7 +230,7 @@ def make_app(studio: Studio, names: Sequence[str] = (), token: str | None = None
 
 
 class Headers:
-    """ASGI middleware: headers that every answer carries."""
+    """ASGI middleware that adds headers to every response."""
 
     EXTRA = (
         (b"x-content-type-options", b"nosniff"),

@@ -1,8 +1,8 @@
-"""Recorded sessions on disk: samples and events are appended as they come, so that a crash loses nothing.
+"""Recorded sessions on disk. Samples and events are appended as they arrive, so that a crash loses nothing.
 
 One folder per session: `info.json` (channels, rate, unit, plan), `samples.f32` (float32 little-endian, one row of channels
-per sample) and `events.jsonl` (one JSON object per line). Nothing is rewritten. `export` makes a data set of all sessions
-that `myograph run` reads.
+per sample) and `events.jsonl` (one JSON object per line). Nothing is rewritten. `export` writes a data set of all
+sessions, which `myograph run` reads.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from myograph.recording import Layout, Recording
 
 INFO, SAMPLES, EVENTS = "info.json", "samples.f32", "events.jsonl"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
-SYNC_S = 1.0  # what a power cut can lose; a killed process loses nothing
-BREAK_S = 10.0  # of time between the samples before and after a break, in the exported files
+SYNC_S = 1.0  # the most that a power cut can lose; a killed process loses nothing
+BREAK_S = 10.0  # time between the samples before and after a break in the exported files
 
 
 class SessionWriter:
-    """Appends to the files of one session; makes them, or goes on with those of an earlier run.
+    """Appends to the files of one session; creates them, or continues those of an interrupted session.
 
     Raises
     ------
-    ConfigError : a name that cannot be a file's. DataError : the session is of another device.
+    ConfigError : a name that is not a valid file name. DataError : the session was recorded with another device.
     ResultsError : the folder cannot be written.
     """
 
@@ -63,7 +63,7 @@ class SessionWriter:
             raise ResultsError(f"the session cannot be written to {self.folder}: {error}") from error
         row = 4 * self.n_channels
         size = os.fstat(self._samples).st_size
-        os.ftruncate(self._samples, size - size % row)  # a row that a crash cut short
+        os.ftruncate(self._samples, size - size % row)  # removes an incomplete last row after a crash
         self.n_samples = size // row
         self._synced = time.monotonic()
         if self.n_samples:
@@ -74,12 +74,12 @@ class SessionWriter:
         before = read_info(self.folder)
         if differ := [k for k in ("n_channels", "rate_hz", "unit") if before[k] != kind[k]]:
             raise DataError(
-                f"session {kind['session']} of {kind['subject']} was recorded with {differ[0]} {before[differ[0]]}, the "
-                f"source has {kind[differ[0]]}; choose another session name"
+                f"session {kind['session']} of {kind['subject']} was recorded with {differ[0]} {before[differ[0]]}, but "
+                f"the source has {kind[differ[0]]}; choose another session name"
             )
 
     def append(self, samples: np.ndarray, restarted: bool = False) -> None:
-        """Write (channel, time) samples; `restarted` where samples are missing before them."""
+        """Write (channel, time) samples; `restarted` says that samples are missing before them."""
         if restarted and self.n_samples:
             self.event("break")
         data = np.ascontiguousarray(samples.T, "<f4").tobytes()
@@ -105,31 +105,31 @@ class SessionWriter:
 
 
 def session_folder(root: Path, subject: str, session: str) -> Path:
-    """Where a session lies.
+    """Return the folder of a session.
 
     Raises
     ------
-    ConfigError : a name that cannot be a file's.
+    ConfigError : a name that is not a valid file name.
     """
     for what, name in (("subject", subject), ("session", session)):
         if not isinstance(name, str) or not NAME.fullmatch(name):
-            raise ConfigError(f"the name of a {what} has 1 to 40 letters, digits, - and _, got {name!r}")
+            raise ConfigError(f"the name of a {what} must be 1 to 40 letters, digits, - and _, got {name!r}")
     return root / "sessions" / subject / session
 
 
 def list_sessions(root: Path) -> list[Path]:
-    """Folders of all sessions, the one that was begun first at the beginning."""
+    """Return the folders of all sessions, the oldest first."""
     found = [path.parent for path in (root / "sessions").glob(f"*/*/{INFO}")]
     return sorted(found, key=lambda folder: ((folder / INFO).stat().st_mtime, str(folder)))
 
 
 def sampled_sessions(root: Path) -> list[Path]:
-    """Folders of the sessions that hold samples."""
+    """Return the folders of the sessions that hold samples."""
     return [folder for folder in list_sessions(root) if n_samples(folder, read_info(folder)["n_channels"])]
 
 
 def read_info(folder: Path) -> dict[str, Any]:
-    """What `info.json` says.
+    """Return the contents of `info.json`.
 
     Raises
     ------
@@ -145,7 +145,7 @@ def read_info(folder: Path) -> dict[str, Any]:
 
 
 def read_events(folder: Path) -> list[dict[str, Any]]:
-    """All whole events; a last line that a crash cut short is left out."""
+    """Return all complete events; an incomplete last line after a crash is skipped."""
     events = []
     path = folder / EVENTS
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ():
@@ -166,21 +166,21 @@ def _usable(event: dict[str, Any]) -> bool:
 
 
 def n_samples(folder: Path, n_channels: int) -> int:
-    """Whole samples on disk."""
+    """Return the number of complete samples on disk."""
     path = folder / SAMPLES
     return path.stat().st_size // (4 * n_channels) if path.exists() else 0
 
 
 def finished_attempts(events: list[dict[str, Any]]) -> list[Attempt]:
-    """All prompts that were followed to their end and not undone."""
+    """Return all prompts that were completed and not undone."""
     return [(b["attempt"], (b["gesture"], b["repetition"])) for b, _ in _attempts(events)]
 
 
 def read_session(folder: Path) -> Recording:
-    """A session with its labels, as far as it was recorded.
+    """Return a session with its labels, as far as it was recorded.
 
-    A sample is labelled with the gesture of its prompt once the person had time to react, and with rest likewise. The
-    countdown, pauses and undone repetitions are unlabelled. Rest has the repetition of the prompt before it.
+    The samples of a prompt, or of the rest after it, are labelled from the end of the reaction time on. The countdown,
+    pauses and undone repetitions are unlabelled. Rest has the repetition number of the prompt before it.
 
     Raises
     ------
@@ -214,7 +214,7 @@ def _layout(given: Mapping[str, Any] | None) -> Layout | None:
 
 
 def _attempts(events: list[dict[str, Any]]) -> list[tuple[dict[str, Any], int]]:
-    """(its "begin", sample of its end) of each attempt that ended and was not undone, in their order."""
+    """Return ("begin" event, sample at the end) of each attempt that ended and was not undone, in order."""
     begun: dict[int, dict[str, Any]] = {}
     kept: dict[int, tuple[dict[str, Any], int]] = {}
     for event in events:
@@ -244,10 +244,10 @@ def _tracks(events: list[dict[str, Any]], n: int, rate_hz: float) -> tuple[np.nd
 
 
 def export(root: Path) -> Path | None:
-    """Write a data set of all sessions that have labels; the path of its `dataset.toml`, None where there are none.
+    """Write a data set of all labelled sessions and return the path of its `dataset.toml`, or None if there are none.
 
-    Samples lie in `recordings/SUBJECT/SESSION.npz` as (time, channel) with the tracks `label` (NaN where unlabelled),
-    `repetition` and `time`, which jumps where recording was interrupted.
+    Samples are stored in `recordings/SUBJECT/SESSION.npz` as (time, channel) with the tracks `label` (NaN where
+    unlabelled), `repetition` and `time`, which jumps where recording was interrupted.
     """
     recordings = [r for r in map(read_session, sampled_sessions(root)) if (r.label >= 0).any()]
     if not recordings:
@@ -298,7 +298,7 @@ def _save(to: Path, a: dict[str, np.ndarray]) -> None:
 
 
 def _end_line(path: Path, handle: int) -> None:
-    """End a last line that a crash cut short, so that the next event stands on a line of its own."""
+    """End an incomplete last line after a crash, so that the next event starts on a new line."""
     content = path.read_bytes()
     if content and not content.endswith(b"\n"):
         os.write(handle, b"\n")

@@ -1,4 +1,4 @@
-"""`Studio`: one source, and everything that is done with its samples. All state is here; a page only shows it."""
+"""`Studio`: one source, and everything that uses its samples. All state is kept here; pages only show it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from myograph.live.decoder import Decoder
 from myograph.live.session import Piece
 from myograph.live.sources.base import Gaps, Source
 
-WRONG_S = 0.5  # of signal that "that was wrong" keeps
-# What a new session asks for where the source is the simulator, which knows more.
+WRONG_S = 0.5  # of signal kept by "that was wrong"
+# Gestures of a new session if the source is the simulator, which has more gestures.
 GESTURES = ("hand_close", "hand_open", "wrist_flexion", "wrist_extension", "pinch_grip")
 CATALOGUE = (
     *GESTURES,
@@ -37,17 +37,17 @@ CATALOGUE = (
     "supination",
 )
 
-SLOW = ("train.start", "train.save", "decode.load")  # they read and write files, and take the lock only where they must
+SLOW = ("train.start", "train.save", "decode.load")  # they read and write files, and hold the lock only while they must
 
 
 class Studio:
-    """What stands behind the page.
+    """The state and the commands behind the page.
 
     Parameters
     ----------
     source : where samples come from.
     root : the folder of sessions, decoders and tests.
-    gaps : what becomes of missing samples.
+    gaps : how missing samples are handled.
 
     Commands come from pages through `command`; samples come from the acquisition thread through the engine. Both run
     under the engine's lock, except for commands of `SLOW`.
@@ -97,11 +97,11 @@ class Studio:
 
     @property
     def performs(self) -> bool:
-        """Is the source a simulated person, who can be asked to do something?"""
+        """Whether the source is a simulated person, who can perform gestures."""
         return hasattr(self.engine.session.source, "perform")
 
     def take(self, piece: Piece) -> None:
-        """Take samples and decisions: record, test, and keep what the page draws."""
+        """Process samples and decisions: record, test, and keep what the pages draw."""
         samples, decisions = piece.samples, piece.decisions
         self._next = piece.first + samples.shape[1]
         restarted = (
@@ -127,23 +127,23 @@ class Studio:
 
     @property
     def wanted(self) -> str | None:
-        """What a prompt asks for; None while there is none."""
+        """The gesture of the current prompt; None if there is no prompt."""
         return self.recorder.wanted if self.test is None else self.test.wanted
 
     def stop_recording(self) -> None:
-        """End the session that is recorded, and write the data set in a thread, for which no sample has to wait."""
+        """End the recorded session, and write the data set in a thread, so that acquisition does not wait for it."""
         self.recorder.stop()
         self.exporting = threading.Thread(target=self.recorder.export, name="export", daemon=True)
         self.exporting.start()
 
     def _ask(self, gesture: str) -> None:
         if gesture != self.performing:
-            # At the sample after those that prompts and pages have seen: on a busy machine the clock is ahead of it.
+            # At the next sample, not at the present time: on a busy machine the clock is ahead of the samples.
             typing.cast(Any, self.engine.session.source).perform(gesture, at=self._next)
             self.performing = gesture
 
     def perform(self, gesture: str) -> None:
-        """Let the simulated person do this.
+        """Let the simulated person perform a gesture.
 
         Raises
         ------
@@ -154,7 +154,7 @@ class Studio:
         self._ask(gesture)
 
     def set_follow(self, on: bool) -> None:
-        """Let the simulated person do what the prompts ask for, or only what is asked with `perform`."""
+        """Let the simulated person follow the prompts, or only the calls of `perform`."""
         self.follow = on
 
     def train(
@@ -174,23 +174,23 @@ class Studio:
         self.load(name)
 
     def load(self, name: str) -> None:
-        """Decode with a saved decoder; a test that runs with another one is ended."""
+        """Decode with a saved decoder; a running test of another decoder is ended."""
         decoder = Decoder.load(decoder_path(self.root, name))
         with self.engine.lock:
             self.stop_test()
             self.decoding.use(decoder, name)
 
     def stop_decoding(self) -> None:
-        """Decode no longer."""
+        """Stop decoding."""
         self.stop_test()
         self.decoding.stop()
 
     def wrong(self, label: str) -> None:
-        """Keep the last half second as an example of `label`, which the decoder took for something else.
+        """Keep the last half second as an example of `label`, which the decoder misclassified.
 
         Raises
         ------
-        ConfigError : there is no decoder, or it does not know the label.
+        ConfigError : no decoder is in use, or the label is not one of its classes.
         """
         decoder, last = self.decoding.decoder, self.decoding.last
         if decoder is None or last is None:
@@ -201,7 +201,7 @@ class Studio:
         self.recorder.correct(self.last.samples()[:, -n:], label, last["output"])
 
     def test_motion(self, repetitions: int = 2, hold_s: float = 3.0, rest_s: float = 2.0, seed: int = 0) -> None:
-        """Ask for every gesture of the decoder, and compare its decisions."""
+        """Prompt for every gesture of the decoder, and compare its decisions with the prompts."""
         decoder = self._ready()
         plan = PromptPlan(tuple(c for c in decoder.classes if c != REST), repetitions, hold_s, rest_s, seed=seed)
         self.test = MotionTest(self.results.next_path("motion"), decoder, self.engine.info, self._facts(), plan)
@@ -210,7 +210,7 @@ class Studio:
         """Count activations while the person rests."""
         decoder = self._ready()
         if not 5 <= seconds <= 3600:
-            raise ConfigError(f"a rest test takes 5 to 3600 seconds, got {seconds!r}")
+            raise ConfigError(f"seconds of a rest test must be 5 to 3600, got {seconds!r}")
         self.test = RestTest(self.results.next_path("rest"), decoder, self.engine.info, self._facts(), seconds)
 
     def test_fitts(
@@ -222,7 +222,7 @@ class Studio:
         control: str = "decoder",
         seed: int = 0,
     ) -> None:
-        """Drive a cursor to seeded targets.
+        """Start a Fitts' law test: move a cursor to targets at seeded positions.
 
         directions : gesture of the decoder for each of right, left, up and down. control : "decoder" or "hand".
         """
@@ -230,44 +230,47 @@ class Studio:
         gestures = [g for g in directions.values() if isinstance(g, str) and g in decoder.classes and g != REST]
         if set(directions) != set(DIRECTIONS) or len(set(gestures)) != len(DIRECTIONS):
             raise ConfigError(
-                f"directions names a different gesture of the decoder for each of {', '.join(DIRECTIONS)}, got {directions!r}"
+                f"directions must name different gestures of the decoder for {', '.join(DIRECTIONS)}, got "
+                f"{directions!r}"
             )
         if control not in ("decoder", "hand") or not 0.05 <= speed <= 3:
-            raise ConfigError(f"control is 'decoder' or 'hand', and speed 0.05 to 3, got {control!r} and {speed!r}")
+            raise ConfigError(
+                f"control must be 'decoder' or 'hand', and speed 0.05 to 3, got {control!r} and {speed!r}"
+            )
         test = make_targets(targets, dwell_s, seed)
         path = self.results.next_path("fitts")
         facts = self._facts()
         self.test = CursorTest(path, decoder, self.engine.info, facts, directions, control, speed, test, seed)
 
     def steer(self, x: float, y: float) -> None:
-        """Move the cursor of a Fitts test by hand: -1 to 1 of its speed on each axis."""
+        """Move the cursor of a Fitts' law test by hand: -1 to 1 times its speed on each axis."""
         if isinstance(self.test, CursorTest):
             self.test.steer(x, y)
 
     def _ready(self) -> Any:
         decoder = self.decoding.decoder
         if decoder is None:
-            raise ConfigError("there is no decoder at work; train one, or choose a saved one under Decode")
+            raise ConfigError("no decoder is in use; train one, or choose a saved one under Decode")
         if self.test is not None or self.recorder.running:
-            raise ConfigError("a test or a recording runs; stop it first")
+            raise ConfigError("a test or a recording is running; stop it first")
         return decoder
 
     def _facts(self) -> dict[str, Any]:
         return {"name": self.decoding.name, "post": self.decoding.part()["post"]}
 
     def stop_test(self) -> None:
-        """End the test; one that is not over is not counted among the results."""
+        """End the test; an unfinished test is not added to the results."""
         test, self.test = self.test, None
         if test is not None:
             test.close(self.engine.counts)
             self.results.add(test.path)
 
     def command(self, name: str, args: dict[str, Any]) -> None:
-        """Carry out what a page asks for.
+        """Carry out a command of a page.
 
         Raises
         ------
-        UnknownNameError : no such command. MyographError : it cannot be carried out; the message says why.
+        UnknownNameError : an unknown command. MyographError : the command failed; the message says why.
         """
         if name not in self._commands:
             raise unknown_name("command", name, self._commands)
@@ -280,13 +283,13 @@ class Studio:
                 function(**args)
 
     def judge(self) -> None:
-        """Bring the lamps up to date."""
+        """Update the signal quality of all channels."""
         with self.engine.lock:
             samples = self.last.samples()
         self.lamps = self._judge.judge(samples)
 
     def parts(self) -> dict[str, Any]:
-        """The whole state in parts, as plain values; a part is sent when it has changed."""
+        """Return the whole state in parts, as plain values; a part is sent to the pages when it has changed."""
         with self.engine.lock:
             return {
                 "source": self._source_part(),
@@ -321,7 +324,7 @@ class Studio:
         }
 
     def tick(self) -> dict[str, Any]:
-        """What changes from one drawn picture to the next."""
+        """Return the values that change with every drawn frame."""
         with self.engine.lock:
             return {
                 "seconds": self.engine.now / self.engine.info.rate_hz,
@@ -341,7 +344,7 @@ class Studio:
 
 
 def _check_types(name: str, function: Callable[..., Any], args: dict[str, Any]) -> None:
-    """Raises ConfigError where arguments do not fit the function's signature and types."""
+    """Raise ConfigError if arguments do not fit the function's signature and types."""
     hints = typing.get_type_hints(function)
     try:
         inspect.signature(function).bind(**args)
@@ -353,7 +356,7 @@ def _check_types(name: str, function: Callable[..., Any], args: dict[str, Any]) 
         fits = [k for k in kinds if _is(value, k)]
         if not fits:
             expected = " or ".join(getattr(k, "__name__", str(k)) for k in kinds)
-            raise ConfigError(f"{name}: {key} is {expected}, got {value!r}")
+            raise ConfigError(f"{name}: {key} must be {expected}, got {value!r}")
 
 
 def _is(value: Any, kind: type) -> bool:

@@ -1,4 +1,4 @@
-"""From recorded sessions to an audited score and a decoder, in a thread beside the acquisition."""
+"""Training: from recorded sessions to an audited score and a decoder, in a thread beside the acquisition."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from myograph.recording import Recording
 from myograph.windows import Windowing
 
 CLASSICAL = ("lda", "lda_svm", "svm", "knn", "random_forest")
-MOST_CHANNELS = 16  # for which the package's default method is proposed
+MOST_CHANNELS = 16  # up to which the package's default method is proposed
 LOW_HZ, HIGH_HZ = 20.0, 450.0
 ENDING = ".myo"
 
 
 class Trainer:
-    """Scores and fits one method at a time on the sessions below `root`, of a device with `n_channels`."""
+    """Scores and fits one method at a time on the sessions below `root`, recorded with `n_channels` channels."""
 
     def __init__(self, root: Path, n_channels: int):
         self.root, self.default = root, default_method(n_channels)
@@ -53,17 +53,18 @@ class Trainer:
         sessions: list | None = None,
         wait: bool = False,
     ) -> None:
-        """Score a method by repetition, and by session where there are several, then fit it on everything.
+        """Score a method on new repetitions, and on new sessions if there are several; then fit it on all chosen
+        sessions.
 
         Parameters
         ----------
-        band : filter from 20 to 450 Hz first, or to as much of that as the rate allows.
+        band : whether to apply a band-pass of 20 to 450 Hz, or as much of it as the rate allows.
         sessions : [subject, session] pairs; None takes all.
-        wait : return when it is done; otherwise at once.
+        wait : whether to return only after training; otherwise return at once.
 
         Raises
         ------
-        ConfigError : training runs already, an unknown method, or there is nothing to train on.
+        ConfigError : training is already running, the method is unknown, or there is nothing to train on.
         """
         if self.state == "working":
             raise ConfigError("training is running; wait until it is done")
@@ -121,7 +122,7 @@ class Trainer:
 
         Raises
         ------
-        ConfigError : nothing has been trained, or the name cannot be a file's.
+        ConfigError : nothing has been trained, or the name is not a valid file name.
         """
         if self.decoder is None:
             raise ConfigError("there is no trained decoder to save; train one first")
@@ -132,7 +133,7 @@ class Trainer:
         return path
 
     def part(self) -> dict[str, Any]:
-        """What the page shows, as plain values."""
+        """Return the state that the page shows, as plain values."""
         what, done, total = self.progress
         return {
             "state": self.state,
@@ -150,17 +151,17 @@ class Trainer:
 
 
 def default_method(n_channels: int) -> str:
-    """The method that the page proposes: the package's default for up to 16 channels, `lda` for more.
+    """Return the method that the page proposes: the package's default for up to 16 channels, `lda` for more.
 
-    The default is 0.4 to 6 points more accurate than `lda` on the recordings of docs/default-method.md. It takes 3 s of
-    processor time to score and fit 15 repetitions of 16 channels, and 3.5 ms per decision; `lda` takes 1.5 s and 0.1 ms.
-    But its features are pairs of channels: with 32 channels one fit takes 8 s.
+    The default is 0.4 to 6 percentage points more accurate than `lda` on the recordings of docs/default-method.md. With 15
+    repetitions of 16 channels, scoring and fitting it takes 3 s of processor time, and a decision 3.5 ms; `lda` takes 1.5 s
+    and 0.1 ms. But it has features of pairs of channels, so with 32 channels one fit takes 8 s.
     """
     return DEFAULT_METHOD if n_channels <= MOST_CHANNELS else "lda"
 
 
 def warm_up(n_channels: int, rate_hz: float) -> None:
-    """Fit and run a small decoder, so that what is compiled once is compiled before samples come."""
+    """Fit and run a small decoder, so that kernels are compiled before samples arrive."""
     rng = np.random.default_rng(0)
     label = np.repeat([0, 1, 0, 1], round(rate_hz))
     signal = rng.normal(size=(n_channels, len(label))) * (1 + label)
@@ -174,24 +175,24 @@ def _band(rate_hz: float) -> BandPass:
 
 
 def decoder_path(root: Path, name: str) -> Path:
-    """Where a decoder of this name lies.
+    """Return the path of a decoder.
 
     Raises
     ------
-    ConfigError : the name cannot be a file's.
+    ConfigError : the name is not a valid file name.
     """
     if not isinstance(name, str) or not re.fullmatch(NAME, name):
-        raise ConfigError(f"the name of a decoder has 1 to 40 letters, digits, - and _, got {name!r}")
+        raise ConfigError(f"the name of a decoder must be 1 to 40 letters, digits, - and _, got {name!r}")
     return root / "decoders" / f"{name}{ENDING}"
 
 
 def list_decoders(root: Path) -> list[str]:
-    """Names of the saved decoders."""
+    """Return the names of the saved decoders."""
     return sorted(path.stem for path in (root / "decoders").glob(f"*{ENDING}"))
 
 
 def _shown(question: str, scores: Scores) -> dict[str, Any]:
-    """What the page shows of a score."""
+    """Return the part of a score that the page shows."""
     counts = scores.confusion
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     return plain(

@@ -1,4 +1,4 @@
-"""Tests of a decoder at work: prompted gestures, rest, and Fitts' law. A test is one live log, from which all metrics come."""
+"""Live tests of a decoder: prompted gestures, rest, and Fitts' law. All metrics are computed from the test's log."""
 
 from __future__ import annotations
 
@@ -24,39 +24,39 @@ from myograph.live.sources.base import StreamInfo
 KINDS = ("motion", "rest", "fitts")
 READY_S = 2.0
 DIRECTIONS = {"right": (1.0, 0.0), "left": (-1.0, 0.0), "up": (0.0, 1.0), "down": (0.0, -1.0)}
-DISTANCES, WIDTHS = (0.5, 1.0), (0.2, 0.35)  # of the targets, in half sides of the screen; our choice
-LEAD_S = 0.45  # how early the simulated person lets go, because cursor and muscles go on for about that long
-FITTED = 0.35  # of a target's width: how near its centre the simulated person is content
+DISTANCES, WIDTHS = (0.5, 1.0), (0.2, 0.35)  # of the targets, in half widths of the screen; our choice
+LEAD_S = 0.45  # how early the simulated person relaxes, because cursor and muscles continue for about that long
+FITTED = 0.35  # of a target's width: the distance from its centre at which the simulated person stops correcting
 
 
 class LiveTest:
-    """A test in progress; derived classes say what is asked for and when it is over.
+    """A test in progress; derived classes define its prompts and when it is over.
 
     Parameters
     ----------
-    path : of the log, a new file. facts : what the log's first line says beside decoder and source.
+    path : path of the log, a new file. facts : entries of the log's first line besides decoder and source.
     """
 
     kind = ""
-    prompts = True  # whether the decisions are compared with what was asked
+    prompts = True  # whether the decisions are compared with the prompts
 
     def __init__(self, path: Path, decoder: Decoder, info: StreamInfo, facts: Mapping[str, Any]):
         self.path, self.rate_hz = path, info.rate_hz
         self.log = LiveLog(path, decoder, info, {"test": {"kind": self.kind, **facts}})
-        self.now = 0  # samples of the test
+        self.now = 0  # samples since the test began
 
     @property
     def wanted(self) -> str:
-        """What the person is asked to do."""
+        """The gesture that is prompted now."""
         return REST
 
     @property
     def over(self) -> bool:
-        """Is it finished?"""
+        """Whether the test is finished."""
         raise NotImplementedError
 
     def take(self, piece: Piece, decisions: Decisions) -> None:
-        """Let the samples of a piece pass, which completed these decisions."""
+        """Process the samples of a piece and the decisions that they completed."""
         if self.now == 0 and self.prompts:
             self.log.prompt(piece.first / self.rate_hz, REST)
         self._pass(piece, decisions)
@@ -64,21 +64,21 @@ class LiveTest:
         self.now += piece.samples.shape[1]
 
     def _pass(self, piece: Piece, decisions: Decisions) -> None:
-        """What a derived class does with a piece."""
+        """Process a piece in a derived class."""
 
     def tick(self) -> dict[str, Any]:
-        """Where the test is, as plain values."""
+        """Return the progress of the test as plain values."""
         raise NotImplementedError
 
     def close(self, counts: Mapping[str, int]) -> None:
-        """End the log; a test that is not over is marked as broken off."""
+        """End the log; a test that is not over is marked as stopped early."""
         if not self.over:
             self.log.event("stopped")
         self.log.close(counts)
 
 
 class MotionTest(LiveTest):
-    """Every gesture is asked for; the decisions are compared with what was asked."""
+    """Prompts for every gesture and compares the decisions with the prompts."""
 
     kind = "motion"
 
@@ -105,7 +105,7 @@ class MotionTest(LiveTest):
 
 
 class RestTest(LiveTest):
-    """Nothing is asked for; every activation is a false one."""
+    """Prompts only for rest; every activation is a false activation."""
 
     kind = "rest"
 
@@ -124,16 +124,16 @@ class RestTest(LiveTest):
 
 
 class CursorTest(LiveTest):
-    """Fitts' law: gestures drive a cursor to targets, where it must stay.
+    """Fitts' law test: gestures move a cursor to targets, in which it must stay.
 
     Parameters
     ----------
-    directions : gesture for each of `DIRECTIONS`. speed : of the cursor, in half sides of the screen per second.
-    control : "decoder", or "hand" where mouse or keyboard steer, as a control condition.
+    directions : gesture for each of `DIRECTIONS`. speed : speed of the cursor in half widths of the screen per second.
+    control : "decoder", or "hand" for mouse or keyboard, as a control condition.
     """
 
     kind = "fitts"
-    prompts = False  # a target can be reached in many ways, so no decision is right or wrong
+    prompts = False  # a target can be reached in many ways, so decisions are not right or wrong
 
     def __init__(
         self,
@@ -161,7 +161,7 @@ class CursorTest(LiveTest):
 
     @property
     def wanted(self) -> str:
-        """What a person who sees the cursor would do: go along the axis on which it is farther away, and let go early."""
+        """The gesture of a simulated person, who moves along the axis with the larger distance and relaxes early."""
         target = self.fitts.target
         if target is None or self.control != "decoder" or self._left_s > 0:
             return REST
@@ -180,7 +180,7 @@ class CursorTest(LiveTest):
         return READY_S - self.now / self.rate_hz
 
     def steer(self, x: float, y: float) -> None:
-        """Move the cursor by hand: -1 to 1 of the speed on each axis."""
+        """Move the cursor by hand: -1 to 1 times the speed on each axis."""
         if self.control == "hand":
             length = max(math.hypot(x, y), 1.0)
             self._velocity = (self.speed * x / length, self.speed * y / length)
@@ -222,19 +222,21 @@ class CursorTest(LiveTest):
 
 
 def make_targets(n: int, dwell_s: float, seed: int) -> FittsTest:
-    """A Fitts test of `n` seeded targets.
+    """Create a Fitts' law test of `n` targets at seeded positions.
 
     Raises
     ------
     ConfigError : a number outside its limits.
     """
     if not 1 <= n <= 100 or not 0 <= dwell_s <= 5:
-        raise ConfigError(f"a Fitts test has 1 to 100 targets and a dwell of 0 to 5 s, got {n!r} and {dwell_s!r}")
+        raise ConfigError(
+            f"a Fitts' law test must have 1 to 100 targets and a dwell time of 0 to 5 s, got {n!r} and {dwell_s!r}"
+        )
     return FittsTest(random_targets(n, DISTANCES, WIDTHS, 1.0, seed), dwell_s=dwell_s, timeout_s=20.0)
 
 
 class Results:
-    """Finished tests below `root`, one log each."""
+    """The finished tests below `root`, one log per test."""
 
     def __init__(self, root: Path):
         self.folder = root / "tests"
@@ -242,31 +244,31 @@ class Results:
         self.kept = [entry for entry in found if entry is not None]
 
     def next_path(self, kind: str) -> Path:
-        """Where the log of the next test goes."""
+        """Return the path for the log of the next test."""
         numbers = [int(p.name[:4]) for p in self.folder.glob("*.jsonl") if p.name[:4].isdigit()]
         return self.folder / f"{1 + max(numbers, default=0):04d}-{kind}.jsonl"
 
     def add(self, path: Path) -> None:
-        """Take up the test that has just been finished."""
+        """Add a test that has just been finished."""
         entry = _entry(path)
         if entry is not None:
             self.kept.append(entry)
 
     def path(self, number: int) -> Path:
-        """The log of a test.
+        """Return the path of a test's log.
 
         Raises
         ------
-        ConfigError : there is none of this number.
+        ConfigError : there is no test with this number.
         """
         for entry in self.kept:
             if entry["number"] == number:
                 return self.folder / entry["log"]
-        raise ConfigError(f"there is no finished test number {number}")
+        raise ConfigError(f"there is no finished test {number}")
 
 
 def _entry(path: Path) -> dict[str, Any] | None:
-    """A finished test as the page shows it; None for one that was broken off, or that is no test."""
+    """Return a finished test as the page shows it, or None if it was stopped early or the log is not of a test."""
     try:
         log = read_log(path)
         test = log.start["test"]
@@ -289,9 +291,9 @@ def _entry(path: Path) -> dict[str, Any] | None:
 
 
 def metrics_of(log: LoggedSession) -> dict[str, Any]:
-    """What a log of a test says: latency and number of decisions, and the metrics of its kind.
+    """Return the metrics of a test's log: latency, number of decisions, and the metrics of this kind of test.
 
-    `settled_accuracy` leaves out the decisions of the first half second after each prompt, in which a person reacts.
+    `settled_accuracy` leaves out the decisions in the first half second after each prompt, in which a person reacts.
     """
     summary = log.summary(REST)
     found = {"decisions": summary["decisions"], "latency": summary["latency"]}

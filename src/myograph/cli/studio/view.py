@@ -1,4 +1,4 @@
-"""What the page draws: the least and the greatest sample of each short bin, and each channel's level."""
+"""Data that the page draws: minimum and maximum of the samples in each short bin, and the level of each channel."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 import numpy as np
 
 BINS_PER_S = 250
-KEPT_S = 12.0  # what a page that has just been opened can still draw
+KEPT_S = 12.0  # history that a newly opened page can draw
 LEVEL_S = 0.1
 HEADER = struct.Struct("<4Idd")  # kind, channels, bins, samples per bin, number of the first bin, bins per second
 KIND = 1
@@ -16,13 +16,13 @@ KIND = 1
 class View:
     """A ring of the newest bins.
 
-    A bin holds the least and the greatest of its samples, so that a page at any zoom shows every spike although it gets a
-    small part of the samples.
+    A bin holds the minimum and the maximum of its samples, so that a page shows every spike at any zoom, although it
+    receives far fewer values than samples.
 
     Attributes
     ----------
     size : samples per bin.
-    bins : finished bins since the start.
+    bins : number of finished bins since the start.
     """
 
     def __init__(self, n_channels: int, rate_hz: float):
@@ -57,14 +57,14 @@ class View:
         self._at = int(self._at + samples.shape[1]) % width
 
     def level(self) -> np.ndarray:
-        """(channel,) standard deviation over the last tenth of a second."""
+        """Return (channel,) the standard deviation over the last tenth of a second."""
         return self._power.std(axis=1)
 
     def frame(self, first: int) -> tuple[bytes, int]:
-        """Bins from number `first` to the newest as bytes, and the number that comes next.
+        """Return the bins from number `first` to the newest as bytes, and the number of the next bin.
 
-        The bytes are the header, then float32: least values (bin, channel), greatest values (bin, channel), level (channel,).
-        Bins that the ring no longer has are left out.
+        The bytes are the header, then float32: minima (bin, channel), maxima (bin, channel), levels (channel,). Bins that
+        the ring no longer holds are left out.
         """
         first = max(first, self.bins - self.room)
         rows = np.arange(first, self.bins) % self.room

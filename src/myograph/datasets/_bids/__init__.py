@@ -1,1 +1,1 @@
-"""BIDS-EMG: the side files of a recording, where its electrodes are, and the export of a data set."""
+"""BIDS-EMG: the side files of a recording, its electrodes, and the export of a data set."""

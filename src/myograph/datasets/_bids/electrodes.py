@@ -1,4 +1,4 @@
-"""Where the electrodes of a BIDS recording are: its electrodes table and coordinate systems, and `Layout`."""
+"""Electrodes of a BIDS recording: table of positions, coordinate systems, and conversion to `Layout`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from myograph.datasets._bids.side_files import beside, cell, entities, number, r
 from myograph.recording import Layout
 
 SPACE = "pattern"  # the name of the coordinate system of an exported Layout
-WRAPS = "LayoutWraps"  # keys of our own in its JSON file
+WRAPS = "LayoutWraps"  # our own keys in its JSON file
 SPACING = "LayoutSpacingMm"
 MM_PER = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 
@@ -20,9 +20,9 @@ MM_PER = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 class Electrode:
     """One electrode.
 
-    name, group : together they tell it from all others of a recording; group is "" where the file has none.
-    position : x, y, z in the units of the coordinate system; None where a coordinate is not given.
-    space : the name of its coordinate system, "" where there is only one without a name.
+    name, group : identify the electrode within a recording; group is "" if the file has none.
+    position : x, y, z in the units of the coordinate system; None for a missing coordinate.
+    space : name of its coordinate system; "" if there is only one, without a name.
     """
 
     name: str
@@ -35,12 +35,12 @@ class Electrode:
 class CoordinateSystem:
     """A coordinate system.
 
-    space : its name, "" for one without.
-    units : of its coordinates, such as "mm" or "percent".
-    description : what the axes are, in words.
-    parent, anchor, anchor_position : of a grid: the system in which the grid lies, and the electrode of the grid whose
-        position is given in it.
-    facts : all that the file says.
+    space : name of the coordinate system; "" if it has none.
+    units : units of the coordinates, such as "mm" or "percent".
+    description : description of the axes in words.
+    parent, anchor, anchor_position : for a grid: the parent coordinate system, the electrode that anchors the grid in
+        it, and the position of that electrode in the parent system.
+    facts : the complete contents of the file.
     """
 
     space: str
@@ -53,7 +53,8 @@ class CoordinateSystem:
 
 
 def read_electrodes(path: Path, folder: Path) -> tuple[list[Electrode], dict[str, CoordinateSystem]]:
-    """The electrodes of a recording and the coordinate systems of its data set, by name; empty where there are none.
+    """Return the electrodes of a recording, and the coordinate systems of its data set by name; empty if there are
+    none.
 
     Raises
     ------
@@ -95,9 +96,9 @@ def _system(space: str, facts: Mapping[str, Any]) -> CoordinateSystem:
 def layout_of(
     channels: Sequence[Mapping[str, str]], electrodes: Iterable[Electrode], systems: Mapping[str, CoordinateSystem]
 ) -> Layout | None:
-    """Rows and columns of the channels, where their electrodes lie on one evenly spaced pattern; else None.
+    """Return the layout of the channels if their electrodes form an evenly spaced pattern, or else None.
 
-    channels : the rows of channels.tsv that are read, in order. Channels without a position are off the pattern.
+    channels : the rows of channels.tsv that are read, in order. Channels without a position are outside the pattern.
 
     >>> rows = [{"signal_electrode": f"E{i}"} for i in range(4)]
     >>> places = [Electrode(f"E{i}", (8.0 * (i % 2), 8.0 * (i // 2), None), "g") for i in range(4)]
@@ -129,7 +130,7 @@ def layout_of(
 
 
 def _step(x: list[float], y: list[float]) -> float | None:
-    """The spacing of a pattern, None where the points are not on one."""
+    """Return the spacing of a pattern, or None if the points do not form one."""
     gaps = [b - a for axis in (x, y) for a, b in zip(sorted(set(axis)), sorted(set(axis))[1:])]
     step = min(gaps, default=None)
     if step is None or any(abs(g / step - round(g / step)) > 0.02 for g in gaps):
@@ -143,7 +144,9 @@ def _spacing(step: float, system: CoordinateSystem | None) -> float | None:
 
 
 def electrode_rows(layout: Layout, space: str) -> list[dict[str, Any]]:
-    """Rows of electrodes.tsv for a Layout in the coordinate system `space`: x along the columns, y along the rows; n/a off the pattern."""
+    """Return the rows of electrodes.tsv for a Layout in the coordinate system `space`: x along the columns, y along the
+    rows; n/a outside the pattern.
+    """
     step = layout.spacing_mm or 1.0
     rows = []
     for i, (row, column) in enumerate(zip(layout.row, layout.column), 1):
@@ -160,7 +163,9 @@ def electrode_rows(layout: Layout, space: str) -> list[dict[str, Any]]:
 
 
 def coordinate_facts(layout: Layout) -> dict[str, Any]:
-    """The coordinate system of an exported Layout. Without a known spacing one unit is the distance of two columns."""
+    """Return the coordinate system of an exported Layout. If the spacing is unknown, one unit is the distance of two
+    columns.
+    """
     known = layout.spacing_mm is not None
     return {
         "EMGCoordinateSystem": "Other",

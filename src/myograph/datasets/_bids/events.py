@@ -1,4 +1,4 @@
-"""Events of a BIDS recording: labels and repetitions of every sample, and the joints, as rows and back."""
+"""Events of a BIDS recording: reads and writes the labels and repetitions of all samples, and the breaks."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from myograph.datasets._labels import codes, counted, numbered
 from myograph.errors import DataError
 from myograph.recording import Recording, run_starts
 
-BOUNDARY = "boundary"  # the event at which recording began again, named as EEGLAB does
+BOUNDARY = "boundary"  # the event at which recording restarted, named as in EEGLAB
 COLUMNS = ("onset", "duration", "trial_type", "repetition")
 MEANING = {
     "trial_type": {
         "LongName": "Label",
-        "Description": "What the person did from the onset for the duration. 'boundary': recording began again at this "
-        "sample, so what lies before and after is not continuous. n/a: unlabelled.",
+        "Description": "What the person did from the onset for the duration. 'boundary': recording restarted at this "
+        "sample, so the signal before and after is not continuous. n/a: unlabelled.",
     },
     "repetition": {
         "LongName": "Repetition",
-        "Description": "Number of the repetition that this stretch belongs to. Train and test data should not share a "
+        "Description": "Number of the repetition to which this stretch belongs. Training and test data should not share a "
         "repetition of a label within a session.",
     },
 }
 
 
 def label_in(row: dict[str, str]) -> str:
-    """The label of an event, "" for none."""
+    """Return the label of an event, or "" without one."""
     text = word(cell(row, "trial_type"))
     return "" if text == BOUNDARY else text
 
@@ -40,10 +40,10 @@ def label_in(row: dict[str, str]) -> str:
 def read_events(
     rows: list[dict[str, str]], n: int, rate_hz: float, known: list[str], path: Path
 ) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
-    """(time,) labels as indices into `known`, (time,) repetitions, and the breaks.
+    """Return (time,) labels as indices into `known`, (time,) repetitions, and the breaks.
 
-    An event without a duration lasts until the next one. Without a column `repetition` the n-th event of a label is its
-    repetition n; rest without numbers has that of the movement before.
+    An event without a duration lasts until the next one. Without a column `repetition`, the n-th event of a label is
+    its repetition n. Rest without numbers has the repetition number of the movement before it.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def read_events(
     track = spans(n, rate_hz, onsets, durations, numbers).astype(str)
     rest = known.index("rest") if "rest" in known else None
     if any(value for value, row in zip(numbers, rows) if label_in(row) == "rest"):
-        rest = None  # rest has numbers of its own, 0 among them
+        rest = None  # rest has its own numbers, including 0
     return label, numbered(track, label, rest, path), breaks
 
 
@@ -76,7 +76,7 @@ def _seconds(row: dict[str, str], key: str, path: Path) -> float:
 
 
 def event_rows(recording: Recording) -> list[dict[str, Any]]:
-    """One row per stretch of equal label and repetition, and one per break; in order of time."""
+    """Return one row per stretch of equal label and repetition and one per break, in order of time."""
     rows: list[dict[str, Any]] = []
     starts = sorted({*run_starts(recording.label, recording.repetition).tolist(), *recording.breaks})
     for start, stop in zip(starts, [*starts[1:], recording.n_samples]):
@@ -98,5 +98,5 @@ def event_rows(recording: Recording) -> list[dict[str, Any]]:
 
 
 def labels_of(tables: Sequence[list[dict[str, str]]]) -> set[str]:
-    """All labels of several tables of events."""
+    """Return all labels of several tables of events."""
     return {label_in(row) for rows in tables for row in rows} - {""}

@@ -39,15 +39,17 @@ def export_bids(
     Parameters
     ----------
     dataset : a name, the path of a dataset.toml, or a Dataset.
-    out : the folder to create; it must not exist. It appears when everything is written.
-    subjects : as `load` takes them; all if None.
-    bits : 24 writes BDF+, 16 writes EDF+. Whole numbers in that range are kept exactly, others to the range's 2^-bits.
+    out : the folder to create; it must not exist. It is created only when everything has been written.
+    subjects : as in `load`; all if None.
+    bits : 24 writes BDF+, 16 writes EDF+. Whole numbers in that range are stored exactly, other samples with a
+        resolution of 2^-bits of the range.
     task : the task's name, by default the data set's.
     progress : called as progress(message, done, total).
     options : fields of the data set.
 
-    Returns the folder. `load("bids", path=out)` reads it back: samples to the resolution, labels, repetitions, breaks and
-    the layout exactly. Names of subjects and sessions lose characters that BIDS does not allow; participants.tsv keeps them.
+    Returns the folder. `load("bids", path=out)` reads it back: samples with that resolution; labels, repetitions,
+    breaks and the layout exactly. Names of subjects and sessions lose characters that BIDS does not allow;
+    participants.tsv holds the original names.
 
     Raises
     ------
@@ -66,12 +68,12 @@ def export_bids(
     dataset = get(dataset, **options)
     out = Path(out).expanduser()
     if out.exists():
-        raise ConfigError(f"{out} exists already; give a folder that does not exist yet")
+        raise ConfigError(f"{out} already exists; give a folder that does not exist yet")
     if bits not in BITS:
-        raise ConfigError(f"bits is 16 (EDF+) or 24 (BDF+), got {bits!r}")
+        raise ConfigError(f"bits must be 16 (EDF+) or 24 (BDF+), got {bits!r}")
     name = _label(dataset.name if task is None else task)
     if not name or (task is not None and name != task):
-        raise ConfigError(f"a task's name is made of letters and digits, got {task!r}")
+        raise ConfigError(f"a task's name must be made of letters and digits, got {task!r}")
     progress = progress or silent
     recordings = load(dataset, subjects, progress=progress)
     people = _distinct(list(dict.fromkeys(r.subject for r in recordings)))
@@ -86,7 +88,7 @@ def export_bids(
 
 
 def _label(text: str) -> str:
-    """A name as BIDS allows it: letters and digits.
+    """Return a name in the form that BIDS allows: letters and digits.
 
     >>> _label("day1 posture_1")
     'day1posture1'
@@ -95,7 +97,7 @@ def _label(text: str) -> str:
 
 
 def _distinct(names: Sequence[str]) -> dict[str, str]:
-    """Each name and its BIDS label; names that would share a label get numbers behind them.
+    """Return the BIDS label of each name; names with equal labels get a number appended.
 
     >>> _distinct(["a-1", "a1", "ä"])
     {'a-1': 'a1', 'a1': 'a1x2', 'ä': 'x'}
@@ -161,7 +163,7 @@ def _write_subject(
 
 
 def _write_electrodes(folder: Path, parts: str, task: str, layouts: Sequence[Layout | None]) -> None:
-    """The electrodes of a session; they do not move between its runs, unless the data set says so."""
+    """Write the electrodes of a session, which do not move between its runs unless the data set says so."""
     alike = len(set(layouts)) == 1
     for run, layout in enumerate(layouts[:1] if alike else layouts, 1):
         if layout is not None:

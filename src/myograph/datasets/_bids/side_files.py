@@ -1,4 +1,4 @@
-"""The text files beside a BIDS recording: tables, JSON objects, and where they are looked for."""
+"""The side files of a BIDS recording: how tables and JSON files are found, read and written."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 from myograph.datasets._formats.guard import reading
 from myograph.errors import DataError
 
-AGAIN = "correct it as the BIDS specification says, or leave the file out"
+AGAIN = "correct it according to the BIDS specification, or leave the file out"
 MISSING = "n/a"
 
 
 def entities(path: Path) -> dict[str, str]:
-    """The parts of a BIDS name.
+    """Return the entities of a BIDS file name.
 
     >>> entities(Path("sub-01_ses-2_task-grasp_emg.edf"))
     {'sub': '01', 'ses': '2', 'task': 'grasp'}
@@ -26,10 +26,10 @@ def entities(path: Path) -> dict[str, str]:
 
 
 def beside(path: Path, folder: Path, ending: str) -> list[Path]:
-    """The side files of a recording, nearest first: in its own folder, then in those above up to `folder`.
+    """Return the side files of a recording, nearest first: in its own folder, then in parent folders up to `folder`.
 
-    A file belongs to the recording if all parts of its name are the recording's (the inheritance principle); the name of
-    a coordinate system ("space") is not a part of the recording.
+    A file applies to the recording if all entities of its name are entities of the recording (the inheritance
+    principle), except the name of a coordinate system ("space").
     """
     own = entities(path).items()
     found: list[Path] = []
@@ -46,7 +46,7 @@ def _without_space(parts: dict[str, str]) -> dict[str, str]:
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """The rows of a tab-separated file. DataError where a row has another number of cells than the header."""
+    """Return the rows of a tab-separated file; DataError if a row and the header differ in their number of cells."""
     with reading(path), open(path, encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t", strict=True))
         for number, row in enumerate(rows, 2):
@@ -56,19 +56,19 @@ def read_table(path: Path) -> list[dict[str, str]]:
 
 
 def read_facts(paths: Iterable[Path]) -> dict[str, Any]:
-    """JSON objects as one: what a nearer file says comes before what a farther one says."""
+    """Merge JSON objects; values of nearer files take precedence."""
     facts: dict[str, Any] = {}
     for path in paths:
         with reading(path):
             found = json.loads(path.read_text(encoding="utf-8-sig"))
         if not isinstance(found, dict):
-            raise DataError(f"{path} holds {type(found).__name__}, a JSON object was expected; {AGAIN}")
+            raise DataError(f"{path} holds {type(found).__name__}, expected a JSON object; {AGAIN}")
         facts = {**found, **facts}
     return facts
 
 
 def cell(row: Mapping[str, str], key: str) -> str:
-    """A cell's text; "" where the column or the value is missing.
+    """Return the text of a cell, or "" if the column or the value is missing.
 
     >>> cell({"units": "n/a", "name": " E1 "}, "units"), cell({"name": " E1 "}, "name"), cell({}, "name")
     ('', 'E1', '')
@@ -78,7 +78,7 @@ def cell(row: Mapping[str, str], key: str) -> str:
 
 
 def number(row: Mapping[str, str], key: str, path: Path) -> float | None:
-    """A cell's number, None where it is missing; DataError where it is something else."""
+    """Return the number in a cell, or None if it is missing; DataError for anything else."""
     text = cell(row, key)
     if not text:
         return None

@@ -1,4 +1,4 @@
-"""The samples of a BIDS recording: their unit, and their end."""
+"""The samples of a BIDS recording, their unit, and the removal of padding."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from myograph.datasets._formats.table import Table, channels
 from myograph.datasets._formats.units import microvolts_per
 from myograph.recording import Unit
 
-# How exported files spell the units of a Recording, in the 8 characters of the header.
+# Spelling of the units of a Recording in exported files, in the 8 characters of the header.
 DIMENSIONS: dict[Unit, str] = {"uV": "uV", "adc": "adc", "normalised": "norm"}
 
 
 def signal_of(table: Table, description: Description, emg: list[dict[str, str]], path: Path) -> tuple[np.ndarray, Unit]:
-    """(channel, time) samples, and their unit: the file's own; where the file has none, that of channels.tsv.
+    """Return (channel, time) samples, and their unit: that of the file, or else that of channels.tsv.
 
     emg : the rows of channels.tsv that are read.
 
     Raises
     ------
-    ConfigError : neither states a unit of voltage. DataError : a channel is missing.
+    ConfigError : neither of them states a unit of voltage. DataError : a channel is missing.
     """
     known = table.to_uv or {}
     names = [table.name_of(c, path) for c in description.channels or ()]
@@ -41,7 +41,7 @@ def signal_of(table: Table, description: Description, emg: list[dict[str, str]],
 
 
 def without_padding(signal: np.ndarray, duration_s: float | None, rate_hz: float) -> np.ndarray:
-    """Without what a writer appended to fill the last data record: a constant tail behind the stated duration."""
+    """Return a signal without the padding of the last data record: a constant tail after the stated duration."""
     n = round((duration_s or 0) * rate_hz)
     if not 0 < n < signal.shape[1]:
         return signal

@@ -1,4 +1,4 @@
-"""Files of arrays with names as a Table: NumPy, MATLAB and HDF5."""
+"""Reads files of named arrays as a Table: NumPy, MATLAB and HDF5."""
 
 from __future__ import annotations
 
@@ -17,26 +17,24 @@ from myograph.errors import ConfigError, DataError
 
 
 def read_npy(path: Path, description: Description) -> Table:
-    """A NumPy array of samples and perhaps facts, one row per sample."""
+    """Read a NumPy array of samples, optionally with facts, with one row per sample."""
     with open(path, "rb") as file:
         array = _npy(file, path, path.stat().st_size)
     return Table(_columns(path, array, description), named=False)
 
 
 def read_variables(path: Path, description: Description) -> Table:
-    """The columns of the signal, then each variable that gives a fact.
+    """Read the columns of the signal, then each variable that gives a fact.
 
     Raises
     ------
-    ConfigError : the description does not name the variables. DataError : one is missing or does not fit the signal.
+    ConfigError : the description does not name the variables. DataError : a variable is missing or does not fit.
     """
     tracks = [getattr(description, f) for f in FACTS]
     tracks = [t for t in (*tracks, description.time) if t is not None and t is not False]
     names = list(dict.fromkeys(t for t in tracks if isinstance(t, str)))
     if any(not isinstance(t, str) for t in tracks):
-        raise ConfigError(
-            f"{path}: in a file of variables each fact is given by the variable's name, got {tracks}; use names"
-        )
+        raise ConfigError(f"{path}: for a file of variables, facts must be names of variables, got {tracks}; use names")
     if description.signal is None:
         raise ConfigError(
             f'{path}: say which variable holds the samples: signal = "…"; it has {", ".join(variable_names(path))}'
@@ -56,18 +54,18 @@ def read_variables(path: Path, description: Description) -> Table:
 
 
 def _flat(array: np.ndarray) -> np.ndarray:
-    """(value,) numbers or text; each cell of a cell array gives its first value."""
+    """Return (value,) numbers or text; each cell of a cell array gives its first value."""
     flat = np.asarray(array).ravel()
     if flat.dtype == object:
         flat = np.array([np.ravel(v)[0] if np.size(v) else "" for v in flat], object)
         odd = [type(v).__name__ for v in flat if not isinstance(v, (str, bytes, float, int, np.generic))]
         if odd:
-            raise ValueError(f"cells hold {odd[0]}, text or numbers were expected")
+            raise ValueError(f"cells hold {odd[0]}, expected text or numbers")
     return flat
 
 
 def variable_names(path: Path) -> list[str]:
-    """Names of the variables of a .npz, .mat or HDF5 file."""
+    """Return the names of the variables of a .npz, .mat or HDF5 file."""
     if path.suffix.lower() == ".npz":
         with zipfile.ZipFile(path) as file:
             return sorted(n.removesuffix(".npy") for n in file.namelist())
@@ -75,7 +73,7 @@ def variable_names(path: Path) -> list[str]:
 
 
 def load_variables(path: Path, names: list[str]) -> dict[str, np.ndarray]:
-    """Variables by name; DataError where one is missing."""
+    """Return variables by name; DataError if one is missing."""
     ending = path.suffix.lower()
     if ending == ".mat":
         return dict(zip(names, matlab.read_matlab(path, names)))
@@ -97,14 +95,17 @@ def load_variables(path: Path, names: list[str]) -> dict[str, np.ndarray]:
     missing = [n for n in names if n not in found]
     if missing:
         raise DataError(
-            f"{path} lacks {', '.join(map(repr, missing))}, it has {', '.join(variable_names(path))}; put this right in the "
+            f"{path} lacks {', '.join(map(repr, missing))}, it has {', '.join(variable_names(path))}; correct this in "
+            "the "
             "description or in the file"
         )
     return found
 
 
 def _npy(file: IO[bytes], path: Path, size: int, name: str = "the array") -> np.ndarray:
-    """An array out of a .npy file of `size` bytes, whose header has to agree with that size. No objects, no pickle."""
+    """Return the array of a .npy file of `size` bytes, which must agree with its header. Objects and pickles are
+    refused.
+    """
     version = np.lib.format.read_magic(file)
     read_header = {
         (1, 0): np.lib.format.read_array_header_1_0,
@@ -114,11 +115,11 @@ def _npy(file: IO[bytes], path: Path, size: int, name: str = "the array") -> np.
         raise ValueError(f"version {version} of the .npy format")
     shape, fortran, dtype = read_header(file)
     if dtype.hasobject or dtype.kind not in "iufbSUM":
-        raise DataError(f"{path}: {name} is of type {dtype}, numbers or text were expected; save it as plain numbers")
+        raise DataError(f"{path}: {name} is of type {dtype}, expected numbers or text; save it as plain numbers")
     n_bytes = math.prod(shape) * dtype.itemsize
     check_size(n_bytes, path, name, OWN_AGAIN)
     if min(shape, default=0) < 0 or file.tell() + n_bytes != size:
-        raise ValueError(f"the header says {shape} of {dtype}, {size - file.tell()} bytes follow it")
+        raise ValueError(f"the header states {shape} of {dtype}, but {size - file.tell()} bytes follow")
     flat = np.frombuffer(bytearray(file.read(n_bytes)), dtype)
     return flat.reshape(shape, order="F" if fortran else "C")
 
@@ -128,7 +129,7 @@ def _columns(path: Path, array: np.ndarray, description: Description) -> dict[st
     array = array[:, None] if array.ndim == 1 else array
     if array.ndim != 2 or array.dtype.kind not in "iufb" or not array.size:
         raise DataError(
-            f"{path} holds an array of {array.dtype} {array.shape}, numbers ({description.orientation}) were expected; "
+            f"{path} holds an array of {array.dtype} {array.shape}, expected numbers ({description.orientation}); "
             "name another variable or convert it"
         )
     if description.orientation == "channel, time":

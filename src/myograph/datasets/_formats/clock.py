@@ -13,7 +13,7 @@ Notes = tuple[tuple[str, str], ...]
 
 
 def is_time(name: str) -> bool:
-    """Does a column's name say that it holds times?
+    """Return whether the name of a column says that it holds times.
 
     >>> [is_time(n) for n in ("Time (s)", "timestamp", "emg1", "t")]
     [True, True, False, True]
@@ -23,9 +23,9 @@ def is_time(name: str) -> bool:
 
 
 def compare(times: np.ndarray, rate_hz: float, name: str) -> tuple[Notes, tuple[int, ...]]:
-    """What is odd about the times of samples, as (what, advice), and the samples that follow a gap.
+    """Return what is unusual about the times of samples, as (what, advice), and the samples that follow a gap.
 
-    times : (time,) in seconds, ms, µs or ns: the unit is the one that fits `rate_hz` best.
+    times : (time,) in seconds, ms, µs or ns; the unit that fits `rate_hz` best is used.
 
     >>> times = np.arange(1000) / 200
     >>> compare(times, 200.0, "time")
@@ -42,7 +42,7 @@ def compare(times: np.ndarray, rate_hz: float, name: str) -> tuple[Notes, tuple[
     moving = steps[steps > 0]
     if not len(moving):
         return ((f"column {name!r} does not advance", "set time = false if it does not hold times"),), ()
-    # The duration without gaps counts, not the single steps: packets of samples often carry one stamp.
+    # Use the duration without gaps, not the single steps, since a packet of samples often has one time stamp.
     typical = float(np.median(moving))
     short = steps[(steps >= 0) & (steps <= GAP_STEPS * max(typical, float(np.mean(moving))))]
     mean_step = float(short.mean()) if len(short) else typical
@@ -75,14 +75,15 @@ def compare(times: np.ndarray, rate_hz: float, name: str) -> tuple[Notes, tuple[
         at = int(np.argmax(steps == 0)) + 2
         notes.append(
             (
-                f"column {name!r}: {int((steps == 0).sum())} samples have the time of the sample before, the first is sample {at}",
-                "check whether rows were written twice there",
+                f"column {name!r}: {int((steps == 0).sum())} samples have the same time as the sample before, the "
+                f"first is sample {at}",
+                "check whether rows were written twice",
             )
         )
     if repeated > DUPLICATES_SHARE:
         notes.append(
             (
-                f"column {name!r}: {repeated:.0%} of the samples have the time of the sample before",
+                f"column {name!r}: {repeated:.0%} of the samples have the same time as the sample before",
                 "check whether rows were written twice; packets of a wireless sensor may share one time",
             )
         )

@@ -1,4 +1,4 @@
-"""`dataset.toml`: a few lines that say what a user's own files hold, checked key by key."""
+"""`dataset.toml`: a short description of a user's own files, in which every key is checked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNITS = {"uV": 1.0, "mV": 1e3, "V": 1e6, "adc": 1.0, "normalised": 1.0}
 FACTS = ("subject", "session", "label", "repetition")
 PRESET_NAMES = ("trigno_discover", "opensignals", "openbci", "myo")
 ORIENTATIONS = ("time, channel", "channel, time")
-# What each key may hold, and how an error says it. A bool is an int to Python, hence the exact types.
+# Allowed types of each key, and their description in errors. Types are exact, since a bool is an int in Python.
 KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "files": ((str,), 'text such as "{subject}/{session}/g{label}_r{repetition}.csv"'),
     "preset": ((str,), f"one of {', '.join(PRESET_NAMES)}"),
@@ -43,7 +43,7 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "skip_rows": ((int,), "a number of rows before the samples or their column names"),
     "ignore": ((list,), 'patterns of files to leave out: ["notes/*.csv"]'),
 }
-# What a value of the right type must fulfil besides.
+# Further conditions on values of the right type.
 LIMITS: dict[str, Callable[[Any], bool]] = {
     "preset": lambda preset: preset in PRESET_NAMES,
     "rate_hz": lambda rate: rate > 0,
@@ -61,7 +61,7 @@ LIMITS: dict[str, Callable[[Any], bool]] = {
 
 @dataclass(frozen=True)
 class Description:
-    """What `dataset.toml` says. A fact (subject, session, label, repetition) is None where file names give it."""
+    """The contents of `dataset.toml`. A fact (subject, session, label, repetition) is None if file names give it."""
 
     files: str
     preset: str | None = None
@@ -95,7 +95,7 @@ class Description:
 
 
 def word(value: Any) -> str:
-    """A label or name as text: 3, 3.0, "3", "03" and "3.0" are one; NaN and nothing are "".
+    """Return a label or name as text: 3, 3.0, "3", "03" and "3.0" are equal; NaN and blank become "".
 
     >>> [word(v) for v in (3, 3.0, "03", "3.0", b"3", "S03", "1.5", float("nan"), None, 2**63 - 1)]
     ['3', '3', '3', '3', '3', 'S03', '1.5', '', '', '9223372036854775807']
@@ -108,7 +108,7 @@ def word(value: Any) -> str:
         text = value.strip()
         whole = re.fullmatch(r"([+-]?\d+)(?:\.0*)?", text)
         return str(int(whole[1])) if whole else text
-    if isinstance(value, (numbers.Integral, np.bool_)):  # 64-bit numbers would lose digits as a float
+    if isinstance(value, (numbers.Integral, np.bool_)):  # a float would lose digits of 64-bit numbers
         return str(int(value))
     number = float(value)
     if number != number:
@@ -121,8 +121,8 @@ def describe(path: Path) -> Description:
 
     Raises
     ------
-    DataError : there is no such file.
-    ConfigError : it is not TOML, or a key is unknown, missing, of the wrong type or at odds with another.
+    DataError : the file does not exist.
+    ConfigError : the file is not TOML, or a key is unknown, missing, of the wrong type or contradicts another.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -137,7 +137,7 @@ def describe(path: Path) -> Description:
 
 
 def parsed(text: str, path: Path) -> Description:
-    """The description that a TOML text gives; `path` names it in errors.
+    """Return the description in a TOML text; `path` is used in error messages.
 
     >>> parsed('files = "{subject}_{label}.csv"', Path("dataset.toml")).pattern.fullmatch("anna_fist.csv").groupdict()
     {'subject': 'anna', 'label': 'fist'}
@@ -155,7 +155,9 @@ def parsed(text: str, path: Path) -> Description:
     for key, value in given.items():
         _check(path, key, value)
     if "files" not in given:
-        raise ConfigError(f"{path} lacks 'files', {KINDS['files'][1]}; it says which files to read and what names mean")
+        raise ConfigError(
+            f"{path} lacks 'files', {KINDS['files'][1]}; it says which files to read and how to interpret their names"
+        )
     known = {f.name for f in fields(Description)}
     values = {k: v for k, v in given.items() if k in known}
     values["channels"] = _channels(path, given.get("channels"))
@@ -163,7 +165,7 @@ def parsed(text: str, path: Path) -> Description:
     values["labels"] = {word(k): v for k, v in given.get("labels", {}).items()}
     values["rest"] = word(given["rest"]) if "rest" in given else None
     if values.get("preset") == "myo":
-        values.setdefault("unit", "adc")  # the armband sends counts of an unstated scale
+        values.setdefault("unit", "adc")  # the scale of the armband's counts is not known
     description = Description(**values)
     _agree(path, description)
     return description
@@ -176,7 +178,7 @@ def _check(path: Path, key: str, value: Any) -> None:
         raise ConfigError(f"{path}: unknown key {key!r}.{hint} Known: {', '.join(KINDS)}")
     types, expected = KINDS[key]
     if type(value) not in types or (key in LIMITS and not LIMITS[key](value)):
-        raise ConfigError(f"{path}: {key} is {expected}, got {value!r}")
+        raise ConfigError(f"{path}: {key} must be {expected}, got {value!r}")
 
 
 def _channels(path: Path, given: list[Any] | str | None) -> tuple[str | int, ...] | None:
@@ -186,7 +188,7 @@ def _channels(path: Path, given: list[Any] | str | None) -> tuple[str | int, ...
         span = re.fullmatch(r"\s*(\d+)\s*-\s*(\d+)\s*", given)
         given = list(range(int(span[1]), int(span[2]) + 1)) if span else [given]
     if not given or any(type(c) not in (str, int) or c == 0 for c in given) or len(set(given)) != len(given):
-        raise ConfigError(f"{path}: channels is {KINDS['channels'][1]}, each once, got {given!r}")
+        raise ConfigError(f"{path}: channels must be {KINDS['channels'][1]}, each once, got {given!r}")
     return tuple(given)
 
 
@@ -195,12 +197,14 @@ def _agree(path: Path, description: Description) -> None:
     odd = named - set(FACTS)
     if odd:
         raise ConfigError(
-            f"{path}: files has {{{min(odd)}}}, file names give {', '.join(f'{{{f}}}' for f in FACTS)}; "
-            "use * for a part that means nothing"
+            f"{path}: files has {{{min(odd)}}}, but file names can only give {', '.join(f'{{{f}}}' for f in FACTS)}; "
+            "use * for a part without a meaning"
         )
     for fact in FACTS:
         if fact in named and getattr(description, fact) is not None:
-            raise ConfigError(f"{path}: {fact} is given twice, by {{{fact}}} in files and by {fact} = …; remove one")
+            raise ConfigError(
+                f"{path}: {fact} is given twice, by {{{fact}}} in files and by {fact} = …; remove one of them"
+            )
     if description.delimiter == description.decimal:
         raise ConfigError(f"{path}: delimiter and decimal are both {description.decimal!r}; they must differ")
     if "label" not in named and description.label is None:

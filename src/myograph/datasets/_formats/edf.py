@@ -1,4 +1,4 @@
-"""EDF and BDF files as a Table, through pyedflib."""
+"""Reads EDF and BDF files as a Table, with pyedflib."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from myograph.errors import DataError, need
 
 @dataclass(frozen=True)
 class Signal:
-    """One signal of a file: its name, rate in samples per second, and the unit as the file spells it."""
+    """One signal of a file: its name, rate in samples per second, and unit in the file's spelling."""
 
     name: str
     rate_hz: float
@@ -23,7 +23,7 @@ class Signal:
 
 
 def signals(path: Path) -> list[Signal]:
-    """The signals that a file lists; no samples are read."""
+    """Return the signals that a file lists, without reading samples."""
     pyedflib = need("pyedflib", "formats")
     _check_length(path)
     with pyedflib.EdfReader(str(path)) as file:
@@ -33,7 +33,7 @@ def signals(path: Path) -> list[Signal]:
 
 
 def read_edf(path: Path, description: Description) -> Table:
-    """The chosen signals, or all voltages, which must share a rate; and the annotations as a column of text.
+    """Read the chosen signals, or all voltages, of one rate, and the annotations as a column of text.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def read_edf(path: Path, description: Description) -> Table:
     _check_length(path)
     with pyedflib.EdfReader(str(path)) as file:
         names = distinct(file.getSignalLabels())
-        rates = [float(f"{r:.12g}") for r in file.getSampleFrequencies()]  # without the error of a division
+        rates = [float(f"{r:.12g}") for r in file.getSampleFrequencies()]  # removes the rounding error of a division
         stated = {n: file.getPhysicalDimension(i).strip() for i, n in enumerate(names)}
         voltages = {n for n, u in stated.items() if microvolts_per(u) is not None}
         rate_hz = chosen_rate(path, names, rates, voltages, description)
@@ -55,7 +55,7 @@ def read_edf(path: Path, description: Description) -> Table:
 
 
 def _check_length(path: Path) -> None:
-    """Raise ValueError where a file does not have the length that its header states: edflib would print to stdout."""
+    """Raise ValueError if a file's length differs from its header, for which edflib would print to stdout."""
     size = path.stat().st_size
     with open(path, "rb") as file:
         top = file.read(256)
@@ -67,7 +67,7 @@ def _check_length(path: Path) -> None:
             raise ValueError("its header is damaged") from None
     expected = header + max(n_records, 0) * samples * (3 if top[:1] == b"\xff" else 2)
     if header != 256 * (n_signals + 1) or (n_records >= 0 and size != expected):
-        raise ValueError(f"it has {size} bytes, its header states {expected}")
+        raise ValueError(f"it has {size} bytes, but its header states {expected}")
 
 
 def with_annotations(
@@ -78,7 +78,7 @@ def with_annotations(
     durations: np.ndarray,
     texts: list[str],
 ) -> Table:
-    """The Table of signals in units that the file states and its annotations; signals of other rates are empty."""
+    """Return the Table of signals, with the file's units and annotations; signals of other rates are empty."""
     to_uv = {n: microvolts_per(u) for n, u in stated.items() if len(columns[n])}
     columns[ANNOTATIONS] = spans(max(map(len, columns.values())), rate_hz, onsets, durations, texts)
     return Table(columns, True, rate_hz, {n: f for n, f in to_uv.items() if f is not None}, stated)
@@ -87,11 +87,11 @@ def with_annotations(
 def chosen_rate(
     path: Path, names: list[str], rates: list[float], voltages: set[str], description: Description
 ) -> float:
-    """The rate of the signals in `channels`, else of all voltages, else of all signals.
+    """Return the common rate of the signals in `channels`, or else of all voltages, or else of all signals.
 
     Raises
     ------
-    DataError : their rates differ, or one is not there.
+    DataError : the rates differ, or a signal is missing.
     """
     if description.channels:
         missing = [
@@ -111,7 +111,7 @@ def chosen_rate(
 
 
 def spans(n: int, rate_hz: float, onsets: np.ndarray, durations: np.ndarray, texts: list[str]) -> np.ndarray:
-    """(time,) text of the annotation at each sample, "" where there is none.
+    """Return (time,) the text of the annotation at each sample, or "" without one.
 
     onsets, durations : seconds, in any order. An annotation without a duration lasts until the next one.
 

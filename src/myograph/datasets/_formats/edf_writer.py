@@ -1,4 +1,4 @@
-"""Write EDF+ (16 bits) and BDF+ (24 bits) files, so that rates, lengths and whole numbers survive exactly.
+"""Write EDF+ (16 bits) and BDF+ (24 bits) files that keep rates, lengths and whole numbers exactly.
 
 Source: Kemp and Olivan 2003, doi:10.1016/S1388-2457(03)00123-8 (EDF+); BDF+ differs in the sample size and two names.
 """
@@ -16,7 +16,7 @@ from myograph.errors import ConfigError
 
 BITS = (16, 24)
 RECORD_S = 10.0  # the longest data record
-ANNOTATION_BYTES = 36  # per record: room for the time at which it starts; a multiple of 2 and of 3
+ANNOTATION_BYTES = 36  # per record, enough for its start time; a multiple of 2 and of 3
 MOST_PER_RECORD = 30_000
 SIZES_TRIED = 200
 FIELD = 8  # characters of a number in the header
@@ -24,7 +24,7 @@ MOST_CHANNELS = 4000
 
 
 def write_edf(path: Path, signal: np.ndarray, rate_hz: float, names: Sequence[str], unit: str, bits: int = 24) -> int:
-    """Write (channel, time) samples; returns how many zeros were appended to fill the last data record.
+    """Write (channel, time) samples, and return the number of zeros appended to fill the last data record.
 
     Whole numbers that fit into `bits` are stored as they are. Other samples are rounded to 2^-bits of each channel's
     range, or of a slightly larger range that the header can hold.
@@ -42,7 +42,7 @@ def write_edf(path: Path, signal: np.ndarray, rate_hz: float, names: Sequence[st
     ConfigError : `bits` is another number, a name is too long, or there are too many channels.
     """
     if bits not in BITS:
-        raise ConfigError(f"bits is 16 (EDF+) or 24 (BDF+), got {bits!r}")
+        raise ConfigError(f"bits must be 16 (EDF+) or 24 (BDF+), got {bits!r}")
     n_channels, n_samples = signal.shape
     long = [n for n in names if len(n) > 16 or not n.isascii()]
     if long or n_channels > MOST_CHANNELS:
@@ -69,9 +69,9 @@ def write_edf(path: Path, signal: np.ndarray, rate_hz: float, names: Sequence[st
 
 @lru_cache(maxsize=256)
 def record_of(n_samples: int, rate_hz: float) -> tuple[int, str]:
-    """Samples per data record, and its duration in seconds as the header's text.
+    """Return the samples per data record, and its duration in seconds as text for the header.
 
-    A size is preferred that leaves nothing or little to append, and a duration that eight characters hold well.
+    Sizes are preferred that need few appended samples and whose duration is exact in eight characters.
 
     >>> record_of(12_000, 1000.0), record_of(5003, 1000.0), record_of(3400, 34 / 0.027)
     ((6000, '6'), (5003, '5.003'), (3400, '2.7'))
@@ -86,14 +86,14 @@ def record_of(n_samples: int, rate_hz: float) -> tuple[int, str]:
 
 
 class Scale:
-    """The linear map of one channel between samples and whole numbers, as the header can hold it."""
+    """The linear map of one channel between samples and whole numbers, with the precision of the header."""
 
     def __init__(self, low: str, high: str, digital_low: int, digital_high: int):
         self.low, self.high, self.digital_low, self.digital_high = low, high, digital_low, digital_high
 
     @classmethod
     def of(cls, samples: np.ndarray, bits: int) -> Scale:
-        """The smallest range that holds all samples; one unit per step for whole numbers that fit."""
+        """Return the smallest range that holds all samples; whole numbers that fit have one unit per step."""
         most = 2 ** (bits - 1)
         peak = float(np.abs(samples).max(initial=0.0))
         whole = peak < most and bool((samples == np.rint(samples)).all())
@@ -104,14 +104,14 @@ class Scale:
         return cls(low, low[1:], -most + 1, most - 1)
 
     def digital(self, samples: np.ndarray) -> np.ndarray:
-        """(time,) int32 of the nearest steps."""
+        """Return (time,) int32 numbers of the nearest steps."""
         low, high = float(self.low), float(self.high)
         steps = (np.asarray(samples, np.float64) - low) * ((self.digital_high - self.digital_low) / (high - low))
         return (np.rint(steps) + self.digital_low).astype(np.int32)
 
 
 def _field(number: float, up: bool = False, width: int = FIELD) -> str:
-    """A positive number in `width` characters, rounded to nearest or up; no exponent, which old readers do not take.
+    """Return a positive number in `width` characters, rounded to nearest or up, without an exponent (for old readers).
 
     >>> _field(1 / 3), _field(1 / 3, up=True), _field(123456.789)
     ('0.333333', '0.333334', '123456.8')

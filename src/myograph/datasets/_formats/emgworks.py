@@ -16,7 +16,7 @@ HEADER = re.compile(
     r"Label: (?P<label>.*?) Sampling frequency: (?P<rate>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?) (?:Number of points: (?P<points>\d+) )?"
     r".*?Unit: (?P<unit>.*?) Domain Unit:"
 )
-# The last is the micro sign of a file in another encoding than UTF-8, the one before it the Greek letter.
+# The last is the micro sign of a file that is not in UTF-8, the one before it the Greek letter.
 TO_UV = {"V": 1e6, "mV": 1e3, "uV": 1.0, "\u00b5V": 1.0, "\u03bcV": 1.0, "\ufffdV": 1.0}
 MAX_HEADER_LINES = 2000
 
@@ -31,7 +31,7 @@ class Export:
 
 
 def is_export(path: Path) -> bool:
-    """Does the file begin as an EMGworks export does?"""
+    """Return whether the file begins like an EMGworks export."""
     try:
         with open(path, encoding="utf-8-sig", errors="replace") as file:
             return file.readline().startswith("Label: ")
@@ -40,12 +40,12 @@ def is_export(path: Path) -> bool:
 
 
 def read_emgworks(path: Path) -> Export:
-    """The EMG signals of an export, cut to the length of the shortest; other sensors and rates are not decoded.
+    """Read the EMG signals of an export, shortened to the shortest; other sensors and rates are not decoded.
 
-    Lengths are those of the columns: the header counts the points of the whole recording, also where only a part of
-    it was exported.
+    Lengths are those of the columns, because the header counts the points of the whole recording even if only a part
+    was exported.
 
-    Raises DataError for a file that is missing, damaged, not such an export, or whose EMG signals differ in rate.
+    Raises DataError if the file is missing, damaged or not an export, or if its EMG signals differ in rate.
     """
     import pandas as pd
 
@@ -78,7 +78,7 @@ def read_emgworks(path: Path) -> Export:
         length = len(column) if not blank.any() else int(np.argmax(blank))
         if not blank[length:].all():
             raise DataError(
-                f"{path}: {signals[i]['label']!r} has a blank in row {length + 1} and goes on after it; {again}"
+                f"{path}: {signals[i]['label']!r} has a blank cell in row {length + 1} and numbers after it; {again}"
             )
         lengths.append(length)
     if not min(lengths):
@@ -91,17 +91,17 @@ def read_emgworks(path: Path) -> Export:
 
 
 def not_exported(path: Path, n_samples: int) -> Iterator[Finding]:
-    """A note where the header of a readable export counts more EMG samples than there are.
+    """Yield a note if the header of a readable export counts more EMG samples than there are.
 
-    That is so of an export of a part of the recording, and is all that can be told of a file cut at the end of a row.
+    This is normal if only a part of the recording was exported, and the only sign of a file truncated at a row's end.
     """
     counts = [int(s["points"]) for s in _header(path)[0] if _is_emg(s) and s["points"]]
     if counts and max(counts) > n_samples:
         yield Finding(
             "note",
             str(path),
-            f"the header counts {max(counts)} samples of EMG, {n_samples} are there",
-            "right where a part of the recording was exported; if not, the file is cut short: export it again",
+            f"the header counts {max(counts)} samples of EMG, but there are {n_samples}",
+            "correct if a part of the recording was exported; if not, the file is truncated: export it again",
         )
 
 
@@ -110,7 +110,7 @@ def _is_emg(signal: dict[str, str]) -> bool:
 
 
 def _header(path: Path) -> tuple[list[dict[str, str]], int]:
-    """Each signal's label, rate and unit, and the number of lines before the samples."""
+    """Return the label, rate and unit of each signal, and the number of lines before the samples."""
     signals = []
     with open(path, encoding="utf-8-sig", errors="replace") as file:
         for number, line in zip(range(1, MAX_HEADER_LINES), file):
@@ -118,7 +118,7 @@ def _header(path: Path) -> tuple[list[dict[str, str]], int]:
                 match = HEADER.match(line)
                 if match is None:
                     raise DataError(
-                        f"{path}, line {number}: {line[:120]!r} is no header line; export it from EMGworks again"
+                        f"{path}, line {number}: {line[:120]!r} is not a header line; export it from EMGworks again"
                     )
                 signals.append(match.groupdict())
             elif line.lstrip().startswith("X[") and signals:
@@ -126,7 +126,8 @@ def _header(path: Path) -> tuple[list[dict[str, str]], int]:
             elif not signals:
                 break
     raise DataError(
-        f"{path} is no EMGworks export: it lacks lines 'Label: … Sampling frequency: …' and a line of column names; "
+        f"{path} is not an EMGworks export: it lacks lines 'Label: … Sampling frequency: …' and a line of column "
+        "names; "
         "export the recording as CSV from EMGworks"
     )
 
@@ -134,7 +135,7 @@ def _header(path: Path) -> tuple[list[dict[str, str]], int]:
 def write_emgworks(
     path: Path, emg: np.ndarray, rate_hz: float, sensor: str = "Trigno sensor", accelerometer: bool = True
 ) -> None:
-    """Write an export as EMGworks does: (channel, time) µV as volts, and for each sensor a slower accelerometer axis."""
+    """Write an export like EMGworks: (channel, time) µV as volts, and for each sensor a slower accelerometer axis."""
     n_channels, n_samples = emg.shape
     slow = rate_hz * 2 / 17
     columns, header, names = [], [], []

@@ -1,4 +1,4 @@
-"""What every reader shares: errors that name the file, and limits on what a file may ask for."""
+"""Shared by all readers: errors that name the file, and limits on the memory that a file may request."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from myograph.errors import DataError, MyographError
 
 AGAIN = "copy or download it again"
 OWN_AGAIN = "copy the file again, or leave it out with 'ignore'"
-LARGEST_WITHOUT_LIMIT = 16 << 30  # bytes, where the size of the memory is not known
+LARGEST_WITHOUT_LIMIT = 16 << 30  # bytes, if the size of the memory is unknown
 
 
 @contextlib.contextmanager
 def reading(path: Path, again: str = AGAIN) -> Iterator[None]:
-    """Turn whatever a library raises about a file into a DataError that names the file.
+    """Turn any error of a library about a file into a DataError that names the file.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def reading(path: Path, again: str = AGAIN) -> Iterator[None]:
 
 
 def check_size(n_bytes: int, path: Path, what: str, again: str = AGAIN) -> None:
-    """Raise DataError where an array would not fit into half of the memory: such a shape is damage or an attack.
+    """Raise DataError if an array would not fit into half of the memory; such a shape means damage or an attack.
 
     >>> check_size(2**50, Path("a.mat"), "'emg'")
     Traceback (most recent call last):
@@ -60,7 +60,7 @@ def check_size(n_bytes: int, path: Path, what: str, again: str = AGAIN) -> None:
 
 
 def memory_bytes() -> int:
-    """Physical memory of this machine in bytes, or a fixed number where the operating system does not tell."""
+    """Return the physical memory of this machine in bytes, or a fixed number if it is unknown."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):

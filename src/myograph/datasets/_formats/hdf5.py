@@ -1,4 +1,4 @@
-"""HDF5 files, opened so that nothing outside the file is read."""
+"""Reads HDF5 files without reading anything outside the file."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ MAX_LINKS = 32
 
 
 def find(file: h5py.File, name: str, path: Path) -> h5py.Dataset | None:
-    """The data set of that name ("group/emg"), or None where there is none.
+    """Return the data set of a name such as "group/emg", or None if it does not exist.
 
     Links inside the file are followed, up to a limit; links to other files are not.
 
     Raises
     ------
-    DataError : the name leads out of the file, in a circle, or to a group.
+    DataError : the name leads out of the file, back to itself, or to a group.
     """
     import h5py
 
@@ -61,11 +61,11 @@ def find(file: h5py.File, name: str, path: Path) -> h5py.Dataset | None:
 
 
 def values(dataset: h5py.Dataset, path: Path, name: str) -> np.ndarray:
-    """A data set's values, axes as in the file.
+    """Return the values of a data set, with the axes of the file.
 
     Raises
     ------
-    DataError : the values are stored in other files, do not fit into memory, or there are none.
+    DataError : the data set is empty, stored in other files, or does not fit into memory.
     """
     import h5py
 
@@ -82,7 +82,7 @@ def values(dataset: h5py.Dataset, path: Path, name: str) -> np.ndarray:
 
 
 def names_in(path: Path) -> list[str]:
-    """Names of a file's data sets; none where it cannot be read."""
+    """Return the names of a file's data sets, or none if it cannot be read."""
     import h5py
 
     found: list[str] = []
@@ -92,6 +92,6 @@ def names_in(path: Path) -> list[str]:
     try:
         with h5py.File(path, "r") as file:
             file.visititems(note)
-    except Exception:  # a listing for messages only: the reader says what is wrong with the file
+    except Exception:  # the list is only for messages; the reader reports what is wrong with the file
         pass
     return found

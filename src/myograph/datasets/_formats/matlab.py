@@ -21,13 +21,13 @@ ITEM_BYTES = {"double": 8, "int64": 8, "uint64": 8, "single": 4, "int32": 4, "ui
 
 
 def read_matlab(path: Path, keys: Sequence[str]) -> list[np.ndarray]:
-    """The arrays of the given names, in MATLAB's axes; no other variable is decoded.
+    """Return the arrays of the given names, in MATLAB's axes; no other variable is decoded.
 
-    "emg/data" is the field `data` of the struct `emg`. Text is read as text, a cell array as an array of objects.
+    "emg/data" is the field `data` of the struct `emg`. Text becomes text, and a cell array an array of objects.
 
     Raises
     ------
-    DataError : the file is missing, cut short or damaged, or lacks a variable.
+    DataError : the file is missing, truncated or damaged, or lacks a variable.
     """
     found = find_matlab(path, keys)
     missing = [k for k in keys if k not in found]
@@ -37,7 +37,7 @@ def read_matlab(path: Path, keys: Sequence[str]) -> list[np.ndarray]:
 
 
 def find_matlab(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
-    """As `read_matlab`, but only those of the names that the file has."""
+    """Like `read_matlab`, but without the names that the file lacks."""
     from scipy.io import loadmat, whosmat
 
     if not path.is_file():
@@ -61,7 +61,7 @@ def find_matlab(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def _is_hdf5(path: Path) -> bool:
-    """Version 7.3 begins with MATLAB's text block and goes on as HDF5."""
+    """Return whether the file has version 7.3: a text block of MATLAB, followed by HDF5."""
     import h5py
 
     with open(path, "rb") as file:
@@ -70,7 +70,7 @@ def _is_hdf5(path: Path) -> bool:
 
 
 def _field(found: Mapping[str, Any], key: str) -> np.ndarray | None:
-    """A variable, or a field of a struct of one element by "struct/field"."""
+    """Return a variable, or by "struct/field" a field of a struct with one element."""
     top, *fields = key.split("/")
     if top not in found:
         return None
@@ -83,13 +83,13 @@ def _field(found: Mapping[str, Any], key: str) -> np.ndarray | None:
 
 
 def lacks(path: Path, names: Sequence[str]) -> DataError:
-    """The error that lists the variables that a file has in place of the missing ones."""
+    """Return the error for missing variables, which lists the variables in the file."""
     have = ", ".join(k for k in names_in(path) if not k.startswith("__")) or "nothing"
     return DataError(f"{path} lacks {', '.join(map(repr, names))}, it has {have}; {AGAIN}")
 
 
 def matrix(array: np.ndarray, path: Path, name: str, expected: str) -> np.ndarray:
-    """(channel, time) float32 samples out of a (time, channel) variable.
+    """Return (channel, time) float32 samples from a (time, channel) variable.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def matrix(array: np.ndarray, path: Path, name: str, expected: str) -> np.ndarra
     """
     if array.ndim != 2 or not array.size or array.dtype.kind not in "iufb":
         raise DataError(
-            f"{path}: {name!r} is {array.dtype} of shape {array.shape}, numbers of shape {expected} were expected; {AGAIN}"
+            f"{path}: {name!r} is {array.dtype} of shape {array.shape}, expected numbers of shape {expected}; {AGAIN}"
         )
     return np.ascontiguousarray(array.T, dtype=np.float32)
 
@@ -111,7 +111,7 @@ def _read_hdf5(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def _array(file: h5py.File, dataset: h5py.Dataset, path: Path, name: str) -> np.ndarray:
-    """One variable in MATLAB's axes: HDF5 has them reversed. A cell array holds references to its cells."""
+    """Return one variable in MATLAB's axes, which HDF5 has in reverse. A cell array holds references to its cells."""
     import h5py
 
     if dataset.attrs.get("MATLAB_empty", 0):
@@ -123,7 +123,9 @@ def _array(file: h5py.File, dataset: h5py.Dataset, path: Path, name: str) -> np.
     for place in np.ndindex(found.shape):
         cell = file[found[place]]
         if not isinstance(cell, h5py.Dataset) or h5py.check_ref_dtype(cell.dtype) is not None:
-            raise DataError(f"{path}: a cell of {name!r} is a struct or holds cells itself, which is not read; {AGAIN}")
+            raise DataError(
+                f"{path}: a cell of {name!r} is a struct or contains cells, which is not supported; {AGAIN}"
+            )
         cells[place] = _array(file, cell, path, name)
     return cells.T
 
@@ -134,13 +136,13 @@ def _matlab_class(dataset: h5py.Dataset) -> str:
 
 
 def _text(codes: np.ndarray) -> np.ndarray:
-    """Text out of its UTF-16 codes, (column, row) as HDF5 has them: one string per row, as `loadmat` gives it."""
+    """Return text from UTF-16 codes, (column, row) as in HDF5: one string per row, as `loadmat` returns it."""
     rows = np.atleast_2d(codes.T).astype("<u2")
     return np.array([row.tobytes().decode("utf-16-le", errors="replace") for row in rows])
 
 
 def track(array: np.ndarray, path: Path, name: str) -> np.ndarray:
-    """(time,) int32 out of a variable that holds one label or repetition per sample.
+    """Return (time,) int32 from a variable that holds one label or repetition per sample.
 
     Raises
     ------
@@ -160,13 +162,13 @@ def track(array: np.ndarray, path: Path, name: str) -> np.ndarray:
 
 
 def names_in(path: Path) -> list[str]:
-    """Names of the variables of a MATLAB or HDF5 file; none where they cannot be read."""
+    """Return the names of the variables of a MATLAB or HDF5 file, or none if they cannot be read."""
     from scipy.io import whosmat
 
     try:
         if not _is_hdf5(path):
             return [name for name, _, _ in whosmat(path)]
-    except Exception:  # a listing for messages only: the reader says what is wrong with the file
+    except Exception:  # the list is only for messages; the reader reports what is wrong with the file
         return []
     return hdf5.names_in(path)
 

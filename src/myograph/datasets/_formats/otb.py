@@ -1,6 +1,6 @@
-"""OT Bioelettronica files (`.otb+`, `.otb4`) as a Table: a tar of interleaved samples and their description in XML.
+"""Reads OT Bioelettronica files (`.otb+`, `.otb4`) as a Table: a tar of interleaved samples and an XML description.
 
-The scale is unverified: no real file could be compared with a voltage, and every file read gets a note that says so.
+The scale is unverified, because we had no real file to compare with a known voltage. Every file gets a note about this.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from myograph.datasets._formats.table import Table, distinct
 from myograph.datasets._formats.units import microvolts_per
 from myograph.errors import ConfigError, DataError
 
-RANGE_V = 3.3  # of the converter of devices that write .otb+, which their files do not state
+RANGE_V = 3.3  # range of the converter of devices that write .otb+, which is not stated in the files
 MOST_XML_BYTES = 16 << 20
 NOT_EMG = ("control", "quaternion", "buffer", "ramp", "loadcell", "load cell", "aux", "force", "trigger")
 UNVERIFIED = (
@@ -33,7 +33,7 @@ UNVERIFIED = (
 class _Signal:
     """One channel of a stream of samples.
 
-    place : its place among the channels of the stream. factor : from the stream's numbers to `unit`.
+    place : index among the channels of the stream. factor : factor from the stream's numbers to `unit`.
     """
 
     stream: str
@@ -46,20 +46,21 @@ class _Signal:
 
 @dataclass(frozen=True)
 class _Stream:
-    """How the samples of one file inside the tar are stored."""
+    """The storage of the samples of one file inside the tar."""
 
     n_channels: int
     sample_bytes: int
 
 
 def read_otb(path: Path, description: Description) -> Table:
-    """The EMG channels, which must share a rate, in µV of unverified scale; markers as annotations.
+    """Read the EMG channels, of one rate, in µV of unverified scale, and markers as annotations.
 
-    `stream` in the description chooses one file of samples inside the tar, such as "session.sig", where there are several.
+    `stream` in the description selects one file of samples inside the tar, such as "session.sig", if there are several.
 
     Raises
     ------
-    DataError : the file is cut short or damaged, or lacks what describes its samples. ConfigError : `stream` names none.
+    DataError : the file is truncated or damaged, or lacks the description of its samples. ConfigError : unknown
+        `stream`.
     """
     with tarfile.open(path, "r:*") as tar:
         members = {m.name.removeprefix("./"): m for m in tar if m.isreg()}
@@ -68,7 +69,7 @@ def read_otb(path: Path, description: Description) -> Table:
         if description.stream is not None:
             if description.stream not in streams:
                 raise ConfigError(
-                    f"{path}: stream is one of {', '.join(map(repr, streams))}, got {description.stream!r}"
+                    f"{path}: stream must be one of {', '.join(map(repr, streams))}, got {description.stream!r}"
                 )
             signals = [s for s in signals if s.stream == description.stream]
         names = distinct(s.name for s in signals)
@@ -92,10 +93,12 @@ def read_otb(path: Path, description: Description) -> Table:
 
 def _xml(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> ElementTree.Element:
     if member.size > MOST_XML_BYTES:
-        raise DataError(f"{path}: {member.name} has {member.size} bytes, which no description has; {OWN_AGAIN}")
+        raise DataError(
+            f"{path}: {member.name} has {member.size} bytes, which is too large for a description; {OWN_AGAIN}"
+        )
     text = _bytes(path, tar, member)
     if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
-        raise DataError(f"{path}: {member.name} defines entities, which no description does; {OWN_AGAIN}")
+        raise DataError(f"{path}: {member.name} defines XML entities, which are not allowed; {OWN_AGAIN}")
     return ElementTree.fromstring(text)
 
 
@@ -111,14 +114,14 @@ def _bytes(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 def _samples(
     path: Path, tar: tarfile.TarFile, members: dict[str, tarfile.TarInfo], name: str, stream: _Stream
 ) -> np.ndarray:
-    """(time, channel) numbers of one file of samples."""
+    """Return the (time, channel) numbers of one file of samples."""
     if name not in members:
         raise DataError(f"{path} lacks {name!r}, it holds {', '.join(members)}; {OWN_AGAIN}")
     raw = _bytes(path, tar, members[name])
     per_sample = stream.n_channels * stream.sample_bytes
     if per_sample <= 0 or len(raw) % per_sample or not raw:
         raise DataError(
-            f"{path}: {name} has {len(raw)} bytes, a multiple of {per_sample} was expected ({stream.n_channels} channels of "
+            f"{path}: {name} has {len(raw)} bytes, expected a multiple of {per_sample} ({stream.n_channels} channels of "
             f"{stream.sample_bytes} bytes); {OWN_AGAIN}"
         )
     if stream.sample_bytes == 3:
@@ -127,7 +130,9 @@ def _samples(
         return (whole - ((whole & 0x800000) << 1)).reshape(-1, stream.n_channels)
     kinds = {2: "<i2", 4: "<i4", 8: "<f8"}
     if stream.sample_bytes not in kinds:
-        raise DataError(f"{path}: {name} has samples of {stream.sample_bytes} bytes, which is not known; {OWN_AGAIN}")
+        raise DataError(
+            f"{path}: {name} has samples of {stream.sample_bytes} bytes, which is not supported; {OWN_AGAIN}"
+        )
     return np.frombuffer(raw, kinds[stream.sample_bytes]).reshape(-1, stream.n_channels)
 
 
@@ -139,14 +144,14 @@ def _number(path: Path, text: str | None, what: str, default: float | None = Non
     except ValueError:
         found = float("nan")
     if not np.isfinite(found):
-        raise DataError(f"{path}: {what} is {text!r}, a number was expected; {OWN_AGAIN}")
+        raise DataError(f"{path}: {what} is {text!r}, expected a number; {OWN_AGAIN}")
     return found
 
 
 def _positive(path: Path, text: str | None, what: str, default: float | None = None) -> float:
     found = _number(path, text, what, default)
     if found <= 0:
-        raise DataError(f"{path}: {what} is {text!r}, a number above 0 was expected; {OWN_AGAIN}")
+        raise DataError(f"{path}: {what} is {text!r}, expected a number above 0; {OWN_AGAIN}")
     return found
 
 
@@ -157,7 +162,7 @@ def _is_emg(*names: str) -> bool:
 def _plus(
     path: Path, tar: tarfile.TarFile, members: dict[str, tarfile.TarInfo]
 ) -> tuple[list[_Signal], dict[str, _Stream]]:
-    """Channels of an .otb+: for each `.sig` the `.xml` of the same name."""
+    """Return the channels of an .otb+ file: for each `.sig`, those in the `.xml` of the same name."""
     signals: list[_Signal] = []
     streams: dict[str, _Stream] = {}
     for name in (n for n in members if n.endswith(".sig")):
@@ -197,7 +202,7 @@ def _plus(
 def _four(
     path: Path, tar: tarfile.TarFile, members: dict[str, tarfile.TarInfo]
 ) -> tuple[list[_Signal], dict[str, _Stream]]:
-    """Channels of an .otb4: the tracks of `Tracks_*.xml`, with what they leave out from `DeviceParameters.xml`."""
+    """Return the channels of an .otb4 file: the tracks of `Tracks_*.xml`, completed from `DeviceParameters.xml`."""
     tracks = [n for n in members if n.startswith("Tracks_") and n.endswith(".xml")]
     if not tracks:
         raise DataError(f"{path} lacks Tracks_000.xml, it holds {', '.join(members) or 'nothing'}; {OWN_AGAIN}")
@@ -240,7 +245,7 @@ def _four(
 
 
 def _markers(path: Path, tar: tarfile.TarFile, members: dict[str, tarfile.TarInfo]) -> tuple[np.ndarray, list[str]]:
-    """Onsets in seconds and texts of the markers."""
+    """Return onsets in seconds and texts of the markers."""
     found: set[tuple[float, str]] = set()
     for name in (n for n in members if n.lower().startswith("marker") and n.endswith(".xml")):
         for marker in _xml(path, tar, members[name]).iter("Marker"):

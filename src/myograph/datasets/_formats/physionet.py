@@ -15,9 +15,9 @@ from myograph.errors import DataError, need
 
 
 def read_wfdb(path: Path, description: Description) -> Table:
-    """The chosen signals of a record, or all voltages, which must share a rate; and the annotations of its .atr file.
+    """Read the chosen signals of a record, or all voltages, of one rate, and the annotations of its .atr file.
 
-    A signal with several samples per frame keeps them all. An annotation file may count time in ticks of its own.
+    All samples of a frame are kept. The annotation file may have its own time unit.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Text files that recording programs write, read by the program's name: `preset` in the description."""
+"""Text files of known recording programs, selected by `preset` in the description."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ Note = tuple[str, str]
 
 
 def read_opensignals(path: Path, description: Description) -> Table:
-    """OpenSignals text (PLUX, BITalino): the header's JSON gives columns, rate, resolution and sensors.
+    """Read OpenSignals text (PLUX, BITalino): the JSON header states columns, rate, resolution and sensors.
 
-    Channels of EMG sensors become µV by the transfer function of the data sheet, (counts / 2^bits - 1/2) x supply / gain.
-    For a device that is not known, or values that the program converted, the description has to give the unit.
+    Channels of EMG sensors are converted to µV by the transfer function of the data sheet, (counts / 2^bits - 1/2) x
+    supply / gain. For an unknown device, or values converted by the program, the description must state the unit.
     Source: PLUX, OpenSignals file specification.
     """
     names, facts = [], []
@@ -43,7 +43,8 @@ def read_opensignals(path: Path, description: Description) -> Table:
     table = read_text(path, replace(description, delimiter="\t", header=False, channels=None, **_no_facts(description)))
     if len(table.columns) != len(names):
         raise DataError(
-            f"{path} has {len(table.columns)} columns, its header names {len(names)}: {', '.join(names)}; {OWN_AGAIN}"
+            f"{path} has {len(table.columns)} columns, but its header names {len(names)}: {', '.join(names)}; "
+            f"{OWN_AGAIN}"
         )
     columns = dict(zip(names, table.columns.values()))
     rates = {float(device["sampling rate"]) for device, _ in facts}
@@ -77,14 +78,14 @@ def read_opensignals(path: Path, description: Description) -> Table:
 
 
 def table_numbers(column: np.ndarray) -> np.ndarray:
-    """A column that must hold numbers; ValueError where it holds text."""
+    """Return a column that must hold numbers; ValueError if it holds text."""
     if column.dtype.kind not in "iufb":
         raise ValueError("a column of samples holds text")
     return column
 
 
 def _no_facts(description: Description) -> dict[str, Any]:
-    """Facts are given by names that the text file itself does not have."""
+    """Return facts whose names do not occur in the text file."""
     return {"label": False, "subject": None, "session": None, "repetition": None, "time": False}
 
 
@@ -101,7 +102,7 @@ def _opensignals_header(path: Path) -> list[dict[str, Any]]:
 
 
 def read_openbci(path: Path, description: Description) -> Table:
-    """OpenBCI GUI logs: EXG channels in µV, rate from the header. Lost samples are found by the sample index."""
+    """Read OpenBCI GUI logs: EXG channels in µV, rate from the header. Lost samples are found by the sample index."""
     head = [line for line in islice(decode(path).split("\n"), 12) if line.startswith("%")]
     rate = next((m for line in head if (m := re.search(r"Sample Rate\s*=\s*([\d.]+)", line))), None)
     if rate is None:
@@ -128,7 +129,7 @@ def read_openbci(path: Path, description: Description) -> Table:
 
 
 def read_myo(path: Path, description: Description) -> Table:
-    """Logs of the Myo armband: columns emg1 to emg8 at 200 Hz in counts, perhaps a time stamp in front."""
+    """Read logs of the Myo armband: columns emg1 to emg8 at 200 Hz in counts, optionally after a time stamp."""
     table = read_text(path, replace(description, channels=None))
     names = list(table.columns)
     if table.named:
@@ -137,13 +138,13 @@ def read_myo(path: Path, description: Description) -> Table:
         chosen = names[1:9] if len(names) >= 9 else names[:8]
     if len(chosen) not in (8, 16):
         raise DataError(
-            f"{path} has {len(chosen)} columns of a Myo armband, 8 were expected, it has {', '.join(names[:12])}; {OWN_AGAIN}"
+            f"{path} has {len(chosen)} columns of a Myo armband, expected 8, it has {', '.join(names[:12])}; {OWN_AGAIN}"
         )
     return Table(table.columns, table.named, MYO_HZ, dict.fromkeys(chosen, 1.0), {}, table.notes, table.breaks)
 
 
 def counted(numbers: np.ndarray, name: str) -> tuple[tuple[Note, ...], tuple[int, ...]]:
-    """Where a running sample number jumps, as notes and breaks; the number starts again after its largest value.
+    """Return where a sample counter jumps, as notes and breaks; the counter restarts after its largest value.
 
     >>> notes, breaks = counted(np.array([253, 254, 255, 0, 1, 5, 6]), "index")
     >>> notes[0][0], breaks
@@ -163,7 +164,7 @@ def counted(numbers: np.ndarray, name: str) -> tuple[tuple[Note, ...], tuple[int
     period = top + usual if period is not None and period - top > 4 * usual else period
     jumps = steps % period if period else steps
     at = np.flatnonzero(jumps != usual) + 1
-    if len(at) > max(1.0, len(steps) / 10):  # not a running number after all
+    if len(at) > max(1.0, len(steps) / 10):  # not a sample counter
         return (), ()
     notes = [
         (
@@ -188,7 +189,7 @@ PRESETS: dict[str, Callable[[Path, Description], Table]] = {
 
 
 def detect(path: Path) -> str | None:
-    """The preset that a text file's first lines call for, None where there is none."""
+    """Return the preset that fits a text file's first lines, or None."""
     lines = list(islice(decode(path).split("\n"), 8))
     first = lines[0] if lines else ""
     if first.startswith("Application:") and "Trigno Discover" in first:

@@ -1,4 +1,4 @@
-"""`Table`: one file of a user's own as columns, one row per sample."""
+"""`Table`: the columns of a user's own file, with one row per sample."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ ANNOTATIONS = "annotations"
 class Table:
     """Columns of one file, each (time,).
 
-    columns : name to values; the names are "1", "2", ... where the file has none.
-    named : whether the columns have names of their own.
-    rate_hz : samples per second, where the file states it.
-    to_uv : factor to µV of each column that the file states to be a voltage; None where files of this kind state none.
-    stated : the unit that the file states for each column, as it spells it.
-    notes : what is odd about the file, in words: (what, advice).
-    breaks : samples at which recording began again.
+    columns : name to values; the names are "1", "2", ... if the file has none.
+    named : whether the file has column names.
+    rate_hz : samples per second, if the file states it.
+    to_uv : factor to µV of each column that is a voltage according to the file; None if the file format has no units.
+    stated : the unit of each column in the file's spelling.
+    notes : what is unusual about the file, as (what, advice).
+    breaks : samples at which recording restarted.
     """
 
     columns: dict[str, np.ndarray]
@@ -40,7 +40,7 @@ class Table:
         return max((len(c) for c in self.columns.values()), default=0)  # EDF: signals of other rates are not read
 
     def name_of(self, which: str | int, path: Path) -> str:
-        """The column's name, given that or its number from 1.
+        """Return the name of a column, given its name or its number from 1.
 
         Raises
         ------
@@ -52,16 +52,16 @@ class Table:
         if isinstance(which, int) and 1 <= which <= len(names):
             return names[which - 1]
         raise DataError(
-            f"{path} has no column {which!r}, it has {len(names)}: {', '.join(names[:20])}; put this right in the "
-            "description or in the file"
+            f"{path} has no column {which!r}, it has {len(names)}: {', '.join(names[:20])}; correct the "
+            "description or the file"
         )
 
     def column(self, which: str | int, path: Path) -> np.ndarray:
-        """A column by name, or by number from 1; DataError where there is none."""
+        """Return a column by name, or by number from 1; DataError if it does not exist."""
         return self.columns[self.name_of(which, path)]
 
     def numbers(self, which: str | int, path: Path) -> np.ndarray:
-        """A column as numbers; blanks are NaN. DataError, with the first such cell, where one is not a number."""
+        """Return a column as numbers; blanks are NaN. DataError names the first cell that is not a number."""
         column = self.column(which, path)
         if column.dtype.kind in "iufb":
             return column
@@ -72,14 +72,14 @@ class Table:
                 found[row] = float(text) if text else np.nan
             except ValueError:
                 raise DataError(
-                    f"{path}: {text!r} in sample {row + 1} of column {which!r} is not a number; put the cell right, or "
+                    f"{path}: {text!r} in sample {row + 1} of column {which!r} is not a number; correct the cell, or "
                     "set delimiter, decimal or skip_rows in the description"
                 ) from None
         return found
 
 
 def distinct(names: Iterable[str]) -> list[str]:
-    """Names that differ: the second "EMG" becomes "EMG.1".
+    """Return distinct names: the second "EMG" becomes "EMG.1".
 
     >>> distinct(["EMG", "EMG ", "time", "EMG"])
     ['EMG', 'EMG.1', 'time', 'EMG.2']
@@ -92,7 +92,7 @@ def distinct(names: Iterable[str]) -> list[str]:
 
 
 def channels(table: Table, description: Description, path: Path) -> np.ndarray:
-    """(channel, time) float32 samples in µV, or unscaled for "adc" and "normalised".
+    """Return (channel, time) float32 samples in µV, or unscaled for "adc" and "normalised".
 
     Raises
     ------
@@ -111,7 +111,7 @@ def channels(table: Table, description: Description, path: Path) -> np.ndarray:
                     f"description, one of {', '.join(UNITS)}, or leave {name!r} out of channels"
                 )
             own = table.to_uv[name]
-        with np.errstate(over="ignore"):  # what does not fit becomes infinite, which is refused below
+        with np.errstate(over="ignore"):  # too large values become infinite, which is refused below
             rows.append(np.asarray(table.numbers(name, path) * (factor * own), np.float32))
     signal = np.stack(rows)
     bad = ~np.isfinite(signal)
@@ -134,10 +134,10 @@ def _chosen(table: Table, description: Description, path: Path) -> list[str]:
         chosen = [table.name_of(c, path) for c in description.channels]
         clash = [c for c in chosen if c in used]
         if clash:
-            raise ConfigError(f"{path}: {clash} are channels and facts at once; name other channels in the description")
+            raise ConfigError(f"{path}: {clash} are both channels and facts; name other channels in the description")
     elif table.to_uv is not None:
         chosen = [n for n in table.to_uv if n not in used]
-        if not chosen and description.unit is not None:  # the file states no unit: every signal that was read
+        if not chosen and description.unit is not None:  # the file states no unit: take every signal that was read
             chosen = [n for n, values in table.columns.items() if len(values) and n not in {*used, ANNOTATIONS}]
         if not chosen:
             units = ", ".join(f"{n} ({table.stated.get(n, '')!r})" for n in table.columns if n != ANNOTATIONS)
@@ -150,5 +150,5 @@ def _chosen(table: Table, description: Description, path: Path) -> list[str]:
         if not chosen:
             raise ConfigError(f"{path}: no columns are left as channels; name the channels in the description")
     if len(set(chosen)) != len(chosen):
-        raise ConfigError(f"{path}: channels name one column twice: {chosen}; give each once")
+        raise ConfigError(f"{path}: channels contains a column twice: {chosen}; give each column once")
     return chosen

@@ -1,4 +1,4 @@
-"""One file of a user's own as a Table: the reader is chosen by the file's ending."""
+"""Reads a user's own file as a Table; the reader is selected by the file name's ending."""
 
 from __future__ import annotations
 
@@ -32,17 +32,19 @@ ENDINGS = tuple(_READERS)
 
 
 def read_table(path: Path, description: Description) -> Table:
-    """Read one file as its ending says.
+    """Read one file with the reader for its ending.
 
     Raises
     ------
-    DataError : the file is damaged, cut short or lacks a variable.
-    ConfigError : the description does not say enough, or nothing reads files of this kind.
+    DataError : the file is damaged, truncated or lacks a variable.
+    ConfigError : the description is incomplete, or the file format is not supported.
     MissingExtraError : an EDF, BDF, WFDB or XDF file needs a package that is not installed.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise ConfigError(f"{path}: files of this kind are not read; convert them to one of {', '.join(ENDINGS)}")
+        raise ConfigError(
+            f"{path}: this file format is not supported; convert the files to one of {', '.join(ENDINGS)}"
+        )
     if description.preset is not None:
         if path.suffix.lower() not in DELIMITERS:
             raise ConfigError(f"{path}: a preset describes text files ({', '.join(DELIMITERS)}); remove preset")

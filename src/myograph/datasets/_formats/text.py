@@ -1,4 +1,4 @@
-"""Text files as a Table: CSV, TSV and others with one row per sample."""
+"""Reads text files as a Table: CSV, TSV and others with one row per sample."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from myograph.errors import ConfigError, DataError
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": r"\s+"}
 BLANKS = r"\s+"
-_SEPARATOR = "\x1f"  # stands for a delimiter of several characters; no text file holds it
+_SEPARATOR = "\x1f"  # replaces a delimiter of several characters; does not occur in text files
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ def read_text(path: Path, description: Description) -> Table:
     """Read a text file; every row must have as many cells as the others.
 
     The encoding is UTF-8 or UTF-16; a file that is neither is read as Latin-1. Lines that begin with # or % are comments.
-    Column names are found in the first row unless `header` in the description says whether there are any.
+    Whether the first row holds column names is detected, unless `header` in the description states it.
 
     Raises
     ------
-    DataError : rows differ in their number of cells, or there are none; the message names the line.
-    ConfigError : it cannot be told whether the first row is data or column names.
+    DataError : there are no rows, or they differ in their number of cells; the message names the line.
+    ConfigError : it is unclear whether the first row holds samples or column names.
     """
     table = _lines(path, description)
     first = [c.strip() for c in table.cells(0)]
@@ -55,13 +55,14 @@ def read_text(path: Path, description: Description) -> Table:
     n_cells = _check_rows(path, table, data, skipped, len(names) if names else None)
     wanted = n_cells
     if _ends_in_delimiter(table, skipped) and not (names and len(names) == n_cells and names[-1]):
-        wanted -= 1  # every row ends in a delimiter: nothing stands behind it
+        wanted -= 1  # every row ends in a delimiter, without a cell after it
     if names and len(names) > wanted:
         names = names[:wanted]
     if names and len(names) < wanted:
         raise DataError(
-            f"{path}, line {table.numbers[0]}: {len(names)} column names ({', '.join(names[:8])}) where rows have {wanted} "
-            "cells; name every column in the file, the row number too, or set skip_rows if the names stand further down"
+            f"{path}, line {table.numbers[0]}: {len(names)} column names ({', '.join(names[:8])}), but rows have "
+            f"{wanted} "
+            "cells; name every column in the file, the row number too, or set skip_rows if the names are further down"
         )
     named = names is not None
     labels = distinct(names) if names else [str(i + 1) for i in range(wanted)]
@@ -69,7 +70,7 @@ def read_text(path: Path, description: Description) -> Table:
 
 
 def decode(path: Path) -> str:
-    """A file's text, with line ends as \\n; DataError where it holds zero bytes."""
+    """Return a file's text, with line ends as \\n; DataError if it holds zero bytes."""
     raw = path.read_bytes()
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
         text = raw.decode("utf-16")
@@ -83,7 +84,7 @@ def decode(path: Path) -> str:
         except UnicodeDecodeError:
             text = raw.decode("latin-1")
     if "\x00" in text:
-        raise DataError(f"{path} is cut short or damaged: it holds zero bytes, which no text has; {OWN_AGAIN}")
+        raise DataError(f"{path} is truncated or damaged: it holds zero bytes, which text cannot have; {OWN_AGAIN}")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -101,7 +102,7 @@ def _lines(path: Path, description: Description) -> _Lines:
         if line.lstrip()[0] in "#%":
             if lines and len(split_cells(line, delimiter)) == len(split_cells(lines[-1], delimiter)) > 1:
                 raise DataError(
-                    f"{path}, line {number}: this line is a comment by its first character and has as many cells as a "
+                    f"{path}, line {number}: this line starts with a comment character, but has as many cells as a "
                     "row of samples; remove the line or the character"
                 )
             comment = comment if lines else line
@@ -114,14 +115,14 @@ def _lines(path: Path, description: Description) -> _Lines:
 
 
 def split_cells(line: str, delimiter: str) -> list[str]:
-    """The cells of one line; quotes keep a delimiter inside a cell."""
+    """Return the cells of one line; delimiters inside quotes belong to the cell."""
     if delimiter == BLANKS:
         return next(csv.reader([" ".join(line.split())], delimiter=" "), [])
     return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
 
 
 def _counts(table: _Lines) -> np.ndarray:
-    """Number of cells of each line."""
+    """Return the number of cells of each line."""
     if any('"' in line for line in table.lines):
         return np.array([len(split_cells(line, table.delimiter)) for line in table.lines])
     if table.delimiter == BLANKS:
@@ -130,7 +131,7 @@ def _counts(table: _Lines) -> np.ndarray:
 
 
 def is_number(cell: str, decimal: str = ".") -> bool:
-    """Does a cell hold a number?"""
+    """Return whether a cell holds a number."""
     try:
         float(cell.strip().replace(decimal, "."))
         return True
@@ -141,7 +142,7 @@ def is_number(cell: str, decimal: str = ".") -> bool:
 def _header(
     path: Path, description: Description, table: _Lines, first: list[str], counts: np.ndarray
 ) -> tuple[list[str] | None, int]:
-    """Column names, or None, and how many of the lines they take."""
+    """Return the column names, or None, and the number of lines that they occupy."""
     if description.header is not None:
         return (first, 1) if description.header else (None, 0)
     numeric = [is_number(c, description.decimal) for c in first]
@@ -158,7 +159,7 @@ def _header(
         return first, 1
     whole = [int(c) for c in first if re.fullmatch(r"\d+", c)]
     if first[0] == "" and len(first) > 1 and whole == list(range(len(first) - 1)):
-        return first, 1  # as pandas writes a table without names, with its row numbers
+        return first, 1  # a table without names but with row numbers, as written by pandas
     counting = len(whole) == len(first) > 1 and whole in (list(range(len(first))), list(range(1, len(first) + 1)))
     if counting and any(not re.fullmatch(r"[+-]?\d+", c.strip()) for row in below for c in row if c.strip()):
         return first, 1
@@ -168,18 +169,19 @@ def _header(
     )
     if (counting or words_only_once) and len(below) > 1:
         raise ConfigError(
-            f"{path}, line {table.numbers[0]}: is {', '.join(first[:8])} a row of samples, or the column names? Say "
+            f"{path}, line {table.numbers[0]}: it is unclear whether {', '.join(first[:8])} are samples or column "
+            "names; set "
             "header = false or header = true in the description"
         )
     comment = table.comment.lstrip()[1:].strip() if table.comment else ""
     named = [c.strip() for c in split_cells(comment, table.delimiter)] if comment else []
-    if asked & set(named) and len(named) == len(first):  # the column names stand in a comment, as NumPy writes them
+    if asked & set(named) and len(named) == len(first):  # the column names are in a comment, as written by NumPy
         return named, 0
     return None, 0
 
 
 def _names_column(cell: str, column: tuple[str, ...], decimal: str) -> bool:
-    """Can the cell above a column only be its name: a word above numbers, or a number above words?"""
+    """Return whether the cell above a column must be its name: a word above numbers, or a number above words."""
     filled = [c for c in column if c.strip()]
     if not cell or not filled:
         return False
@@ -189,7 +191,7 @@ def _names_column(cell: str, column: tuple[str, ...], decimal: str) -> bool:
 
 
 def _check_rows(path: Path, table: _Lines, data: np.ndarray, skipped: int, n_names: int | None) -> int:
-    """The number of cells that all rows have; DataError names the first row that differs."""
+    """Return the common number of cells of all rows; DataError names the first row that differs."""
     usual = Counter(data.tolist()).most_common(1)[0][0]
     if n_names is not None and n_names in data:
         usual = n_names
@@ -199,14 +201,14 @@ def _check_rows(path: Path, table: _Lines, data: np.ndarray, skipped: int, n_nam
         last = skipped + row == len(table.lines) - 1
         first = row == 0 and not (data[1:] != usual).any()
         hint = (
-            "the file is cut short: copy it again, or remove the line"
+            "the file is truncated: copy it again, or remove the line"
             if last
             else "if samples begin further down, set skip_rows in the description"
             if first or row == 0
-            else "put the row or the delimiter right"
+            else "correct the row or the delimiter"
         )
         raise DataError(
-            f"{path}, line {table.numbers[skipped + row]}: {data[row]} cells where the other rows have {usual}; {hint}"
+            f"{path}, line {table.numbers[skipped + row]}: {data[row]} cells, but the other rows have {usual}; {hint}"
         )
     return int(usual)
 
@@ -220,7 +222,7 @@ def _ends_in_delimiter(table: _Lines, skipped: int) -> bool:
 def _parse(
     table: _Lines, description: Description, names: list[str], skipped: int, n_cells: int
 ) -> dict[str, np.ndarray]:
-    """Columns by name: facts as text, others as numbers where all cells are."""
+    """Return the columns by name: facts as text, others as numbers if all cells are numbers."""
     import pandas as pd
 
     facts = set()

@@ -24,7 +24,7 @@ MOST_HEADER_LINES = 40
 
 @dataclass(frozen=True)
 class _Column:
-    """One signal: its place among the cells of a row, that of its times, and what the header says."""
+    """One signal: its cell in a row, the cell of its times, and its header entries."""
 
     at: int
     times_at: int
@@ -34,14 +34,14 @@ class _Column:
 
 
 def read_trigno_discover(path: Path, description: Description) -> Table:
-    """The EMG of an export at its own rate; other sensors are left out unless `channels` names them.
+    """Read the EMG of an export at its own rate; other sensors are left out unless `channels` names them.
 
-    Each signal keeps its own times, which are compared with its rate. Slower signals end in blank cells. The table of
-    markers to the right of the samples, where there is one, gives the annotations.
+    Each signal has its own times, which are compared with its rate. Slower signals end in blank cells. A table of
+    markers to the right of the samples, if present, gives the annotations.
 
     Raises
     ------
-    DataError : the header is not that of an export, a cell is blank inside a signal, or the signals differ in rate.
+    DataError : the file is not an export, a cell inside a signal is blank, or the signals differ in rate.
     """
     rows = list(csv.reader(decode(path).split("\n"), skipinitialspace=True))
     head = next((i for i, r in enumerate(rows[:MOST_HEADER_LINES]) if any(TIME in c for c in r)), None)
@@ -73,7 +73,7 @@ def read_trigno_discover(path: Path, description: Description) -> Table:
     if not shortest:
         raise DataError(f"{path} holds no samples of {', '.join(sorted(emg)) or 'EMG'}; {OWN_AGAIN}")
     if len(lengths) > 1:
-        notes.append((f"signals end after {sorted(lengths)} samples", "all are cut to the shortest"))
+        notes.append((f"signals end after {sorted(lengths)} samples", "all are shortened to the shortest"))
     values = {n: v[:shortest] for n, v in values.items()}
     onsets, texts = _markers(rows, first, max(max(c.at, c.times_at) for c in columns))
     table = with_annotations(values, rate_hz, stated, onsets, np.zeros(len(onsets)), texts)
@@ -88,7 +88,7 @@ def _named(column: _Column, names: list[str], description: Description) -> bool:
 
 
 def _columns(path: Path, rows: list[list[str]], head: int) -> list[_Column]:
-    """The signals that the header's rows of sensors, channels and rates describe."""
+    """Return the signals described by the header's rows of sensors, channels and rates."""
     sensors = _filled(rows[head - 2]) if head >= 2 else []
     rates = rows[head + 1]
     found: list[_Column] = []
@@ -113,7 +113,7 @@ def _columns(path: Path, rows: list[list[str]], head: int) -> list[_Column]:
 
 
 def _filled(row: list[str]) -> list[str]:
-    """A row of names in which a blank cell belongs to the name before it; the serial number in brackets is left out."""
+    """Return a row of names in which blank cells repeat the name before them; serial numbers in brackets are removed."""
     found, current = [], ""
     for cell in row:
         current = re.sub(r"\s*\(\d+\)$", "", cell.strip()) or current
@@ -122,11 +122,11 @@ def _filled(row: list[str]) -> list[str]:
 
 
 def _numbers(path: Path, rows: list[list[str]], first: int, at: int, name: str) -> np.ndarray:
-    """A column's numbers up to its first blank cell; nothing may follow that."""
+    """Return the numbers of a column up to its first blank cell, after which no number may follow."""
     cells = [r[at].strip() if at < len(r) else "" for r in rows[first:]]
     n = next((i for i, c in enumerate(cells) if not c), len(cells))
     if any(cells[n:]):
-        raise DataError(f"{path}: {name!r} has a blank in line {first + n + 1} and goes on after it; {OWN_AGAIN}")
+        raise DataError(f"{path}: {name!r} has a blank cell in line {first + n + 1} and numbers after it; {OWN_AGAIN}")
     odd = next((i for i, c in enumerate(cells[:n]) if not is_number(c)), None)
     if odd is not None:
         raise DataError(f"{path}, line {first + odd + 1}: {cells[odd]!r} in {name!r} is not a number; {OWN_AGAIN}")
@@ -134,7 +134,7 @@ def _numbers(path: Path, rows: list[list[str]], first: int, at: int, name: str) 
 
 
 def _markers(rows: list[list[str]], first: int, last_at: int) -> tuple[np.ndarray, list[str]]:
-    """Onsets in seconds and texts of the table of markers to the right of the samples."""
+    """Return onsets in seconds and texts from the table of markers to the right of the samples."""
     for row in rows[max(0, first - 3) : first]:
         names = [c.strip() for c in row]
         if "Time (s)" in names[last_at + 1 :]:

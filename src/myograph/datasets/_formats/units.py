@@ -1,4 +1,4 @@
-"""Units of voltage as files spell them."""
+"""Units of voltage in the spellings of files."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ _PREFIXES = {"": 1e6, "milli": 1e3, "m": 1e3, "micro": 1.0, "u": 1.0, "nano": 1e
 
 
 def microvolts_per(unit: str) -> float | None:
-    """How many µV one of `unit` is; None where it is not a unit of voltage, or is blank.
+    """Return the number of µV in one `unit`; None if it is blank or not a unit of voltage.
 
-    Case is ignored, and so are brackets around the unit. A replacement character stands for the micro sign of a file
+    Case is ignored, and so are brackets around the unit. A replacement character is taken for the micro sign of a file
     in an unknown encoding.
 
     >>> [microvolts_per(u) for u in ("V", "mV", "µV", "microV", "nanovolts", "[uV]")]
@@ -19,7 +19,7 @@ def microvolts_per(unit: str) -> float | None:
     [None, None, None, None]
     """
     text = re.sub(r"[\s_.()\[\]]", "", unit).lower()
-    # The micro sign, the Greek letter, and what is left of either in an unknown encoding.
+    # The micro sign, the Greek letter, and their replacement in an unknown encoding.
     text = re.sub("[\u00b5\u03bc\ufffd]", "u", text)
     match = re.fullmatch(r"(|milli|m|micro|u|nano|n)v(?:olts?)?", text)
     return None if match is None else _PREFIXES[match[1]]

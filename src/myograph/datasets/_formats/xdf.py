@@ -1,4 +1,4 @@
-"""XDF files (Lab Streaming Layer) as a Table, through pyxdf: one stream of samples, the others' text as annotations."""
+"""Reads XDF files (Lab Streaming Layer) as a Table, with pyxdf: one stream of samples, and text streams as annotations."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from myograph.datasets._formats.table import Table, distinct
 from myograph.datasets._formats.units import microvolts_per
 from myograph.errors import ConfigError, need
 
-RESET_S = 10.0  # clocks of two computers do not drift so far between two measurements
+RESET_S = 10.0  # clocks of two computers drift less than this between two measurements
 DEFAULT_TYPE = "EMG"
 
 
 def read_xdf(path: Path, description: Description) -> Table:
-    """The stream that `stream` in the description names, by its name, source_id or type; by default that of type EMG.
+    """Read the stream that `stream` in the description gives by name, source_id or type; by default that of type EMG.
 
-    Times of all streams are brought to the recording computer's clock by the clock offsets in the file, so that markers
-    lie at the right samples. A gap becomes a break.
+    The times of all streams are converted to the recording computer's clock with the clock offsets in the file, so that
+    markers are at the right samples. A gap becomes a break.
 
     Raises
     ------
@@ -71,7 +71,7 @@ class Stream:
 
 
 def sampled(path: Path) -> list[Stream]:
-    """The streams of a file that hold numbers at a fixed rate."""
+    """Return the streams of a file that hold numbers at a fixed rate."""
     found = [s for s in _streams(path) if np.asarray(s["time_series"]).dtype.kind in "iuf" and len(s["time_series"])]
     listed = [Stream(_text(s, "name"), _text(s, "type"), float(_text(s, "nominal_srate") or 0)) for s in found]
     return [s for s in listed if s.rate_hz > 0]
@@ -80,19 +80,19 @@ def sampled(path: Path) -> list[Stream]:
 def _streams(path: Path) -> list[dict[str, Any]]:
     pyxdf = need("pyxdf", "formats")
     problems: list[str] = []
-    # pyxdf 1.17 fits clock offsets from memory that it has not set (NumPy 2.4 warns), so they are applied here.
+    # pyxdf 1.17 fits clock offsets from uninitialised memory (NumPy 2.4 warns), so they are applied here.
     with _logged(problems):
         streams, _ = pyxdf.load_xdf(
             str(path), synchronize_clocks=False, handle_clock_resets=False, dejitter_timestamps=False, verbose=False
         )
-    if problems:  # pyxdf skips damaged chunks and goes on
+    if problems:  # pyxdf skips damaged chunks and continues
         raise ValueError(problems[0])
     return streams
 
 
 @contextlib.contextmanager
 def _logged(problems: list[str]) -> Iterator[None]:
-    """Collect what pyxdf logs as an error, or as a warning while it reads chunks, and keep it from the terminal."""
+    """Collect pyxdf's log of errors, and of warnings while it reads chunks, instead of printing it."""
 
     class Collector(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -111,8 +111,9 @@ def _logged(problems: list[str]) -> Iterator[None]:
 
 
 def corrected(stream: dict[str, Any]) -> np.ndarray:
-    """(sample,) times on the recording computer's clock: each stretch between two resets of the sender's clock is
-    shifted by a line fitted to the offsets that were measured in it."""
+    """Return (sample,) times on the recording computer's clock: each stretch between two resets of the sender's clock
+    is shifted by a line fitted to the offsets measured in it.
+    """
     stamps = np.asarray(stream["time_stamps"], np.float64)
     at, offset = (np.asarray(stream.get(key, []), np.float64) for key in ("clock_times", "clock_values"))
     if not len(at) or not len(stamps):
@@ -132,7 +133,7 @@ def corrected(stream: dict[str, Any]) -> np.ndarray:
 
 
 def _is_marker(stream: dict[str, Any]) -> bool:
-    """Does a stream hold texts, or single numbers at no fixed rate (trigger codes)?"""
+    """Return whether a stream holds texts, or single numbers without a fixed rate (trigger codes)."""
     single = _text(stream, "channel_count") == "1" and not float(_text(stream, "nominal_srate") or 0)
     return _text(stream, "channel_format") == "string" or (single and len(stream["time_series"]) > 0)
 
@@ -151,7 +152,7 @@ def _chosen(streams: list[dict[str, Any]], description: Description, path: Path)
 
 def _listed(streams: list[dict[str, Any]]) -> str:
     names = [_text(s, "name") for s in streams]
-    twice = {n for n in names if names.count(n) > 1}  # two devices of one kind: their source_id tells them apart
+    twice = {n for n in names if names.count(n) > 1}  # two devices of one kind are distinguished by source_id
     source = lambda s: f", source_id {_text(s, 'source_id')!r}" if _text(s, "name") in twice else ""  # noqa: E731
     return ", ".join(f"{_text(s, 'name')!r} ({_text(s, 'type')}{source(s)})" for s in streams) or "none"
 
@@ -162,7 +163,7 @@ def _text(stream: dict[str, Any], key: str) -> str:
 
 
 def _channel_facts(stream: dict[str, Any], n: int) -> tuple[list[str], dict[str, str]]:
-    """Channel names, and the unit that the file states for each."""
+    """Return the channel names, and the unit that the file states for each."""
     description = (stream["info"].get("desc") or [None])[0]
     rows: list[dict[str, Any]] = []
     if isinstance(description, dict) and description.get("channels") and isinstance(description["channels"][0], dict):

@@ -1,1 +1,1 @@
-"""A `dataset.toml` guessed from files: what the paths, the columns and the formats say, and what they leave open."""
+"""Guesses a `dataset.toml` from paths, columns and formats of files, and lists the open questions."""

@@ -1,4 +1,4 @@
-"""Which variable of a MATLAB, NumPy or HDF5 file holds the samples, and which the labels."""
+"""Finds the variables of a MATLAB, NumPy or HDF5 file that hold samples and labels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from myograph.errors import DataError, MyographError
 
 
 def guess_npy(path: Path, notes: Notes) -> None:
-    """Orientation and columns of a .npy file."""
+    """Note orientation and columns of a .npy file."""
     try:
         table = read_npy(path, Description("*", label=False))
     except DataError as error:
@@ -30,7 +30,7 @@ def guess_npy(path: Path, notes: Notes) -> None:
 
 
 def guess_variables(path: Path, notes: Notes) -> None:
-    """The variables that hold samples, labels and the rate.
+    """Note the variables that hold samples, labels and the rate.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def _last(name: str) -> str:
 
 
 def _loaded(path: Path) -> dict[str, np.ndarray]:
-    """Every variable that can be read; fields of structs by "struct/field"."""
+    """Return all readable variables; fields of structs as "struct/field"."""
     found: dict[str, np.ndarray] = {}
     for name in variable_names(path):
         try:
@@ -89,7 +89,7 @@ def _loaded(path: Path) -> dict[str, np.ndarray]:
 
 
 def _facts(found: dict[str, np.ndarray], path: Path, chosen: str, n: int, notes: Notes) -> None:
-    """Labels, repetitions and others: one value per sample, or one for the file. And the rate."""
+    """Note labels, repetitions and other facts (one value per sample, or one for the file), and the rate."""
     for fact, words in COLUMNS.items():
         fitting = [k for k, a in found.items() if k != chosen and words.fullmatch(_last(k)) and a.size in (1, n)]
         if not fitting:
@@ -100,7 +100,7 @@ def _facts(found: dict[str, np.ndarray], path: Path, chosen: str, n: int, notes:
         notes.found.append(f"{fitting[0]!r} gives the {fact}, by its name: {columns.some(flat)}")
         if len(fitting) > 1:
             notes.unsure.append(
-                f"{', '.join(map(repr, fitting[1:]))} could give the {fact} too: is {fitting[0]!r} the right one?"
+                f"{', '.join(map(repr, fitting[1:]))} could also give the {fact}: is {fitting[0]!r} the right one?"
             )
     for name, array in {**found, **_attributes(path)}.items():
         number = float(array.ravel()[0]) if array.size == 1 and array.dtype.kind in "iuf" else 0.0
@@ -116,7 +116,7 @@ def _facts(found: dict[str, np.ndarray], path: Path, chosen: str, n: int, notes:
 
 
 def _attributes(path: Path) -> dict[str, np.ndarray]:
-    """Attributes of an HDF5 file, its groups and data sets, by their names."""
+    """Return the attributes of an HDF5 file, its groups and data sets by name."""
     if path.suffix.lower() not in (".h5", ".hdf5"):
         return {}
     import h5py

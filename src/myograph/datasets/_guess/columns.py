@@ -1,4 +1,4 @@
-"""Which columns hold time, labels, repetitions and samples, told by their names and values."""
+"""Finds the columns with time, labels, repetitions and samples by their names and values."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ NICE_HZ = (
     *(3000, 4000, 4096, 4800, 5000, 5120, 8000, 8192, 10_000, 10_240, 20_000),
 )
 NICE_WITHIN = 2e-3
-RATES_HZ = (50.0, 30_000.0)  # between these a unit of time is plausible
+RATES_HZ = (50.0, 30_000.0)  # a unit of time is plausible if it gives a rate in this range
 MOST_LABELS = 64
 LABEL_BY_VALUES = "and is taken for the label"
-LEAST_RUN = 15  # samples that a label lasts on average; a signal does not stay on one value as long
+LEAST_RUN = 15  # least mean duration of a label in samples; a signal does not keep one value as long
 
 
 def rate_of(times: np.ndarray, name: str) -> tuple[float, str, bool] | None:
-    """Samples per second out of sample times, their unit, and whether the rate is a usual one; None if they do not fit.
+    """Return samples per second from sample times, their unit, and whether the rate is a usual one, or None.
 
     >>> rate_of(np.arange(500) / 200.0 + 7, "time")
     (200.0, 's', True)
@@ -40,7 +40,8 @@ def rate_of(times: np.ndarray, name: str) -> tuple[float, str, bool] | None:
     moves = np.flatnonzero(steps > 0)
     if len(moves) < max(2, len(steps) / 200):
         return None
-    # The mean step counts, without the gaps: packets of samples often carry one stamp. The last packet may be cut.
+    # Use the mean step without gaps, since a packet of samples often has one time stamp. The last packet may be
+    # incomplete.
     steps = steps[: moves[-1] + 1]
     forward = steps[steps > 0]
     short = steps[(steps >= 0) & (steps <= 20 * max(float(np.median(forward)), float(steps.mean())))]
@@ -58,7 +59,7 @@ def rate_of(times: np.ndarray, name: str) -> tuple[float, str, bool] | None:
 
 
 def note_rate(name: str, times: np.ndarray, notes: Notes) -> bool:
-    """Take the rate from a column of times; False if it does not fit."""
+    """Note the rate given by a column of times; return False if it does not fit."""
     found = rate_of(times, name)
     if found is None:
         notes.unsure.append(
@@ -74,7 +75,7 @@ def note_rate(name: str, times: np.ndarray, notes: Notes) -> bool:
 
 
 def assign(columns: dict[str, np.ndarray], named: bool, notes: Notes) -> None:
-    """Give each column a role. `columns` are numbers, or text as objects; unnamed ones are called "1", "2", ..."""
+    """Assign a role to each column. `columns` are numbers, or text as objects; unnamed columns are called "1", "2", ..."""
     left = dict(columns)
     _time(left, named, notes)
     for fact, words in COLUMNS.items():
@@ -86,7 +87,7 @@ def assign(columns: dict[str, np.ndarray], named: bool, notes: Notes) -> None:
             notes.found.append(f"column {chosen!r} gives the {fact}, by its name: {some(left[chosen])}")
             if len(fitting) > 1:
                 others = ", ".join(repr(n) for n in fitting if n != chosen)
-                notes.unsure.append(f"{others} could give the {fact} too: is {chosen!r} the right column?")
+                notes.unsure.append(f"{others} could also give the {fact}: is {chosen!r} the right column?")
             for name in fitting:
                 left.pop(name)
     if "label" not in notes.values:
@@ -99,7 +100,7 @@ def _key(name: str, named: bool) -> str | int:
 
 
 def some(values: np.ndarray) -> str:
-    """The first distinct values, for a message."""
+    """Return the first distinct values for a message."""
     found = list(dict.fromkeys(str(v).strip() for v in values[:: max(1, len(values) // 20_000)].tolist()))
     return ", ".join(found[:6]) + (f", … ({len(found)} values)" if len(found) > 6 else "")
 
@@ -132,7 +133,7 @@ def _even(values: np.ndarray) -> bool:
 
 
 def _label_by_values(left: dict[str, np.ndarray], named: bool, notes: Notes) -> None:
-    """A column of words, or of whole numbers that stay the same for many samples, may be the label."""
+    """Note a column of words, or of whole numbers that stay the same for many samples, as the label."""
     fitting = []
     for name, values in left.items():
         if (named and any(w.search(plain(name)) for w in (EMG, OTHER))) or COUNTERS.fullmatch(plain(name)):
@@ -153,7 +154,7 @@ def _label_by_values(left: dict[str, np.ndarray], named: bool, notes: Notes) -> 
         f"column {chosen!r} holds {some(left[chosen])} {LABEL_BY_VALUES}: is that right? For unlabelled recordings write "
         "label = false"
     )
-    for name in fitting:  # no other column that stays so long on a value is a signal
+    for name in fitting:  # other columns that keep a value as long are not signals
         left.pop(name)
 
 
@@ -182,7 +183,7 @@ def _channels(columns: dict[str, np.ndarray], left: dict[str, np.ndarray], named
 
 
 def unit(names: list[str], signal: np.ndarray, notes: Notes) -> None:
-    """The unit that the names state, else "adc" (scale unknown) and a question that the amplitude suggests."""
+    """Note the unit in the names, or else "adc" (unknown scale) and a question that depends on the amplitude."""
     stated = {UNIT.search(n.strip().lower()) for n in names}
     units = {m.group(0).strip("[]()_ ") if m else None for m in stated}
     factors = {None if u is None else microvolts_per(u) for u in units}
@@ -207,7 +208,7 @@ def unit(names: list[str], signal: np.ndarray, notes: Notes) -> None:
 
 
 def note_rest(labels: list[str], notes: Notes) -> None:
-    """Which label means rest: a word for it, or the number 0 as a question."""
+    """Note which label means rest: a word for it, or the number 0 with a question."""
     if labels:
         notes.found.append(f"labels: {', '.join(labels[:20])}" + (f", … ({len(labels)})" if len(labels) > 20 else ""))
     words = [v for v in labels if re.sub(r"[^a-z]", "", v.lower()) in REST]

@@ -1,4 +1,4 @@
-"""`guess`: look at a folder of recordings and propose its `dataset.toml`."""
+"""`guess`: examine a folder of recordings and propose its `dataset.toml`."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from myograph.datasets._names import aside, natural
 from myograph.errors import ConfigError, DataError, MyographError
 
 NOT_DATA = ("readme", "license", "licence", "changelog", "requirements", "notes", "participants", "metadata", "events")
-LOOKED_AT = 3  # files that are read to compare them with the first
+LOOKED_AT = 3  # files that are read and compared with the first
 
 
 @dataclass(frozen=True)
 class Guess:
     """A proposed description.
 
-    folder : where its `dataset.toml` belongs.
+    folder : the folder for its `dataset.toml`.
     toml : the text of the description.
-    found : what the files say, one sentence each.
+    found : facts found in the files, one sentence each.
     unsure : questions that only the user can answer.
     """
 
@@ -45,17 +45,17 @@ class Guess:
         return self.folder / "dataset.toml"
 
     def write(self) -> Path:
-        """Write the description beside the recordings; returns its path.
+        """Write the description next to the recordings, and return its path.
 
         Raises
         ------
-        ConfigError : there is one already, or the folder cannot be written to. An existing file is never changed.
+        ConfigError : there is already a description, or the folder is not writable. An existing file is never changed.
         """
         try:
             with open(self.path, "x", encoding="utf-8") as file:
                 file.write(self.toml)
         except FileExistsError:
-            raise ConfigError(f"there is already a {self.path}; move it away to have a new one written") from None
+            raise ConfigError(f"{self.path} already exists; move it before a new one is written") from None
         except OSError as error:
             raise ConfigError(
                 f"cannot write {self.path}: {error}; write it by hand or make the folder writable"
@@ -64,13 +64,13 @@ class Guess:
 
 
 def guess(path: Path) -> Guess:
-    """Propose a description of the recordings in a folder, or of those beside a file and of its kind.
+    """Propose a description of the recordings in a folder, or of a file and those of its kind beside it.
 
-    The most frequent kind of file is described; the first file is read, and some others are compared with it.
+    The most frequent file format is described. The first file is read, and some others are compared with it.
 
     Raises
     ------
-    DataError : there is no such path, or it holds no recordings that can be read.
+    DataError : the path does not exist, or there are no readable recordings.
     """
     path = Path(path).expanduser()
     if not path.exists():
@@ -86,13 +86,13 @@ def guess(path: Path) -> Guess:
     stems = [b[: -len(ending)] for b in below]
     question = next((q for q in notes.unsure if columns.LABEL_BY_VALUES in q), None)
     if question and paths.name_gestures(stems):
-        notes.unsure.remove(question)  # the paths name gestures: a column of few values is something else
+        notes.unsure.remove(question)  # the paths name gestures, so a column of few values is something else
         del notes.values["label"]
     given = {f for f in FACTS if f in notes.values}
     pattern = paths.guess_pattern(stems, "label" in notes.values, given - {"label"}, notes)
     twice = [f for f in FACTS if f in notes.values and f"{{{f}}}" in pattern]
     if twice:
-        notes.unsure.append(f"the paths and the files both give {', '.join(twice)}; those of the paths are taken")
+        notes.unsure.append(f"the paths and the files both give {', '.join(twice)}; the values in the paths are used")
     kept = {k: v for k, v in notes.values.items() if k not in twice}
     notes.values = {"files": pattern + sample.suffix, **kept}
     _finish(below, folder, notes)
@@ -101,17 +101,19 @@ def guess(path: Path) -> Guess:
 
 
 def _files(path: Path, folder: Path, notes: Notes) -> tuple[list[str], str]:
-    """The paths below the folder that are described, in natural order, and their ending."""
+    """Return the paths below the folder to describe, in natural order, and their ending."""
     if path.is_file():
         if path.suffix.lower() not in ENDINGS:
-            raise DataError(f"{path}: files of this kind are not read; convert them to one of {', '.join(ENDINGS)}")
+            raise DataError(
+                f"{path}: this file format is not supported; convert the files to one of {', '.join(ENDINGS)}"
+            )
         every = [p for p in folder.iterdir() if p.is_file() and p.suffix.lower() == path.suffix.lower()]
     else:
         every = [p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() in ENDINGS]
     every = [p for p in every if not aside(p, folder) and not p.name.startswith(".") and p.stat().st_size]
     if not every:
         raise DataError(
-            f"{folder} holds no files that can be read ({', '.join(ENDINGS)}); give the folder of the recordings, or "
+            f"{folder} holds no supported files ({', '.join(ENDINGS)}); give the folder of the recordings, or "
             "unpack its archives first"
         )
     recordings = [p for p in every if not p.stem.lower().startswith(NOT_DATA)] or every
@@ -122,7 +124,8 @@ def _files(path: Path, folder: Path, notes: Notes) -> tuple[list[str], str]:
     others = sorted({p.suffix.lower() for p in recordings} - {ending})
     if others:
         notes.unsure.append(
-            f"there are also files that end in {', '.join(others)}; the {ending} files are described, which are larger in sum"
+            f"there are also files that end in {', '.join(others)}; the {ending} files are described, which are larger "
+            "in total"
         )
     chosen = sorted((p for p in recordings if p.suffix.lower() == ending), key=lambda p: natural(str(p)))
     spelt = Counter(p.suffix for p in chosen).most_common(1)[0][0]
@@ -139,7 +142,7 @@ def _files(path: Path, folder: Path, notes: Notes) -> tuple[list[str], str]:
 
 
 def _first(below: list[str], folder: Path, ending: str, notes: Notes) -> tuple[list[str], Path]:
-    """Describe the content of the first file that can be read, and leave out those with other columns."""
+    """Describe the contents of the first readable file, and leave out files with other columns."""
     problems = []
     for name in below[:LOOKED_AT]:
         kept = Notes(dict(notes.values), list(notes.found), list(notes.unsure))
@@ -174,7 +177,7 @@ def _content(path: Path, ending: str, notes: Notes) -> None:
 
 
 def _finish(below: list[str], folder: Path, notes: Notes) -> None:
-    """What the paths and the columns say together: labels, rest, and a rate that nothing states."""
+    """Combine paths and columns: labels, rest, and a question if no rate is stated."""
     description = Description(notes.values["files"])
     matches = {b: description.pattern.fullmatch(b) for b in below}
     lost = [b for b, match in matches.items() if match is None]
@@ -184,7 +187,7 @@ def _finish(below: list[str], folder: Path, notes: Notes) -> None:
     in_path = sorted({word(m["label"]) for m in matches.values() if m and "label" in m.groupdict()}, key=natural)
     if "{label}" not in notes.values["files"] and "label" not in notes.values:
         notes.values["label"] = False
-        notes.unsure.append("nothing gives labels, so the recordings count as unlabelled: where are the labels?")
+        notes.unsure.append("no labels were found, so the recordings are taken as unlabelled: where are the labels?")
     if in_path:
         columns.note_rest(in_path, notes)
     states_none = "rate_hz" not in notes.values and "preset" not in notes.values
@@ -215,7 +218,7 @@ def _finish(below: list[str], folder: Path, notes: Notes) -> None:
 
 
 def _prove(folder: Path, below: list[str], notes: Notes) -> None:
-    """Read some files as the description says; what goes wrong is a question too."""
+    """Read some files with the description; errors become questions."""
     description = parsed(notes.toml(), folder / "dataset.toml")
     shapes: dict[str, tuple[int, int]] = {}
     labels: list[str] = []
@@ -247,7 +250,7 @@ def _labels(table: Table, description: Description, path: Path) -> list[str]:
 
 
 def _compare(name: str, table: Table, description: Description, notes: Notes) -> None:
-    """Does the time column of another file fit the rate too?"""
+    """Compare the time column of another file with the rate."""
     if description.time is False or description.rate_hz is None:
         return
     for column, values in table.columns.items():

@@ -1,4 +1,4 @@
-"""What a guess rests on: the values, what was found, and what is uncertain."""
+"""The notes of a guess: values, facts found, and open questions."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 @dataclass
 class Notes:
-    """Collects one description.
+    """Collects the parts of one description.
 
     values : keys of the description.
-    found : what the files say, one sentence each.
+    found : facts found in the files, one sentence each.
     unsure : questions to the user, one each.
-    hints : for a key that is left out, the line to show as a comment.
+    hints : for a missing key, the line to show as a comment.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
@@ -23,7 +23,7 @@ class Notes:
     hints: dict[str, str] = field(default_factory=dict)
 
     def toml(self) -> str:
-        """The description as TOML, with the questions as comments in front.
+        """Return the description as TOML, with the questions as comments at the top.
 
         >>> print(Notes({"files": "{label}.csv", "rate_hz": 200.0}, unsure=["is it 200 Hz?"]).toml(), end="")
         # Proposed by myograph inspect. To be checked:
@@ -43,5 +43,5 @@ def _literal(value: Any) -> str:
         value = int(value)
     if isinstance(value, float):
         return repr(value)
-    # A TOML basic string escapes as JSON does, except for DEL, which JSON leaves as it is.
+    # TOML basic strings have the escapes of JSON, and also escape DEL.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,4 +1,4 @@
-"""Subject, session, label and repetition in the paths of files: the `files` pattern that fits them."""
+"""Finds subject, session, label and repetition in the paths of files, and the `files` pattern that fits them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ SEPARATORS = r"([_\-. ]+)"
 class Slot:
     """A part of the paths that varies.
 
-    values : its text in each path.
-    before : the letters directly in front of it, in lower case.
-    folder : is it in the name of the topmost folder?
-    fact : subject, session, label, repetition, or None for a part that means nothing.
-    sure : was the fact told by a whole word?
+    values : text of the part in each path.
+    before : the letters directly before it, in lower case.
+    folder : whether it is in the name of the topmost folder.
+    fact : subject, session, label, repetition, or None for a part without a meaning.
+    sure : whether a whole word states the fact.
     """
 
     values: tuple[str, ...]
@@ -45,10 +45,10 @@ class Slot:
 
 
 def guess_pattern(paths: Sequence[str], label_inside: bool, given: set[str], notes: Notes) -> str:
-    """The `files` pattern of paths without their ending, all of one depth; questions go into `notes`.
+    """Return the `files` pattern of paths without their ending, all of one depth; questions are added to `notes`.
 
-    label_inside : do columns or variables give the label?
-    given : other facts that columns give; a subject or session in the paths comes before them.
+    label_inside : whether columns or variables give the label.
+    given : other facts that columns give; a subject or session in the paths takes precedence.
 
     >>> guess_pattern(["s1/S1_fist_r1", "s1/S1_fist_r2", "s2/S2_point_r1"], False, set(), Notes())
     's{subject}/S{subject}_{label}_r{repetition}'
@@ -66,9 +66,7 @@ def guess_pattern(paths: Sequence[str], label_inside: bool, given: set[str], not
     for slot in {(s.values, s.fact): s for s in slots}.values():
         what = f"the part {slot.examples()} of the paths" + (f" (after {slot.before!r})" if slot.before else "")
         if slot.fact is None:
-            notes.unsure.append(
-                f"{what} varies and is taken to mean nothing: is it a subject, session, label or repetition?"
-            )
+            notes.unsure.append(f"{what} varies and is ignored: is it a subject, session, label or repetition?")
         elif not slot.sure:
             notes.unsure.append(f"{what} is taken for the {slot.fact}: is that right?")
         else:
@@ -78,7 +76,7 @@ def guess_pattern(paths: Sequence[str], label_inside: bool, given: set[str], not
 
 
 def _component(names: Sequence[str], folder: bool) -> list[str | Slot]:
-    """One level of the paths as literal text and slots."""
+    """Return one level of the paths as literal text and slots."""
     cells = [re.split(SEPARATORS, n) for n in names]
     if len({len(c) for c in cells}) > 1:
         cells = _joined(cells)
@@ -93,7 +91,7 @@ def _component(names: Sequence[str], folder: bool) -> list[str | Slot]:
 
 
 def _joined(cells: list[list[str]]) -> list[list[str]] | None:
-    """Names of different numbers of cells with as many in each: one run of words ("thumb_up") becomes one cell."""
+    """Return names with equal numbers of cells, in which one run of words ("thumb_up") is joined into one cell."""
     least = min(map(len, cells))
     for at in range(0, least, 2):
         after = least - at - 1
@@ -105,12 +103,12 @@ def _joined(cells: list[list[str]]) -> list[list[str]] | None:
 
 
 def _regular(values: Sequence[str]) -> bool:
-    """Do the values differ in their numbers only?"""
+    """Return whether the values differ only in their numbers."""
     return len({re.sub(r"\d+", "0", v) for v in values}) == 1
 
 
 def _column(values: Sequence[str], folder: bool, before: str) -> list[str | Slot]:
-    """One cell of the names: letters and numbers that vary are slots of their own."""
+    """Return one cell of the names; letters and numbers that vary are separate slots."""
     if len(set(values)) == 1:
         return [values[0]]
     tokens = [re.findall(r"\d+|\D+", v) for v in values]
@@ -129,7 +127,7 @@ def _column(values: Sequence[str], folder: bool, before: str) -> list[str | Slot
 
 
 def _by_hint(items: list[str | Slot], label_inside: bool, given: set[str]) -> None:
-    """Facts that a word in front of a slot tells ("subject", "rep"), whole words first."""
+    """Assign facts by the word before a slot ("subject", "rep"), whole words first."""
     slots = [i for i in items if isinstance(i, Slot)]
     inside = (given & {"repetition"}) | ({"label"} if label_inside else set())
     for whole in (True, False):
@@ -141,7 +139,7 @@ def _by_hint(items: list[str | Slot], label_inside: bool, given: set[str]) -> No
 
 
 def _shared(slot: Slot, items: list[str | Slot]) -> bool:
-    """Does another number without a word of its own follow, so that the word could mean either ("gesture_1_3")?"""
+    """Return whether a number without its own word follows, so that the word could apply to either ("gesture_1_3")."""
     at = items.index(slot)
     after = items[at + 1 : at + 3]
     return (
@@ -153,12 +151,12 @@ def _shared(slot: Slot, items: list[str | Slot]) -> bool:
 
 
 def _free(fact: str, slot: Slot, slots: list[Slot]) -> bool:
-    """Is a fact not given by another slot, or by one with the same text in every path?"""
+    """Return whether no other slot gives the fact, except one with the same text in every path."""
     return all(s.fact != fact or s.values == slot.values for s in slots)
 
 
 def _by_content(slots: list[Slot], label_inside: bool, given: set[str]) -> None:
-    """Facts of the other slots, told by what they hold, then by where they stand."""
+    """Assign facts to the other slots by their contents, then by their position."""
     for slot in (s for s in slots if s.fact is None):
         words = {re.sub(r"[^a-z]", "", v.lower()) for v in slot.values}
         if words & (GESTURES | REST) and not label_inside and _free("label", slot, slots):
@@ -177,7 +175,7 @@ def _by_content(slots: list[Slot], label_inside: bool, given: set[str]) -> None:
 
 
 def _repeat(slots: list[Slot]) -> None:
-    """Give slots that have the same text in every path the same fact."""
+    """Assign the same fact to slots that have the same text in every path."""
     for slot in (s for s in slots if s.fact is None):
         same = next((s for s in slots if s.fact and s.values == slot.values), None)
         if same is not None:
@@ -185,7 +183,7 @@ def _repeat(slots: list[Slot]) -> None:
 
 
 def _by_place(fact: str, rest: list[Slot], slots: list[Slot], label_inside: bool, subject_wanted: bool) -> Slot | None:
-    """Which of the slots without a fact gives this one, judged by their order: subject, label, repetition."""
+    """Return the slot without a fact that gives this fact according to the usual order: subject, label, repetition."""
     if not rest:
         return None
     words = [s for s in rest if not s.digits and not s.folder]
@@ -209,7 +207,7 @@ def _by_place(fact: str, rest: list[Slot], slots: list[Slot], label_inside: bool
 
 
 def name_gestures(paths: Sequence[str]) -> bool:
-    """Do the paths differ in words that name gestures?
+    """Return whether the paths differ in words that name gestures.
 
     >>> name_gestures(["s1/fist_1", "s1/open_1"]), name_gestures(["grip/s1", "grip/s2"])
     (True, False)
@@ -219,6 +217,6 @@ def name_gestures(paths: Sequence[str]) -> bool:
 
 
 def usual(paths: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The paths of the most frequent depth, and the others."""
+    """Return the paths of the most frequent depth, and the others."""
     depth = Counter(p.count("/") for p in paths).most_common(1)[0][0]
     return [p for p in paths if p.count("/") == depth], [p for p in paths if p.count("/") != depth]

@@ -1,4 +1,4 @@
-"""Files that state names, units and rates themselves: EDF, BDF, WFDB and XDF."""
+"""Guesses for files that state names, units and rates: EDF, BDF, WFDB and XDF."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from myograph.errors import ConfigError, DataError
 
 
 def guess_signals(path: Path, notes: Notes) -> None:
-    """Channels, unit and labels of a file that describes itself."""
+    """Note channels, unit and labels of a file that states them."""
     table = _table(path, notes)
     names = [n for n, values in table.columns.items() if n != ANNOTATIONS and len(values)]
     notes.found.append(
@@ -44,11 +44,12 @@ def guess_signals(path: Path, notes: Notes) -> None:
 
 
 def guess_preset(path: Path, preset: str, notes: Notes) -> None:
-    """Channels and labels of a text file that a known program wrote."""
+    """Note channels and labels of a text file of a known program."""
     notes.values["preset"] = preset
     table = read_table(path, Description("*", label=False, preset=preset, unit="adc" if preset == "myo" else None))
     notes.found.append(
-        f"{path.name} is as {preset} writes it: {len(table.to_uv or {})} channels of {len(table)} samples at {table.rate_hz:g} Hz"
+        f"{path.name} has the format of {preset}: {len(table.to_uv or {})} channels of {len(table)} samples at "
+        f"{table.rate_hz:g} Hz"
     )
     if not table.to_uv:
         notes.unsure.append(f"no column is known to be EMG in a known unit; which of {', '.join(table.columns)} are?")
@@ -60,7 +61,7 @@ def guess_preset(path: Path, preset: str, notes: Notes) -> None:
 
 
 def _table(path: Path, notes: Notes) -> Table:
-    """The file read with the stream or channels that fit best, where a plain reading cannot choose."""
+    """Read a file; if the choice of stream or channels is ambiguous, use those that fit best."""
     try:
         return read_table(path, Description("*", label=False))
     except (ConfigError, DataError) as error:
@@ -85,7 +86,7 @@ def _stream(path: Path, notes: Notes) -> Table:
 
 
 def _one_rate(path: Path, notes: Notes) -> Table:
-    """The EMG of an EDF file of several rates, else the fastest signals."""
+    """Read the EMG of an EDF file with several rates, or else the fastest signals."""
     from myograph.datasets._formats.edf import signals
 
     found = signals(path)
@@ -94,5 +95,5 @@ def _one_rate(path: Path, notes: Notes) -> Table:
     chosen = [s.name for s in emg if s.rate_hz == rate_hz]
     notes.values["channels"] = chosen
     rates = ", ".join(f"{r:g}" for r in sorted({s.rate_hz for s in found}))
-    notes.unsure.append(f"the file holds signals at {rates} Hz; those at {rate_hz:g} Hz are taken: are they the EMG?")
+    notes.unsure.append(f"the file holds signals at {rates} Hz; those at {rate_hz:g} Hz are used: are they the EMG?")
     return read_table(path, Description("*", label=False, channels=tuple(chosen)))

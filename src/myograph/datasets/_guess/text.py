@@ -1,4 +1,4 @@
-"""How a text file is laid out: delimiter, decimal mark, lines above the table, column names."""
+"""Detects the format of a text file: delimiter, decimal mark, lines above the table, column names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from myograph.datasets._formats.text import BLANKS, DELIMITERS, decode, is_numbe
 from myograph.datasets._guess.notes import Notes
 from myograph.errors import DataError
 
-LINES = 400  # that are looked at
+LINES = 400  # that are examined
 CANDIDATES = (",", ";", "\t", "|", BLANKS)
 WORDS_FOR = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", BLANKS: "blanks"}
 
@@ -26,11 +26,11 @@ class _Dialect:
 
 
 def guess_text(path: Path, notes: Notes) -> Table:
-    """Put the dialect of a text file (delimiter, decimal mark, header) into `notes` and read it accordingly.
+    """Add the dialect of a text file (delimiter, decimal mark, header) to `notes`, and read the file with it.
 
     Raises
     ------
-    DataError : no table is found in the file.
+    DataError : the file holds no table.
     """
     text = decode(path)
     numbered = [(i, line) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
@@ -62,7 +62,7 @@ def guess_text(path: Path, notes: Notes) -> Table:
     if above > 1:
         names = ", ".join(c.strip() for c in cells[first][:12])
         notes.unsure.append(
-            f"{above} lines of names stand above the samples ({names}), so columns go by their number: check them"
+            f"{above} lines of names are above the samples ({names}), so columns are referred to by number: check them"
         )
     comments += [line for _, line in rows[:first]]
     if comments:
@@ -78,7 +78,7 @@ def guess_text(path: Path, notes: Notes) -> Table:
 
 
 def _dialect(lines: list[str]) -> _Dialect | None:
-    """The delimiter and decimal mark under which most cells of the lower rows are numbers and rows are alike."""
+    """Return the delimiter and decimal mark with which most cells of the lower rows are numbers and rows are similar."""
     lower = lines[len(lines) // 3 :][:200]
     best: tuple[tuple[float, float, int], _Dialect] | None = None
     for delimiter in CANDIDATES:
@@ -100,12 +100,14 @@ def _dialect(lines: list[str]) -> _Dialect | None:
 
 
 def _prose(row: list[str]) -> bool:
-    """Is a row a sentence that happens to have as many cells: one filled cell among many?"""
+    """Return whether a row is a sentence with the right number of cells by chance: only one of many cells is filled."""
     return len(row) > 2 and sum(bool(c.strip()) for c in row) < 2
 
 
 def _above(row: list[str], below: list[list[str]], decimal: str) -> bool:
-    """Does a row stand above the samples: a word where the rows below have numbers, or names that count up from 0 or 1?"""
+    """Return whether a row is above the samples: it has a word where the rows below have numbers, or counts up from 0
+    or 1.
+    """
     rows = [r for r in below[2:] or below if len(r) == len(row)]
     for i, cell in enumerate(row):
         column = [r[i] for r in rows if r[i].strip()]
@@ -121,7 +123,7 @@ def _above(row: list[str], below: list[list[str]], decimal: str) -> bool:
 
 
 def _stated_rate(lines: list[str], notes: Notes) -> None:
-    """A rate that the lines above the table state, such as "Sampling frequency: 1000 Hz"."""
+    """Note a rate in the lines above the table, such as "Sampling frequency: 1000 Hz"."""
     for line in lines:
         match = re.search(r"(?:rate|freq\w*|fs|hz)\D{0,30}?(\d+(?:\.\d+)?)|(\d+(?:\.\d+)?)\s*hz", line.lower())
         if match:

@@ -1,4 +1,4 @@
-"""Words by which people name gestures, sessions, columns and sensors in their files."""
+"""Words with which people name gestures, sessions, columns and sensors in their files."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ UNIT = re.compile(r"(?:[\[(]\s*|[_ ])(m|u|µ|μ|n|micro|milli)?v(?:olts?)?\s*[\]
 
 
 def plain(name: str) -> str:
-    """A name in lower case and without the unit in brackets behind it.
+    """Return a name in lower case and without a unit in brackets.
 
     >>> plain(" Gesture_ID [1] ")
     'gesture_id'

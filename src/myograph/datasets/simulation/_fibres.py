@@ -11,11 +11,11 @@ from myograph._common.jit import njit
 def unit_potentials(
     x, y, stretch, core, end_plate, reach_up, reach_down, step, wave, pole_x, pole_y, pole_z, pole_distance, out
 ):
-    """Surface potential of each unit at each differential channel, one discharge at time 0; fills `out`.
+    """Fill `out` with the surface potential of each unit at each bipolar channel, for one discharge at time 0.
 
-    All lengths in mm, all arrays float32. x, y, end_plate, reach_up, reach_down (unit,): cross-section position, place
-    of the end plates along the limb and distance to the two tendons. stretch, core (unit,): squared distance is
-    z^2 + stretch * lateral^2 + core. step (unit,): way travelled in one sample. wave (unit, tap): the membrane
+    All lengths in mm, all arrays float32. x, y, end_plate, reach_up, reach_down (unit,): cross-section position,
+    position of the end plates along the limb and distance to the two tendons. stretch, core (unit,): squared distance
+    is z^2 + stretch * lateral^2 + core. step (unit,): distance travelled in one sample. wave (unit, tap): the membrane
     potential's increments over one step, scaled to uV. pole_x, pole_y, pole_z (channel,): midpoint of the two poles,
     which lie `pole_distance` apart along the limb. out (unit, channel, time).
     """
@@ -58,10 +58,10 @@ def unit_potentials(
 
 @njit(cache=True)
 def discharge_times(excitation, muscle, threshold, slope_hz, lowest_hz, highest_hz, interval, step_s, rate_hz, times):
-    """Fill `times` (unit, k) with discharge samples of each unit and give how many there are, (unit,).
+    """Fill `times` (unit, k) with the discharge samples of each unit, and return their number, (unit,).
 
     excitation (muscle, step): 0 to 1, in steps of `step_s`. interval (unit, k): inter-spike intervals as fractions of
-    the mean interval at the rate of the moment. A unit at rest keeps its phase.
+    the mean interval at the present rate. A resting unit keeps its phase.
     """
     n_units, room = times.shape
     n_steps = excitation.shape[1]
@@ -86,7 +86,7 @@ def discharge_times(excitation, muscle, threshold, slope_hz, lowest_hz, highest_
 
 @njit(cache=True)
 def add_trains(out, start, times, counts, potentials):
-    """Add each unit's potential to out (channel, time) at each of its discharges, `start` samples in."""
+    """Add each unit's potential to out (channel, time) at each of its discharges, beginning at sample `start`."""
     n_units, n_channels, length = potentials.shape
     end = out.shape[1]
     for c in range(n_channels):

@@ -1,11 +1,11 @@
 """Tables of the simulator: muscles of the forearm, arm and leg, and the muscles that each gesture uses.
 
-Positions of the forearm muscles are our reading of cross-sections at the proximal third of a right forearm in anatomy
-atlases, rounded. They represent the mean of a cohort. Angles are in degrees around the limb: 0 is the middle of the
+Positions of the forearm muscles were read from cross-sections of the proximal third of a right forearm in anatomy
+atlases and rounded. They represent the mean of a cohort. Angles are in degrees around the limb: 0 is the middle of the
 palmar side, 90 the radial side, 180 dorsal, -90 ulnar. The digits' muscles are split into compartments that can be
 driven separately (Keen & Fuglevand 2004 for the finger extensor). Gestures are those of Atzori et al. 2014 (Sci Data
-1:140053: exercises A, B, C and the force patterns D), composed of joint actions. The weights are our choice and follow
-the muscles' textbook function.
+1:140053: exercises A, B, C and the force patterns D), composed of joint actions. The weights are our choice, based
+on the muscles' textbook functions.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Differences between people, days and attempts: the random draws for each subject, session and repetition.
 
-Every draw comes from a generator whose key is its purpose (subject, session, gesture, repetition). So a part of a
-cohort is the same as that part of the whole, in whatever order it is computed. Spreads are our choice, tuned so that a
-linear classifier meets the difficulty of published recordings; each is a named constant.
+Every draw comes from a generator whose key is its purpose (subject, session, gesture, repetition). A
+part of a cohort is therefore the same as in the whole cohort, in whatever order it is computed. Spreads are our choice,
+tuned so that the data are as difficult for a linear classifier as published recordings; each is a named constant.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ LIMB_RADIUS_MM, LIMB_RADIUS_SD = 40.0, 3.5
 FAT_MM, FAT_SPREAD = 3.0, 0.3  # median, and sd of the logarithm
 VELOCITY_M_S, VELOCITY_SD = 4.0, 0.25
 MUSCLE_ANGLE_SD_DEG, MUSCLE_DEPTH_SD_MM, MUSCLE_SIZE_SPREAD, END_PLATE_SD_MM = 3.0, 1.0, 0.15, 4.0
-STYLE_SPREAD = 0.15  # of the strength with which a person uses each muscle in each gesture
+STYLE_SPREAD = 0.15  # spread of the strength with which a person uses each muscle in each gesture
 STYLE_LEAK = 0.02  # excitation of muscles that the gesture does not need
 HABIT, HABIT_SPREAD = 0.15, 0.25  # excitation in every movement, which stabilises wrist and elbow
 EFFORT, EFFORT_SPREAD = 0.36, 0.25
 RING_ANGLE_SD_DEG = 3.0
 # days
 ROTATION_SD_DEG, SHIFT_SD_MM = 3.0, 3.0
-GAIN_SPREAD = 0.08  # electrode-skin contact, each channel
+GAIN_SPREAD = 0.08  # of the electrode-skin contact, per channel
 STYLE_DAY_SPREAD = 0.08
-NOISE_SPREAD = 0.1  # baseline noise, each channel
+NOISE_SPREAD = 0.1  # of the baseline noise, per channel
 # attempts
 ATTEMPT_SPREAD, ATTEMPT_EFFORT_SPREAD = 0.3, 0.2
 DRIFT_SPREAD = 0.07  # step of the random walk from one repetition to the next
 TREND_SPREAD = 0.1  # a person's own change over repetitions, the same in every session
-POSTURE_ROTATION_SD_DEG, POSTURE_SHIFT_SD_MM = 1.5, 2.0  # displacement of skin over muscle, each gesture
+POSTURE_ROTATION_SD_DEG, POSTURE_SHIFT_SD_MM = 1.5, 2.0  # displacement of the skin over the muscles, per gesture
 ATTEMPT_ROTATION_SD_DEG, ATTEMPT_SHIFT_SD_MM = 0.7, 1.0
 FATIGUE_PER_REPETITION = 0.008  # decrease of the conduction velocity
-CO_CONTRACTION = 0.03  # maximum in one attempt, all muscles
+CO_CONTRACTION = 0.03  # maximum in one attempt, for all muscles
 
 _NAMES = tuple(m.name for m in FOREARM)
 _ORDER = tuple(GESTURES)
@@ -46,7 +46,7 @@ _ORDER = tuple(GESTURES)
 
 @dataclass(frozen=True)
 class Keys:
-    """Random generators by key: the same key gives the same draws, whatever was drawn before.
+    """Random generators by key: the same key gives the same random numbers, independent of earlier draws.
 
     >>> keys = Keys(seed=0)
     >>> keys.rng(PERSON, 1).random() == keys.rng(PERSON, 1).random() != keys.rng(PERSON, 2).random()
@@ -69,7 +69,7 @@ class Person:
     limb, units : the anatomy.
     effort : usual effort, 0 to 1.
     style : (gesture, muscle) logarithm of the factor on the textbook activation.
-    leak : (gesture, muscle) excitation in addition to it.
+    leak : (gesture, muscle) additional excitation.
     habit : (muscle,) co-contraction in every gesture.
     rotation_rad : rotation of the electrodes around the limb.
 
@@ -109,7 +109,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Day:
-    """One session: electrodes placed again, with other contact, and small changes in the use of the muscles.
+    """One session: new electrode placement and contact, and small changes in the use of the muscles.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""The simulator sample by sample: a person who performs gestures on request while the samples are read.
+"""The live simulator: a person who performs gestures on request while the samples are read.
 
-Muscles, motor units, people and repetitions are those of the simulated recordings, so a decoder that was trained on
-`load("simulated", subjects="1", ...)` can be used by the `Wearer` of the same subject. Drift and fatigue are bounded here,
-because a live session has no last repetition; their sizes are our choice.
+Muscles, motor units, people and repetitions are those of the simulated recordings, so that a decoder trained on
+`load("simulated", subjects="1", ...)` can be used by the `Wearer` of the same subject. Drift and fatigue are bounded,
+because a live session may be arbitrarily long; their sizes are our choice.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ RINGS = (8, 10, 12, 16)
 GRIDS = {32: (2, 16), 64: (4, 16), 192: (8, 24)}
 """Number of channels to rows along the forearm and columns around it."""
 REST = "rest"
-BLOCK_STEPS = 2  # 10 ms, the shortest piece that is simulated at once
-AHEAD_S = 1.0  # longest potential or artefact that reaches beyond its block
-WARM_UP_S = 0.5  # simulated before the first sample, while the filters settle
+BLOCK_STEPS = 2  # 10 ms, the shortest stretch that is simulated at a time
+AHEAD_S = 1.0  # longest reach of a potential or artefact beyond its block
+WARM_UP_S = 0.5  # simulated before the first sample until the filters have settled
 DRIFT_STEP = 0.3  # fraction of the drift that is drawn again at each movement
 DRIFT_SPREAD, DRIFT_ROTATION_DEG, DRIFT_SHIFT_MM = 0.2, 2.0, 2.0
 FATIGUE_S, RECOVERY_S = 60.0, 90.0  # time constants at full effort and at rest
-FATIGUE_SLOWING, FATIGUE_EFFORT = 0.3, 0.5  # of conduction, and additional excitation for the same force
+FATIGUE_SLOWING, FATIGUE_EFFORT = 0.3, 0.5  # slowing of conduction, and additional excitation for the same force
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,11 @@ class Wearer:
     ----------
     n_channels : 8, 10, 12 or 16 electrodes on a ring; 32, 64 or 192 on a grid around the forearm.
     rate_hz : sampling rate, 100 Hz or more.
-    subject, session : numbers of the person and of the day, from 1; those of the data set `simulated` with the same
-        seed.
+    subject, session : numbers of the person and of the day, from 1, as in the data set `simulated` with the same seed.
     reaction_s : shortest and longest time from a request to the beginning of the movement.
     variability : factor on the differences between repetitions.
     drift : factor on slow changes of effort and electrode position over the repetitions.
-    fatigue : factor on the slowing of conduction and the additional excitation after contractions; 0 is none.
+    fatigue : factor on the slowing of conduction and the additional excitation after contractions; 0 for none.
     rotation_deg, shift_mm : displacement of the electrodes around and along the forearm.
     noise_uv, mains_uv, artefacts_per_min : RMS baseline noise, amplitude of the 50 Hz interference, motion artefacts.
     seed : seed of every random choice.
@@ -88,27 +87,29 @@ class Wearer:
 
     def __post_init__(self) -> None:
         if self.n_channels not in (*RINGS, *GRIDS):
-            raise ConfigError(f"simulated: n_channels is one of {(*RINGS, *GRIDS)}, got {self.n_channels!r}")
+            raise ConfigError(f"simulated: n_channels must be one of {(*RINGS, *GRIDS)}, got {self.n_channels!r}")
         if not self.rate_hz >= 100:
-            raise ConfigError(f"simulated: rate_hz is 100 or more, got {self.rate_hz!r}")
+            raise ConfigError(f"simulated: rate_hz must be 100 or more, got {self.rate_hz!r}")
         if self.subject < 1 or self.session < 1:
-            raise ConfigError(f"simulated: subject and session count from 1, got {self.subject!r} and {self.session!r}")
+            raise ConfigError(
+                f"simulated: subject and session must be 1 or more, got {self.subject!r} and {self.session!r}"
+            )
         if not 0 <= self.reaction_s[0] <= self.reaction_s[1]:
-            raise ConfigError(f"simulated: reaction_s is (shortest, longest) in seconds, got {self.reaction_s!r}")
+            raise ConfigError(f"simulated: reaction_s must be (shortest, longest) in seconds, got {self.reaction_s!r}")
         for name in ("variability", "drift", "fatigue", "noise_uv", "mains_uv", "artefacts_per_min"):
             if not getattr(self, name) >= 0:
-                raise ConfigError(f"simulated: {name} is 0 or more, got {getattr(self, name)!r}")
+                raise ConfigError(f"simulated: {name} must be 0 or more, got {getattr(self, name)!r}")
 
     @property
     def electrodes(self) -> Electrodes:
-        """Positions of the electrodes, before a person's own placement and displacement."""
+        """Positions of the electrodes, before the person's placement and displacement are applied."""
         if self.n_channels in RINGS:
             return Electrodes.ring(self.n_channels, 12.0)
         return Electrodes.grid(*GRIDS[self.n_channels], 10.0, 40.0, wraps=True)
 
 
 class Asked(NamedTuple):
-    """What the person was asked to do from one sample on.
+    """A request to the person, from one sample on.
 
     >>> Asked(sample=500, gesture="hand_close", effort=1.0).gesture
     'hand_close'
@@ -120,9 +121,9 @@ class Asked(NamedTuple):
 
 
 class Performer:
-    """A `Wearer` who moves: `perform` asks for a gesture, `block` returns the next samples.
+    """Simulates a `Wearer`: `perform` requests a gesture, `block` returns the next samples.
 
-    The samples depend only on the wearer, on the requests, and on the numbers of the samples at which they were made.
+    The samples depend only on the wearer, the requests, and the sample numbers of the requests.
 
     >>> person = Performer(Wearer(n_channels=8))
     >>> quiet = np.hstack([person.block() for _ in range(50)])
@@ -145,27 +146,27 @@ class Performer:
         self._amplifier = _Amplifier(wearer, self._body.day, self._rate_hz)
         size = self.block_samples * self._every
         self._ahead = np.zeros((wearer.n_channels, size + round(AHEAD_S * self._rate_hz)), np.float32)
-        self._heard = 0  # entries of `asked` that the person has heard
-        self._due: list[tuple[float, Asked]] = []  # second at which each begins
+        self._heard = 0  # number of entries of `asked` that were processed
+        self._due: list[tuple[float, Asked]] = []  # time in s at which each movement begins
         self._made = -int(np.ceil(WARM_UP_S * wearer.rate_hz / self.block_samples)) * self.block_samples
         while self._made < 0:
             self._simulate()
 
     def perform(self, gesture: str, sample: int, effort: float = 1.0) -> None:
-        """Ask for a gesture, or "rest", from a sample on; it begins after the reaction time.
+        """Request a gesture, or "rest", from a sample on; the movement begins after the reaction time.
 
         Parameters
         ----------
-        effort : 1 is the person's usual effort for this gesture. Asking for the same gesture again changes its effort.
+        effort : 1 is the person's usual effort for this gesture. Requesting the same gesture again changes its effort.
 
         Raises
         ------
-        UnknownNameError : not a gesture of the simulator. ConfigError : a negative effort.
+        UnknownNameError : the simulator does not have the gesture. ConfigError : a negative effort.
         """
         if gesture != REST and gesture not in GESTURES:
             raise unknown_name("gesture of the simulator", gesture, [REST, *GESTURES])
         if not effort >= 0:
-            raise ConfigError(f"effort is 0 or more, got {effort!r}")
+            raise ConfigError(f"effort must be 0 or more, got {effort!r}")
         self.asked.append(Asked(sample, gesture, effort))
 
     def move_electrodes(self, rotation_deg: float, shift_mm: float) -> None:
@@ -177,7 +178,7 @@ class Performer:
         return self._simulate()
 
     def skip(self, blocks: int) -> None:
-        """Let time pass without simulating it: these samples are never computed."""
+        """Skip blocks without computing their samples."""
         self._made += blocks * self.block_samples
 
     def _simulate(self) -> np.ndarray:
@@ -198,7 +199,7 @@ class Performer:
     def _listen(self) -> None:
         """Draw the reaction time to every request before this block.
 
-        A later request replaces those that would begin after it.
+        A request replaces earlier ones whose movements would begin later than its own.
         """
         while self._heard < len(self.asked) and self.asked[self._heard].sample <= self._made:
             asked = self.asked[self._heard]
@@ -225,7 +226,7 @@ class _Body:
         n = len(FOREARM)
         self._tone, self._drive = _SlowNoise(n, 1.0, step_s, slow), _SlowNoise(n, 0.3, step_s, slow)
         self._wander = _SlowNoise(1, 0.6, step_s, slow)
-        self._posture = (0.0, 0.0)  # rotation in radians and shift in mm that go with the gesture
+        self._posture = (0.0, 0.0)  # rotation in radians and shift in mm caused by the gesture
         self._drift = np.zeros(n + 2)
         self._times_done: dict[str, int] = {}
         self._gesture, self._plateau = REST, np.zeros(n)
@@ -241,7 +242,7 @@ class _Body:
         self._displaced = (rotation_deg, shift_mm)
 
     def begin(self, asked: Asked) -> None:
-        """Start to move from the present excitation to that of the gesture."""
+        """Start a movement from the present excitation to that of the gesture."""
         if asked.gesture not in (REST, self._gesture):
             self._attempt(asked.gesture)
         self._gesture = asked.gesture
@@ -280,7 +281,8 @@ class _Body:
         self._tired += self._step_s * (load * (1 - self._tired) / FATIGUE_S - self._tired / RECOVERY_S)
 
     def _discharge(self, excitation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(unit, 1) samples of the discharges in this step, and whether there is one; units at rest keep their phase.
+        """Return (unit, 1) samples of the discharges in this step, and whether there is one; resting units keep their
+        phase.
 
         A unit discharges at most once per step: its rate stays below 60 per second.
         """
@@ -292,7 +294,7 @@ class _Body:
         with np.errstate(divide="ignore", invalid="ignore"):
             at = np.where(fires, (self._next - self._phase) / advance, 0.0)
         times = (at * self._step_s * self._rate_hz).astype(np.int64)[:, None]
-        # The phase counts from the last discharge, so that it stays small however long the session is.
+        # The phase is counted from the last discharge, so that it stays small in sessions of any length.
         self._phase = np.where(fires, self._phase + advance - self._next, self._phase + advance)
         self._next[fires] = self._intervals(int(fires.sum()))
         return times, fires.astype(np.int64)
@@ -301,7 +303,7 @@ class _Body:
         return np.maximum(1 + 0.15 * np.clip(self._spikes.standard_normal(n), -3, 3), 0.2)
 
     def _settle_shapes(self) -> None:
-        """Compute the potentials again where the electrodes moved or the fibres slowed down by a percent."""
+        """Recompute the potentials if the electrodes moved or the conduction velocity decreased by one percent."""
         slowed = round(1 - FATIGUE_SLOWING * self._tired, 2)
         shapes_of = (*self._posture, *self._displaced, slowed)
         if shapes_of != self._shapes_of:
@@ -312,14 +314,14 @@ class _Body:
 
 
 class _Amplifier:
-    """Electrode gain, noise, interference and artefacts, then the amplifier's band, with the filters' state."""
+    """Electrode gain, noise, interference and artefacts, followed by the amplifier's band-pass with its state."""
 
     def __init__(self, wearer: Wearer, day: Day, rate_hz: float):
         self._wearer, self._rate_hz = wearer, rate_hz
         self._rng = Keys(wearer.seed).rng(NOISE, wearer.subject - 1, wearer.session - 1, 9100)
         n = wearer.n_channels
         self._gain = day.gain[:, None].astype(np.float32)
-        # White noise within the amplifier's band carries a part of the power: noise_uv is what remains.
+        # Only part of the white noise passes the amplifier's band; noise_uv is the RMS of that part.
         self._noise = wearer.noise_uv * day.noise * np.sqrt(rate_hz / 2 / (BAND_HZ[1] - BAND_HZ[0]))
         self._pickup = wearer.mains_uv * np.exp(0.5 * self._rng.standard_normal(n))
         self._mains_phase = self._rng.uniform(0, 2 * np.pi, 3)
@@ -331,7 +333,7 @@ class _Amplifier:
         self._state = np.zeros((len(self._band), n, 2))
 
     def add_artefacts(self, ahead: np.ndarray, size: int) -> None:
-        """Now and then a cable tug: a few neighbouring channels swing together at a few Hz and settle."""
+        """Add occasional cable artefacts: a few neighbouring channels oscillate together at a few Hz and settle."""
         rng, n = self._rng, self._wearer.n_channels
         for _ in range(rng.poisson(self._wearer.artefacts_per_min * size / self._rate_hz / 60)):
             u = np.arange(int(rng.uniform(0.2, 0.6) * self._rate_hz)) / self._rate_hz
@@ -341,7 +343,7 @@ class _Amplifier:
                 ahead[c, : len(u)] += (rng.uniform(100, 400) * swing).astype(np.float32)
 
     def amplify(self, raw: np.ndarray) -> np.ndarray:
-        """(channel, time) float32 at the rate of the physics."""
+        """Return (channel, time) float32 at the rate of the physics."""
         size = raw.shape[1]
         t = (self._sample + np.arange(size)) / self._rate_hz
         self._sample += size
@@ -352,7 +354,7 @@ class _Amplifier:
 
 
 class _SlowNoise:
-    """(n,) of unit-variance noise with about this time constant, one value per step."""
+    """(n,) unit-variance noise with approximately this time constant, one value per step."""
 
     def __init__(self, n: int, time_constant_s: float, step_s: float, rng: np.random.Generator):
         self._rng, self._n = rng, n

@@ -12,17 +12,17 @@ The parts of the model and their sources:
 - **Fibres**: two waves leave the end plate in opposite directions at the conduction velocity (about 4 m/s) and end at
   the tendons. Membrane current is the derivative of the truncated first derivative of V (Farina & Merletti 2001). It
   therefore sums to zero at every instant, and the potentials of generation and extinction, which do not travel, appear.
-- **Volume conductor**: anisotropic muscle (5 times better along the fibres) under an isotropic fat layer, insulated by
-  air (conductivities of Farina & Merletti 2001). A current I at depth d below a fat layer h gives at the skin
-  I / (2 pi sigma) / sqrt(z^2 + a rho^2), a = (b / (d + h))^2, b = sqrt(5) d + h. Without fat this is the exact
+- **Volume conductor**: anisotropic muscle (5 times more conductive along the fibres) under an isotropic fat layer,
+  insulated by air (conductivities of Farina & Merletti 2001). A current I at depth d below a fat layer h gives at the
+  skin I / (2 pi sigma) / sqrt(z^2 + a rho^2), a = (b / (d + h))^2, b = sqrt(5) d + h. Without fat this is the exact
   solution for a half-space. With fat it is a closed form in which the widths of the layers add up; it lies within 7 %
-  of
-  the exact two-layer solution (a test computes that one in the Fourier domain). Depth and fat attenuate and low-pass.
+  of the exact two-layer solution (a test computes that one in the Fourier domain). Depth and fat attenuate and
+  low-pass.
 - **Electrodes**: two poles along the limb, on rings or grids around it.
 
 Simplifications: bones, skin, the area of the electrodes and the effect of the limb's curvature on the current are left
 out (distances to the electrodes do follow the curvature). A unit's fibres share one position, blurred by the radius of
-their territory, and their end plates are spread with one standard deviation. Fibres run along the limb without
+their territory, and their end plates have a common spread. Fibres run along the limb without
 pennation. A unit keeps its shape while the muscle shortens. Units: mm, s, Hz, m/s, mV for membranes, uV at the skin.
 """
 
@@ -41,7 +41,7 @@ from myograph.recording import Layout
 THRESHOLD_RANGE = 30.0
 LOWEST_RATE_HZ = 8.0
 PEAK_RATE_FIRST_HZ, PEAK_RATE_LAST_HZ = 35.0, 25.0
-RATE_GAIN_HZ = THRESHOLD_RANGE + PEAK_RATE_LAST_HZ - LOWEST_RATE_HZ  # from rest to full excitation
+RATE_GAIN_HZ = THRESHOLD_RANGE + PEAK_RATE_LAST_HZ - LOWEST_RATE_HZ  # increase from rest to full excitation
 LAST_THRESHOLD = THRESHOLD_RANGE / RATE_GAIN_HZ
 # Farina & Merletti 2001
 MUSCLE_S_PER_M, MUSCLE_ANISOTROPY = 0.1, 5.0
@@ -51,7 +51,7 @@ INTRACELLULAR_S_PER_M = 1.01  # Andreassen & Rosenfalck 1981
 FIBRE_RADIUS_MM = 0.03
 FIBRES_RANGE = 15.0  # largest over smallest unit of a pool
 TERRITORY_MM = 4.0
-FLATNESS = 3.0  # of a muscle's cross-section: width around the limb over thickness
+FLATNESS = 3.0  # width around the limb divided by thickness of a muscle's cross-section
 END_PLATE_SPREAD_MM = 2.5
 VELOCITY_SPREAD = 0.12  # from the smallest to the largest unit, as a fraction (larger units conduct faster)
 SHALLOWEST_MM = 4.0
@@ -73,12 +73,12 @@ class Limb:
 
     def __post_init__(self) -> None:
         if not 0 <= self.fat_mm < self.radius_mm:
-            raise ConfigError(f"fat_mm lies from 0 up to radius_mm, got {self.fat_mm} and {self.radius_mm}")
+            raise ConfigError(f"fat_mm must be from 0 up to radius_mm, got {self.fat_mm} and {self.radius_mm}")
 
 
 @dataclass(frozen=True)
 class Electrodes:
-    """Differential channels on a limb. Each is the difference of two poles `pole_distance_mm` apart along the limb.
+    """Bipolar channels on a limb. Each is the difference of two poles that are `pole_distance_mm` apart along the limb.
 
     Parameters
     ----------
@@ -135,12 +135,12 @@ class MotorUnits:
     Parameters
     ----------
     muscle : row of the excitation that drives the unit.
-    threshold : excitation at which it is recruited.
-    peak_rate_hz : rate at which it saturates.
-    fibres : number of its fibres.
+    threshold : excitation at which the unit is recruited.
+    peak_rate_hz : discharge rate at which the unit saturates.
+    fibres : number of fibres.
     angle_rad, radius_mm : position in the limb's cross-section.
     end_plate_mm : position of the end plates along the limb.
-    up_mm, down_mm : distances from there to the tendons.
+    up_mm, down_mm : distances from the end plates to the tendons.
     velocity_m_s : conduction velocity.
 
     >>> from myograph.datasets.simulation.anatomy import BICEPS, TIBIALIS
@@ -169,7 +169,7 @@ class MotorUnits:
         """Draw a pool for one muscle: its size fixes the thresholds; positions and velocities are random."""
         n = muscle.n_units
         rank = np.arange(1, n + 1) / n
-        # Uniform over an ellipse, since muscles lie flat around the limb.
+        # Uniform over an ellipse, since muscles are flat around the limb.
         out = np.sqrt(rng.random(n))
         around = 2 * np.pi * rng.random(n)
         centre = limb.radius_mm - limb.fat_mm - muscle.depth_mm
@@ -238,7 +238,7 @@ def potentials(
     from myograph.datasets.simulation._fibres import unit_potentials
 
     if rate_hz < 1000:
-        raise ConfigError(f"potentials are computed at 1000 Hz or more, got {rate_hz}; lower the rate afterwards")
+        raise ConfigError(f"rate_hz of potentials must be 1000 Hz or more, got {rate_hz}; resample afterwards")
     depth = limb.radius_mm - limb.fat_mm - units.radius_mm
     stretch = ((np.sqrt(MUSCLE_ANISOTROPY) * depth + limb.fat_mm) / (depth + limb.fat_mm)) ** 2
     step = 1000.0 * units.velocity_m_s * velocity_factor / rate_hz
@@ -326,7 +326,7 @@ def discharges(
     excitation = np.atleast_2d(np.asarray(excitation, float))
     if len(units) and units.muscle.max() >= len(excitation):
         raise ShapeError(
-            f"excitation is (muscle, step), got {excitation.shape}, but the units belong to {units.muscle.max() + 1} muscles"
+            f"excitation must be (muscle, step) for {units.muscle.max() + 1} muscles, got shape {excitation.shape}"
         )
     room = int(MAX_RATE_HZ * excitation.shape[1] * step_s) + 2
     interval = 1 + interval_cv * np.clip(rng.standard_normal((len(units), room), np.float32), -3, 3)
@@ -374,7 +374,7 @@ def contract(
     from myograph.datasets.simulation._fibres import add_trains
 
     if out.shape[0] != len(electrodes):
-        raise ShapeError(f"out is (channel, time), got {out.shape} for {len(electrodes)} electrodes")
+        raise ShapeError(f"out must be (channel, time), got {out.shape} for {len(electrodes)} electrodes")
     times, counts = discharges(units, excitation, step_s, rate_hz, rng, interval_cv)
     active = np.flatnonzero(counts)
     if len(active):

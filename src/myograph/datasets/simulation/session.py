@@ -26,8 +26,8 @@ from myograph.datasets.simulation.physics import Electrodes, MotorUnits, contrac
 from myograph.recording import Recording
 
 STEP_S = 0.005  # duration of a step of the excitation
-INNER_RATE_HZ = 2000.0  # the physics runs at the lowest multiple of the recording's rate that is at least this
-BAND_HZ = (20.0, 450.0)  # amplifier, as of wearable sEMG systems
+INNER_RATE_HZ = 2000.0  # the physics is computed at the lowest multiple of the recording's rate that is at least this
+BAND_HZ = (20.0, 450.0)  # of the amplifier, as in wearable sEMG systems
 MAINS_HZ = 50.0
 REACTION_S = (0.15, 0.55)  # from cue to activity
 RELEASE_S = (0.15, 0.4)
@@ -122,7 +122,7 @@ def muscles(settings: dict[str, Any], subject: int, session: int) -> Iterator[Re
     for row, (_, muscle, radius, fat) in enumerate(MUSCLES[: settings["n_gestures"]]):
         mirror = -1.0 if row % 2 else 1.0
         rng = keys.rng(PERSON, subject)
-        velocity = 4.0 + 0.25 * rng.standard_normal()  # of the person, the same for all four muscles
+        velocity = 4.0 + 0.25 * rng.standard_normal()  # of the person: the same for all four muscles
         habit = BURST_EFFORT_SPREAD * rng.standard_normal()
         fatness = rng.standard_normal()
         own = keys.rng(PERSON, subject, 5000 + row)
@@ -183,7 +183,7 @@ class Tape:
         self.repetition = np.ones(n, np.int32)
 
     def trial(self, label: int, repetition: int, rng: np.random.Generator) -> np.ndarray:
-        """Mark the tracks of the trial that begins now, and return its effort profile, (step,) from 0 to 1."""
+        """Set the tracks of the next trial, and return its effort profile, (step,) from 0 to 1."""
         hold_s = self.settings["hold_s"]
         on_s, off_s, ramp_s = (rng.uniform(*span) for span in (REACTION_S, RELEASE_S, RAMP_S))
         # shorter delays and ramps for short bursts, which would otherwise vanish
@@ -279,7 +279,7 @@ def disturb(
         if mains_uv:
             signal[c] += np.float32(pickup[c]) * hum
     for _ in range(rng.poisson(artefacts_per_min * n / rate_hz / 60)):
-        # A cable tug: a few channels swing together at a few Hz and settle.
+        # A cable artefact: a few channels oscillate together at a few Hz and settle.
         length = int(rng.uniform(0.2, 0.6) * rate_hz)
         at = int(rng.integers(max(n - length, 1)))
         u = np.arange(min(length, n - at)) / rate_hz

@@ -1,4 +1,4 @@
-"""One page of HTML for a run: scores, figures, settings, without a network connection."""
+"""The HTML pages of runs: scores, figures and settings in one file that needs no network connection."""
 
 from __future__ import annotations
 

@@ -24,9 +24,9 @@ def bars(
 
     Parameters
     ----------
-    names, values : of the bars; values are fractions.
+    names, values : name and value of each bar; values are fractions.
     other : a second series, drawn as dots.
-    mean : place of a vertical line.
+    mean : position of a vertical line.
     notes : text of each bar's tooltip.
     kind : class of the bars in the style, such as "leaky".
 
@@ -64,7 +64,7 @@ def twins(names: Sequence[str], values: Sequence[tuple[float, float]]) -> str:
     >>> twins(["random split"], [(0.99, 0.7)]).count("<rect")
     2
     """
-    row, left, right, top, width = 40, 250, 110, 8, 760
+    row, left, right, top, width = 40, 300, 110, 8, 760
     height = top + row * len(names) + 24
     x = lambda v: left + (width - left - right) * min(max(v, 0.0), 1.0)  # noqa: E731
     parts = [begin(width, height, "dots")]
@@ -73,7 +73,7 @@ def twins(names: Sequence[str], values: Sequence[tuple[float, float]]) -> str:
         parts.append(f'<text class="tick" x="{x(tick):.1f}" y="{height - 6}" text-anchor="middle">{tick:.0%}</text>')
     for i, (name, pair) in enumerate(zip(names, values)):
         y = top + row * i
-        parts.append(f'<text x="{left - 12}" y="{y + 22}" text-anchor="end">{escape(shorten(name, 34))}</text>')
+        parts.append(f'<text x="{left - 12}" y="{y + 22}" text-anchor="end">{escape(shorten(name, 44))}</text>')
         for kind, colour, value, below in (("LEAKY", "bad", pair[0], 4), ("honest", "good", pair[1], 19)):
             size, note = max(x(value) - left, 1), tip(f"{name}, {kind}: {value:.1%}")
             parts.append(f'<rect class="{colour}" x="{left}" y="{y + below}" width="{size:.1f}" height="13" {note}/>')
@@ -82,12 +82,12 @@ def twins(names: Sequence[str], values: Sequence[tuple[float, float]]) -> str:
 
 
 def reliability(bins: pd.DataFrame) -> str:
-    """A reliability diagram: one dot per bin of the confidence, larger where there are more windows, and the diagonal on
-    which confidence equals accuracy.
+    """A reliability diagram: one dot per bin of the confidence, with a size that grows with the number of windows, and
+    the diagonal on which confidence equals accuracy.
 
     Parameters
     ----------
-    bins : as `myograph.evaluation.metrics.reliability` returns them.
+    bins : result of `myograph.evaluation.metrics.reliability`.
 
     >>> reliability(pd.DataFrame({"confidence": [0.75], "accuracy": [0.5], "n": [2]})).count("<circle")
     1
@@ -119,7 +119,7 @@ def reliability(bins: pd.DataFrame) -> str:
 
 
 def matrix(counts: np.ndarray, labels: Sequence[str]) -> str:
-    """A confusion matrix with normalised rows: true labels down, predictions across.
+    """A confusion matrix with normalised rows: one row per true label, one column per predicted label.
 
     Parameters
     ----------
@@ -225,7 +225,7 @@ def signals(glimpse: dict[str, Any]) -> str:
 
 
 def paired(values: pd.DataFrame) -> str:
-    """One line per row across the columns, and a bar at each column's mean.
+    """One line per row of the table across the columns, and a bar at the mean of each column.
 
     Parameters
     ----------
@@ -235,7 +235,7 @@ def paired(values: pd.DataFrame) -> str:
     2
     """
     n = values.shape[1]
-    left, step, top, inner = 48, 130, 14, 260
+    left, step, top, inner = 48, 165, 14, 260
     width, height = left + step * n, top + inner + 44
     low, high = float(values.min().min()), float(values.max().max())
     pad = (high - low) * 0.08 or 0.05
@@ -254,7 +254,7 @@ def paired(values: pd.DataFrame) -> str:
             parts.append(f'<circle class="c0" cx="{x(i):.1f}" cy="{y(v):.1f}" r="4" {note}/>')
     for i, (name, mean) in enumerate(values.mean().items()):
         parts.append(f'<rect class="means" x="{x(i) - 26:.1f}" y="{y(mean) - 1.5:.1f}" width="52" height="3"/>')
-        label = escape(shorten(str(name), 18))
+        label = escape(shorten(str(name), 26))
         parts.append(f'<text x="{x(i):.1f}" y="{height - 18}" text-anchor="middle">{label}</text>')
     return "".join([*parts, "</svg>"])
 
@@ -269,29 +269,30 @@ def dots(
 
     Parameters
     ----------
-    names : of the rows.
-    values : of each row, as fractions.
-    honest : the honest values beside each leaky row's, None elsewhere.
+    names : names of the rows.
+    values : values of each row, as fractions.
+    honest : the honest values of each leaky row, None for other rows.
     leaky : rows whose dots are drawn in the colour of a warning.
 
     >>> dots(["a"], [[0.5, 0.7]]).count("<circle")
     2
     """
-    row, left, right, top, width = 26, 250, 60, 8, 760
+    row, left, right, top, width = 26, 300, 60, 8, 760
     everything = [v for each in [*values, *(h for h in honest or () if h)] for v in each if np.isfinite(v)]
     low = np.floor((min(everything, default=0.0) - 0.02) * 10) / 10
     high = min(1.0, np.ceil((max(everything, default=1.0) + 0.02) * 10) / 10)
     height = top + row * len(names) + 24
     x = lambda v: left + (width - left - right) * (v - low) / (high - low)  # noqa: E731
     parts = [begin(width, height, "dots")]
-    for tick in np.linspace(low, high, 5):
+    spacing = 0.1 if high - low < 0.75 else 0.2
+    for tick in np.arange(np.ceil(low / spacing - 1e-9) + 0.0, high / spacing + 1e-9) * spacing:
         parts.append(f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{top}" y2="{height - 22}"/>')
         parts.append(f'<text class="tick" x="{x(tick):.1f}" y="{height - 6}" text-anchor="middle">{tick:.0%}</text>')
     for i, name in enumerate(names):
         y = top + row * (i + 0.5)
-        parts.append(f'<text x="{left - 12}" y="{y + 4:.1f}" text-anchor="end">{escape(shorten(name, 34))}</text>')
+        parts.append(f'<text x="{left - 12}" y="{y + 4:.1f}" text-anchor="end">{escape(shorten(name, 44))}</text>')
         kind = "bad" if leaky and leaky[i] else "c0"
-        # Honest dots lie a little lower, so that they do not hide the leaky ones.
+        # Honest dots are drawn slightly lower, so that they do not cover the leaky ones.
         for each, colour, below in ((values[i], kind, 0), ((honest[i] if honest else None) or (), "good", 6)):
             for v in each:
                 note = tip(f"{name}{', honest' if colour == 'good' else ''}: {v:.1%}")

@@ -1,4 +1,4 @@
-"""The page of a comparison: its table, and one line per person across the runs."""
+"""The page of a comparison: its table, and a chart with one line per person across the runs."""
 
 from __future__ import annotations
 

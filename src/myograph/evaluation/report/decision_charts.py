@@ -1,4 +1,4 @@
-"""SVG charts of decisions in time: what was asked and what was decided, latency, and Fitts' law."""
+"""SVG charts of decisions in time: prompts and decisions, latency, and Fitts' law."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from myograph._common.svg import begin, tip
 
 ROW_S = 60.0
 MOST_ROWS = 30
-COLOURS = 6  # of the report's style, c0 to c5
+COLOURS = 6  # colours of the report's style, c0 to c5
 
 
 def timeline(truth: Sequence[str], decided: Sequence[str], time_s: Sequence[float], step_s: float, rest: str) -> str:
-    """What was asked (above) and what was decided (below), in rows of a minute or more; rest is left blank.
+    """Return a chart of prompts (above) and decisions (below), in rows of a minute or more; rest is left blank.
 
-    The first row is the one that holds the first decision.
+    The first row is the row of the first decision.
 
-    truth : (decision,) "" where nothing is known. time_s : (decision,) when each was given out.
+    truth : (decision,) "" if unknown. time_s : (decision,) time of each decision.
     """
     if not len(time_s):
         return ""
@@ -49,7 +49,7 @@ def timeline(truth: Sequence[str], decided: Sequence[str], time_s: Sequence[floa
                 continue
             for row in range(int(start // row_s), int(min(stop, end - 1e-9) // row_s) + 1):
                 a, b = max(start, row * row_s), min(stop, (row + 1) * row_s)
-                note = f"{('asked', 'decided')[lane]} {name}, {start:.2f} s to {stop:.2f} s"
+                note = f"{('prompted', 'decided')[lane]} {name}, {start:.2f} s to {stop:.2f} s"
                 parts.append(
                     f'<rect class="c{colour[name]}" x="{x(a - row * row_s):.1f}" y="{(row - first) * row_height + lane * strip}" '
                     f'width="{max(x(b) - x(a), 0.8):.1f}" height="{strip - 2}" {tip(note)}/>'
@@ -61,7 +61,7 @@ def timeline(truth: Sequence[str], decided: Sequence[str], time_s: Sequence[floa
 
 
 def legend(colour: Mapping[str, int]) -> str:
-    """The names beside their colours."""
+    """Return the legend: names beside their colours."""
     keys = "".join(
         f'<span class="key"><svg width="12" height="12" aria-hidden="true"><rect class="c{i}" width="12" height="12" rx="3"/>'
         f"</svg>{escape(name)}</span>"
@@ -71,7 +71,7 @@ def legend(colour: Mapping[str, int]) -> str:
 
 
 def histogram(values: Sequence[float], unit: str, marks: Mapping[str, float]) -> str:
-    """How often each value came, up to the 99.5th percentile; `marks` are drawn as lines with their names."""
+    """Return a histogram of values up to the 99.5th percentile; `marks` are drawn as lines with their names."""
     found = np.asarray(values, float)
     found = found[np.isfinite(found)]
     if not len(found):
@@ -99,7 +99,7 @@ def histogram(values: Sequence[float], unit: str, marks: Mapping[str, float]) ->
 
 
 def movement_times(rows: Sequence[Mapping[str, float]], line: Mapping[str, float]) -> str:
-    """Movement time over index of difficulty, one point per reached target, with the regression line."""
+    """Return a chart of movement time over index of difficulty, one point per reached target, with the regression line."""
     points = [(r["difficulty"], r["movement_s"]) for r in rows if r["completed"]]
     if not points:
         return ""
@@ -131,21 +131,25 @@ def movement_times(rows: Sequence[Mapping[str, float]], line: Mapping[str, float
 
 
 def decision_tiles(found: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The metrics of `myograph.live.metrics.all_metrics` as titles, values and remarks."""
+    """Return the metrics of `myograph.live.metrics.all_metrics` as titles, values and remarks."""
     false, onset, offset = found["false_activations"], found["onset_delay"], found["offset_delay"]
     missed = f"{found['missed_activations']} of {found['contractions']}"
     tiles = [
-        ("Total error", _percent(found["total_error"]), "wrong decisions among all"),
-        ("Active error", _percent(found["active_error"]), "wrong ones that are not rest, among all"),
-        ("Active error (LibEMG)", _percent(found["libemg_active_error"]), "wrong ones among those that are not rest"),
-        ("Instability", _plain(found["instability"], 3), "changes beyond those asked for, per decision"),
+        ("Total error", _percent(found["total_error"]), "wrong decisions, of all decisions"),
+        ("Active error", _percent(found["active_error"]), "wrong decisions other than rest, of all decisions"),
+        (
+            "Active error (LibEMG)",
+            _percent(found["libemg_active_error"]),
+            "wrong decisions, of those that are not rest",
+        ),
+        ("Instability", _plain(found["instability"], 3), "changes in excess of the prompts, per decision"),
         (
             "False activations per hour",
             _plain(false["per_hour"], 1),
             f"{false['events']} in {60 * false['hours']:.1f} min of rest, 95 % interval "
             f"{_plain(false['low'], 1)} to {_plain(false['high'], 1)}",
         ),
-        ("Missed activations", missed, "contractions without one correct decision"),
+        ("Missed activations", missed, "contractions without any correct decision"),
         (
             "Onset delay",
             _ms(onset["p50_ms"]),
@@ -163,7 +167,7 @@ def decision_tiles(found: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def class_rows(truth: np.ndarray, decided: np.ndarray) -> list[dict[str, Any]]:
-    """Per class: decisions asked for and given, recall and precision; for a table."""
+    """Return for each class the numbers of true and predicted decisions, recall and precision, for a table."""
     rows = []
     for name in sorted({*truth.tolist(), *decided.tolist()}):
         asked, given = truth == name, decided == name
@@ -183,7 +187,7 @@ def class_rows(truth: np.ndarray, decided: np.ndarray) -> list[dict[str, Any]]:
 
 
 def counts_matrix(truth: np.ndarray, decided: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """(class, class) counts, rows are what was asked for, and the names."""
+    """Return (class, class) counts, with one row per true class, and the names."""
     names = sorted({*truth.tolist(), *decided.tolist()})
     code = {name: i for i, name in enumerate(names)}
     counts = np.zeros((len(names), len(names)), int)
@@ -192,7 +196,7 @@ def counts_matrix(truth: np.ndarray, decided: np.ndarray) -> tuple[np.ndarray, l
 
 
 def _spans(names: Sequence[str], time_s: Sequence[float], step_s: float) -> list[tuple[float, float, str]]:
-    """(from, to, name) of each run of equal names; a decision stands until the next one, but for breaks of the stream."""
+    """Return (from, to, name) of each run of equal names; a decision lasts until the next one or a break of the stream."""
     array, times = np.asarray(names).astype(str), np.asarray(time_s, float)
     broken = np.flatnonzero(np.diff(times) > 1.5 * step_s) + 1
     starts = np.union1d(run_starts(np.unique(array, return_inverse=True)[1]), broken).astype(int)

@@ -1,4 +1,4 @@
-"""The report of a live session: one HTML page with everything in it, made from the session's log."""
+"""The report of a live session: one self-contained HTML page, made from the session's log."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def write_live_report(session: LoggedSession, path: str | Path, rest: str = "res
 
     Raises
     ------
-    ResultsError : it cannot be written. DataError : a trial in the log is damaged.
+    ResultsError : the page cannot be written. DataError : a trial in the log is damaged.
     """
     write_text(path, render_live(session, rest))
     return Path(path)
 
 
 def render_live(session: LoggedSession, rest: str = "rest") -> str:
-    """The page as text: no link, script or style in it comes from elsewhere."""
+    """Return the page as text, without external links, scripts or styles."""
     folder = files("myograph.evaluation.report")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(folder.joinpath("live.html.j2").read_text(encoding="utf-8"))
@@ -62,11 +62,11 @@ def render_live(session: LoggedSession, rest: str = "rest") -> str:
 
 
 def fitts_trials(session: LoggedSession) -> list[Trial]:
-    """The trials of Fitts tests in a log.
+    """Return the trials of Fitts' law tests in a log.
 
     Raises
     ------
-    DataError : one is damaged.
+    DataError : a trial is damaged.
     """
     found = [event for event in session.events if event["kind"] == "fitts"]
     try:

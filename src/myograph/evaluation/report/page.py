@@ -1,4 +1,4 @@
-"""The report: one HTML page with everything in it, made from a run's `Scores`."""
+"""The report: one self-contained HTML page, made from a run's `Scores`."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def write_report(scores: Scores, path: str | Path | None = None) -> Path:
 
     Raises
     ------
-    ResultsError : the scores have no folder and no path was given, or it cannot be written.
+    ResultsError : the scores have no folder and no path was given, or the page cannot be written.
     """
     if path is None:
         if scores.folder is None:
-            raise ResultsError("these scores were not kept in a folder: give write_report a path")
+            raise ResultsError("these scores were not stored in a folder; give write_report a path")
         path = scores.folder / "report.html"
     page = render(scores)
     write_atomically(Path(path), lambda to: Path(to).write_text(page, encoding="utf-8"))
@@ -36,7 +36,7 @@ def write_report(scores: Scores, path: str | Path | None = None) -> Path:
 
 
 def render(scores: Scores) -> str:
-    """The page as text: no link, script or style in it comes from elsewhere."""
+    """Return the page as text, without external links, scripts or styles."""
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(
         files("myograph.evaluation.report").joinpath("report.html.j2").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The page of a suite: which method is better, by how much, at which cost, and how sure that is."""
+"""The page of a suite: comparison of methods with effect sizes, cost and significance."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Group:
     """Methods that were tested on the same windows under the same protocol.
 
     values : one row per person and one column per method, means over seeds.
-    seeds : number of seeds of each method. left_out : methods that were not tested on everybody.
+    seeds : number of seeds of each method. left_out : methods that were not tested on all people.
     """
 
     key: dict[str, Any]
@@ -67,7 +67,7 @@ class Group:
 
     @cached_property
     def comparison(self) -> RunComparison | None:
-        """The methods side by side; None where there is one, or where the rows are LEAKY and are not compared."""
+        """The comparison of the methods; None if there is only one, or if the scores are LEAKY and are not compared."""
         if self.leaky or self.values.shape[1] < 2:
             return None
         reference = str(self.values.columns[0])
@@ -79,7 +79,7 @@ class Group:
 
     @cached_property
     def friedman(self) -> Friedman | None:
-        """Friedman's test over people, for three methods and six people or more."""
+        """Friedman's test over people, if there are at least three methods and six people."""
         found = self.comparison
         if found is None or not found.ranked or self.values.shape[1] < 3:
             return None
@@ -94,13 +94,13 @@ def write_suite_page(
     metric: str = "accuracy",
     missing: Iterable[str] = (),
 ) -> Path:
-    """Write the page of a suite, `index.html`, and beside it each figure as SVG and its data as CSV.
+    """Write the page of a suite, `index.html`, and each figure as SVG with its data as CSV.
 
     Parameters
     ----------
     cells : identities of the cells to show.
     metric : a key of `myograph.evaluation.metrics.TITLES`.
-    missing : what is known of cells that gave no scores, one sentence each.
+    missing : messages about cells without scores, one sentence each.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def write_suite_page(
 
 
 def grouped(store: Store, cells: Sequence[str], metric: str = "accuracy") -> list[Group]:
-    """The cells in groups of the same data, windows and protocol, in the cells' order."""
+    """Return the cells in groups of the same data, windows and protocol, in the order of the cells."""
     order = {identity: i for i, identity in enumerate(cells)}
     rows = store.results()
     rows = rows[rows["cell"].isin(order)].assign(order=rows["cell"].map(order)).sort_values("order", kind="stable")
@@ -161,12 +161,12 @@ def grouped(store: Store, cells: Sequence[str], metric: str = "accuracy") -> lis
 
 
 def overview(groups: Sequence[Group]) -> pd.DataFrame:
-    """Mean over people of each method (row) in each group (column)."""
+    """Return the mean over people of each method (row) in each group (column)."""
     return pd.DataFrame({group.title: group.values.mean() for group in groups})
 
 
 def figures_of(group: Group, scores: Mapping[str, Scores]) -> list[Figure]:
-    """The charts of one group."""
+    """Return the charts of one group."""
     values, found = group.values, []
     if values.shape[1] > 1:
         found.append(Figure("Each person", charts.paired(values), values.reset_index()))
@@ -197,8 +197,8 @@ def figures_of(group: Group, scores: Mapping[str, Scores]) -> list[Figure]:
 
 
 def cost_table(of_method: Mapping[str, Sequence[Scores]], score: Mapping[Any, float]) -> pd.DataFrame:
-    """One row per method: mean seconds per fold (fit and predict); of networks also parameters, multiply-accumulates
-    and latency of one window, see `myograph.models.cost`."""
+    """Return one row per method: mean seconds per fold (fit and predict), and for networks also parameters,
+    multiply-accumulates and latency of one window; see `myograph.models.cost`."""
     from myograph.models import MODELS
 
     rows = []
@@ -231,8 +231,9 @@ def _network_cost(info: dict[str, Any], run: Scores) -> dict[str, float]:
 
 
 def reliability(runs: Sequence[Scores], n_bins: int = 10) -> pd.DataFrame | None:
-    """Mean confidence, share of correct windows and number of windows in bins of equal width over the confidence; None
-    where a method gives no confidence."""
+    """Return mean confidence, accuracy and number of windows in bins of equal width over the confidence; None if a
+    method gives no confidence.
+    """
     table = pd.concat([cast(pd.DataFrame, run.predictions[["y_true", "y_pred", "confidence"]]) for run in runs])
     if np.isnan(np.asarray(table["confidence"], float)).any():
         return None
@@ -241,14 +242,15 @@ def reliability(runs: Sequence[Scores], n_bins: int = 10) -> pd.DataFrame | None
 
 
 def curves(groups: Sequence[Group], scores: Mapping[str, Scores], metric: str) -> Iterable[Figure]:
-    """Line charts over what was varied: the one number in which protocols of one type differ (training data), and the
-    level of each disturbance at test time."""
+    """Yield line charts over what was varied: the single number in which protocols of one type differ (training data),
+    and the level of each disturbance at test time.
+    """
     honest = [group for group in groups if not group.leaky]
     kinds: dict[tuple[str, str], list[tuple[float, Group]]] = {}
     protocols = [scores[group.rows["cell"].iloc[0]].info["settings"]["protocol"] for group in honest]
     numbers = {k for p in protocols for k, v in p.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
     for group, protocol in zip(honest, protocols):
-        for name in numbers - {"seed"}:  # a field that has its default may be missing
+        for name in numbers - {"seed"}:  # a field with its default value may be missing
             rest = in_short({k: v for k, v in protocol.items() if k != name})
             what = ", ".join(filter(None, (group.key["data"], rest, group.key["transfer"])))
             kinds.setdefault((what, name), []).append((float(protocol.get(name) or 0), group))
@@ -283,7 +285,7 @@ def _confusion(run: Scores, labels: list[str]) -> np.ndarray:
 
 
 def _labels(recipe: str, dataset: str, method: str) -> tuple[str, str]:
-    """What a suite calls the data and the method of a recipe, whose name is DATA-METHOD."""
+    """Return the labels of data and method of a recipe of a suite, whose name is DATA-METHOD."""
     if recipe.startswith(f"{dataset}-"):
         return dataset, recipe[len(dataset) + 1 :]
     if recipe.endswith(f"-{method}"):

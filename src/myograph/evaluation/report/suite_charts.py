@@ -23,14 +23,15 @@ text { fill: #17202b; } .tick { fill: #5c6b7c; font-size: 11px; } .grid { stroke
 
 
 def standalone(svg: str) -> str:
-    """A chart of a page as an SVG file of its own, with the colours of the page's light theme."""
+    """Return a chart as a separate SVG file, with the colours of the page's light theme."""
     begin_tag, _, rest = svg.partition(">")
     return f'{begin_tag} xmlns="http://www.w3.org/2000/svg">{STYLE}{rest}'
 
 
 def critical_difference(found: Nemenyi) -> str:
-    """A critical-difference diagram (Demšar 2006, figure 1): methods at their mean ranks; a bar joins those whose mean
-    ranks are within the critical difference, so that the data do not tell them apart."""
+    """Return a critical-difference diagram (Demšar 2006, figure 1): methods at their mean ranks; a bar joins methods
+    whose mean ranks are within the critical difference, that is, do not differ significantly.
+    """
     names = sorted(found.mean_rank, key=lambda name: found.mean_rank[name])
     k = len(names)
     groups = cliques([found.mean_rank[name] for name in names], found.critical_difference)
@@ -65,7 +66,7 @@ def critical_difference(found: Nemenyi) -> str:
 
 
 def cliques(ranks: Sequence[float], within: float) -> list[tuple[int, int]]:
-    """First and last position of each largest run of sorted ranks that lie within a distance.
+    """Return the first and last position of each maximal run of sorted ranks within a distance.
 
     >>> cliques([1.0, 1.5, 2.4, 4.0], within=1.0)
     [(0, 1), (1, 2)]
@@ -79,7 +80,8 @@ def cliques(ranks: Sequence[float], within: float) -> list[tuple[int, int]]:
 
 
 def front(cost: Sequence[float], score: Sequence[float]) -> list[int]:
-    """Positions of the points that no other point beats in both cost and score (Pareto), by rising cost.
+    """Return the positions of the Pareto-optimal points (no other point is better in both cost and score), by rising
+    cost.
 
     >>> front([1.0, 2.0, 3.0], [0.8, 0.7, 0.9])
     [0, 2]
@@ -92,7 +94,7 @@ def front(cost: Sequence[float], score: Sequence[float]) -> list[int]:
 
 
 def against_cost(table: pd.DataFrame, cost: str, score: str) -> str:
-    """One point per method: cost on a logarithmic axis, score upwards; a dashed line joins the Pareto front.
+    """Return a chart of score over cost (logarithmic axis), one point per method; a dashed line joins the Pareto front.
 
     table : columns method, `cost` (above 0) and `score`.
     """
@@ -122,7 +124,7 @@ def against_cost(table: pd.DataFrame, cost: str, score: str) -> str:
 
 
 def calibration(curves: Mapping[str, pd.DataFrame]) -> str:
-    """Share of correct windows against confidence, one line per method; the diagonal is perfect calibration.
+    """Return a chart of accuracy over confidence, one line per method; the diagonal is perfect calibration.
 
     curves : method to a table with columns confidence and accuracy, one row per bin.
     """
@@ -144,5 +146,7 @@ def calibration(curves: Mapping[str, pd.DataFrame]) -> str:
             parts.append(f'<circle class="p{k % 6}" cx="{x(a):.1f}" cy="{y(b):.1f}" r="3.5" {note}/>')
         parts.append(f'<circle class="p{k % 6}" cx="{x(1) + 14:.1f}" cy="{top + 12 + 20 * k}" r="5"/>')
         parts.append(f'<text x="{x(1) + 24:.1f}" y="{top + 16 + 20 * k}">{escape(shorten(name, 18))}</text>')
-    parts.append(f'<text class="tick" x="{left}" y="{height - 4}">confidence; upwards: share of correct windows</text>')
+    parts.append(
+        f'<text class="tick" x="{left}" y="{height - 4}">confidence; vertical axis: fraction of correct windows</text>'
+    )
     return "".join([*parts, "</svg>"])

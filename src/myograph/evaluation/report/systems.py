@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from myograph._common.files import write_atomically
-from myograph._common.svg import lines
+from myograph._common.svg import ecdf, lines
 from myograph.errors import ResultsError
 from myograph.evaluation.metrics import MIN_FOR_INTERVAL, summarise
 from myograph.evaluation.report import charts
@@ -23,6 +23,7 @@ from myograph.evaluation.stats import holm, paired
 FEWEST_DOTS = 2  # a chart of single values says no more than its table
 COUNTED = "no data: counted"
 SIGNIFICANT = 0.05
+CUT = "Every training was cut short by --epochs. This shows that the run reaches its end; its scores mean nothing."
 LEAKY = '<strong class="leaky">LEAKY</strong>'  # red on the site, bold elsewhere
 
 FRONT = """\
@@ -31,19 +32,19 @@ hide: [navigation, toc]
 ---
 """  # the table needs the width
 INTRODUCTION = """\
-What each paper found, and what our recordings say about it.
+What each paper found, and whether our recordings confirm it.
 """
 EXPLANATION = """\
-*Paper* is the published figure. Nobody here has the people of the papers, so *ours* is from other recordings: the mean ± the
-standard deviation over people, of the setting that the finding names against the one that it is compared with. *Honest* is
+*Paper* is the published figure. Our recordings are of other people than those of the papers. *Ours* is the mean ± the
+standard deviation over people, of the setting of the finding and of the setting it is compared with. *Honest* is
 "as ours" if train and test share nothing. A score marked <strong class="leaky">LEAKY</strong> shares samples between train
-and test, or was selected on test data; its honest counterpart stands beside it, and it supports no finding. *Verdict* counts
-for how many people the finding holds. p is that of Wilcoxon's signed-rank test over them, corrected for the number of tests
-in this table (Holm). Fewer than six people cannot reach 0.05, so they are not tested.
+and test, or was selected on test data; its honest counterpart is shown next to it, and it supports no finding. *Verdict* counts
+for how many people the finding holds. p is from Wilcoxon's signed-rank test over people, corrected for the number of tests
+in this table (Holm). With fewer than six people p cannot reach 0.05, so these findings are not tested.
 
 `myograph reproduce --docs` writes these pages from the results that are stored with the project. Each page has the table of
 what differs from the paper, the command, seeds and duration of every run, and an interval (bootstrap, 95 %) for six or more
-people. Simulated recordings check the code. They cannot confirm a figure of a paper, so no such figure stands beside them.
+people. Simulated recordings check the code. They cannot confirm a figure of a paper, so no such figure is shown next to them.
 """
 
 
@@ -61,6 +62,7 @@ def write_page(results: Sequence[dict[str, Any]], path: Path) -> None:
         "shown": shown,
         "counted": counted,
         "finished_on": finished_on,
+        "command": command_of,
         "paper": paper_of,
         "figure": lambda figure: Markup(draw(figure)),
         "dots": lambda rows: Markup(dots_of(rows)),
@@ -70,7 +72,7 @@ def write_page(results: Sequence[dict[str, Any]], path: Path) -> None:
     template = environment.from_string(folder.joinpath("reproduction.html.j2").read_text(encoding="utf-8"))
     style = folder.joinpath("report.html.j2").read_text(encoding="utf-8")
     style = style[style.index("<style>") : style.index("</style>") + 8]
-    page = template.render(results=results, style=Markup(style))
+    page = template.render(results=results, cut=CUT, style=Markup(style))
     write_atomically(path, lambda to: Path(to).write_text(page, encoding="utf-8"))
 
 
@@ -249,7 +251,8 @@ def page_of(results: Sequence[dict[str, Any]], compared: Mapping[str, list[list[
     first = results[0]
     text = [f"# {first['title']}", "", "\n".join(first["about"].split("\n")[1:]).strip(), ""]
     if first.get("differences"):
-        text += ["## What differs from the paper, and why", "", *differences(first["differences"]), ""]
+        text += ["## What differs from the paper, and why", "", '<div class="differences"></div>', ""]
+        text += [*differences(first["differences"]), ""]
     kinds = [
         ("Real recordings", lambda row: not is_simulated(row) and row["data"] != COUNTED),
         ("Sizes of the networks", lambda row: row["data"] == COUNTED),
@@ -293,13 +296,9 @@ def _run(
     simulated: bool,
     compared: Mapping[str, list[list[str]]],
 ) -> list[str]:
-    on = f" --dataset {result['dataset']}" if result["dataset"] else ""
     seeds = f"{result['n_seeds']} seed{'s' if result['n_seeds'] > 1 else ''}"
-    text = [
-        f"`myograph reproduce {result['name']}{on} --{result['kind']}`, {finished_on(result)}, "
-        f"{result['wall_s'] / 60:.1f} minutes, {seeds}.",
-        "",
-    ]
+    text = [f"`{command_of(result)}`, {finished_on(result)}, {result['wall_s'] / 60:.1f} minutes, {seeds}.", ""]
+    text += [CUT, ""] if result.get("epochs") else []
     for section in dict.fromkeys(row["section"] for row in rows):
         inside = [row for row in rows if row["section"] == section]
         text += [f"### {section}", ""] if section else []
@@ -317,7 +316,7 @@ def _run(
 def table(rows: Sequence[dict[str, Any]], simulated: bool) -> list[str]:
     """Return the lines of a Markdown table: setting, the paper's figure, ours, honest, n.
 
-    The paper's figure does not stand beside simulated recordings.
+    The paper's figure is not shown next to simulated recordings.
     """
     papers = not simulated and any(row["published"] for row in rows)
     leaks = any(row["honest"] for row in rows)
@@ -353,11 +352,17 @@ def is_simulated(row: Mapping[str, Any]) -> bool:
 
 def dots_of(rows: Sequence[dict[str, Any]]) -> str:
     """Return a chart with one dot per person for the rows in percent; "" if every row has one value."""
-    rows = [r for r in rows if r["unit"] == "%" and len(r["values"]) >= FEWEST_DOTS]
+    rows = [r for r in rows if r["unit"] == "%" and len(_known(r["values"])) >= FEWEST_DOTS]
     if not rows:
         return ""
     names = [("LEAKY " if r["leaky"] else "") + r["setting"] for r in rows]
-    return charts.dots(names, [r["values"] for r in rows], [r["honest"] for r in rows], [r["leaky"] for r in rows])
+    values, honest = ([_known(r[key] or ()) for r in rows] for key in ("values", "honest"))
+    return charts.dots(names, values, honest, [r["leaky"] for r in rows])
+
+
+def _known(values: Sequence[float | None]) -> list[float]:
+    """The values without those that could not be computed, such as the recall of a class that a person lacks."""
+    return [v for v in values if v is not None]
 
 
 def bars_of(rows: Sequence[dict[str, Any]]) -> str:
@@ -379,7 +384,7 @@ def lines_of(rows: Sequence[dict[str, Any]], settings: Sequence[str]) -> str:
 
 
 def draw(figure: Mapping[str, Any]) -> str:
-    """Return a stored figure as SVG: a confusion matrix, a stretch of a signal, or a line chart.
+    """Return a stored figure as SVG: a confusion matrix, a stretch of a signal, distributions, or a line chart.
 
     >>> draw({"x": [1, 2], "series": {"loss": [0.5, 0.25]}, "y": "loss"}).startswith("<svg")
     True
@@ -388,7 +393,20 @@ def draw(figure: Mapping[str, Any]) -> str:
         return charts.matrix(np.array(figure["matrix"]), figure["labels"])
     if "glimpse" in figure:
         return charts.signals(figure["glimpse"])
+    if "ecdf" in figure:
+        return ecdf(figure["ecdf"], figure["x"], figure["least"])
     return lines(figure["x"], figure["series"], figure["y"], dotted=figure.get("dotted", ()))
+
+
+def command_of(result: Mapping[str, Any]) -> str:
+    """Return the command of a run.
+
+    >>> command_of({"name": "ding2018", "dataset": "3dc", "kind": "full", "epochs": 1})
+    'myograph reproduce ding2018 --dataset 3dc --full --epochs 1'
+    """
+    on = f" --dataset {result['dataset']}" if result["dataset"] else ""
+    cut = f" --epochs {result['epochs']}" if result.get("epochs") else ""
+    return f"myograph reproduce {result['name']}{on} --{result['kind']}{cut}"
 
 
 def finished_on(result: Mapping[str, Any]) -> str:

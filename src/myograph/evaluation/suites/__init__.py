@@ -1,1 +1,1 @@
-"""Built-in suites, one file each; `SUITES` names them."""
+"""Built-in suites, one file each, registered in `SUITES`."""

@@ -14,7 +14,7 @@ def cross_subject(
 ) -> Suite:
     """New people: 0, 1, 2 and 4 repetitions of the tested person for calibration, tested on the same repetitions.
 
-    Beside every calibrated score stands the score of the calibration repetitions alone ("target only").
+    Every calibrated score is reported together with the score of the calibration repetitions alone ("target only").
 
     >>> [protocol.calibration_repetitions for protocol in cross_subject(datasets=("simulated",)).protocols]
     [0, 1, 2, 4]

@@ -14,11 +14,11 @@ EPOCHS, BATCH_SIZE, PEOPLE = 3, 32, 2
 
 @SUITES.register
 def field(methods: tuple[str, ...] = ("classical",), datasets: tuple[str, ...] = ("present",)) -> Suite:
-    """Every method on every data set whose files are there, sized for three hours on two processor cores.
+    """Every method on every data set whose files are present, sized for three hours on two processor cores.
 
-    Classical methods answer every honest question on all people. Networks are trained for 3 epochs, in batches of 32,
-    on the first two people of each data set under its own protocol: enough to see that each runs, and too little to
-    rank them. `lda` on these two people stands beside them. Windows begin every 100 ms.
+    Classical methods are run on all people under every honest protocol. Networks are trained for 3 epochs, in batches
+    of 32, on the first two people of each data set under its default protocol: enough to see that each of them runs,
+    but too little to rank them. `lda` on these two people is added for comparison. Windows begin every 100 ms.
 
     >>> suite = field(datasets=("simulated",))
     >>> "lda" in [method.name for method in suite.methods], suite.protocols, suite.also[0].datasets[0].subjects

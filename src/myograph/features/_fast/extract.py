@@ -19,9 +19,9 @@ from myograph.features._fast.plan import FeaturePlan, Request, plan_of
 from myograph.features._fast.sums import SumTable, scattered, segments, walk
 from myograph.windows import Windows, distinct
 
-BATCH_BYTES = 1 << 21  # of gathered float64 samples, so that intermediate results stay in the caches
+BATCH_BYTES = 1 << 21  # of gathered float64 samples, so that intermediate results fit in the caches
 PIECE = 100  # smallest number of windows for which a thread pays off
-MANY = 32  # grids per recording; above this number, if each holds few windows, each window is summed alone
+MANY = 32  # grids per recording; above this number, windows are summed separately if each grid has few
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Stretch:
 
     @property
     def n_channels(self) -> int:
-        """Channels of a row."""
+        """Number of channels per row."""
         return 1 if self.channel is not None else self.signal.shape[0]
 
     def __getitem__(self, part: slice | np.ndarray) -> Stretch:
@@ -58,7 +58,7 @@ class Stretch:
         return picked.astype(np.float64, copy=False)
 
     def batches(self) -> Iterator[Stretch]:
-        """Pieces whose gathered samples stay within BATCH_BYTES."""
+        """Yield pieces whose gathered samples fit in BATCH_BYTES."""
         size = max(1, BATCH_BYTES // (8 * self.n_channels * self.length))
         for first in range(0, len(self.start), size):
             yield self[first : first + size]
@@ -107,7 +107,7 @@ def sources(X: Windows | np.ndarray, rate_hz: float | None) -> list[Stretch | Ba
         of = channel[where].astype(np.int64, casting="same_kind") if apart else None
         if of is not None and (of < 0).any():
             if (of >= 0).any():
-                _ = X.n_channels  # raises, unless the recording has no other channel
+                _ = X.n_channels  # raises unless the recording has a single channel
             of = None
         present = distinct(lengths)
         for length in present:
@@ -149,7 +149,7 @@ def _threads(n_jobs: int) -> int:
 
 def _run(tasks: list[Callable[[], None]], threads: int) -> None:
     """Run the tasks in `threads` threads, including the calling one; raises the first error of any task."""
-    waiting, errors = iter(tasks), []  # threads may share a list's iterator, but not a generator
+    waiting, errors = iter(tasks), []  # a list's iterator can be shared by threads, a generator cannot
 
     def work() -> None:
         try:
@@ -157,20 +157,20 @@ def _run(tasks: list[Callable[[], None]], threads: int) -> None:
                 task()
         except BaseException as error:
             errors.append(error)
-            for _ in waiting:  # no thread begins another task
+            for _ in waiting:  # so that no thread starts another task
                 pass
 
     helpers = [_pool().submit(work) for _ in range(min(threads, len(tasks)) - 1)]
     work()
-    wait([helper for helper in helpers if not helper.cancel()])  # one that has begun still writes to the caller's array
+    wait([helper for helper in helpers if not helper.cancel()])  # a running task still writes to the caller's array
     if errors:
         raise errors[0]
 
 
 @lru_cache(maxsize=1)
 def _pool() -> ThreadPoolExecutor:
-    """Threads that are kept between calls: starting one and touching its memory for the first time takes a sixth of the
-    time that the features of a two-minute recording take."""
+    """Threads kept between calls. Starting a thread and first using its memory takes a sixth of the time needed for
+    the features of a two-minute recording."""
     return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="myograph-features")
 
 
@@ -179,15 +179,15 @@ if hasattr(os, "register_at_fork"):
 
 
 def at_once(n_channels: int, step: int) -> int:
-    """Number of windows per call: small enough that their sums stay in a core's cache, and large enough that the call's
-    overhead is small."""
+    """Return the number of windows per call: few enough that their sums fit in a core's cache, and enough that the
+    overhead of a call is small."""
     return min(640, max(64, 12_288 // n_channels), max(200, 40_000 // step))
 
 
 def _sums_of(
     part: Stretch | Batch, plan: FeaturePlan, table: SumTable, out: np.ndarray, threads: int
 ) -> Iterator[Callable[[], None]]:
-    """The tasks that write the features computed from sums; split into pieces where several threads pay off."""
+    """Return the tasks that write the features computed from sums, split into pieces if several threads pay off."""
     if isinstance(part, Batch):
         return (partial(_sum_batch, batch, plan, table, out) for batch in part.batches())
     grid = _Starts(part, plan, table, out)
@@ -195,11 +195,11 @@ def _sums_of(
 
 
 def _edges(n: int, threads: int) -> list[int]:
-    """Boundaries of the pieces of n windows.
+    """Return the boundaries of the pieces of n windows.
 
-    There is one piece per thread. Many windows are split into one large piece per thread, followed by smaller and
-    smaller ones, so that a faster core does more and all threads end together. Starting a piece takes as long as about
-    20 windows.
+    A few windows are split into one piece per thread. Many windows are split into one large piece per thread and then
+    into ever smaller ones, so that faster cores do more and all threads end together. Starting a piece costs about as
+    much time as 20 windows.
     """
     if threads > 1 and n >= 5 * threads * PIECE:
         sizes = [8] * threads + [size for size in (4, 3, 2, 1) for _ in range(threads // 2)]

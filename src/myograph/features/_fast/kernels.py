@@ -35,8 +35,8 @@ EDGES = np.full(N_ROWS, ALONE, np.int8)
 for _row in (STEP, STEP_SQUARE, STEP_ABOVE, BEND, BEND_SQUARE):
     EDGES[[_row, LOG + _row]] = ADDED
 EDGES[CROSSINGS:MEAN] = COUNTED
-# The other rows serve the features that are asked for most, such as MAV, WL, ZC, SSC, RMS, MOB and COMP. Kernels exist with
-# and without these, since compilation takes as long as there are sums.
+# The rows outside OTHERS serve the most used features, such as MAV, WL, ZC, SSC, RMS, MOB and COMP. There is a kernel for
+# these alone and one for all rows, because the compilation time grows with the number of sums.
 OTHERS = np.ones(N_ROWS, np.bool_)
 OTHERS[[ABS, SQUARE, STEP, STEP_SQUARE, STEP_ABOVE, BEND, BEND_SQUARE, *range(CROSSINGS, MEAN)]] = False
 
@@ -322,7 +322,7 @@ def _add_usual(buf, rows, n, seen, want, level, acc, edge, flat, coming, later, 
 
 @part(inline="always")
 def _add_others(buf, logs, rows, n, seen, want, level, acc, edge):
-    """As `_add_usual`, for the rows that are among OTHERS."""
+    """Like `_add_usual`, for the rows in OTHERS."""
     end = rows + 2
     if want[LOG_1P]:
         _add_logs_1p(buf, rows, n, seen, acc)
@@ -391,9 +391,9 @@ def _close_turns(n, level, acc, edge):
 
 
 def workspace(length: int, n_lanes: int, want: np.ndarray) -> tuple:
-    """The working memory of `block_sums` for blocks of `length` samples and up to `n_lanes` lanes: its last arguments.
+    """Return the working memory (the last arguments) of `block_sums` for `length` samples and up to `n_lanes` lanes.
 
-    It is made here because compiling the making of an array takes longer than anything that it could save.
+    It is allocated in Python because compiling the allocation would take longer than it could save.
     """
     most, lanes = (ROWS, LANES) if 2 * length > ROWS else (ROWS // 2, 2 * LANES)
     lanes = min(lanes, -(-n_lanes // WIDTH) * WIDTH)
@@ -404,7 +404,7 @@ def workspace(length: int, n_lanes: int, want: np.ndarray) -> tuple:
 
 
 def _block_sums(everything):
-    """The kernel of all rows, or of those that are not among OTHERS: that one compiles in less time."""
+    """Return the kernel of all rows, or of those outside OTHERS, which compiles faster."""
 
     @kernel
     def block_sums(
@@ -435,7 +435,7 @@ def _block_sums(everything):
                 least_then = _places(start, n_channels, n_samples, lane + lanes, lanes, then)
             for k in range(len(kept)):
                 row = kept[k]
-                if LOG_ABS <= row < CROSSINGS or row >= LOG or row == PEAK:  # the first tile sets the others
+                if LOG_ABS <= row < CROSSINGS or row >= LOG or row == PEAK:  # the first tile initialises the others
                     for i in range(0, n, WIDTH):
                         store(acc, row, i, fill(-np.inf if row == PEAK else 0.0))
                         store(edge, row, i, fill(0.0))
@@ -454,7 +454,7 @@ def _block_sums(everything):
                         buf[0, i] = flat[place[i] - 2] if t >= 2 else 0.0
                         buf[1, i] = flat[place[i] - 1] if t >= 1 else 0.0
                     _fetch(flat, place, n, 0, rows, buf, 2)
-                # The samples of the next tile are prefetched while this one is summed.
+                # Samples of the next tile are prefetched while this one is summed.
                 coming, later, asks = (
                     (place, seen + tile, length - seen - tile) if seen + tile < length else (then, 0, length)
                 )

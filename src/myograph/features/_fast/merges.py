@@ -1,7 +1,7 @@
 """Compiled loops that merge the sums of blocks (`kernels`) into those of windows.
 
-The order of the merges is a tree that depends only on the number of blocks per window. So a row is bit for bit the
-same wherever in a batch, or in whichever chunk of a stream, it was computed. All merges run over blocks and channels
+The order of the merges is a tree that depends only on the number of blocks per window. A row is therefore identical bit
+for bit wherever in a batch, or in whichever chunk of a stream, it is computed. All merges run over blocks and channels
 at once.
 """
 
@@ -82,7 +82,7 @@ def _changes(kind, before, after, level):
 
 @part
 def _changed(kind, before, after, level):
-    """The same for one pair."""
+    """`_changes` for one pair."""
     opposite = ((before > 0) & (after < 0)) | ((before < 0) & (after > 0))
     size = abs(before - after) if kind == CROSSED else max(abs(before), abs(after))
     return 1.0 if opposite & (size >= level) else 0.0
@@ -161,7 +161,7 @@ def _add_runs(full, row, m, n_c, rest, runs, first, out):
 
 @part
 def _merge_runs(kind, full, row, m, n_c, blocks, block_samples, now, then, first, out):
-    """As `_add_runs`, for groups of rows that are not merged by addition; now, then : (3, element) working memory."""
+    """Like `_add_runs`, for groups of rows that are not merged by addition; now, then : (3, element) working memory."""
     n, rest = m * n_c, blocks - 1
     if not rest:
         for r in range(3 if kind == SOFTEN else (2 if kind == DEVIATE else 1)):
@@ -206,12 +206,12 @@ def _end_counts(kind, row, inner, full, tail, m, n, blocks, with_tail, level, ou
 
 
 def workspace(n_channels: int, most: int, blocks: int) -> np.ndarray:
-    """The working memory of `window_sums` for up to `most` windows."""
+    """Return the working memory of `window_sums` for up to `most` windows."""
     return np.empty((6, (most + blocks) * n_channels + WIDTH))
 
 
 def _window_sums(everything):
-    """The kernel of all kinds of rows, or of those that add up alone: that one compiles in less time."""
+    """Return the kernel of all kinds of rows, or of additive rows only, which compiles faster."""
 
     @kernel
     def window_sums(

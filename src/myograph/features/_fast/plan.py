@@ -16,7 +16,7 @@ from myograph.features._fast import merges
 from myograph.features._fast.shared import SPECTRAL, WAVELET, spectral_features, wavelet_features
 from myograph.features._fast.sums import Sums, SumTable, formula_of
 
-ALL = np.empty(0, np.int64)  # channels: what `merges.write` takes where each row holds all of them
+ALL = np.empty(0, np.int64)  # the `channel` argument of `merges.write` if each row holds all channels
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Request:
         if self.feature.needs_rate and "rate_hz" not in given:
             if rate_hz is None:
                 raise ConfigError(
-                    f"feature {self.feature.name} needs the sampling rate, which an array does not bring: "
+                    f"feature {self.feature.name} needs the sampling rate, which an array does not have: "
                     "Features(..., rate_hz=...)"
                 )
             given = {**given, "rate_hz": rate_hz}
@@ -50,12 +50,12 @@ class Request:
 
 
 def requests(names: Any, options: Mapping[str, Mapping[str, Any]] | None, threshold: float | None) -> list[Request]:
-    """Return the features and parameters that `Features(names, options, threshold)` stands for.
+    """Return the features and parameters of `Features(names, options, threshold)`.
 
     Raises
     ------
     UnknownNameError : a name or an option that does not exist.
-    ConfigError : there are no names.
+    ConfigError : `names` is empty.
     """
     features = resolve(names)
     if not features:
@@ -136,7 +136,7 @@ class FeaturePlan:
         self.table = table
         self._values = [(formula.value, place) for formula, place in summed if not isinstance(formula.value, int)]
         forms = [(table.place[r.rows[0]], r.value, p.start) for r, p in summed if table and isinstance(r.value, int)]
-        self._forms = tuple(np.array(forms, np.int64).reshape(-1, 3).T.copy())  # what `merges.write` takes
+        self._forms = tuple(np.array(forms, np.int64).reshape(-1, 3).T.copy())  # the form arguments of `merges.write`
         self._from_samples = _together(slow)
         self.by_samples = bool(slow)
 
@@ -181,8 +181,8 @@ def plan_of(
     rate_hz: float | None = None,
     one_channel: bool = False,
 ) -> FeaturePlan:
-    """The `FeaturePlan` for windows of one kind; plans are cached."""
-    # The type is part of the key: 1, 1.0 and True are equal, but not all of them are a number of coefficients.
+    """Return the `FeaturePlan` for windows of one kind; plans are cached."""
+    # The type is part of the key: 1, 1.0 and True are equal, but only 1 is a valid number of coefficients.
     what = tuple((r.feature, *((name, type(v), v) for name, v in r.parameters.items())) for r in wanted)
     try:
         hash(what)

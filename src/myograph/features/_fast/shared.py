@@ -90,7 +90,7 @@ def _subband(w):
     """Of the squared coefficients e: sum, variance, waveform length and entropy. w: (row, coefficient) -> (row, 4)."""
     found = np.zeros((len(w), 4))
     n = w.shape[1]
-    whole = (n - 1) // WIDTH * WIDTH  # in registers, each with a neighbour after it
+    whole = (n - 1) // WIDTH * WIDTH  # processed in registers, each value with its successor
     for row in range(len(w)):
         sums, lengths = fill(0.0), fill(0.0)
         for i in range(0, whole, WIDTH):
@@ -112,7 +112,7 @@ def _subband(w):
             e = v * v
             d, share = e - centre, e / scale
             squares = simd.muladd(d, d, squares)
-            # 0 ln 0 is 0, and so is that of a share too small to be told from it.
+            # 0 ln 0 is 0, also for shares that are too small to be distinguished from 0.
             informations = simd.muladd(share, simd.log(simd.higher(share, fill(TINY)), fill(0.0)), informations)
         for i in range(whole, n):
             e = w[row, i] * w[row, i]

@@ -175,10 +175,10 @@ class SlidingSums:
         # A second difference reaches two samples back, so the parts of a block cannot be shorter.
         self.whole = blocks == 0 or step < 2 or (tail > 0 and min(tail, step - tail) < 2)
         self.blocks, self.tail = (1, 0) if self.whole else (blocks, tail)
-        # What is not written before it is read is in lanes whose results are left out.
+        # Uninitialised memory is read only in lanes whose results are discarded.
         held = lambda blocks: np.empty((len(table.kept), (blocks + WIDTH) * n_channels))  # noqa: E731
         self._out = held(size)
-        self._work: dict[int, tuple] = {}  # of `block_sums`, by the length of the blocks
+        self._work: dict[int, tuple] = {}  # arrays of `block_sums`, by the length of the blocks
         if self.whole:
             self._spare = held(size)
         else:
@@ -212,7 +212,7 @@ class SlidingSums:
         return self._out.reshape(len(table.kept), -1, self.n_channels)[:, :m]
 
     def _read(self, signal: np.ndarray, start: int, first: int, m: int, fresh: bool) -> None:
-        """Compute the sums of the blocks first .. first + m - 1, counted from `start`, if windows have a tail.
+        """Compute the sums of the blocks first .. first + m - 1, counted from `start`, for windows with a tail.
 
         A window then ends in the head of a block, so each block is read as a head and a rest. The head of the block
         after these is read too, since the last of the windows ends in it. With `fresh`, the first block's head is read
@@ -250,7 +250,7 @@ def _sum_blocks(table, signal, begin, length, first, inner, full, work) -> None:
 
 
 def segments(start: np.ndarray, length: int) -> tuple[int, list[slice]]:
-    """Return the common step of sorted, distinct window starts, and the stretches of them that lie on one grid.
+    """Return the common step of sorted, distinct window starts, and their stretches that lie on one grid.
 
     A stretch ends where the next window does not overlap or is off the grid.
     """
@@ -271,7 +271,7 @@ def segments(start: np.ndarray, length: int) -> tuple[int, list[slice]]:
 
 
 def scattered(table: SumTable, signal: np.ndarray, start: np.ndarray, length: int, size: int) -> Iterator:
-    """As `walk`, for windows that share little: each is summed separately, whatever its start."""
+    """Like `walk`, for windows that overlap little: each is summed separately, at any start."""
     n_channels, most = signal.shape[0], min(size, len(start))
     out, spare = (np.empty((len(table.kept), (most + WIDTH) * n_channels)) for _ in range(2))
     work = k.workspace(length, most * n_channels, table.want)

@@ -1,4 +1,4 @@
-"""Where live samples come from: one file per source, found by name."""
+"""Sources of live samples: one file per source, registered by name."""
 
 from __future__ import annotations
 

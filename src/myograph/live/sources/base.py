@@ -1,7 +1,7 @@
-"""The interface of every source of live samples, and the treatment of gaps.
+"""The interface of all sources of live samples, and the handling of gaps.
 
-A source numbers its samples. The number of a chunk's first sample shows whether samples are missing before it. So a gap
-is counted in samples and never estimated from time stamps, which jitter.
+A source numbers its samples. The number of a chunk's first sample shows whether samples are missing before it. The
+length of a gap is therefore known in samples, not estimated from time stamps, which jitter.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ RESTARTED_S = 1.0  # packets are never this late
 
 @dataclass(frozen=True)
 class StreamInfo:
-    """What a source delivers.
+    """The properties of a source's samples.
 
     Attributes
     ----------
     n_channels, rate_hz, unit, layout : as for a Recording.
-    channels : names, if the source knows them.
-    name : name in messages.
+    channels : names of the channels, if the source knows them.
+    name : name of the source in messages.
 
     >>> StreamInfo(n_channels=8, rate_hz=200.0).unit
     'adc'
@@ -42,14 +42,14 @@ class StreamInfo:
 
 
 class Chunk(NamedTuple):
-    """Samples as they arrived.
+    """Consecutive samples of a source.
 
     Attributes
     ----------
     samples : (channel, time).
     first : number of the first sample, counted by the device from 0.
-    stamps : (time,) seconds of the source's own clock, for the record only.
-    breaks : whether these samples do not continue the ones before although the numbers do, as at a break of a
+    stamps : (time,) seconds of the source's own clock, for information only.
+    breaks : whether there is a break before these samples although the numbers continue, as at a break of a
         recording.
 
     >>> Chunk(np.zeros((8, 20)), first=0, stamps=np.zeros(20)).breaks
@@ -63,9 +63,9 @@ class Chunk(NamedTuple):
 
 
 class Source:
-    """Base class of all sources: `open`, then `read` repeatedly, then `close`; or `with source as info:`.
+    """Base class of all sources: call `open`, then `read` repeatedly, then `close`; or use `with source as info:`.
 
-    A source is a frozen dataclass whose fields are its options; its state while open is created in `open`.
+    A source is a frozen dataclass whose fields are its options; the state of a connection is created in `open`.
 
     >>> class Silence(Source):
     ...     def open(self):
@@ -81,11 +81,11 @@ class Source:
     """
 
     def open(self) -> StreamInfo:
-        """Connect, and return what the source delivers.
+        """Connect, and return the properties of the samples.
 
         Raises
         ------
-        SourceError : no answer, or an answer that does not fit the options.
+        SourceError : there is no answer, or it does not fit the options.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define open()")
 
@@ -94,7 +94,7 @@ class Source:
 
         Raises
         ------
-        SourceEnded : the source has ended and every sample was read.
+        SourceEnded : the source has ended and all samples were read.
         SourceError : the connection was lost.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define read()")
@@ -111,12 +111,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Gaps:
-    """Treatment of missing samples.
+    """How missing samples are handled.
 
     Parameters
     ----------
-    policy : "fill" repeats the last sample of each channel; "restart" forgets all samples before the gap, so that no
-        window spans it; "refuse" raises SignalError.
+    policy : "fill" repeats the last sample of each channel; "restart" discards all samples before the gap, so that
+        no window spans it; "refuse" raises SignalError.
     most_ms : a gap longer than this causes a restart even under "fill".
 
     >>> keeper = Gaps().start(n_channels=1, rate_hz=1000.0)
@@ -133,22 +133,22 @@ class Gaps:
 
     def __post_init__(self) -> None:
         if self.policy not in ("fill", "restart", "refuse"):
-            raise ConfigError(f"Gaps: policy is 'fill', 'restart' or 'refuse', got {self.policy!r}")
+            raise ConfigError(f"Gaps: policy must be 'fill', 'restart' or 'refuse', got {self.policy!r}")
         if not self.most_ms >= 0:
-            raise ConfigError(f"Gaps: most_ms is a duration of 0 or more, got {self.most_ms!r}")
+            raise ConfigError(f"Gaps: most_ms must be a duration of 0 or more, got {self.most_ms!r}")
 
     def start(self, n_channels: int, rate_hz: float) -> GapKeeper:
-        """Return a new count for samples of this number of channels and this rate."""
+        """Return a new `GapKeeper` for samples of this number of channels and this rate."""
         return GapKeeper(self, n_channels, rate_hz)
 
 
 class GapKeeper:
-    """Turn chunks into samples without gaps, or report that the stream starts again; `Gaps.start` returns one.
+    """Turns chunks into samples without gaps, or reports that the stream restarts; created by `Gaps.start`.
 
     Attributes
     ----------
     counts : samples received, filled, lost (missing and not filled) and repeated (received twice, used once), and
-        restarts. The number of samples lost while a device was off is unknown; it is counted as one restart.
+        restarts. The number of samples lost while a device was off is unknown; this counts as one restart.
 
     >>> keeper = Gaps("restart").start(n_channels=1, rate_hz=1000.0)
     >>> samples, restart = keeper.take(Chunk(np.ones((1, 5)), 0, np.zeros(5)))
@@ -167,7 +167,7 @@ class GapKeeper:
         self._most = round(settings.most_ms * rate_hz / 1000)
         self._back = round(RESTARTED_S * rate_hz)
         self._next: int | None = None
-        self._shift = 0  # from the device's numbers to ours, which never go back
+        self._shift = 0  # from the device's sample numbers to ours, which never decrease
         self._new_connection = False
         self._last = np.zeros((n_channels, 1))
 
@@ -177,23 +177,24 @@ class GapKeeper:
         return self._next or 0
 
     def reconnected(self) -> None:
-        """Report a new connection: if the numbers then go back, the device counts from 0 again."""
+        """Report a new connection: if the sample numbers then decrease, the device counts from 0 again."""
         self._new_connection = True
 
     def take(self, chunk: Chunk) -> tuple[np.ndarray, int | None]:
-        """Return (channel, time) samples to decide on, and the number of the first one if the stream starts again, else
-        None.
+        """Return (channel, time) samples, and the number of the first one if the stream restarts, or else None.
 
-        Numbers that go back by more than a second mean that the device was started again.
+        If the numbers decrease by more than a second, the device was restarted.
 
         Raises
         ------
         ShapeError : another number of channels.
-        SignalError : samples are missing and the policy refuses this.
+        SignalError : samples are missing and the policy is "refuse".
         """
         samples = np.asarray(chunk.samples)
         if samples.ndim != 2 or samples.shape[0] != self._n_channels:
-            raise ShapeError(f"a chunk is (channel, time) with {self._n_channels} channels, got shape {samples.shape}")
+            raise ShapeError(
+                f"a chunk must be (channel, time) with {self._n_channels} channels, got shape {samples.shape}"
+            )
         first, restart = int(chunk.first) + self._shift, None
         if self._next is None:
             self._next = restart = first
@@ -219,7 +220,8 @@ class GapKeeper:
     def _start_again(self, back: int) -> int | None:
         if self.settings.policy == "refuse":
             raise SignalError(
-                f"the device started again at sample {self._next}; use Gaps('fill') or Gaps('restart') to go on after gaps"
+                f"the device restarted at sample {self._next}; use Gaps('fill') or Gaps('restart') to continue after "
+                "gaps"
             )
         self._shift += back
         self.counts["restarts"] += 1
@@ -228,7 +230,8 @@ class GapKeeper:
     def _bridge(self, samples: np.ndarray, first: int, missing: int) -> tuple[np.ndarray, int | None]:
         if self.settings.policy == "refuse":
             raise SignalError(
-                f"{missing} samples are missing before sample {first}; use Gaps('fill') or Gaps('restart') to go on after gaps"
+                f"{missing} samples are missing before sample {first}; use Gaps('fill') or Gaps('restart') to continue "
+                "after gaps"
             )
         if self.settings.policy == "restart" or missing > self._most:
             self.counts["lost"] += missing

@@ -1,4 +1,4 @@
-"""`brainflow`: boards that BrainFlow knows, among them its synthetic one; needs `brainflow`."""
+"""`brainflow`: all boards that BrainFlow supports, including its synthetic board; needs `brainflow`."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ COUNTER_RANGE = 256
 class BrainFlow(Source):
     """The EMG channels of a board, in uV.
 
-    Gaps are found by the board's package counter, which runs from 0 to 255 in most boards; for gaps of more than two rounds
-    of the counter the time stamps say how many rounds.
+    Gaps are found by the board's package counter, which in most boards wraps around after 255. For gaps of more than
+    two rounds of the counter, the number of rounds is taken from the time stamps.
 
     Parameters
     ----------
     board : name or number of BrainFlow's `BoardIds`, such as "CYTON_BOARD", "GFORCE_PRO_BOARD" or "SYNTHETIC_BOARD".
-    serial_port, mac_address, ip_address, ip_port, file, other_info : as BrainFlow wants them for the board.
-    master_board : for PLAYBACK_FILE_BOARD and STREAMING_BOARD, the board that recorded.
+    serial_port, mac_address, ip_address, ip_port, file, other_info : connection parameters as BrainFlow documents them
+        for the board.
+    master_board : for PLAYBACK_FILE_BOARD and STREAMING_BOARD, the board that made the recording.
     channels : indices among the board's EMG channels, from 0; all by default.
     timeout_s : `read` raises SourceError after this long without a package.
     """
@@ -50,7 +51,7 @@ class BrainFlow(Source):
 
         Raises
         ------
-        MissingExtraError : `brainflow` is not installed. UnknownNameError : no such board.
+        MissingExtraError : `brainflow` is not installed. UnknownNameError : an unknown board.
         SourceError : the board does not answer, or has no EMG channels.
         """
         shim = _brainflow()
@@ -87,7 +88,7 @@ class BrainFlow(Source):
 
     def read(self) -> Chunk | None:
         if "session" not in self._at:
-            raise ConfigError("brainflow: open() comes before read()")
+            raise ConfigError("brainflow: call open() before read()")
         at = self._at
         if not at["waiting"]:
             try:
@@ -103,7 +104,7 @@ class BrainFlow(Source):
         return at["waiting"].pop(0)
 
     def _runs(self, data: np.ndarray) -> list[Chunk]:
-        """Chunks without a gap inside."""
+        """Split samples into chunks without gaps."""
         at, facts = self._at, self._at["facts"]
         counter, stamps = data[facts["package_num_channel"]], data[facts["timestamp_channel"]]
         numbers, at["last"] = number(counter, stamps, float(facts["sampling_rate"]), at["last"])
@@ -116,7 +117,7 @@ class BrainFlow(Source):
             try:
                 session.stop_stream()
             except self._at["error"]:
-                pass  # a board that was lost cannot be stopped
+                pass  # a lost board cannot be stopped
             session.release_session()
         self._at.clear()
 
@@ -124,16 +125,16 @@ class BrainFlow(Source):
 def number(
     counter: np.ndarray, stamps: np.ndarray, rate_hz: float, last: tuple[int, int, float] | None
 ) -> tuple[np.ndarray, tuple[int, int, float]]:
-    """Numbers of samples from a package counter that begins again after 255.
+    """Return sample numbers from a package counter that wraps around after 255.
 
     Parameters
     ----------
-    counter, stamps : (time,) of each package, the stamps in seconds.
-    last : (number, counter, stamp) of the last sample before; None at the beginning.
+    counter, stamps : (time,) counter and time stamp (in seconds) of each package.
+    last : (number, counter, stamp) of the previous sample; None at the beginning.
 
     Returns
     -------
-    numbers : (time,) from 0 on. last : for the next call.
+    numbers : (time,) sample numbers from 0 on. last : argument of the next call.
 
     >>> number(np.array([254, 255, 0, 3]), np.zeros(4), 250.0, None)[0].tolist()
     [0, 1, 2, 5]
@@ -148,7 +149,7 @@ def number(
 
 def _brainflow() -> ModuleType:
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*pkg_resources.*")  # which brainflow uses
+        warnings.filterwarnings("ignore", message=".*pkg_resources.*")  # used by brainflow
         need("brainflow", "live")
         shim = need("brainflow.board_shim", "live")
     shim.BoardShim.disable_board_logger()

@@ -1,4 +1,4 @@
-"""`lsl`: a stream of the lab streaming layer, as devices and recording programs send it; needs `pylsl`."""
+"""`lsl`: a stream of the lab streaming layer (LSL) of a device or recording program; needs `pylsl`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from myograph.live.sources.base import SOURCES, Chunk, Source, StreamInfo
 from myograph.recording import UNITS
 
 BUFFER_S = 360
-MOST_SAMPLES = 16_384  # taken by one call of read
+MOST_SAMPLES = 16_384  # per call of read
 
 
 @SOURCES.register("lsl")
@@ -23,20 +23,20 @@ MOST_SAMPLES = 16_384  # taken by one call of read
 class Lsl(Source):
     """A stream of the lab streaming layer, chosen by name or by type.
 
-    Channel names and units are read from the stream's description; voltages are converted to uV. The layer delivers every
-    sample in its order while the connection stands, so samples are counted as they come. Where the device loses samples on
-    its own way to the outlet, only a channel with its counter tells: name it as `counter`. Time stamps are not used for
-    that, because outlets stamp what arrives late as if it were late. A lost stream is an error at once.
+    Channel names and units are read from the stream's description; voltages are converted to uV. LSL delivers every
+    sample in order while the connection exists, so samples are counted as they arrive. Samples lost between the device
+    and the LSL outlet can only be detected with a channel that counts the device's samples: set it as `counter`. Time
+    stamps are not used for this, because outlets give late samples late stamps. A lost stream raises an error at once.
 
     Parameters
     ----------
-    name : of the stream; "" takes the first one of the type.
-    type : of the stream, where no name is given.
-    channels : labels of the channels to take, in this order. By default those of type EMG, or all where the stream does not
-        say; never the counter.
+    name : name of the stream; "" selects the first stream of the type.
+    type : type of the stream, used if no name is given.
+    channels : labels of the channels to read, in this order. By default those of type EMG, or all if the stream has no
+        types; the counter is always excluded.
     counter : label of a channel that counts the device's samples.
-    unit : of the samples, where the stream does not state it: "uV", "adc" or "normalised".
-    timeout_s : how long `open` looks for the stream.
+    unit : unit of the samples, if the stream does not state it: "uV", "adc" or "normalised".
+    timeout_s : how long `open` searches for the stream.
 
     Source: Kothe et al. 2024, doi:10.1101/2024.02.13.580071 (the layer).
     """
@@ -51,9 +51,9 @@ class Lsl(Source):
 
     def __post_init__(self) -> None:
         if self.unit and self.unit not in UNITS:
-            raise ConfigError(f"lsl: unit is one of {UNITS} or '' for what the stream states, got {self.unit!r}")
+            raise ConfigError(f"lsl: unit must be one of {UNITS} or '' for the stream's own unit, got {self.unit!r}")
         if not self.timeout_s > 0:
-            raise ConfigError(f"lsl: timeout_s is positive, got {self.timeout_s!r}")
+            raise ConfigError(f"lsl: timeout_s must be positive, got {self.timeout_s!r}")
 
     def open(self) -> StreamInfo:
         """Find the stream and connect.
@@ -61,16 +61,17 @@ class Lsl(Source):
         Raises
         ------
         MissingExtraError : `pylsl` or its library is not installed.
-        SourceError : no such stream; it has no constant rate, or text instead of numbers; a label is not in it.
+        SourceError : the stream is not found, has no constant rate, has text instead of numbers, or lacks a label.
         """
         pylsl = load_pylsl()
         prop, value = ("name", self.name) if self.name else ("type", self.type)
         found = pylsl.resolve_byprop(prop, value, 1, self.timeout_s)
         if not found:
             raise SourceError(
-                f"lsl: no stream of {prop} {value!r} within {self.timeout_s:g} s; is it on, and is it in the same network?"
+                f"lsl: found no stream of {prop} {value!r} within {self.timeout_s:g} s; is it on, and is it in the "
+                "same network?"
             )
-        # With `recover` a lost stream would look like one that sends nothing.
+        # With `recover`, a lost stream could not be told from a stream that sends nothing.
         inlet = pylsl.StreamInlet(found[0], max_buflen=BUFFER_S, recover=False)
         try:
             info = inlet.info(self.timeout_s)
@@ -87,11 +88,13 @@ class Lsl(Source):
         return made
 
     def _describe(self, pylsl: ModuleType, info: Any) -> tuple[StreamInfo, list[int], float, int | None]:
-        """What is delivered, the rows to take, the factor to uV, and the counter's row."""
+        """Return the stream's properties, the rows to read, the factor to uV, and the row of the counter."""
         n, rate_hz = info.channel_count(), float(info.nominal_srate())
         name = info.name()
         if not rate_hz > 0 or info.channel_format() == pylsl.cf_string:
-            raise SourceError(f"lsl: the stream {name!r} has no constant sampling rate, or text; choose one of samples")
+            raise SourceError(
+                f"lsl: the stream {name!r} has no constant sampling rate, or holds text; choose a stream of samples"
+            )
         labels = _texts(info.get_channel_labels(), n) or [f"channel {i + 1}" for i in range(n)]
         kinds, units = _texts(info.get_channel_types(), n), _texts(info.get_channel_units(), n)
         chosen = list(self.channels)
@@ -118,12 +121,12 @@ class Lsl(Source):
 
     @property
     def clock_offset_s(self) -> float:
-        """What to add to a sample's stamp to have it in this machine's LSL clock; measured when the stream was opened."""
+        """The offset from a sample's time stamp to this machine's LSL clock, in s; measured when the stream was opened."""
         return self._at.get("offset", math.nan)
 
     def read(self) -> Chunk | None:
         if "inlet" not in self._at:
-            raise ConfigError("lsl: open() comes before read()")
+            raise ConfigError("lsl: call open() before read()")
         at = self._at
         if not at["waiting"]:
             try:
@@ -136,7 +139,7 @@ class Lsl(Source):
         return at["waiting"].pop(0)
 
     def _runs(self, values: np.ndarray, stamps: np.ndarray) -> list[Chunk]:
-        """Chunks without a gap inside."""
+        """Split samples into chunks without gaps."""
         at = self._at
         samples = values[at["rows"]]
         if at["scale"] != 1:
@@ -160,15 +163,15 @@ class Lsl(Source):
 
 
 def load_pylsl() -> ModuleType:
-    """The module `pylsl`.
+    """Return the module `pylsl`.
 
     Raises
     ------
-    MissingExtraError : it is not installed, or does not find the library liblsl.
+    MissingExtraError : `pylsl` is not installed, or does not find the library liblsl.
     """
     try:
         return cast(ModuleType, need("pylsl", "live"))
-    except (RuntimeError, OSError) as error:  # pylsl is there, the library is not
+    except (RuntimeError, OSError) as error:  # pylsl is installed, but the library is missing
         raise MissingExtraError(
             f"pylsl found no liblsl: install its wheel for this platform (pip install --force-reinstall pylsl), or the "
             f"library itself (conda install -c conda-forge liblsl) ({error})"

@@ -1,4 +1,4 @@
-"""`replay`: a recording as if it came live, at its own pace, several times as fast, or as fast as it is read."""
+"""`replay`: plays a recording as a live source, in real time, several times as fast, or as fast as samples are read."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from myograph.recording import Recording
 class Replay(Source):
     """Samples of a recording, delivered when they are due.
 
-    A recording's breaks remain breaks, and so does the point at which a loop begins again: no window spans them.
+    The breaks of the recording are kept, and each repetition of a loop starts with a break; no window spans a break.
 
     Parameters
     ----------
-    recording : what to play.
-    speed : 1 for its own pace, 4 for four times as fast, `inf` for as fast as it is read.
-    chunk_ms : duration of the chunks, in the recording's time; with a finite speed a late reader gets longer ones.
-    loop : whether it begins again at its end. The numbers of the samples go on.
-    clock : seconds that increase; tests replace it.
+    recording : the recording to play.
+    speed : 1 for real time, 4 for four times as fast, `inf` for as fast as samples are read.
+    chunk_ms : duration of the chunks in the recording's time; with a finite speed, a late reader gets longer chunks.
+    loop : whether to start again at the end of the recording. The numbers of the samples continue to increase.
+    clock : function that returns increasing seconds; tests replace it.
 
     >>> recording = Recording(np.arange(20.0)[None], 1000.0, None, "1")
     >>> source = Replay(recording, speed=float("inf"), chunk_ms=8)
@@ -47,7 +47,7 @@ class Replay(Source):
 
     def __post_init__(self) -> None:
         if not self.speed > 0 or not self.chunk_ms > 0:
-            raise ConfigError(f"replay: speed and chunk_ms are positive, got {self.speed!r} and {self.chunk_ms!r}")
+            raise ConfigError(f"replay: speed and chunk_ms must be positive, got {self.speed!r} and {self.chunk_ms!r}")
         if not self.recording.n_samples:
             raise ConfigError(f"replay: {self.recording.name} has no samples")
 
@@ -59,7 +59,7 @@ class Replay(Source):
 
     def read(self) -> Chunk | None:
         if "sample" not in self._at:
-            raise ConfigError("replay: open() comes before read()")
+            raise ConfigError("replay: call open() before read()")
         r, first = self.recording, self._at["sample"]
         if first >= r.n_samples and not self.loop:
             raise SourceEnded(f"{r.name} has been played to its end")
@@ -67,7 +67,7 @@ class Replay(Source):
         stop = first + step
         if math.isfinite(self.speed):
             due = int((self.clock() - self._at["begun"]) * self.speed * r.rate_hz)
-            stop = first + (due - first) // step * step  # whole chunks, but for the last one of the recording
+            stop = first + (due - first) // step * step  # complete chunks, except at the end of the recording
             if not self.loop and due >= r.n_samples:
                 stop = r.n_samples
         stop = min(stop, self._end_of_stretch(first))
@@ -83,7 +83,7 @@ class Replay(Source):
         self._at.clear()
 
     def _end_of_stretch(self, first: int) -> int:
-        """Number of the sample at which the stretch that holds sample `first` ends."""
+        """Return the sample number at which the stretch with sample `first` ends."""
         n = self.recording.n_samples
         starts = self._at["starts"]
         at = first % n
@@ -92,11 +92,11 @@ class Replay(Source):
 
 
 def joined(recordings: Sequence[Recording]) -> Recording:
-    """Several recordings as one that can be played, with a break between each two.
+    """Join several recordings into one, with a break between consecutive recordings.
 
     Raises
     ------
-    ConfigError : there are none, or they differ in channels, rate, unit or label names.
+    ConfigError : there are no recordings, or they differ in channels, rate, unit or label names.
 
     >>> one = Recording(np.zeros((2, 5)), 100.0, None, "1")
     >>> joined([one, one]).breaks
@@ -105,7 +105,7 @@ def joined(recordings: Sequence[Recording]) -> Recording:
     kinds = {(r.n_channels, r.rate_hz, r.unit, r.label_names) for r in recordings}
     if len(kinds) != 1:
         listed = "; ".join(f"{n} channels, {rate:g} Hz, {unit}, labels {names}" for n, rate, unit, names in kinds)
-        raise ConfigError(f"replay: recordings of one kind are played one after the other, got {listed or 'none'}")
+        raise ConfigError(f"replay: recordings must have equal channels, rate, unit and labels, got {listed or 'none'}")
     first, starts = recordings[0], np.cumsum([0, *(r.n_samples for r in recordings)]).tolist()
     inner = [start + b for start, r in zip(starts, recordings) for b in r.breaks]
     return replace(

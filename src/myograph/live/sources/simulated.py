@@ -14,7 +14,7 @@ from myograph.datasets.simulation.performer import Asked, Performer, Wearer
 from myograph.errors import ConfigError
 from myograph.live.sources.base import SOURCES, Chunk, Source, StreamInfo
 
-MOST_S = 0.1  # of samples in one chunk
+MOST_S = 0.1  # longest chunk
 RAIL_UV = 5000.0
 NOISE_UV, MAINS_UV, MAINS_HZ = 100.0, 300.0, 50.0
 
@@ -27,7 +27,7 @@ class Fault:
     ----------
     channel : its index, from 0.
     kind : "dead" (constant 0), "rail" (at the amplifier's limit), "noise" (loose electrode) or "mains" (50 Hz).
-    start_s, stop_s : when, in seconds from the first sample.
+    start_s, stop_s : begin and end, in seconds from the first sample.
     """
 
     channel: int
@@ -37,24 +37,24 @@ class Fault:
 
     def __post_init__(self) -> None:
         if self.kind not in ("dead", "rail", "noise", "mains"):
-            raise ConfigError(f"Fault: kind is 'dead', 'rail', 'noise' or 'mains', got {self.kind!r}")
+            raise ConfigError(f"Fault: kind must be 'dead', 'rail', 'noise' or 'mains', got {self.kind!r}")
 
 
 @SOURCES.register("simulated")
 @dataclass(frozen=True)
 class Simulated(Wearer, Source):
-    """A simulated person, in uV; what can be set about the person is described in `Wearer`.
+    """A simulated person; samples are in uV. `Wearer` describes the options of the person.
 
-    `perform(gesture)` asks for a gesture and may be called from another thread than `read`. For the same seed and clock
-    the samples are the same, however they are read.
+    `perform(gesture)` requests a gesture and may be called from another thread than `read`. With the same seed and
+    clock the samples are the same, however they are read.
 
     Parameters
     ----------
-    speed : 1 for real time, 4 for four times as fast, `inf` for as fast as it is read.
+    speed : 1 for real time, 4 for four times as fast, `inf` for as fast as samples are read.
     faults : channels that fail.
     loss : share of the 10 ms packets that never arrive; they show as gaps.
-    buffer_s : what a reader may be late by; samples older than that are lost.
-    clock : seconds that increase; tests replace it.
+    buffer_s : largest delay of the reader; older samples are lost.
+    clock : function that returns increasing seconds; tests replace it.
 
     >>> source = Simulated(n_channels=8, speed=float("inf"))
     >>> info = source.open()
@@ -75,11 +75,13 @@ class Simulated(Wearer, Source):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.speed > 0 or not self.buffer_s > 0:
-            raise ConfigError(f"simulated: speed and buffer_s are positive, got {self.speed!r} and {self.buffer_s!r}")
+            raise ConfigError(
+                f"simulated: speed and buffer_s must be positive, got {self.speed!r} and {self.buffer_s!r}"
+            )
         if not 0 <= self.loss < 1:
-            raise ConfigError(f"simulated: loss is a share from 0 to below 1, got {self.loss!r}")
+            raise ConfigError(f"simulated: loss must be a share from 0 to below 1, got {self.loss!r}")
         if wrong := [f for f in self.faults if not 0 <= f.channel < self.n_channels]:
-            raise ConfigError(f"simulated: there are {self.n_channels} channels, got {wrong[0]!r}")
+            raise ConfigError(f"simulated: channels of faults must be below {self.n_channels}, got {wrong[0]!r}")
 
     def open(self) -> StreamInfo:
         performer = Performer(self)
@@ -90,29 +92,29 @@ class Simulated(Wearer, Source):
         return StreamInfo(self.n_channels, self.rate_hz, "uV", names, layout, f"simulated person {self.subject}")
 
     def perform(self, gesture: str, effort: float = 1.0, at: int | None = None) -> None:
-        """Ask for a gesture, or "rest"; the person reacts after `reaction_s`.
+        """Request a gesture, or "rest"; the person reacts after `reaction_s`.
 
         Parameters
         ----------
         effort : 1 is the person's usual effort for this gesture.
-        at : number of the sample at which it is asked for, not before the next one to be read; None is now, by the
-            clock. A prompt that follows from the samples passes the next sample, so that it is answered at the same
-            delay when the reader has fallen behind.
+        at : number of the sample at which the gesture is requested, not before the next sample to be read; None is
+            the present time of the clock. Prompts that depend on the samples should pass the next sample, so that the
+            reaction has the same delay if the reader is late.
 
         Raises
         ------
-        UnknownNameError : not a gesture of the simulator. ConfigError : not open, or a negative effort.
+        UnknownNameError : the simulator does not have the gesture. ConfigError : not open, or a negative effort.
         """
         performer = self._performer
         performer.perform(gesture, self._now() if at is None else max(at, self._at["sample"]), effort)
 
     def move_electrodes(self, rotation_deg: float = 0.0, shift_mm: float = 0.0) -> None:
-        """Displace the electrodes around and along the forearm, as if they had been put on again."""
+        """Displace the electrodes around and along the forearm, as if they had been removed and put on again."""
         self._performer.move_electrodes(rotation_deg, shift_mm)
 
     @property
     def asked(self) -> tuple[Asked, ...]:
-        """What was asked so far: (number of the sample, gesture, effort) each."""
+        """The requests so far, each as (number of the sample, gesture, effort)."""
         return tuple(self._performer.asked)
 
     def read(self) -> Chunk | None:
@@ -123,7 +125,7 @@ class Simulated(Wearer, Source):
         if skipped > 0:
             performer.skip(skipped)
             first += skipped * size
-        # A reader that has fallen behind gets its samples in pieces, so that it can ask for something between them.
+        # A late reader gets its samples in pieces, so that it can request gestures between them.
         due = min(due, first + max(size, round(MOST_S * self.rate_hz)))
         found: list[np.ndarray] = []
         at = first
@@ -133,7 +135,7 @@ class Simulated(Wearer, Source):
             if self._at["rng"].random() >= self.loss:
                 found.append(block)
             elif found:
-                break  # a chunk has no gap inside; the next call reads what follows
+                break  # a chunk has no gap inside; the next call reads the samples after the gap
             else:
                 first = at
         self._at["sample"] = at
@@ -149,11 +151,11 @@ class Simulated(Wearer, Source):
     @property
     def _performer(self) -> Performer:
         if "performer" not in self._at:
-            raise ConfigError("simulated: open() comes before this")
+            raise ConfigError("simulated: call open() first")
         return self._at["performer"]
 
     def _now(self) -> int:
-        """Number of the sample that is recorded now."""
+        """Return the number of the present sample."""
         if math.isinf(self.speed):
             return self._at["sample"]
         return int((self.clock() - self._at["begun"]) * self.speed * self.rate_hz)

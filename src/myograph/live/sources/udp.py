@@ -6,8 +6,8 @@ value per channel. A packet holds one or more whole lines.
 Binary protocol, little-endian: the four bytes `MYO1`; u32 number of the first sample; u16 channels; u16 samples; then
 `channels * samples` float32 values, sample by sample. A packet of 8 channels x 20 samples has 652 bytes.
 
-Packets that arrive in another order are sorted as far as they wait together; a packet that comes after its place was given
-out counts as repeated, and one that never comes as a gap. A device that counts from 0 again is noticed (see `Gaps`).
+Packets that are waiting to be read are sorted. A packet that arrives after later samples have been read counts as
+repeated, and a packet that never arrives as a gap. A device that counts from 0 again is recognised (see `Gaps`).
 """
 
 from __future__ import annotations
@@ -31,17 +31,18 @@ LARGEST = 65_507  # bytes in a UDP packet
 @SOURCES.register("udp")
 @dataclass(frozen=True)
 class Udp(Source):
-    """Listen for packets of samples.
+    """Receives packets of samples.
 
     Parameters
     ----------
-    n_channels, rate_hz, unit : of the samples.
-    host, port : to listen on; by default only this machine is heard. Port 0 takes a free one, see `address`.
+    n_channels, rate_hz, unit : properties of the samples.
+    host, port : address to listen on; the default accepts packets of this machine only. Port 0 selects a free port; see
+        `address`.
     protocol : "binary" or "lines".
     timeout_s : `read` raises SourceError after this long without a packet.
 
-    A first packet that does not follow the protocol is an error; later ones are left out and counted in `ignored`, so that a
-    stray packet does not end a session.
+    A first packet that does not follow the protocol raises an error. Later ones are ignored and counted in `ignored`,
+    so that a stray packet does not end a session.
     """
 
     n_channels: int
@@ -55,9 +56,11 @@ class Udp(Source):
 
     def __post_init__(self) -> None:
         if self.protocol not in ("binary", "lines"):
-            raise ConfigError(f"udp: protocol is 'binary' or 'lines', got {self.protocol!r}")
+            raise ConfigError(f"udp: protocol must be 'binary' or 'lines', got {self.protocol!r}")
         if self.n_channels < 1 or not self.rate_hz > 0:
-            raise ConfigError(f"udp: n_channels and rate_hz are positive, got {self.n_channels!r} and {self.rate_hz!r}")
+            raise ConfigError(
+                f"udp: n_channels and rate_hz must be positive, got {self.n_channels!r} and {self.rate_hz!r}"
+            )
 
     def open(self) -> StreamInfo:
         listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -75,17 +78,17 @@ class Udp(Source):
 
     @property
     def address(self) -> tuple[str, int]:
-        """(host, port) that is listened on, while open."""
+        """(host, port) on which the source listens while open."""
         return self._at["socket"].getsockname()
 
     @property
     def ignored(self) -> int:
-        """Packets that were left out because they do not follow the protocol."""
+        """Number of packets that were ignored because they do not follow the protocol."""
         return self._at.get("ignored", 0)
 
     def read(self) -> Chunk | None:
         if "socket" not in self._at:
-            raise ConfigError("udp: open() comes before read()")
+            raise ConfigError("udp: call open() before read()")
         waiting = self._at["waiting"]
         while len(waiting) < 1000:
             try:
@@ -119,7 +122,7 @@ class Udp(Source):
 
 
 def _insert(waiting: list[tuple[int, np.ndarray]], found: tuple[int, np.ndarray], reach: float) -> None:
-    """Put samples in their place; far lower numbers are those of a device that started again, and stay last."""
+    """Insert samples in order; much lower numbers come from a restarted device, and stay last."""
     at = len(waiting)
     while at and 0 < waiting[at - 1][0] - found[0] < reach:
         at -= 1
@@ -127,11 +130,11 @@ def _insert(waiting: list[tuple[int, np.ndarray]], found: tuple[int, np.ndarray]
 
 
 def parse(packet: bytes, n_channels: int, protocol: str) -> list[tuple[int, np.ndarray]]:
-    """(number of the first sample, (channel, time) float32) of each run of samples in a packet.
+    """Return (number of the first sample, (channel, time) float32) of each run of samples in a packet.
 
     Raises
     ------
-    SourceError : it does not follow the protocol, or has another number of channels.
+    SourceError : the packet does not follow the protocol, or has another number of channels.
 
     >>> parse(b"7,1.5,2.5\\n8,3,4\\n", 2, "lines")[0][1].tolist()
     [[1.5, 3.0], [2.5, 4.0]]
@@ -140,18 +143,20 @@ def parse(packet: bytes, n_channels: int, protocol: str) -> list[tuple[int, np.n
 
 
 def pack(first: int, samples: np.ndarray) -> bytes:
-    """A packet of the binary protocol; samples are (channel, time)."""
+    """Return a packet of the binary protocol; samples are (channel, time)."""
     n_channels, n = samples.shape
     return HEADER.pack(MAGIC, first, n_channels, n) + samples.T.astype("<f4").tobytes()
 
 
 def _binary(packet: bytes, n_channels: int) -> list[tuple[int, np.ndarray]]:
     if len(packet) < HEADER.size or packet[:4] != MAGIC:
-        raise SourceError(f"udp: a packet starts with the bytes {MAGIC!r}, got {packet[:4]!r}; are these text lines?")
+        raise SourceError(
+            f"udp: a packet must start with the bytes {MAGIC!r}, got {packet[:4]!r}; are these text lines?"
+        )
     _, first, channels, n = HEADER.unpack_from(packet)
     _check_channels(channels, n_channels)
     if len(packet) != HEADER.size + 4 * channels * n:
-        raise SourceError(f"udp: a packet of {channels} x {n} samples has {len(packet)} bytes, it was cut on its way")
+        raise SourceError(f"udp: a packet of {channels} x {n} samples has {len(packet)} bytes, so it is incomplete")
     samples = np.frombuffer(packet, "<f4", offset=HEADER.size).reshape(n, channels).T
     return [(first, samples)]
 
@@ -162,7 +167,7 @@ def _lines(packet: bytes, n_channels: int) -> list[tuple[int, np.ndarray]]:
         numbers = [int(row[0]) for row in rows]
         values = [[float(v) for v in row[1:]] for row in rows]
     except (ValueError, UnicodeDecodeError) as error:
-        raise SourceError(f"udp: a line is `index,value,value,...`, got {packet[:40]!r} ({error})") from error
+        raise SourceError(f"udp: a line must be `index,value,value,...`, got {packet[:40]!r} ({error})") from error
     for row in values:
         _check_channels(len(row), n_channels)
     if not values:
@@ -175,4 +180,4 @@ def _lines(packet: bytes, n_channels: int) -> list[tuple[int, np.ndarray]]:
 
 def _check_channels(found: int, expected: int) -> None:
     if found != expected:
-        raise SourceError(f"udp: a packet has {found} channels, {expected} were announced; correct n_channels")
+        raise SourceError(f"udp: a packet has {found} channels, expected {expected}; correct n_channels")

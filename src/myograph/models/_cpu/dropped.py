@@ -1,9 +1,9 @@
 """Max pooling by pairs, LeakyReLU and dropout in one pass, for training on a CPU.
 
 As separate layers they took half of the training time of `muscle_cnn_lstm`: each reads and writes all values, and torch
-draws the random numbers of the dropout sequentially. Here, a hash of position i and of one number from torch's generator
-decides whether position i is kept (the finaliser of MurmurHash3, Appleby 2011, public domain). The backward pass reads
-one byte per result instead of the input, which would be eight times as much memory.
+draws the random numbers of the dropout sequentially. Here a hash of the position and of one number from torch's
+generator decides whether a value is kept (the finaliser of MurmurHash3, Appleby 2011, public domain). The backward pass
+reads one byte per result instead of the input, which would need eight times as much memory.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Dropped(nn.Module):
 class _Dropped(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, slope: float, p: float, pool: int) -> Tensor:
-        x = x.squeeze(2).transpose(1, 2).contiguous()  # its memory layout after channels-last convolutions
+        x = x.squeeze(2).transpose(1, 2).contiguous()  # matches the memory layout after channels-last convolutions
         rows, length, planes = x.shape
         out = x.new_empty(rows, length // pool, planes)
         route = torch.empty(out.shape, dtype=torch.uint8)

@@ -1,4 +1,4 @@
-"""An LSTM that is compiled for a CPU; its parameters and results are those of `torch.nn.LSTM`.
+"""An LSTM compiled for CPUs, with the parameters and the results of `torch.nn.LSTM`.
 
 `lstm_kernel` runs all steps, forward and backward, and computes all gradients. In all other cases (on a GPU, in an
 export, in another precision, for a few windows without gradients) torch's own code runs.
@@ -17,8 +17,8 @@ from myograph.models.layers import compilable, in_threads
 
 LANES, TILE = 16, 8  # units and rows are padded to multiples of these
 _KINDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-MANY = 64  # least number of windows without gradients for the kernel: 1.5 times as fast there, half as fast for one
-WORTH = 1 << 27  # products per thread: starting one takes as long as a tenth of them
+MANY = 64  # least windows for the kernel without gradients: 1.5 times as fast there, half as fast for one
+WORTH = 1 << 27  # products per thread: starting a thread takes as long as a tenth of them
 HELD = 1 << 15  # rows times steps per call without gradients, so that the kernel's working memory stays small
 
 
@@ -37,12 +37,12 @@ class LSTM(nn.LSTM):
     def last(self, x: Tensor) -> Tensor:
         """Return the state (batch, hidden) of the top layer's last direction after its last step.
 
-        If bidirectional, this is the backward direction. The top layer's forward half is then not used and does not
-        run, so it gets no gradient.
+        If bidirectional, this is the backward direction. The forward half of the top layer is then neither
+        computed nor trained.
         """
         if self._compiled(x):
             return self._run(x, self._directions[-1:])[:, 0 if self.bidirectional else -1]
-        # torch.export traces the module alone; cuDNN wants the weights of all layers and directions in one piece.
+        # torch.export traces only the module, and cuDNN needs the weights of all layers and directions in one block.
         if not self.bidirectional or x.is_meta or x.is_cuda or torch.compiler.is_compiling():
             return self(x)[1][0][-1]
         self.check_input(x, None)

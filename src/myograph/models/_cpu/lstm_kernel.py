@@ -1,9 +1,10 @@
 """The compiled loop over time of an LSTM layer, forward and backward; `lstm.py` calls it.
 
-Eight rows of a batch run through all steps together, so the weights and the rows' states stay in the first-level caches.
-The four gates of sixteen units by four rows stay in registers from the first product to the new state. `_cell` and
-`_back` define the computation for such a tile. They are written in the compiler's intermediate language (LLVM vectors of
-sixteen float32, split on processors with shorter ones), since a loop over arrays would not be kept in registers.
+Eight rows of a batch are processed together in all steps, so that the weights and the rows' states stay in the
+first-level cache. The four gates of sixteen units by four rows stay in registers from the first product to the new
+state. `_cell` and `_back` define the computation for such a tile. They are written in the compiler's intermediate
+language (LLVM vectors of sixteen float32, split on processors with shorter ones), since a loop over arrays would not be
+kept in registers.
 
 Arrays are flat float32 in C order: x (step, row, n_in), out (step, row, direction, unit), cell (direction, step, row,
 unit), gates (direction, step, row, block, 4, 16) with the gates in the order input, forget, cell, output. Units are
@@ -137,7 +138,7 @@ def _products(builder: Any, sums: list[list[Any]], rows: _Memory, at: list[Any],
 
 
 def _arguments(context: Any, builder: Any, sig: Any, args: Any) -> list[Any]:
-    """Arrays followed by their offset become memory; other whole numbers stay as they are."""
+    """Combine each array and the offset that follows it into a `_Memory`; other whole numbers are unchanged."""
     found, i = [], 0
     while i < len(args):
         if isinstance(sig.args[i], types.Array):
@@ -151,9 +152,11 @@ def _arguments(context: Any, builder: Any, sig: Any, args: Any) -> list[Any]:
 
 @intrinsic
 def _cell(typing, x, x_at, x_row, n_in, h, h_at, h_row, n_h, weights, w_at, bias, b_at, old, old_at, new, new_at, c_row, gates, g_at, g_row, out, o_at):  # fmt: skip
-    """One step of one block of units of four rows: gates, cells and outputs from inputs, last outputs and last cells.
+    """One time step for one block of units and four rows: gates, cells and outputs from inputs, last outputs and last
+    cells.
 
-    weights : (n_in + n_h, 4, 16), bias : (4, 16). Each array comes with its offset; `_row` are steps to the next row.
+    weights : (n_in + n_h, 4, 16), bias : (4, 16). Each array is followed by its offset; `_row` arguments are strides to
+        the next row.
     """
 
     def build(context, builder, sig, args):
@@ -188,10 +191,12 @@ def _cell(typing, x, x_at, x_row, n_in, h, h_at, h_row, n_h, weights, w_at, bias
 
 @intrinsic
 def _back(typing, slope, s_at, s_row, dh, dh_at, dc, dc_at, old, old_at, new, new_at, c_row, gates, g_at, g_row, dgates, dg_at):  # fmt: skip
-    """One step back of one block of units of a tile: the gates' gradients from the output's and the later step's.
+    """One backward step for one block of units of a tile: gate gradients from those of the output and of the later
+    step.
 
-    slope : of the loss by these outputs; dh : (ROWS, padded units) what the later step adds to it; dc : alike, of the
-    cells, replaced by what the earlier step gets. Offsets as in `_cell`; dh, dc and c share theirs and their row step.
+    slope : gradient of the loss by these outputs; dh : (ROWS, padded units), added to it by the later step; dc : the
+    same for the cells, replaced by the gradient for the earlier step. Offsets as in `_cell`; dh, dc and c share offset
+    and stride.
     """
 
     def build(context, builder, sig, args):
@@ -217,7 +222,9 @@ def _back(typing, slope, s_at, s_row, dh, dh_at, dc, dc_at, old, old_at, new, ne
 
 @intrinsic
 def _multiply(typing, rows, r_at, r_row, n, weights, w_at, out, o_at, o_row, more):
-    """out[r, :16] = rows[r, :n] @ weights (n, 16) of the ROWS rows of a tile; where `more`, added to what is there."""
+    """out[r, :16] = rows[r, :n] @ weights (n, 16) for the ROWS rows of a tile; with `more`, the product is added to
+    out.
+    """
 
     def build(context, builder, sig, args):
         rows, r_row, n, weights, out, o_row, more = _arguments(context, builder, sig, args)
@@ -273,7 +280,7 @@ _outer_1, _outer_4 = _outer(1), _outer(4)
 def _ask(array, at, n):
     """Prefetch array[at : at + n], which may lie outside the array.
 
-    The rows of each step begin at a new place, which the processor does not prefetch by itself.
+    The rows of each step start at a new address, which the processor does not prefetch automatically.
     """
     for i in range(at, at + n, LANES):
         prefetch(array, i)
@@ -311,11 +318,11 @@ def forward(x, weights, bias, reverse, steps, rows, n_in, n_h, first, last, zero
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def backward(slope, x, out, cells, gates, to_h, to_x, reverse, steps, rows, n_in, n_h, first, last, zeros, dx, dw):
-    """Fill dx for the rows from tile `first` up to `last`, and add these rows' part to dw.
+    """Fill dx for the rows from tile `first` up to `last` (not included), and add the contribution of these rows to dw.
 
-    slope : alike out; to_h : (direction, block of units, gates in blocks, 16 units); to_x and dx : alike for the
-    inputs, (step, row, padded inputs), or of no element; dw : (direction, 1 + n_in + padded units, gates in blocks),
-    first the gradient of the bias.
+    slope : like out; to_h : (direction, block of units, gates in blocks, 16 units); to_x : the same for the inputs;
+    dx : (step, row, padded inputs), or empty like to_x; dw : (direction, 1 + n_in + padded units, gates in blocks), with
+    the gradient of the bias first.
     """
     blocks = (n_h + 15) // 16
     width = 16 * blocks
@@ -361,7 +368,7 @@ def backward(slope, x, out, cells, gates, to_h, to_x, reverse, steps, rows, n_in
                         _multiply(dgates, mine, wide, wide, to_x, w_at, dx, x_at, 16 * blocks_in, way > 0)
                 n = end - begin
                 t = start + sign * begin
-                skip = 1 if begin == 0 else 0  # the first step had no output before it
+                skip = 1 if begin == 0 else 0  # there is no output before the first step
                 for block in range(blocks):
                     s_at, w_at = 64 * block, way * (1 + n_in + width) * wide + 64 * block
                     _outer_1(ones, 0, 0, 0, dgates, s_at, wide, n, dw, w_at, wide)

@@ -1,4 +1,4 @@
-// Live decisions: a hand that moves, probabilities, latency, post-processing that acts at once, and corrections.
+// Live decisions: a hand that moves, probabilities, latency, post-processing that takes effect at once, and corrections.
 import {colours, field, fit, fixed, h, percent, plainName, text, tile} from "./dom.js";
 import {Hand} from "./hand.js";
 
@@ -24,7 +24,7 @@ export class Decode {
       h("div", {}, h("section", {class: "card"}, h("h2", {}, "Probabilities"), this.shares),
       h("section", {class: "card"}, h("h2", {}, "Post-processing"), this.sliders()),
       h("section", {class: "card"}, h("h2", {}, "Latency"), h("p", {class: "small soft"}, "From the arrival of a window's last sample to its decision, over the last minute."), this.latency),
-      h("section", {class: "card"}, h("h2", {}, "That was wrong"), h("p", {class: "small soft"}, "Keeps the last half second of signal as an example of the gesture that you really made. Train again to use it."),
+      h("section", {class: "card"}, h("h2", {}, "That was wrong"), h("p", {class: "small soft"}, "Keeps the last half second of signal as an example of the gesture that you actually made. Train again to use it."),
         h("div", {class: "row"}, field("I made", this.right), h("button", {class: "do", type: "button", onclick: () => shared.ask("decode.wrong", {label: this.right.value})}, "Keep as an example")))));
     this.saved = h("section", {class: "card"}, h("div", {class: "row middle spread"}, h("h2", {}, "Decode"), h("div", {class: "row middle"}, this.load,
         h("button", {class: "do", type: "button", onclick: () => this.load.value && shared.ask("decode.load", {name: this.load.value})}, "Use"))), this.about);

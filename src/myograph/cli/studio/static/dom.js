@@ -1,4 +1,4 @@
-// Building elements, and words for what the server sends.
+// Creates elements, and converts the server's names and numbers to text.
 
 /** An element: h("p", {class: "soft", onclick: f}, "text", otherElement). */
 export function h(tag, props = {}, ...children) {
@@ -20,7 +20,7 @@ export function s(tag, props = {}, ...children) {
   return made;
 }
 
-/** Set an element's text only where it differs, so that screen readers are not told the same thing again. */
+/** Set an element's text only if it differs, so that screen readers do not repeat it. */
 export function text(element, value) {
   if (element.textContent !== value) element.textContent = value;
 }
@@ -39,12 +39,12 @@ export function tile(name, value, range = "") {
   return h("div", {class: "tile"}, h("div", {class: "name"}, name), h("div", {class: "value"}, value), h("div", {class: "range"}, range));
 }
 
-/** Speak to screen readers. */
+/** Announce a text to screen readers. */
 export function say(words) {
   text(document.getElementById("spoken"), words);
 }
 
-/** A canvas's drawing surface in device pixels; true where its size has changed. */
+/** Fit a canvas to device pixels; returns true if its size has changed. */
 export function fit(canvas) {
   const ratio = Math.min(devicePixelRatio || 1, 2);
   const width = Math.round(canvas.clientWidth * ratio), height = Math.round(canvas.clientHeight * ratio);
@@ -54,7 +54,7 @@ export function fit(canvas) {
   return true;
 }
 
-/** The colours of the page as they are now, light or dark. */
+/** The current colours of the page, light or dark. */
 export function colours() {
   const style = getComputedStyle(document.documentElement);
   const of = (name) => style.getPropertyValue(`--${name}`).trim();

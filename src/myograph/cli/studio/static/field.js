@@ -1,4 +1,4 @@
-// The field of a Fitts test: a target, a cursor, and how long the cursor has been inside. Steered by hand where asked to.
+// The field of a Fitts' law test: target, cursor, and dwell time. It can also be controlled by hand.
 import {colours, fit, h} from "./dom.js";
 
 const KEYS = {ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1]};
@@ -21,7 +21,7 @@ export class Field {
     addEventListener("keyup", (event) => this.held.delete(event.key));
   }
 
-  /** test: as CursorTest.tick gives it. */
+  /** test: the value of CursorTest.tick. */
   show(test) {
     this.active = test.control === "hand";
     if (this.active) this.steer(test);

@@ -1,4 +1,4 @@
-// A right hand seen from its palm: a small skeleton in space, drawn as strokes. A pose is a few numbers, so that the hand
+// A right hand seen from the palm: a small 3D skeleton, drawn as strokes. A pose is a few numbers, so that the hand
 // can move from one to another.
 import {s} from "./dom.js";
 
@@ -33,12 +33,12 @@ FINGERS.forEach((name, i) => {
 POSES.thumb_flexion = {thumb: 0.9, across: 0.8};
 POSES.thumb_extension = {thumb: 0, across: -0.6};
 
-/** The numbers of a gesture's pose; those of rest for a gesture that has no picture. */
+/** The pose of a gesture; that of rest for a gesture without a picture. */
 export function pose(gesture) {
   return {...REST, ...POSES[gesture]};
 }
 
-/** Does the gesture have a picture of its own? */
+/** Whether a gesture has its own picture. */
 export const isDrawn = (gesture) => gesture in POSES;
 
 const turnX = ([x, y, z], a) => [x, y * Math.cos(a) - z * Math.sin(a), y * Math.sin(a) + z * Math.cos(a)];
@@ -91,7 +91,7 @@ function parts(p) {
   return [bottom[1], bottom[0], ...made.sort((a, b) => a.depth - b.depth)];
 }
 
-/** A drawn hand. `show(gesture)` moves it there; `set(gesture)` puts it there at once. */
+/** A drawn hand. `show(gesture)` moves it to the gesture's pose; `set(gesture)` sets the pose at once. */
 export class Hand {
   constructor(gesture = "rest") {
     this.element = s("svg", {class: "hand", viewBox: "-86 -112 172 228", "aria-hidden": "true"});

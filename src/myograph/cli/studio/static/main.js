@@ -1,4 +1,4 @@
-// The page: tabs, the connection, and what all tabs share. State comes from the server; nothing is kept here.
+// The page: tabs, the connection, and what all tabs share. All state comes from the server.
 import {h, plainName, say, text} from "./dom.js";
 import {Connection} from "./socket.js";
 import {Signals} from "./signals.js";
@@ -14,7 +14,7 @@ const panels = {};
 let shown = "signals";
 let hiding;
 
-/** Ask the server, and show its reason where it refuses. */
+/** Send a command to the server, and show the error if it fails. */
 function ask(name, values) {
   return connection.ask(name, values).then(() => true, (error) => { complain(error.message); return false; });
 }
@@ -68,7 +68,7 @@ function status() {
   if (!source) return text(box, "connecting");
   const facts = `${source.name}, ${source.n_channels} channels, ${source.rate_hz} Hz, ${source.unit}`;
   const lost = source.counts.lost + source.counts.filled;
-  const words = {ended: `${facts}: the recording is over`, lost: `${source.name}: the connection was lost, looking for it. ${source.problem}`}[source.state];
+  const words = {ended: `${facts}: the recording is over`, lost: `${source.name}: the connection was lost, reconnecting. ${source.problem}`}[source.state];
   text(box, words ?? `${facts}${lost ? `, ${lost} samples were missing` : ", no sample lost"}${source.problem ? `. ${source.problem}` : ""}`);
 }
 

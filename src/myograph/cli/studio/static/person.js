@@ -1,4 +1,4 @@
-// The simulated person: the keys 1 to 9 perform gestures while they are held, 0 is rest.
+// The simulated person: the keys 1 to 9 perform gestures while held down, 0 is rest.
 import {h, plainName} from "./dom.js";
 
 export class Person {
@@ -7,7 +7,7 @@ export class Person {
     this.follow = h("input", {type: "checkbox", id: "follow", onchange: () => shared.ask("source.follow", {on: this.follow.checked})});
     this.keys = h("div", {class: "keys", role: "group", "aria-label": "Perform a gesture"});
     this.words = h("span", {class: "soft"}, "Simulated person");
-    element.append(this.words, h("label", {class: "check"}, this.follow, "does what is asked"), this.keys);
+    element.append(this.words, h("label", {class: "check"}, this.follow, "follows the prompts"), this.keys);
     addEventListener("keydown", (event) => this.key(event, true));
     addEventListener("keyup", (event) => this.key(event, false));
     addEventListener("blur", () => this.release());
@@ -22,7 +22,7 @@ export class Person {
     for (const button of this.keys.children) button.setAttribute("aria-pressed", String(button.dataset.gesture === source.performing));
   }
 
-  /** The gestures of the decoder, else of the plan, else the usual ones. */
+  /** The gestures of the decoder, or else of the plan, or else the default ones. */
   list() {
     const {source, decode, record} = this.shared.state;
     if (!source) return;

@@ -1,4 +1,4 @@
-// Screen-guided recording: what to record, then the prompts, then the sessions that there are.
+// Screen-guided recording: the plan, then the prompts, then the list of sessions.
 import {field, fixed, h, plainName, text} from "./dom.js";
 import {Hand, isDrawn} from "./hand.js";
 import {Stage} from "./stage.js";
@@ -29,7 +29,7 @@ export class Record {
     const add = h("button", {class: "do", type: "button", onclick: () => this.add()}, "Add");
     this.name.addEventListener("keydown", (event) => { if (event.key === "Enter") { event.preventDefault(); this.add(); } });
     const form = h("form", {class: "card-form", onsubmit: (event) => { event.preventDefault(); this.start(); }, oninput: () => this.count()},
-      h("fieldset", {}, h("legend", {}, "Who and when"), h("div", {class: "row"},
+      h("fieldset", {}, h("legend", {}, "Person and session"), h("div", {class: "row"},
         field("Person", h("input", {name: "subject", onchange: () => this.suggest(), value: "me", required: true, pattern: "[A-Za-z0-9][A-Za-z0-9_\\-]*", maxlength: "40"}), "letters, digits, - and _"),
         field("Session", h("input", {name: "session", value: "1", required: true, pattern: "[A-Za-z0-9][A-Za-z0-9_\\-]*", maxlength: "40"}), "letters, digits, - and _"))),
       h("fieldset", {}, h("legend", {}, "Gestures"), this.gestures, h("div", {class: "row own"}, this.name, add)),
@@ -41,7 +41,7 @@ export class Record {
         field("Seed of the order", number("seed", 0, 0, 999999)))),
       h("div", {class: "row middle"}, h("button", {class: "do main", type: "submit"}, "Start recording"), this.length));
     return h("section", {class: "card"}, h("h2", {}, "Record gestures"),
-      h("p", {class: "soft small"}, "You are asked for one gesture after another, in a random order that the seed fixes. Samples are written to disk as they arrive. You can pause, and undo a repetition that went wrong."), form);
+      h("p", {class: "soft small"}, "You are prompted for one gesture after another, in a random order that the seed determines. Samples are written to disk as they arrive. You can pause, and undo a repetition that went wrong."), form);
   }
 
   add() {
@@ -86,7 +86,7 @@ export class Record {
 
   start() {
     const values = this.values();
-    if (!values.plan.gestures.length) return this.shared.complain("Choose one gesture or more.");
+    if (!values.plan.gestures.length) return this.shared.complain("Choose at least one gesture.");
     this.shared.ask("record.start", values);
   }
 
@@ -106,7 +106,7 @@ export class Record {
     if (record.problem) this.shared.complain(record.problem);
   }
 
-  /** After the last prompt: what there is, and what comes next. */
+  /** After the last prompt: what was recorded, and the next step. */
   finish(record) {
     const over = !record.running && record.total > 0;
     this.done.hidden = !over;
@@ -118,7 +118,7 @@ export class Record {
     this.was = record.running;
   }
 
-  /** A session that exists cannot be started again: propose the first number that is free. */
+  /** An existing session cannot be started again: propose the first free number. */
   suggest() {
     const {subject, session} = this.form.querySelector("form").elements;
     const taken = new Set(this.shared.state.record.sessions.filter((r) => r.subject === subject.value).map((r) => r.session));

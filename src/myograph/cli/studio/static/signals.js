@@ -1,5 +1,5 @@
-// Scrolling channels, lamps and levels. New bins are drawn once, into columns of a ring that is as wide as the plot; each
-// picture then copies the ring in two pieces, so that its cost does not grow with the number of samples.
+// Scrolling channels, quality lamps and levels. New bins are drawn once, into columns of a ring as wide as the plot; each
+// frame then copies the ring in two pieces, so that its cost does not grow with the number of samples.
 import {colours, fit, h, text} from "./dom.js";
 
 const SHOWN = 16; // channels at once
@@ -33,7 +33,7 @@ export class Signals {
         h("p", {class: "row spread"}, this.scale, this.rate),
         h("div", {class: "signals"}, this.lamps, this.canvas)),
       h("div", {},
-        h("section", {class: "card"}, h("h2", {}, "Levels"), h("p", {class: "small soft"}, "Each electrode's signal over the last tenth of a second, laid out as the electrodes are. A cross marks a channel that is not good."), this.heat, this.legend, this.legendWords),
+        h("section", {class: "card"}, h("h2", {}, "Levels"), h("p", {class: "small soft"}, "Each electrode's signal over the last tenth of a second, arranged as on the arm. A cross marks a channel with a problem."), this.heat, this.legend, this.legendWords),
         h("section", {class: "card"}, h("h2", {}, "Quality"), this.quality, this.counts, this.again))));
     this.ring = document.createElement("canvas");
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { this.colours = null; this.redraw = true; });
@@ -149,7 +149,7 @@ export class Signals {
     }
   }
 
-  /** Move the right edge evenly, although bins come in groups. */
+  /** Move the right edge evenly, although bins arrive in groups. */
   advance(time) {
     const passed = Math.min((time - (this.before ?? time)) / 1000, 0.25);
     this.before = time;
@@ -157,7 +157,7 @@ export class Signals {
     this.head = Math.min(this.bins, this.head + passed * this.perSecond * (1 + 2 * (behind / this.perSecond - 0.06)));
   }
 
-  /** Choose the scale, and forget what was drawn. */
+  /** Choose the scale, and discard what was drawn. */
   renew() {
     this.redraw = false;
     this.colours ??= colours();
@@ -177,7 +177,7 @@ export class Signals {
     return `${Number(value.toPrecision(2)).toLocaleString("en")} ${{uV: "µV", adc: "counts", normalised: ""}[this.source.unit]}`;
   }
 
-  /** Half the height that nearly all of the shown samples need, and each channel's middle. */
+  /** Half the height that nearly all shown samples need, and the middle of each channel. */
   measure() {
     const n = this.source.n_channels, first = Math.max(this.begin, this.bins - Math.floor(5 * this.perSecond));
     const middle = new Float32Array(n), tops = [];

@@ -1,4 +1,4 @@
-// The connection to the server. It opens again by itself; the server then sends the whole state.
+// The connection to the server. It reconnects automatically; the server then sends the whole state.
 
 export class Connection {
   constructor({part, tick, frame, state}) {

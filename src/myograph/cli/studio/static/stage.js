@@ -1,4 +1,4 @@
-// What a person is asked to do, as large as it can be: the hand, the name of the gesture, and how long.
+// The current prompt, as large as possible: the hand, the name of the gesture, and the remaining time.
 import {h, plainName, s, text} from "./dom.js";
 import {Hand} from "./hand.js";
 
@@ -12,12 +12,12 @@ export class Stage {
     this.bar = h("div", {class: "bar"}, this.fill);
     this.line = s("polyline", {fill: "none", stroke: "currentColor", "stroke-width": "2", opacity: "0.35"});
     this.ball = s("circle", {r: "6", fill: "var(--accent)"});
-    this.ramp = s("svg", {class: "ramp", viewBox: "-8 -8 316 96", role: "img", "aria-label": "Effort asked for"}, this.line, this.ball);
+    this.ramp = s("svg", {class: "ramp", viewBox: "-8 -8 316 96", role: "img", "aria-label": "Prompted effort"}, this.line, this.ball);
     this.line.setAttribute("points", "0,80 105,0 195,0 300,80");
     this.element = h("div", {class: "stage"}, this.hand.element, this.what, this.ramp, this.bar, this.next);
   }
 
-  /** prompt: as record.py's `prompt` gives it. */
+  /** prompt: the value of `prompt` in record.py. */
   show(prompt) {
     const {phase, gesture, coming, share, left_s: left} = prompt, active = phase === "hold";
     const over = prompt.finished >= prompt.total && prompt.total > 0;

@@ -1,11 +1,11 @@
-// Tests of the decoder at work: prompted gestures, false activations at rest, and Fitts' law.
+// Live tests of the decoder: prompted gestures, false activations at rest, and Fitts' law.
 import {field, fixed, h, percent, plainName, say, text, tile} from "./dom.js";
 import {Field} from "./field.js";
 import {Stage} from "./stage.js";
 
 const TITLES = {motion: "Motion test", rest: "False activations at rest", fitts: "Fitts' law"};
 const WAYS = ["right", "left", "up", "down"];
-// Gestures that people find natural for a direction, the best first.
+// Gestures that suit a direction, the most natural first.
 const NATURAL = {right: ["wrist_extension", "radial_deviation"], left: ["wrist_flexion", "ulnar_deviation"], up: ["hand_open", "supination"], down: ["hand_close", "pronation"]};
 
 export class Test {
@@ -32,13 +32,13 @@ export class Test {
 
   motionForm() {
     const repetitions = number(2, 1, 20), seed = number(0, 0, 999999);
-    return this.form("motion", TITLES.motion, "You are asked for each gesture; the decisions are compared with the prompts.",
+    return this.form("motion", TITLES.motion, "You are prompted for each gesture; the decisions are compared with the prompts.",
       [field("Repetitions", repetitions), field("Seed of the order", seed)], () => ({repetitions: Number(repetitions.value), seed: Number(seed.value)}));
   }
 
   restForm() {
     const seconds = number(60, 5, 3600);
-    return this.form("rest", TITLES.rest, "Relax, talk or reach for things, but make no gesture: every activation is a false one.",
+    return this.form("rest", TITLES.rest, "Relax, talk or reach for things, but do not make a gesture: every activation counts as false.",
       [field("Seconds", seconds)], () => ({seconds: Number(seconds.value)}));
   }
 
@@ -46,8 +46,8 @@ export class Test {
     const targets = number(8, 1, 100), seed = number(0, 0, 999999), dwell = number(0.5, 0, 5, 0.1), speed = number(0.4, 0.05, 3, 0.05);
     const control = h("select", {}, h("option", {value: "decoder"}, "gestures"), h("option", {value: "hand"}, "mouse or arrow keys"));
     this.ways = Object.fromEntries(WAYS.map((way) => [way, h("select", {"aria-label": `Gesture for ${way}`})]));
-    return this.form("fitts", TITLES.fitts, "Move the cursor into the target and stay there. With the mouse or the arrow keys the same test is a control condition, without the decoder.",
-      [field("Targets", targets), field("Stay, s", dwell), field("Speed", speed, "half sides of the field per second"), field("Seed of the targets", seed), field("Steered by", control),
+    return this.form("fitts", TITLES.fitts, "Move the cursor into the target and stay there. Run the same test with the mouse or the arrow keys as a control condition without the decoder.",
+      [field("Targets", targets), field("Dwell time, s", dwell), field("Speed", speed, "half widths of the field per second"), field("Seed of the targets", seed), field("Control", control),
         ...WAYS.map((way) => field(way[0].toUpperCase() + way.slice(1), this.ways[way]))],
       () => ({targets: Number(targets.value), seed: Number(seed.value), dwell_s: Number(dwell.value), speed: Number(speed.value), control: control.value,
         directions: Object.fromEntries(WAYS.map((way) => [way, this.ways[way].value]))}));
@@ -108,16 +108,16 @@ function number(value, low, high, step = 1) {
 }
 
 const TILES = {
-  motion: (m) => [tile("Right once settled", percent(m.settled_accuracy), "from half a second after each prompt"), tile("Right in all", percent(1 - m.total_error), "reaction times included"),
-    tile("Active error", percent(m.active_error), "wrong and not rest"), tile("Onset delay", `${fixed(m.onset_delay.p50_ms)} ms`, "median, reaction included"), tile("Missed", `${m.missed_activations} of ${m.contractions}`, "gestures"), tile("Latency p99", `${fixed(m.latency.p99_ms, 1)} ms`)],
+  motion: (m) => [tile("Settled accuracy", percent(m.settled_accuracy), "from half a second after each prompt"), tile("Overall accuracy", percent(1 - m.total_error), "including reaction times"),
+    tile("Active error", percent(m.active_error), "wrong decisions other than rest"), tile("Onset delay", `${fixed(m.onset_delay.p50_ms)} ms`, "median, including reaction time"), tile("Missed", `${m.missed_activations} of ${m.contractions}`, "gestures"), tile("Latency p99", `${fixed(m.latency.p99_ms, 1)} ms`)],
   rest: ({false_activations: f, total_error: error}) => [tile("False activations", String(f.events), `in ${fixed(f.hours * 60, 1)} minutes`), tile("Per hour", fixed(f.per_hour, 1), `${fixed(f.low, 1)} to ${fixed(f.high, 1)} (95 %)`), tile("Wrong decisions", percent(error))],
-  fitts: (m) => [tile("Reached", `${m.completed} of ${m.trials}`), tile("Throughput", `${fixed(m.throughput, 2)} bit/s`, `${fixed(m.throughput_with_dwell, 2)} with the stay`), tile("Movement time", `${fixed(m.movement_s, 1)} s`, "mean, until the last entry"),
+  fitts: (m) => [tile("Reached", `${m.completed} of ${m.trials}`), tile("Throughput", `${fixed(m.throughput, 2)} bit/s`, `${fixed(m.throughput_with_dwell, 2)} with dwell time`), tile("Movement time", `${fixed(m.movement_s, 1)} s`, "mean, until the last entry"),
     tile("Path efficiency", percent(m.efficiency, 0)), tile("Overshoots", fixed(m.overshoots, 2), "per target"), tile("Time on difficulty", m.regression.slope === null ? "–" : `${fixed(m.regression.slope, 2)} s/bit`, m.regression.r2 === null ? "" : `R² ${fixed(m.regression.r2, 2)}`)],
 };
 
 /** A finished test. */
 function card(result) {
-  const {metrics, post, settings} = result, steered = settings.control === "hand" ? ", steered by hand" : "";
+  const {metrics, post, settings} = result, steered = settings.control === "hand" ? ", controlled by hand" : "";
   return h("section", {class: "card"},
     h("div", {class: "row middle spread"}, h("h2", {}, `${result.number}. ${TITLES[result.kind]}`), h("a", {href: `report/${result.number}${location.search}`, target: "_blank", rel: "noopener"}, "Report")),
     h("p", {class: "small soft"}, `${result.date}, ${result.name}${steered}, vote ${post.votes}, rejection ${post.threshold || "off"}, ${metrics.decisions} decisions`),

@@ -1,4 +1,4 @@
-// Training: settings, the audited scores with their confusion matrices, and the decoder to keep.
+// Training: settings, audited scores with confusion matrices, and saving the decoder.
 import {field, h, percent, plainName, s, text, tile} from "./dom.js";
 
 export class Train {
@@ -17,8 +17,8 @@ export class Train {
     this.words = h("p", {class: "small soft", role: "status"});
     this.scores = h("div", {class: "two"});
     this.name = h("input", {value: "hand", maxlength: "40", pattern: "[A-Za-z0-9][A-Za-z0-9_\\-]*", required: true});
-    this.save = h("section", {class: "card", hidden: true}, h("h2", {}, "Keep the decoder"),
-      h("p", {class: "small soft"}, "The decoder is fitted on all sessions that you chose. The scores above are of repetitions that the scored copies had not seen; they are stored in the file."),
+    this.save = h("section", {class: "card", hidden: true}, h("h2", {}, "Save the decoder"),
+      h("p", {class: "small soft"}, "The decoder is fitted on all sessions that you chose. The scores above were measured on held-out repetitions, with copies of the method that were not trained on them. The scores are stored in the file."),
       h("form", {class: "row", onsubmit: (event) => { event.preventDefault(); this.keep(); }}, field("Name", this.name), h("button", {class: "do main", type: "submit"}, "Save and decode")));
     panel.append(
       h("section", {class: "card"}, h("h2", {}, "Train a decoder"), h("form", {onsubmit: (event) => { event.preventDefault(); this.start(); }},
@@ -100,7 +100,7 @@ function matrix({labels, share, counts}) {
   const names = labels.flatMap((name, i) => [
     s("text", {x: left - 8, y: top + (i + 0.5) * size + 3, "text-anchor": "end"}, short(plainName(name))),
     s("text", {x: 0, y: 0, transform: `translate(${left + (i + 0.5) * size},${top - 8}) rotate(-42)`}, short(plainName(name)))]);
-  const picture = s("svg", {class: "chart matrix", viewBox: `0 0 ${left + n * size + 46} ${top + n * size + 18}`, role: "img", "aria-label": "Confusion matrix in percent: rows are true classes, columns are decided ones"},
-    cells.flat(), names, s("text", {class: "tick", x: left, y: top + n * size + 13}, "Rows: true class. Columns: decided class. Values in % of the row."));
+  const picture = s("svg", {class: "chart matrix", viewBox: `0 0 ${left + n * size + 46} ${top + n * size + 18}`, role: "img", "aria-label": "Confusion matrix in percent: rows are true classes, columns are predicted classes"},
+    cells.flat(), names, s("text", {class: "tick", x: left, y: top + n * size + 13}, "Rows: true class. Columns: predicted class. Values in % of the row."));
   return picture;
 }

@@ -1,0 +1,110 @@
+"""Every published system runs to its end on every data set that it names, with `--epochs 1`; and what this switch cuts."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+
+from myograph.datasets import flexemg, ninapro
+from myograph.datasets.base import DATASETS
+from myograph.errors import ConfigError
+from myograph.evaluation.recipe import Recipe
+from myograph.evaluation.registry import REPRODUCTIONS
+from myograph.evaluation.reproduction import Context, reproduce
+from myograph.evaluation.shortened import shortened
+from myograph.methods.adapt import SelfRecalibrating
+from myograph.recipes import atzori2016, fin2025, hd_mobilenet, zhai2017
+from myograph.training.estimator import NeuralClassifier
+from myograph.training.imitation import FeatureImitation, feature_imitating_classifier
+from myograph.training.loop import Trainer
+from myograph.training.transfer import LayerwiseAutoencoder
+
+READERS = {
+    "atzori2016": [db.dataset for db in atzori2016.DATABASES.values()],
+    "zhai2017": ["ninapro_db2", "ninapro_db3", "ninapro_db5", *zhai2017.DAYS],
+    "ding2018": ["ninapro_db2", "3dc"],
+    "muscle_cnn_lstm": ["trigno_maize", "leg_muscles", "plux_biceps"],
+    "hd_mobilenet": ["ice_lab", *hd_mobilenet.GRIDS],
+    "fin2025": ["ninapro_db2", *(name for name in fin2025.OPTIONS if name != "simulated")],
+}
+QUICK_ONES: set[tuple[str, str]] = set()  # of these the usual tests run; the others take minutes each
+
+
+def combinations() -> list[Any]:
+    pairs = [(system, name) for system, names in READERS.items() for name in names]
+    return [pytest.param(*p, marks=() if p in QUICK_ONES else pytest.mark.nightly, id="-".join(p)) for p in pairs]
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("system", "name"), combinations())
+def test_a_system_runs_to_its_end_on_the_files_of_a_data_set(system, name, tmp_path, monkeypatch, command):
+    monkeypatch.setenv("MYOGRAPH_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("MYOGRAPH_CACHE", str(tmp_path / "cache"))
+    # The 1 Hz filter and 25 components need longer movements, and of DB2 a miniature has the first three of each exercise.
+    monkeypatch.setattr(ninapro, "MINIATURE_HOLD_S", 1.0)
+    monkeypatch.setattr(flexemg, "MINIATURE_HOLD_S", 1.0)
+    few = (
+        "B1 thumb up",
+        "C1 large diameter grasp",
+        "C2 small diameter grasp",
+        "D1 force pattern 1",
+        "D2 force pattern 2",
+    )
+    monkeypatch.setattr(zhai2017, "TEN", few)
+    DATASETS.create(name).write_miniature(tmp_path / "data" / name, np.random.default_rng(0))
+    trained = []
+    run = Trainer.run
+
+    def watched(self, *args, **more):
+        rows = list(run(self, *args, **more))
+        trained.append(len(rows))
+        yield from rows
+
+    monkeypatch.setattr(Trainer, "run", watched)
+    words = ("reproduce", system, "--dataset", name, "--full", "--epochs", 1, "--jobs", 1, "--json")
+    status, said, failed = command(*words, "--out", tmp_path / "run")
+    assert status == 0, failed
+    result = json.loads(said)
+    assert (result["kind"], result["dataset"], result["epochs"]) == ("full", name, 1)
+    rows = [row for row in result["rows"] if row["data"] != "no data: counted"]
+    assert rows
+    assert all(row["values"] for row in rows)
+    assert all(name in row["data"] for row in rows)
+    assert name == "plux_biceps" or set(trained) == {1}
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert f"myograph reproduce {system} --dataset {name} --full --epochs 1<" in page
+    assert "cut short by --epochs" in page
+
+
+def test_every_system_is_run():
+    assert set(READERS) == set(REPRODUCTIONS)
+
+
+def test_epochs_are_cut_wherever_they_are():
+    imitation = FeatureImitation(epochs=60, shadow_epochs=30)
+    network = feature_imitating_classifier(imitation, epochs=10)
+    nested = SelfRecalibrating(Pipeline([("scale", StandardScaler()), ("classify", network)]), "last", epochs=10)
+    recipe = Recipe("any", "simulated", method=nested)
+    cut = shortened(recipe, 2).method
+    inner = cut.estimator[-1]
+    assert (cut.epochs, inner.epochs, inner.pretrain.epochs, inner.pretrain.shadow_epochs) == (2, 2, 2, 2)
+    assert (nested.epochs, network.epochs, network.pretrain.epochs) == (10, 10, 60)  # a copy
+    assert inner.pretrain.batch_size == imitation.batch_size
+    options = {"epochs": 30, "pretrain": LayerwiseAutoencoder(20), "augment": (("noise", 25.0),), "batch_size": 64}
+    named = shortened(Recipe("any", "simulated", method="muscle_cnn_lstm", method_options=options), 1)
+    assert named.method_options["epochs"] == named.method_options["pretrain"].epochs == 1
+    assert (named.method_options["augment"], named.method_options["batch_size"]) == ((("noise", 25.0),), 64)
+    assert shortened(fin2025.OTHER, 3).joint_epochs == 3
+    assert shortened(NeuralClassifier("atzori", epochs=2), 5).epochs == 2  # never more
+
+
+def test_a_cut_run_is_another_run_than_a_whole_one(tmp_path):
+    with pytest.raises(ConfigError, match="epochs=0"):
+        reproduce("ding2018", out=tmp_path, epochs=0)
+    assert Context("any", tmp_path).shorten({"epochs": 30}) == {"epochs": 30}
+    assert Context("any", tmp_path, epochs=1).shorten({"epochs": 30}) == {"epochs": 1}

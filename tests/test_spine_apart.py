@@ -1,0 +1,272 @@
+"""Single steps of what keeps folds apart: what a method is given, what is noticed of its code, its filters and its files."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import FunctionTransformer
+
+from myograph import Recording, Windowing, Windows
+from myograph.errors import ConfigError, LeakageError
+from myograph.evaluation import apart, telling
+from myograph.evaluation.apart import each_apart, no_file_since, pickled, state_of
+from myograph.evaluation.filtering import check_own_filters
+from myograph.evaluation.sealed import has_own_code, sealed, sealer
+from myograph.evaluation.telling import check_channels
+from myograph.preprocessing import LowPass, SampleFilter
+from myograph.preprocessing.base import Filter
+
+# 1. The windows.
+
+
+def recording(n=60, channels=2, **fields):
+    signal = np.random.default_rng(0).normal(size=(channels, n)).astype(np.float32)
+    return Recording(signal, 1000.0, np.zeros(n, int), subject="1", **fields)
+
+
+def test_sealed_recordings_hold_their_windows_and_nothing_else():
+    whole = Windows.cut([recording(), recording(40)], Windowing(10, 5))
+    rows = np.flatnonzero((whole.column("recording") == 0) & np.isin(whole.column("start"), [0, 5, 30, 50]))
+    found = sealed(whole[rows])
+    first, second = found.recordings
+    inside = np.zeros(60, bool)
+    inside[:15] = inside[30:40] = inside[50:] = True
+    assert np.array_equal(np.isfinite(first.signal), np.tile(inside, (2, 1)))
+    assert np.array_equal(first.signal[:, inside], whole.recordings[0].signal[:, inside])
+    assert np.isnan(second.signal).all()
+    assert np.array_equal(np.asarray(found), np.asarray(whole[rows]))
+    assert not first.signal.flags.writeable
+    assert not np.shares_memory(first.label, whole.recordings[0].label)
+    assert not np.shares_memory(first.repetition, whole.recordings[0].repetition)
+    assert set(vars(first)) == {f.name for f in dataclasses.fields(Recording)}
+    assert (first.rate_hz, first.subject, first.unit) == (1000.0, "1", whole.recordings[0].unit)
+
+
+def test_methods_of_installed_packages_are_given_the_windows_themselves():
+    windows = Windows.cut(recording(), Windowing(10, 5))
+    assert sealer(PCA())(windows) is windows
+    assert sealer(FunctionTransformer(lambda X: X)) is sealed
+    assert not has_own_code(PCA())
+
+
+# 2. What the user's code keeps.
+
+NOTES: dict = {}
+
+
+class Own(BaseEstimator):
+    def __init__(self, k=1):
+        self.k = k
+
+    def fit(self, X, y=None):
+        NOTES["x"] = X
+        return self
+
+
+def test_the_state_of_code_that_is_not_the_users_is_not_looked_at():
+    assert state_of(PCA()) is None
+    assert state_of(Own()) is not None
+    assert state_of(Own(1)) != state_of(Own(2))
+
+
+def test_attributes_of_any_name_count():
+    one = Own()
+    before = state_of(one)
+    one.plain = 3
+    assert state_of(one) not in (before, state_of(Own(3)))
+
+
+def test_a_generator_of_random_numbers_does_not_count_and_a_generator_of_others_always_does():
+    moves = FunctionTransformer(lambda X: rng.normal(size=X.shape))
+    rng = np.random.default_rng(0)
+    before = state_of(moves)
+    rng.normal()
+    assert state_of(moves) == before
+    stream = (i for i in range(3))
+    reads = FunctionTransformer(lambda X: next(stream))
+    assert state_of(reads) != state_of(reads)
+    assert state_of(reads, trusting=True) == state_of(reads, trusting=True)
+
+
+def test_what_cannot_be_pickled_is_none():
+    assert pickled(i for i in range(3)) is None
+    assert isinstance(pickled(Own()), bytes)
+
+
+# 3. The calls.
+
+
+def add(estimator, number):
+    return estimator + number
+
+
+def test_each_call_has_its_number(monkeypatch):
+    monkeypatch.setattr(apart, "_file_clock", lambda: pytest.fail("only asked for code of the user's"))
+    assert dict(each_apart(add, 10, [(1,), (2,), (3,)], jobs=1)) == {0: 11, 1: 12, 2: 13}
+    assert dict(each_apart(add, 10, [], jobs=4)) == {}
+
+
+def leaves_notes(estimator, number):
+    if number:
+        NOTES["page"] = number
+    return "here"
+
+
+def test_calls_after_one_that_left_something_run_elsewhere(monkeypatch):
+    asked = []
+    monkeypatch.setattr(apart, "alone", lambda method, work, begun, inner, call: asked.append((inner, call)) or "alone")
+    NOTES.clear()
+    found = dict(each_apart(leaves_notes, Own(), [(0,), (1,), (2,), (3,)], jobs=1))
+    assert found == {0: "here", 1: "here", 2: "alone", 3: "alone"}
+    assert asked == [(leaves_notes, (2,)), (leaves_notes, (3,))]
+
+
+def meets_nan(estimator, text):
+    raise ValueError(text)
+
+
+def test_nan_is_explained_to_those_who_wrote_the_method():
+    with pytest.raises(ConfigError, match=r"(?s)Input contains NaN.*sees the samples of its windows alone"):
+        list(each_apart(meets_nan, Own(), [("Input contains NaN",)], jobs=1))
+    for estimator, text in ((Own(), "something else"), (PCA(), "Input contains NaN")):
+        with pytest.raises(ValueError, match=f"^{text}$"):
+            list(each_apart(meets_nan, estimator, [(text,)], jobs=1))
+
+
+# 4. Files.
+
+
+def test_a_file_of_an_earlier_fold_is_not_read(tmp_path):
+    before, left, own = (tmp_path / name for name in ("before.txt", "left.txt", "own.txt"))
+    before.write_text("1")
+    begun = apart._file_clock()
+    for name in ("left.txt", "left.py", "left.pyc", "left.nbi", "left.nbc", "empty.txt"):
+        (tmp_path / name).write_text("" if name == "empty.txt" else "2")
+    (tmp_path / "joblib").mkdir()
+    (tmp_path / "joblib" / "output.pkl").write_text("2")
+    with no_file_since(begun):
+        own.write_text("3")
+        for allowed in (before, own, *(tmp_path / f"left.{e}" for e in ("py", "pyc", "nbi", "nbc"))):
+            assert allowed.read_text()
+        assert (tmp_path / "joblib" / "output.pkl").read_text() == "2"
+        assert (tmp_path / "empty.txt").read_text() == ""
+        with pytest.raises(FileNotFoundError):
+            (tmp_path / "nowhere.txt").read_text()
+        for mode in ("r", "rb", "r+", "a+"):
+            with pytest.raises(LeakageError, match=r"reads .*left\.txt, which was written after this run began"):
+                left.open(mode)
+        for opened in (left, str(left), os.fsencode(left)):
+            with pytest.raises(LeakageError):
+                os.open(opened, os.O_RDONLY)
+        with pytest.raises(LeakageError):
+            os.open(left, os.O_RDWR)
+        os.close(os.open(left, os.O_WRONLY))
+        left.open("a").close()
+        os.close(os.open(left, os.O_RDWR | os.O_TRUNC))
+        left.open("w+").close()
+        with open(os.open(own, os.O_RDONLY)) as by_number:
+            assert by_number.read() == "3"
+    assert left.read_text() == ""
+    left.write_text("4")
+    assert left.read_text() == "4"
+
+
+# 5. Filters and channels.
+
+
+class Delays(Filter):
+    """Adds the sample of `by` samples ago and says that it reaches `stated` far."""
+
+    def __init__(self, by, stated):
+        self.by, self.stated = by, stated
+
+    def reach_samples(self, rate_hz):
+        return self.stated
+
+    def apply(self, recording):
+        late = np.zeros_like(recording.signal)
+        late[:, self.by :] = recording.signal[:, : -self.by]
+        return recording.with_signal(recording.signal + late)
+
+
+@pytest.mark.parametrize(
+    ("by", "stated", "fits"), [(40, 40, True), (40, 28, True), (40, 24, False), (2, 0, True), (3, 0, False)]
+)
+def test_a_reach_may_be_short_by_a_third_and_two_samples(by, stated, fits):
+    if fits:
+        check_own_filters((Delays(by, stated),), [recording(600)])
+    else:
+        with pytest.raises(LeakageError, match=f"states a reach of {stated} samples, but .* over {by + 1} samples"):
+            check_own_filters((Delays(by, stated),), [recording(600)])
+
+
+class Counts(SampleFilter):
+    tried: list = []  # noqa: RUF012
+
+    def apply(self, recording):
+        self.tried.append(recording.subject)
+        return recording
+
+
+def test_the_users_filters_are_tried_behind_the_others_on_the_recording_with_most_labels():
+    many = dataclasses.replace(recording(600), label=np.repeat([0, 1], 300), label_names=("a", "b"), subject="many")
+    check_own_filters((LowPass(100.0), Counts(), LowPass(100.0)), [recording(600), many])
+    assert set(Counts.tried) == {"many"}
+    unwanted = types.SimpleNamespace(signal=None)
+    check_own_filters((LowPass(100.0),), [unwanted])  # none of the user's: nothing is filtered
+
+
+def told(values, label, **fields):
+    signal = np.stack([np.random.default_rng(0).normal(size=len(label)), np.asarray(values, float)])
+    return Recording(signal, 1000.0, label, subject="1", label_names=("a", "b", "c"), **fields)
+
+
+LABEL = np.repeat([0, 1, 2, 0, 1, 2], 100)
+CASES = {
+    "codes": (7.0 * LABEL, True),
+    "two labels of three alike": (np.where(LABEL == 2, 1.0, 0.0), True),
+    "late by nine samples": (np.roll(7.0 * LABEL, 9), True),
+    "late by eleven": (np.roll(7.0 * LABEL, 11), False),
+    "one value": (np.full(600, 3.0), False),
+    "another value in the second half": (7.0 * LABEL + (np.arange(600) >= 300), False),
+    "a signal": (np.random.default_rng(1).normal(size=600) + 99 * LABEL, False),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_channel_says_the_label_if_it_has_one_value_for_each(case):
+    values, says = CASES[case]
+    found = telling._values_of_labels([told(values, LABEL)], 1)
+    assert (found is not None and len(set(found.values())) > 1) is says
+    if says:
+        with pytest.raises(LeakageError, match=r"channel 1 of .* says which label it is \(0 for a, "):
+            check_channels((), [told(values, LABEL)])
+    else:
+        check_channels((), [told(values, LABEL)])
+
+
+def test_unlabelled_samples_and_labels_that_occur_once_say_nothing():
+    once = np.repeat([0, 1, 2], 200)
+    check_channels((), [told(7.0 * once, once)])
+    gaps = np.where(np.arange(600) % 100 < 50, LABEL, -1)
+    with pytest.raises(LeakageError):
+        check_channels((), [told(np.where(gaps < 0, np.arange(600) // 50, 7.0 * LABEL), gaps)])
+    other = told(7.0 * LABEL, LABEL)
+    check_channels((), [other, dataclasses.replace(other, signal=other.signal[:1])])
+    with pytest.raises(LeakageError):  # over several recordings
+        check_channels((), [told(7.0 * LABEL[s], LABEL[s]) for s in (slice(0, 300), slice(300, 600))])
+    check_channels((), [told([0.0], LABEL[:1])])
+
+
+def test_paths_are_told_in_full(tmp_path):
+    begun = apart._file_clock()
+    (tmp_path / "model").write_text("x")
+    with no_file_since(begun), pytest.raises(LeakageError, match=str(tmp_path / "model")):
+        Path(tmp_path / "model").read_text()
