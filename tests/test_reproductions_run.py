@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -12,13 +13,14 @@ from sklearn.preprocessing import StandardScaler
 
 from myograph.datasets import flexemg, ninapro
 from myograph.datasets.base import DATASETS
+from myograph.datasets.simulated import Simulated
 from myograph.errors import ConfigError
 from myograph.evaluation.recipe import Recipe
 from myograph.evaluation.registry import REPRODUCTIONS
 from myograph.evaluation.reproduction import Context, reproduce
 from myograph.evaluation.shortened import shortened
 from myograph.methods.adapt import SelfRecalibrating
-from myograph.recipes import atzori2016, fin2025, hd_mobilenet, zhai2017
+from myograph.recipes import atzori2016, ding2018, fin2025, hd_mobilenet, muscle_cnn_lstm, zhai2017
 from myograph.training.estimator import NeuralClassifier
 from myograph.training.imitation import FeatureImitation, feature_imitating_classifier
 from myograph.training.loop import Trainer
@@ -108,3 +110,34 @@ def test_a_cut_run_is_another_run_than_a_whole_one(tmp_path):
         reproduce("ding2018", out=tmp_path, epochs=0)
     assert Context("any", tmp_path).shorten({"epochs": 30}) == {"epochs": 30}
     assert Context("any", tmp_path, epochs=1).shorten({"epochs": 30}) == {"epochs": 1}
+
+
+SIZES = {"preset", "n_subjects", "n_sessions", "n_repetitions", "n_gestures", "hold_s", "rest_s", "seed"}
+
+
+def simulated_people() -> dict[str, list[Simulated]]:
+    """The simulated people of every system's small run."""
+    grids = hd_mobilenet.cohorts(Context("hd_mobilenet", None))  # type: ignore[arg-type]
+    cohorts = zhai2017.cohorts(Context("zhai2017", None))  # type: ignore[arg-type]
+    muscles = {k: v for k, v in muscle_cnn_lstm.QUICK_DATA.items() if k != "dataset"}
+    return {
+        "atzori2016": [db.simulated for db in atzori2016.DATABASES.values() if db.simulated],
+        "ding2018": [ding2018.QUICK],
+        "hd_mobilenet": [options.dataset for options in grids if options is not None],
+        "zhai2017": [Simulated(**cohort.options) for cohort in cohorts],
+        "muscle_cnn_lstm": [Simulated(**muscles)],
+        "fin2025": [Simulated(**fin2025.QUICK_DATA)],
+    }
+
+
+def test_simulated_people_are_those_of_the_preset_but_for_their_number_and_time():
+    """What differs otherwise stands on the page of the system, in these words."""
+    said = {"fin2025": {"rate_hz": "recordings at 100 Hz", "artefacts_per_min": "There are no artefacts"}}
+    for system, cohorts in simulated_people().items():
+        assert cohorts, system
+        for people in cohorts:
+            untouched = dataclasses.replace(Simulated(people.preset), seed=people.seed)
+            changed = {k for k, v in people.settings.items() if v != untouched.settings[k]} - SIZES
+            assert changed == set(said.get(system, {})), system
+        for words in said.get(system, {}).values():
+            assert words in (REPRODUCTIONS[system].__doc__ or "")
