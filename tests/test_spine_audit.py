@@ -244,6 +244,17 @@ def test_equal_recordings_are_all_matched_with_the_first_of_them():
     assert [(m.first, m.second, m.start, m.other_start, m.n) for m in found] == [(0, 1, 0, 0, 1200), (0, 2, 0, 0, 1200)]
 
 
+def test_a_recording_that_was_changed_is_compared_again():
+    x, y = noise(1), noise(2)
+    both = recording(x), recording(y, "2")
+    windows = cut(*both)
+    both[1].forget_if_changed()
+    assert copies_in(windows) == []
+    y[:] = x
+    both[1].forget_if_changed()
+    assert copies_in(windows) == [Match(0, 1, 0, 0, 1200)]
+
+
 def test_recordings_that_differ_in_the_middle_alone_are_not_equal():
     x = np.zeros((2, 1200))
     y = x.copy()
@@ -268,6 +279,22 @@ def test_a_copy_counts_in_both_directions():
         start = windows.column("start")[test]
         inside = start >= 350 if of[test][0] else start <= 750  # windows that meet the copied stretch
         assert found.n_sharing_samples == int(inside.sum())
+
+
+def test_copies_of_one_stretch_meet_whichever_of_them_was_found_with_it():
+    places = table((0, 0, 50), (1, 200, 250), (2, 400, 450))
+    of_the_first = [Match(0, 1, 0, 200, 50), Match(0, 2, 0, 400, 50)]
+    of_the_last = [Match(0, 2, 0, 400, 50), Match(1, 2, 200, 400, 50)]
+    assert overlapping(places, np.array([1]), np.array([2]), of_the_first).all()
+    assert overlapping(places, np.array([0]), np.array([1]), of_the_last).all()
+    assert not overlapping(places, np.array([0]), np.array([1]), of_the_last[:1]).any()
+
+
+@pytest.mark.parametrize(("length", "is_found"), [(16, True), (15, False)])
+def test_windows_of_16_samples_find_copies_of_as_many_and_shorter_ones_those_of_64(length, is_found):
+    x, y = noise(1, 600, 4), noise(2, 600, 4)
+    y[:, 300:340] = x[:, 100:140]
+    assert bool(copies_in(cut(recording(x), recording(y, "2"), length=length, step=length))) is is_found
 
 
 def test_a_copy_of_a_copy_of_which_one_is_in_neither_part():
@@ -321,3 +348,6 @@ def test_pairs_that_do_not_meet_in_this_split_are_not_named():
     said = refusal(windows, (of == 0) | (of == 2) | (of == 3), of == 1)
     assert "subject b, session 1 and subject a" in said
     assert "subject c" not in said
+    said = refusal(windows, (of == 0) | (of == 1) | (of == 2), of == 3)  # the pair that comes first does not meet
+    assert "subject d, session 1 and subject c" in said
+    assert "subject a" not in said
