@@ -117,7 +117,7 @@ def test_without_probabilities_nothing_can_be_calibrated():
     x, y = np.zeros((8, 1)), np.arange(8) % 2
     with pytest.raises(ConfigError, match="RidgeClassifier has none"):
         Calibrated(RidgeClassifier()).fit(x, y)
-    with pytest.raises(ConfigError, match="one class"):
+    with pytest.raises(ConfigError, match="only the class"):
         Calibrated(DummyClassifier()).fit(x, np.zeros(8))
     with pytest.raises(ConfigError, match="lsqr"):
         CalibratedLDA().fit(x, y)

@@ -246,8 +246,8 @@ def test_the_time_line_draws_each_run_once():
     decided = ["rest"] * 5 + ["a"] * 3 + ["rest"] * 2
     drawn = timeline(truth, decided, np.arange(10) * 0.1, 0.1, "rest")
     assert re.findall(r'data-tip="([^"]*)"', drawn) == [
-        "asked a, 0.40 s to 0.80 s",
-        "asked b, 0.80 s to 1.00 s",
+        "prompted a, 0.40 s to 0.80 s",
+        "prompted b, 0.80 s to 1.00 s",
         "decided a, 0.50 s to 0.80 s",
     ]
     # The lanes of the minutes before the first decision are left out.

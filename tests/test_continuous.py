@@ -173,7 +173,7 @@ def test_it_is_kept_with_the_scores_and_in_the_report(tmp_path, recordings):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"filters": (ZeroPhase(BandPass(20, 400)),)}, "looks ahead"),
+        ({"filters": (ZeroPhase(BandPass(20, 400)),)}, "not causal"),
         ({"windowing": "bursts"}, "constant step"),
         ({"protocol": "leaky"}, "LEAKY"),
     ],

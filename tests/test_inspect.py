@@ -176,7 +176,7 @@ def test_files_of_other_shapes_are_left_out_or_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"\x00" * 100, b"hello\n", b"one two\nthree four five\nsix\n"])
 def test_files_that_hold_no_table_give_a_named_error(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(content)
-    with pytest.raises(DataError, match=r"a\.csv|holds no files"):
+    with pytest.raises(DataError, match=r"a\.csv|holds no supported files"):
         guess(tmp_path)
 
 

@@ -97,7 +97,7 @@ def _quietly(estimator: Any, begun: int | None, work: Callable[..., Any], call: 
         if "NaN" not in str(error) or not has_own_code(estimator):
             raise
         raise ConfigError(
-            f"{error}\nA method of your own sees the samples of its windows alone; all others are NaN. If it needs samples "
+            f"{error}\nA method of your own sees only the samples of its windows; all others are NaN. If it needs samples "
             "around its windows, make the windows longer, or put that step into the recipe's filters"
         ) from error
 
