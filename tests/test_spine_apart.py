@@ -133,7 +133,7 @@ def meets_nan(estimator, text):
 
 
 def test_nan_is_explained_to_those_who_wrote_the_method():
-    with pytest.raises(ConfigError, match=r"(?s)Input contains NaN.*sees the samples of its windows alone"):
+    with pytest.raises(ConfigError, match=r"(?s)Input contains NaN.*sees only the samples of its windows"):
         list(each_apart(meets_nan, Own(), [("Input contains NaN",)], jobs=1))
     for estimator, text in ((Own(), "something else"), (PCA(), "Input contains NaN")):
         with pytest.raises(ValueError, match=f"^{text}$"):

@@ -34,7 +34,6 @@ from myograph.evaluation.sealed import has_own_code
 
 RANDOM = (np.random.Generator, np.random.RandomState, np.random.BitGenerator, random.Random)
 CACHED = type(functools.lru_cache(len))
-TICK_S = 0.02  # longer than the steps of the clock that dates files
 _span: ContextVar[tuple[int, int] | None] = ContextVar("span", default=None)
 
 
@@ -264,10 +263,18 @@ def no_file_since(begun: int) -> Iterator[None]:
 
 
 def _file_clock() -> int:
-    """The time that a file would have which is written now, later than that of every file that exists."""
-    time.sleep(TICK_S)
-    with tempfile.TemporaryFile() as file:
-        return os.fstat(file.fileno()).st_mtime_ns
+    """The time that a file would have which is written now, later than that of every file that exists.
+
+    Files are dated by a clock of coarse steps (4 to 16 ms), so the next step is waited for.
+    """
+    with tempfile.TemporaryFile(buffering=0) as file:
+        file.write(b"\0")
+        first = now = os.fstat(file.fileno()).st_mtime_ns
+        while now <= first:
+            time.sleep(0.001)
+            file.write(b"\0")
+            now = os.fstat(file.fileno()).st_mtime_ns
+        return now
 
 
 @functools.cache

@@ -10,7 +10,7 @@ import pandas as pd
 
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "accuracy": lambda y, p: float(np.mean(y == p)),
-    "balanced_accuracy": lambda y, p: per_class_recall(y, p)["recall"].mean(),
+    "balanced_accuracy": lambda y, p: float(np.mean(_recalls(y, p)[1])),
     "macro_f1": lambda y, p: _macro_f1(y, p),
     "kappa": lambda y, p: _kappa(y, p),
 }
@@ -63,10 +63,14 @@ def per_class_recall(y_true: np.ndarray, y_pred: np.ndarray) -> pd.DataFrame:
     >>> per_class_recall(np.array(["a", "a", "b"]), np.array(["a", "b", "b"]))["recall"].tolist()
     [0.5, 1.0]
     """
+    classes, recall, n = _recalls(y_true, y_pred)
+    return pd.DataFrame({"label": classes, "recall": recall, "n": n})
+
+
+def _recalls(y_true: np.ndarray, y_pred: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     classes, of = np.unique(y_true, return_inverse=True)
-    support = np.bincount(of, minlength=len(classes))
-    hits = np.bincount(of, weights=y_true == y_pred, minlength=len(classes))
-    return pd.DataFrame({"label": classes, "recall": hits / support, "n": support})
+    n = np.bincount(of, minlength=len(classes))
+    return classes, np.bincount(of, weights=y_true == y_pred, minlength=len(classes)) / n, n
 
 
 def confusion(y_true: np.ndarray, y_pred: np.ndarray, labels: list[str]) -> np.ndarray:
@@ -91,9 +95,8 @@ def calibration_error(correct: np.ndarray, confidence: np.ndarray, n_bins: int =
     >>> calibration_error(np.array([True, False]), np.array([0.75, 0.75]))
     0.25
     """
-    bins = reliability(correct, confidence, n_bins)
-    gap = (bins["accuracy"] - bins["confidence"]).abs() * bins["n"]
-    return float(gap.sum() / bins["n"].sum()) if len(bins) else float("nan")
+    mean_confidence, accuracy, n = _bins(correct, confidence, n_bins)
+    return float((np.abs(accuracy - mean_confidence) * n).sum() / n.sum()) if len(n) else float("nan")
 
 
 def reliability(correct: np.ndarray, confidence: np.ndarray, n_bins: int = N_BINS) -> pd.DataFrame:
@@ -112,6 +115,11 @@ def reliability(correct: np.ndarray, confidence: np.ndarray, n_bins: int = N_BIN
     >>> reliability(np.array([True, False]), np.array([0.75, 0.75])).to_dict("records")
     [{'confidence': 0.75, 'accuracy': 0.5, 'n': 2}]
     """
+    mean_confidence, accuracy, n = _bins(correct, confidence, n_bins)
+    return pd.DataFrame({"confidence": mean_confidence, "accuracy": accuracy, "n": n})
+
+
+def _bins(correct: np.ndarray, confidence: np.ndarray, n_bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     known = len(confidence) > 0 and not np.isnan(confidence).any()
     correct, confidence = (np.asarray(a, float) if known else np.zeros(0) for a in (correct, confidence))
     of_bin = np.clip((confidence * n_bins).astype(int), 0, n_bins - 1)
@@ -119,7 +127,7 @@ def reliability(correct: np.ndarray, confidence: np.ndarray, n_bins: int = N_BIN
     there = size > 0
     sums = (np.bincount(of_bin, weights=values, minlength=n_bins) for values in (confidence, correct))
     mean_confidence, accuracy = (each[there] / size[there] for each in sums)
-    return pd.DataFrame({"confidence": mean_confidence, "accuracy": accuracy, "n": size[there]})
+    return mean_confidence, accuracy, size[there]
 
 
 def trial_votes(predictions: pd.DataFrame) -> pd.DataFrame:
