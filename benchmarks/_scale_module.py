@@ -24,6 +24,8 @@ def watched(recording: Recording) -> None:
     alive[recording.subject] += 1
     weakref.finalize(recording, gone, recording.subject)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if "WATCHED" not in os.environ:  # the cohort is done
+        return
     with (Path(os.environ["WATCHED"]) / f"{os.getpid()}").open("a") as file:
         file.write(f"{len(alive)} {peak:.1f} {time.process_time():.3f}\n")
 

@@ -98,6 +98,7 @@ def cohort(n_people: int, jobs: int) -> list[Row]:
         read_back = time.process_time() - started_reading
         on_disk = size_of(Path(folder) / "store")
         workers = [[tuple(map(float, line.split())) for line in path.open()] for path in watched.iterdir()]
+        del os.environ["WATCHED"]
     note = f"{jobs} workers, load {os.getloadavg()[0]:.1f}"
     growth = max(lines[-1][1] - lines[len(lines) // 10][1] for lines in workers)
     most = max(people for lines in workers for people, _, _ in lines)
