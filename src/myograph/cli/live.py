@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
+import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -128,8 +130,8 @@ class LiveRun:
     def play(self, seconds: float, show: Callable[[], None]) -> None:
         """Run until `seconds` of signal or of clock time have passed, whichever comes first, or until Ctrl-C."""
         ends = time.monotonic() + seconds
-        try:
-            while time.monotonic() < ends:
+        with self._noting_interrupts():
+            while time.monotonic() < ends and not self.interrupted:
                 try:
                     piece = self.session.step()
                 except SourceEnded:
@@ -142,8 +144,27 @@ class LiveRun:
                 show()
                 if self.time_s(piece.first + piece.samples.shape[1]) - self.time_s(self.first or 0) >= seconds:
                     return
+
+    @contextlib.contextmanager
+    def _noting_interrupts(self) -> Iterator[None]:
+        """The first Ctrl-C only sets `interrupted`: Python drops an exception that is raised in a callback, for example
+        while a loop is being compiled. A second one raises as usual.
+        """
+
+        def note(*_: object) -> None:
+            self.interrupted = True
+            signal.signal(signal.SIGINT, before)
+
+        if threading.current_thread() is not threading.main_thread():  # handlers belong to the main thread
+            yield
+            return
+        before = signal.signal(signal.SIGINT, note)
+        try:
+            yield
         except KeyboardInterrupt:
             self.interrupted = True
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def time_s(self, sample: int) -> float:
         """Return the time of a sample in seconds after the device's first sample."""
