@@ -218,21 +218,29 @@ def _fingerprint(x, start, block, falls, levels):  # pragma: no cover
 @kernel
 def _long(a, b, links, block, reach, found):  # pragma: no cover
     """Write whether the two signals agree around each candidate for long enough; candidates as in `_verify`."""
-    channel, other, lag, stop = -1, -1, 0, -1
+    stop = -1
     for k in range(len(links)):
-        here = links[k, 3]
-        same = links[k, 0] == channel and links[k, 1] == other and links[k, 2] == lag
+        channel, other, lag, here = links[k, 0], links[k, 1], links[k, 2], links[k, 3]
+        same = _continues(links, k)
         if same and here + block <= stop:
             continue
-        channel, other, lag = links[k, 0], links[k, 1], links[k, 2]
         begin, end, _ = _extend(a[channel], b[other], here, lag, block, reach)
         stop = max(end, stop) if same else end
         found[k] = end - begin >= block + reach - 2
 
 
+@part
+def _continues(links, k):  # pragma: no cover
+    """Whether a candidate has the channels and the lag of the one before it."""
+    return (
+        k > 0 and links[k, 0] == links[k - 1, 0] and links[k, 1] == links[k - 1, 1] and links[k, 2] == links[k - 1, 2]
+    )
+
+
 @kernel
 def _verify(a, b, links, block, reach, starts_a, starts_b):  # pragma: no cover
-    """Compare the samples around candidates (channel, channel, lag, first sample of the block), sorted.
+    """Compare the samples around candidates (channel, channel, lag, first sample of the block), sorted, of which `_long`
+    holds.
 
     starts_a, starts_b : first samples of the trials in each.
 
@@ -240,16 +248,15 @@ def _verify(a, b, links, block, reach, starts_a, starts_b):  # pragma: no cover
     """
     found = np.empty((len(links), 3), np.int64)
     bits = np.empty(len(links))
-    count, channel, other, lag, stop = 0, -1, -1, 0, -1
+    count, stop = 0, -1
     for k in range(len(links)):
-        here = links[k, 3]
-        same = links[k, 0] == channel and links[k, 1] == other and links[k, 2] == lag
+        channel, other, lag, here = links[k, 0], links[k, 1], links[k, 2], links[k, 3]
+        same = _continues(links, k)
         if same and here + block <= stop:
             continue
-        channel, other, lag = links[k, 0], links[k, 1], links[k, 2]
         x, y = a[channel], b[other]
         begin, end, line = _extend(x, y, here, lag, block, reach)
-        told = _information(x, y, begin, end, lag, line) if end - begin >= block + reach - 2 else 0.0
+        told = _information(x, y, begin, end, lag, line)
         if told >= MIN_PART:
             begin, end, line = _extend(x, y, here, lag, block, len(x))
         stop = max(end, stop) if same else end

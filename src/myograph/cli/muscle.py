@@ -44,7 +44,7 @@ def pretrain(
     folder: Folder = None,
     as_json: Json = False,
 ) -> None:
-    """Step 1: pretrain the convolutional layers of the hybrid, one by one, as autoencoders; print the loss per epoch."""
+    """Step 1: pretrain each convolutional layer of the hybrid in turn as an autoencoder; print the loss per epoch."""
     with _opened("hybrid-pretrained", split, dataset, full, folder) as muscles:
         histories = list(muscles.pretrain())
     if as_json:
