@@ -315,9 +315,8 @@ def _imported_inside(code: types.CodeType, package: str) -> dict[str, str]:
         for name in _imports(code, package):
             if name in found:
                 continue
-            with contextlib.suppress(
-                Exception
-            ):  # there is none, it has no text, or it is compiled: then it imports no other
+            # There is none, it has no text, or it is compiled: then it imports no other.
+            with contextlib.suppress(Exception):
                 spec: Any = importlib.util.find_spec(name)
                 text = Path(spec.origin).read_bytes()
                 found[name] = hashlib.sha256(text).hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from myograph.evaluation.recipe import Recipe
 
@@ -21,14 +21,10 @@ def shortened(thing: T, epochs: int) -> T:
     >>> shortened({"epochs": 30, "pretrain_epochs": 0, "lr": 2}, 1)
     {'epochs': 1, 'pretrain_epochs': 0, 'lr': 2}
     """
-    found: Any = thing
     if isinstance(thing, Recipe):
-        found = dataclasses.replace(
-            thing, method=_cut("", thing.method, epochs), method_options=_cut("", thing.method_options, epochs)
-        )
-    else:
-        found = _cut("", thing, epochs)
-    return found
+        parts = {name: _cut("", getattr(thing, name), epochs) for name in ("method", "method_options")}
+        return cast(T, dataclasses.replace(thing, **parts))
+    return _cut("", thing, epochs)
 
 
 def _cut(name: str, value: Any, most: int) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -33,8 +33,8 @@ def bars(
     >>> bars(["a", "b"], [0.5, 0.75], other=[0.25, 0.5]).count("<circle")
     2
     """
-    row, left, right, top = 24, 142, 48, 8
-    width = 480
+    longest = min(max(map(len, names), default=0), 24)
+    row, left, right, top, width = 24, max(142, 26 + 8 * longest), 48, 8, 480
     inner = width - left - right
     height = top + row * len(names) + 22
     x = lambda v: left + inner * min(max(v, 0.0), 1.0)  # noqa: E731
@@ -47,7 +47,7 @@ def bars(
         note = f"{name}: {value:.1%}" + (f", {notes[i]}" if notes else "")
         parts.append(f'<g class="hit" tabindex="0" {tip(note)}>')
         parts.append(f'<rect class="row" x="0" y="{y}" width="{width}" height="{row}"/>')
-        parts.append(f'<text x="{left - 10}" y="{y + 16}" text-anchor="end">{escape(shorten(name, 14))}</text>')
+        parts.append(f'<text x="{left - 10}" y="{y + 16}" text-anchor="end">{escape(shorten(name, longest))}</text>')
         size = max(x(value) - left, 1)
         parts.append(f'<rect class="bar {kind}" x="{left}" y="{y + 4}" width="{size:.1f}" height="{row - 8}" rx="3"/>')
         if other is not None:
@@ -303,4 +303,52 @@ def dots(
                     f'<rect class="means" x="{x(mean) - 1.5:.1f}" y="{y + below - 9:.1f}" width="3" height="18"/>'
                 )
         parts.append(f'<text class="value" x="{width - right + 8}" y="{y + 4:.1f}">{np.mean(values[i]):.1%}</text>')
+    return "".join([*parts, "</svg>"])
+
+
+def ecdf(panels: Mapping[str, Mapping[str, Sequence[float]]], x: str, least: float = -np.inf) -> str:
+    """Empirical distribution functions: the share of values at or below each value, two panels side by side.
+
+    Parameters
+    ----------
+    panels : title of a panel to its series, name to values; every panel has the same names.
+    x : name of the horizontal axis, which all panels share.
+    least : where the axis begins if there are lower values; lines then begin above 0 %.
+
+    >>> ecdf({"RMS": {"now": [0.5, 0.75], "later": [0.25]}}, "R²").count("<path")
+    2
+    """
+    values = np.concatenate([np.asarray(v, float) for series in panels.values() for v in series.values()])
+    low, high = max(float(values.min()), least), float(values.max())
+    low, high = (low, high) if high > low else (low - 0.05, high + 0.05)
+    width, side, tall, left, top = 760, 310, 150, 56, 24
+    rows = -(-len(panels) // 2)
+    height = rows * (tall + 70) + 24
+    parts = [begin(width, height, "ecdf")]
+    for k, (title, series) in enumerate(panels.items()):
+        x0, y0 = left + (k % 2) * (side + 70), top + (k // 2) * (tall + 70)
+        px = lambda v, x0=x0: x0 + side * (min(max(v, low), high) - low) / (high - low)  # noqa: E731
+        py = lambda share, y0=y0: y0 + tall * (1 - share)  # noqa: E731
+        parts.append(f'<text x="{x0}" y="{y0 - 8}">{escape(title)}</text>')
+        for tick in (0, 0.5, 1):
+            parts.append(f'<line class="grid" x1="{x0}" x2="{x0 + side}" y1="{py(tick):.1f}" y2="{py(tick):.1f}"/>')
+            parts.append(
+                f'<text class="tick" x="{x0 - 6}" y="{py(tick) + 4:.1f}" text-anchor="end">{100 * tick:.0f} %</text>'
+            )
+        for tick in np.linspace(low, high, 5):
+            parts.append(f'<line class="grid" x1="{px(tick):.1f}" x2="{px(tick):.1f}" y1="{y0}" y2="{y0 + tall}"/>')
+            parts.append(
+                f'<text class="tick" x="{px(tick):.1f}" y="{y0 + tall + 15}" text-anchor="middle">{tick:.2g}</text>'
+            )
+        parts.append(f'<text class="tick" x="{x0}" y="{y0 + tall + 30}">{escape(x)}</text>')
+        for c, (name, each) in enumerate(series.items()):
+            ordered = np.sort(np.asarray(each, float))
+            path = f"M{px(low):.1f} {py(0):.1f}"
+            for i, v in enumerate(ordered):
+                path += f"H{px(v):.1f}V{py((i + 1) / len(ordered)):.1f}"
+            note = tip(f"{title}, {name}: median {np.median(ordered):.3g}, n = {len(ordered)}")
+            parts.append(f'<path class="series s{c % 6}" d="{path}H{px(high):.1f}" {note}/>')
+    for c, name in enumerate(next(iter(panels.values()))):
+        parts.append(f'<circle class="p{c % 6}" cx="{left + 6 + 130 * c}" cy="{height - 16}" r="5"/>')
+        parts.append(f'<text x="{left + 18 + 130 * c}" y="{height - 12}">{escape(shorten(name, 15))}</text>')
     return "".join([*parts, "</svg>"])

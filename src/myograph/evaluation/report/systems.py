@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from myograph._common.files import write_atomically
-from myograph._common.svg import ecdf, lines
+from myograph._common.svg import lines
 from myograph.errors import ResultsError
 from myograph.evaluation.metrics import MIN_FOR_INTERVAL, summarise
 from myograph.evaluation.report import charts
@@ -394,7 +394,7 @@ def draw(figure: Mapping[str, Any]) -> str:
     if "glimpse" in figure:
         return charts.signals(figure["glimpse"])
     if "ecdf" in figure:
-        return ecdf(figure["ecdf"], figure["x"], figure["least"])
+        return charts.ecdf(figure["ecdf"], figure["x"], figure["least"])
     return lines(figure["x"], figure["series"], figure["y"], dotted=figure.get("dotted", ()))
 
 
