@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -83,14 +81,29 @@ def test_bad_chunks_are_refused_and_leave_the_stream_as_it_was():
     np.testing.assert_array_equal(stream.push(signal), rows)
 
 
-def test_cost_does_not_grow_with_the_length_of_the_stream():
+def bytes_of(thing, seen):
+    """Bytes of all arrays that an object of this package holds."""
+    if id(thing) in seen:
+        return 0
+    seen.add(id(thing))
+    if isinstance(thing, np.ndarray):
+        return thing.nbytes
+    parts = thing if isinstance(thing, (list, tuple)) else vars(thing).values() if is_ours(thing) else ()
+    return sum(bytes_of(part, seen) for part in parts)
+
+
+def is_ours(thing):
+    return type(thing).__module__.startswith("myograph.") and hasattr(thing, "__dict__")
+
+
+def test_a_long_stream_holds_and_looks_at_no_more_than_a_short_one():
     features = Features(["MAV", "ZC", "SSC", "WL", "RMS", "VAR", "IAV", "WAMP", "DASDV", "LD"])
     stream = features.stream(2000.0, 12, Windowing(300, 10))
     signal = np.random.default_rng(4).standard_normal((12, 20 * 3000))
-    times = []
+    size, waiting = [], []
     for first in range(0, signal.shape[1], 20):
-        begin = time.perf_counter()
         stream.push(signal[:, first : first + 20])
-        times.append(time.perf_counter() - begin)
-    early, late = np.median(times[100:900]), np.median(times[-900:])
-    assert late < 2 * early
+        size.append(bytes_of(stream, set()))
+        waiting.append(stream._n_held)
+    assert max(size[100:900]) == max(size[-900:]) > 8 * 12 * 600  # a window of 300 ms at least
+    assert max(waiting[100:900]) == max(waiting[-900:]) >= 580
