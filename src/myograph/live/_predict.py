@@ -18,13 +18,13 @@ from sklearn.preprocessing import StandardScaler
 from myograph.features.stream import FeatureStream
 from myograph.features.transformer import Features
 from myograph.live._kernels import discriminant
-from myograph.methods import CalibratedLDA, LogScale, ProductOfViews
+from myograph.methods import CalibratedLDA, FastLDA, LogScale, ProductOfViews
 from myograph.windows import Windowing
 
 Window = Any  # (1, channel, time) samples, or None if no step reads them
 Transform = Callable[[Window], Any]
 Answer = Callable[[Window], tuple[int, np.ndarray]]
-DISCRIMINANTS = (LinearDiscriminantAnalysis, CalibratedLDA)
+DISCRIMINANTS = (LinearDiscriminantAnalysis, FastLDA, CalibratedLDA)
 
 
 class StreamPredictor:

@@ -16,6 +16,7 @@ _HOME_OF = {
     "AlignedLDA": "aligned",
     "Calibrated": "calibrated",
     "CalibratedLDA": "calibrated",
+    "FastLDA": "_discriminant",
     "LogScale": "_pipeline",
     "ProductOfViews": "views",
     "SHAPE": "views",

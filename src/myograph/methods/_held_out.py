@@ -6,11 +6,11 @@ from typing import Any, cast
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.pipeline import Pipeline
 
 from myograph._common.columns import distinct
+from myograph.methods._discriminant import ClassRows
 
 FOLDS = 4  # at most; leaving out each of ten repetitions alone would cost more and gives nearly the same
 WHOLE = 4  # repetitions from which on the first and the last one are only learnt from
@@ -97,14 +97,14 @@ def held_out_proba(
     Parameters
     ----------
     classifier : fitted on all windows. A linear discriminant is not fitted again: what the other folds teach follows from
-        sums over the folds, with the shrinkage of all windows.
+        sums over the folds, with the shrinkage of all windows and the classes' shares of the other folds.
     X : windows, or a (window, column) table. code : (window,) classes. fold : as `held_out_folds` returns them.
     learnt : (window,) whether a classifier that is fitted again learns from a window; None is all.
     """
     last, table = classifier, X
     if isinstance(classifier, Pipeline):
         last, table = classifier[-1], classifier[:-1].transform(X)
-    if isinstance(last, LinearDiscriminantAnalysis) and last.solver == "lsqr":
+    if isinstance(last, LinearDiscriminantAnalysis) and last.solver == "lsqr" and last.covariance_estimator is None:
         return _of_discriminant(last, np.asarray(table, float), code, fold, n_classes)
     proba = np.full((len(code), n_classes), np.nan)
     for f in range(int(fold.max(initial=-1)) + 1):
@@ -121,47 +121,17 @@ def held_out_proba(
 def _of_discriminant(
     model: LinearDiscriminantAnalysis, x: np.ndarray, code: np.ndarray, fold: np.ndarray, n_classes: int
 ) -> np.ndarray:
-    n_folds = int(fold.max(initial=-1)) + 1
-    x = x - x.mean(axis=0)
-    count, total = np.zeros((n_folds, n_classes)), np.zeros((n_folds, n_classes, x.shape[1]))
-    within = np.zeros((n_folds, x.shape[1], x.shape[1]))
-    for k in range(n_classes):
-        mine = np.flatnonzero(code == k)
-        if not len(mine):
-            continue
-        rows = x[mine]
-        shrinkage, square = _shrinkage(model, rows), rows.T @ rows
-        for f in range(n_folds):
-            out = rows[fold[mine] == f]
-            count[f, k], total[f, k] = len(rows) - len(out), rows.sum(axis=0) - out.sum(axis=0)
-            if count[f, k]:
-                mean = total[f, k] / count[f, k]
-                covariance = (square - out.T @ out) / count[f, k] - np.outer(mean, mean)
-                within[f] += count[f, k] * _shrunk(covariance, model.shrinkage, shrinkage)
     proba = np.full((len(code), n_classes), np.nan)
-    for f in range(n_folds):
-        known = np.flatnonzero(count[f])
-        out = np.flatnonzero((fold == f) & np.isin(code, known))
+    classes = ClassRows.of(x, code, n_classes, model.shrinkage)
+    for f in range(int(fold.max(initial=-1)) + 1):
+        rows = np.flatnonzero(fold == f)
+        count, means, pooled = classes.without(rows)
+        known = np.flatnonzero(count)
+        out = rows[np.isin(code[rows], known)]
         if len(out) and len(known) > 1:
-            means = total[f, known] / count[f, known, None]
-            weights = np.linalg.lstsq(within[f] / count[f].sum(), means.T, rcond=None)[0]
-            score = x[out] @ weights - 0.5 * np.einsum("kc,ck->k", means, weights) + np.log(count[f, known])
+            weights = pooled.solve(means[known].T)
+            score = x[out] @ weights - 0.5 * np.einsum("kc,ck->k", means[known], weights) + np.log(count[known])
             score = (score - score.max(axis=1, keepdims=True)) / getattr(model, "temperature_", 1.0)
             proba[out] = 0.0
             proba[np.ix_(out, known)] = np.exp(score) / np.exp(score).sum(axis=1, keepdims=True)
     return proba
-
-
-def _shrinkage(model: LinearDiscriminantAnalysis, rows: np.ndarray) -> float:
-    if model.shrinkage != "auto":
-        return float(model.shrinkage or 0.0)
-    spread = rows.std(axis=0)
-    return float(ledoit_wolf_shrinkage((rows - rows.mean(axis=0)) / np.where(spread > 0, spread, 1.0)))
-
-
-def _shrunk(covariance: np.ndarray, kind: Any, weight: float) -> np.ndarray:
-    """As scikit-learn does it: towards the variances under "auto", else towards their mean."""
-    variance = (
-        np.diag(covariance) if kind == "auto" else np.full(len(covariance), np.trace(covariance) / len(covariance))
-    )
-    return (1 - weight) * covariance + weight * np.diag(variance)

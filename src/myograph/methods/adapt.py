@@ -22,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 from myograph._common.pipelines import before_last
 from myograph._common.seen import no_leakage_warning
 from myograph.errors import ConfigError
+from myograph.methods._discriminant import solve
 from myograph.windows import Windows
 
 
@@ -248,13 +249,18 @@ class LDAMeans(_Adapter):
             raise ConfigError(
                 f"LDAMeans needs a pipeline that ends in LinearDiscriminantAnalysis(solver='lsqr'), got {last!r}"
             )
+        if not hasattr(last, "covariance_"):
+            raise ConfigError(
+                f"LDAMeans needs the covariance, which was left out for {last.n_features_in_} columns; give the discriminant "
+                "store_covariance=True, or choose fewer features"
+            )
         features = np.asarray(self._before_last(X))
         predicted = last.predict(features)
         for k, name in enumerate(last.classes_):
             rows = features[predicted == name]
             if len(rows):
                 last.means_[k] += self.rate * (rows.mean(axis=0) - last.means_[k])
-        weights = np.linalg.lstsq(last.covariance_, last.means_.T, rcond=None)[0].T
+        weights = solve(last.covariance_, last.means_.T).T
         offset = -0.5 * np.einsum("kf,kf->k", last.means_, weights) + np.log(last.priors_)
         temperature = getattr(last, "temperature_", 1.0)
         weights, offset = weights / temperature, offset / temperature

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.utils.validation import check_is_fitted
 
 from myograph._common.fitted import need_two_classes
 from myograph._common.seen import no_leakage_warning, remember
 from myograph.errors import ConfigError, NotAdaptedWarning
 from myograph.features.transformer import Features
+from myograph.methods._discriminant import FastLDA
 from myograph.methods._held_out import overlap_of
 from myograph.methods._mixture import Prior, evidence, limited, moved, whitening
 from myograph.methods._rolls import align_groups, columns_of, common_layout, rolls_of, sizes_of
@@ -321,8 +321,8 @@ def _displaced(after: np.ndarray, before: np.ndarray) -> float:
     return float((own / away.min(axis=1)).max())
 
 
-def _discriminant(v: np.ndarray, code: np.ndarray) -> LinearDiscriminantAnalysis:
-    return LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(v, code)
+def _discriminant(v: np.ndarray, code: np.ndarray) -> FastLDA:
+    return FastLDA(solver="lsqr", shrinkage="auto", store_covariance=True).fit(v, code)
 
 
 def _class_means(v: np.ndarray, code: np.ndarray, n_classes: int) -> np.ndarray:

@@ -8,12 +8,12 @@ import numpy as np
 from scipy.optimize import brentq, minimize
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.utils.validation import check_is_fitted
 
 from myograph._common.fitted import need_two_classes
 from myograph._common.seen import no_leakage_warning
 from myograph.errors import ConfigError
+from myograph.methods._discriminant import FastLDA
 from myograph.methods._held_out import held_out_folds, held_out_proba
 
 LEAST = 1e-12  # probabilities below this are not told apart
@@ -179,7 +179,7 @@ class Calibrated(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return np.asarray(self.estimator_.predict(X))
 
 
-class CalibratedLDA(LinearDiscriminantAnalysis):
+class CalibratedLDA(FastLDA):
     """Linear discriminant analysis whose scores are divided by a temperature, so that its probabilities hold.
 
     It learns from rows of features, which do not know their repetitions: the rows of each class, in the given order, are

@@ -9,7 +9,6 @@ from typing import Any, cast
 import numpy as np
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, clone
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import VotingClassifier
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import LabelEncoder, StandardScaler
@@ -18,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from myograph._common.fitted import need_two_classes
 from myograph._common.seen import no_leakage_warning
+from myograph.methods._discriminant import FastLDA
 from myograph.methods._held_out import every_nth, held_out_folds, held_out_proba, overlap_of
 from myograph.methods._pipeline import TIME_DOMAIN, LogScale, features_of
 from myograph.methods.calibrated import fit_temperature_and_power, softened
@@ -142,7 +142,7 @@ def lda_svm(
             parts.append(("others", features_of(others, feature_options)))
         return Pipeline([("features", FeatureUnion(parts)), ("scale", StandardScaler()), ("classify", classifier)])
 
-    linear = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
+    linear = FastLDA(solver="lsqr", shrinkage="auto")
     kernel = SoftSVC(C=C, gamma=cast(Any, gamma))
     views = [
         ("covariance", view(linear, (*SHAPE, "LOGCOV"))),

@@ -1,0 +1,186 @@
+"""Linear discriminant analysis of thousands of columns: one pass over the windows and Cholesky factors.
+
+`LinearDiscriminantAnalysis(solver="lsqr")` of scikit-learn decomposes the covariance into singular values. For the 8,256
+columns of LOGLAGCOV on 64 electrodes, one decomposition takes many minutes, and a Cholesky factor seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.linalg import lapack, lstsq
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.preprocessing import StandardScaler
+
+
+MANY = 1000  # columns from which on their covariance is worth avoiding; it takes 8 MB
+
+
+class FastLDA(LinearDiscriminantAnalysis):
+    """`LinearDiscriminantAnalysis` whose solver "lsqr" takes Cholesky factors; equal to scikit-learn's up to rounding.
+
+    If a covariance estimator is given, scikit-learn's own code runs. For more than 1000 columns, and more columns than
+    rows, `covariance_` is left out unless `store_covariance`: LOGLAGCOV of 192 electrodes has 73,920 columns, whose
+    covariance would take 43 GB.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from myograph.methods import FastLDA
+    >>> x = np.random.default_rng(0).normal(size=(40, 3)) + np.repeat([[0.0], [3.0]], 20, axis=0)
+    >>> model = FastLDA(solver="lsqr", shrinkage="auto").fit(x, np.repeat(["rest", "fist"], 20))
+    >>> model.predict(np.array([[0.0, 0.0, 0.0], [3.0, 3.0, 3.0]])).tolist()
+    ['rest', 'fist']
+    """
+
+    def _solve_lstsq(self, X: Any, y: Any, shrinkage: Any, covariance_estimator: Any = None) -> None:
+        # scikit-learn's `fit` calls this. If a later version calls another function, its own code runs: slower, and right.
+        if covariance_estimator is not None:
+            super()._solve_lstsq(X, y, shrinkage, covariance_estimator)
+            return
+        code = np.searchsorted(self.classes_, y)
+        classes = ClassRows.of(np.asarray(X, float), code, len(self.classes_), shrinkage)
+        pooled = classes.pooled(self.priors_)
+        self.means_ = classes.means
+        if pooled.wide and not self.store_covariance:
+            vars(self).pop("covariance_", None)
+            self.coef_ = pooled.solve(self.means_.T).T
+        else:
+            self.covariance_ = pooled.matrix()
+            self.coef_ = solve(self.covariance_, self.means_.T).T
+        self.intercept_ = -0.5 * np.einsum("kc,kc->k", self.means_, self.coef_) + np.log(self.priors_)
+
+
+@dataclass(frozen=True)
+class ClassRows:
+    """Rows minus the mean of their class, and what their covariance is shrunk to.
+
+    rows : (window, column). code : (window,) classes. means : (class, column). count : (class,). shrinkage : (class,)
+    weight of the target, 0 to 1. The target is a diagonal: with `kind` "auto", factor (class,) times the variances, and 1
+    in columns that are `constant` (class, column); else the mean variance.
+    """
+
+    rows: np.ndarray
+    code: np.ndarray
+    means: np.ndarray
+    count: np.ndarray
+    kind: Any
+    shrinkage: np.ndarray
+    factor: np.ndarray
+    constant: np.ndarray
+
+    @classmethod
+    def of(cls, x: np.ndarray, code: np.ndarray, n_classes: int, kind: Any) -> ClassRows:
+        """kind : "auto" (Ledoit-Wolf, of columns with variance 1), a number, or None."""
+        means, count = np.zeros((n_classes, x.shape[1])), np.bincount(code, minlength=n_classes)
+        shrinkage, factor = np.full(n_classes, 0.0 if kind is None or kind == "auto" else float(kind)), np.ones(n_classes)
+        constant = np.zeros(means.shape, bool)
+        rows = np.empty_like(x)
+        for k in np.flatnonzero(count):
+            mine = x[code == k]
+            scaler = StandardScaler().fit(mine)
+            means[k] = mine.mean(axis=0)
+            mine -= means[k]
+            rows[code == k] = mine
+            if kind == "auto":
+                constant[k] = scaler.var_ < scaler.scale_**2 * 0.5
+                mine /= scaler.scale_
+                shrinkage[k], factor[k] = ledoit_wolf(mine), (mine**2).sum() / mine.size
+        return cls(rows, code, means, count, kind, shrinkage, factor, constant)
+
+    def pooled(self, priors: np.ndarray) -> Pooled:
+        """The sum over classes of prior times shrunk covariance."""
+        return self._pooled(self.rows, self.code, self.count, priors)
+
+    def without(self, out: np.ndarray) -> tuple[np.ndarray, np.ndarray, Pooled]:
+        """(class,) counts, (class, column) means and the pooled covariance of the rows that are not in `out`, with the
+        shrinkage of all rows.
+        """
+        kept = np.delete(np.arange(len(self.code)), out)
+        code, count = self.code[kept], np.bincount(self.code[kept], minlength=len(self.count))
+        moved = np.zeros(self.means.shape)
+        np.add.at(moved, code, self.rows[kept])
+        moved /= np.maximum(count, 1)[:, None]
+        return count, self.means + moved, self._pooled(self.rows[kept] - moved[code], code, count, count / count.sum())
+
+    def _pooled(self, rows: np.ndarray, code: np.ndarray, count: np.ndarray, priors: np.ndarray) -> Pooled:
+        each = np.where(count > 0, priors, 0.0) / np.maximum(count, 1)
+        squares = np.zeros(self.means.shape)
+        np.add.at(squares, code, rows**2)
+        if self.kind == "auto":
+            target = self.factor[:, None] * np.where(self.constant, count[:, None], squares)
+        else:
+            target = np.repeat(squares.mean(axis=1, keepdims=True), squares.shape[1], axis=1)
+        return Pooled(rows * np.sqrt(each * (1 - self.shrinkage))[code, None], (each * self.shrinkage) @ target)
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """The covariance rows.T @ rows + diag(diagonal). rows : (window, column). diagonal : (column,)."""
+
+    rows: np.ndarray
+    diagonal: np.ndarray
+
+    @property
+    def wide(self) -> bool:
+        """Whether `solve` does without the (column, column) matrix, because there are fewer rows than columns."""
+        return max(MANY, len(self.rows)) < len(self.diagonal) and bool((self.diagonal > 0).all())
+
+    def matrix(self) -> np.ndarray:
+        """(column, column)."""
+        found = self.rows.T @ self.rows
+        found.flat[:: len(found) + 1] += self.diagonal
+        return found
+
+    def solve(self, values: np.ndarray) -> np.ndarray:
+        """covariance^-1 @ values; if `wide`, from a (window, window) matrix (Woodbury's identity).
+
+        >>> rng = np.random.default_rng(0)
+        >>> pooled, values = Pooled(rng.normal(size=(3, 1001)), rng.uniform(1, 2, 1001)), rng.normal(size=(1001, 2))
+        >>> pooled.wide, bool(np.allclose(pooled.matrix() @ pooled.solve(values), values))
+        (True, True)
+        """
+        if not self.wide:
+            return solve(self.matrix(), values)
+        small = self.rows / self.diagonal
+        inner = small @ self.rows.T
+        inner.flat[:: len(inner) + 1] += 1
+        return values / self.diagonal[:, None] - small.T @ solve(inner, small @ values)
+
+
+def ledoit_wolf(z: np.ndarray) -> float:
+    """The shrinkage of Ledoit and Wolf (2004, doi:10.1016/S0047-259X(03)00096-4) for (row, column) centred values.
+
+    The norm of the covariance follows from whichever product is smaller, of rows or of columns.
+
+    >>> from sklearn.covariance import ledoit_wolf_shrinkage
+    >>> z = np.random.default_rng(0).normal(size=(20, 50))
+    >>> z -= z.mean(axis=0)
+    >>> bool(np.isclose(ledoit_wolf(z), ledoit_wolf_shrinkage(z)))
+    True
+    """
+    n, columns = z.shape
+    product = z @ z.T if n < columns else z.T @ z
+    norm = float((product**2).sum()) / n**2
+    trace = float((z**2).sum()) / n
+    fourth = float(((z**2).sum(axis=1) ** 2).sum()) / n
+    delta = (norm - trace**2 / columns) / columns
+    beta = min((fourth - norm) / (columns * n), delta)
+    return 0.0 if beta == 0 else beta / delta
+
+
+def solve(covariance: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """covariance^-1 @ values, the shortest solution if the covariance is singular.
+
+    >>> [solve(np.diag(d), np.array([[2.0], [2.0]])).round(12).tolist() for d in ([2.0, 4.0], [2.0, 0.0])]
+    [[[1.0], [0.5]], [[1.0], [0.0]]]
+    """
+    size = float(np.abs(covariance).sum(axis=0).max())
+    factor, failed = lapack.dpotrf(covariance.T, lower=1, clean=0)  # symmetric; the transposed is not copied for LAPACK
+    if not failed:
+        reciprocal, _ = lapack.dpocon(factor, size, uplo="L")
+        if reciprocal > len(covariance) * np.finfo(float).eps:
+            return lapack.dpotrs(factor, values, lower=1)[0]
+    return lstsq(covariance, values, cond=len(covariance) * np.finfo(float).eps)[0]
