@@ -87,7 +87,7 @@ def test_unequal_classes_do_not_pull_the_others_away(fitted):
     test = cut(recording(4, gain=1.5))
     few = np.flatnonzero((test.y == "a") | (np.arange(len(test)) % 12 == 0))
     assert (test.y[few] == "a").mean() > 0.75
-    with pytest.warns(NotAdaptedWarning, match="show 1 of 4 classes for long enough, and it takes 3"):
+    with pytest.warns(NotAdaptedWarning, match="show 1 of 4 classes for long enough, but 3 are needed"):
         adapted = copy.deepcopy(fitted).adapt(test[few].without_labels())
     assert accuracy(adapted, test) == accuracy(fitted, test)
 
@@ -114,20 +114,20 @@ def test_adapt_begins_where_fit_left_it(fitted):
 def test_it_changes_nothing_and_says_so_where_nothing_speaks_for_it(fitted):
     test = cut(recording(7))
     method = copy.deepcopy(fitted)
-    with pytest.warns(NotAdaptedWarning, match="less signal than two windows"):
+    with pytest.warns(NotAdaptedWarning, match="less signal than the length of two windows"):
         method.adapt(test[:3].without_labels())
     assert not method.adapted_
     assert np.array_equal(method.coef_, fitted.coef_)
     # Two halves that contradict each other: what the one teaches makes the other less probable.
     block = np.arange(len(test)) // 10 % 2
     loud = np.where(block, 4.0, 0.25)[:, None, None]
-    with pytest.warns(NotAdaptedWarning, match="held back"):
+    with pytest.warns(NotAdaptedWarning, match="did not make the other half more probable"):
         AlignedLDA(roll=False).fit(test.batch(), test.y).adapt(test.batch() * loud)
 
 
 def test_calibrate_refuses_a_class_that_training_did_not_have(fitted):
     test = cut(recording(8))
-    with pytest.raises(ConfigError, match="windows of z, which training did not have"):
+    with pytest.raises(ConfigError, match="classes z, which the training windows did not contain"):
         copy.deepcopy(fitted).calibrate(test, np.where(test.y == "a", "z", test.y))
 
 

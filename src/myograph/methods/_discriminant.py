@@ -1,7 +1,7 @@
-"""Linear discriminant analysis of thousands of columns: one pass over the windows and Cholesky factors.
+"""Linear discriminant analysis of thousands of columns: one pass over the windows and a Cholesky factorization.
 
-`LinearDiscriminantAnalysis(solver="lsqr")` of scikit-learn decomposes the covariance into singular values. For the 8,256
-columns of LOGLAGCOV on 64 electrodes, one decomposition takes many minutes, and a Cholesky factor seconds.
+scikit-learn's `LinearDiscriminantAnalysis(solver="lsqr")` computes a singular value decomposition of the covariance. For the
+8,256 columns of LOGLAGCOV on 64 electrodes, this takes many minutes, whereas a Cholesky factorization takes seconds.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ from scipy.linalg import lapack, lstsq
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.preprocessing import StandardScaler
 
-
-MANY = 1000  # columns from which on their covariance is worth avoiding; it takes 8 MB
+MANY = 1000  # with more columns than this, avoiding their covariance is worthwhile; for 1000 columns it takes 8 MB
 
 
 class FastLDA(LinearDiscriminantAnalysis):
-    """`LinearDiscriminantAnalysis` whose solver "lsqr" takes Cholesky factors; equal to scikit-learn's up to rounding.
+    """`LinearDiscriminantAnalysis` whose solver "lsqr" uses a Cholesky factorization.
 
-    If a covariance estimator is given, scikit-learn's own code runs. For more than 1000 columns, and more columns than
-    rows, `covariance_` is left out unless `store_covariance`: LOGLAGCOV of 192 electrodes has 73,920 columns, whose
-    covariance would take 43 GB.
+    Results equal those of scikit-learn up to rounding. If a covariance estimator is given, scikit-learn's own code runs. If
+    there are more than 1000 columns, and more columns than rows, `covariance_` is not computed unless `store_covariance` is
+    true: LOGLAGCOV of 192 electrodes has 73,920 columns, whose covariance would take 43 GB.
 
     Examples
     --------
@@ -36,7 +35,8 @@ class FastLDA(LinearDiscriminantAnalysis):
     """
 
     def _solve_lstsq(self, X: Any, y: Any, shrinkage: Any, covariance_estimator: Any = None) -> None:
-        # scikit-learn's `fit` calls this. If a later version calls another function, its own code runs: slower, and right.
+        # scikit-learn's `fit` calls this method. If a later version calls another one, scikit-learn's own code runs, which
+        # gives the same result more slowly.
         if covariance_estimator is not None:
             super()._solve_lstsq(X, y, shrinkage, covariance_estimator)
             return
@@ -55,11 +55,17 @@ class FastLDA(LinearDiscriminantAnalysis):
 
 @dataclass(frozen=True)
 class ClassRows:
-    """Rows minus the mean of their class, and what their covariance is shrunk to.
+    """Rows minus the mean of their class, and the shrinkage target of their covariance.
 
-    rows : (window, column). code : (window,) classes. means : (class, column). count : (class,). shrinkage : (class,)
-    weight of the target, 0 to 1. The target is a diagonal: with `kind` "auto", factor (class,) times the variances, and 1
-    in columns that are `constant` (class, column); else the mean variance.
+    rows : (window, column).
+    code : (window,) index of the class.
+    means : (class, column).
+    count : (class,) number of rows.
+    kind : as in `of`.
+    shrinkage : (class,) weight of the target, 0 to 1. The target is a diagonal matrix. If `kind` is "auto", it holds the
+        variances times `factor` of the class, and `factor` in constant columns; otherwise the mean variance.
+    factor : (class,).
+    constant : (class, column) whether the column is constant within the class.
     """
 
     rows: np.ndarray
@@ -73,9 +79,13 @@ class ClassRows:
 
     @classmethod
     def of(cls, x: np.ndarray, code: np.ndarray, n_classes: int, kind: Any) -> ClassRows:
-        """kind : "auto" (Ledoit-Wolf, of columns with variance 1), a number, or None."""
+        """Prepare the rows x. kind : shrinkage as in scikit-learn: "auto" (Ledoit-Wolf after scaling each column to variance
+        1), a number, or None."""
         means, count = np.zeros((n_classes, x.shape[1])), np.bincount(code, minlength=n_classes)
-        shrinkage, factor = np.full(n_classes, 0.0 if kind is None or kind == "auto" else float(kind)), np.ones(n_classes)
+        shrinkage, factor = (
+            np.full(n_classes, 0.0 if kind is None or kind == "auto" else float(kind)),
+            np.ones(n_classes),
+        )
         constant = np.zeros(means.shape, bool)
         rows = np.empty_like(x)
         for k in np.flatnonzero(count):
@@ -91,12 +101,13 @@ class ClassRows:
         return cls(rows, code, means, count, kind, shrinkage, factor, constant)
 
     def pooled(self, priors: np.ndarray) -> Pooled:
-        """The sum over classes of prior times shrunk covariance."""
+        """Return the pooled covariance: the sum over classes of the prior times the shrunk covariance."""
         return self._pooled(self.rows, self.code, self.count, priors)
 
     def without(self, out: np.ndarray) -> tuple[np.ndarray, np.ndarray, Pooled]:
-        """(class,) counts, (class, column) means and the pooled covariance of the rows that are not in `out`, with the
-        shrinkage of all rows.
+        """Return (class,) counts, (class, column) means and the pooled covariance of the rows that are not in `out`.
+
+        The shrinkage is that of all rows. out : row positions.
         """
         kept = np.delete(np.arange(len(self.code)), out)
         code, count = self.code[kept], np.bincount(self.code[kept], minlength=len(self.count))
@@ -118,24 +129,24 @@ class ClassRows:
 
 @dataclass(frozen=True)
 class Pooled:
-    """The covariance rows.T @ rows + diag(diagonal). rows : (window, column). diagonal : (column,)."""
+    """The covariance matrix rows.T @ rows + diag(diagonal). rows : (window, column). diagonal : (column,)."""
 
     rows: np.ndarray
     diagonal: np.ndarray
 
     @property
     def wide(self) -> bool:
-        """Whether `solve` does without the (column, column) matrix, because there are fewer rows than columns."""
+        """Whether `solve` avoids the (column, column) matrix, because there are fewer rows than columns."""
         return max(MANY, len(self.rows)) < len(self.diagonal) and bool((self.diagonal > 0).all())
 
     def matrix(self) -> np.ndarray:
-        """(column, column)."""
+        """Return the (column, column) covariance matrix."""
         found = self.rows.T @ self.rows
         found.flat[:: len(found) + 1] += self.diagonal
         return found
 
     def solve(self, values: np.ndarray) -> np.ndarray:
-        """covariance^-1 @ values; if `wide`, from a (window, window) matrix (Woodbury's identity).
+        """Return covariance^-1 @ values. If `wide`, a (window, window) system is solved instead (Woodbury's identity).
 
         >>> rng = np.random.default_rng(0)
         >>> pooled, values = Pooled(rng.normal(size=(3, 1001)), rng.uniform(1, 2, 1001)), rng.normal(size=(1001, 2))
@@ -151,9 +162,9 @@ class Pooled:
 
 
 def ledoit_wolf(z: np.ndarray) -> float:
-    """The shrinkage of Ledoit and Wolf (2004, doi:10.1016/S0047-259X(03)00096-4) for (row, column) centred values.
+    """Return the shrinkage of Ledoit and Wolf (2004, doi:10.1016/S0047-259X(03)00096-4) for (row, column) centred values.
 
-    The norm of the covariance follows from whichever product is smaller, of rows or of columns.
+    The norm of the covariance is computed from z @ z.T or z.T @ z, whichever is smaller.
 
     >>> from sklearn.covariance import ledoit_wolf_shrinkage
     >>> z = np.random.default_rng(0).normal(size=(20, 50))
@@ -172,13 +183,15 @@ def ledoit_wolf(z: np.ndarray) -> float:
 
 
 def solve(covariance: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """covariance^-1 @ values, the shortest solution if the covariance is singular.
+    """Return covariance^-1 @ values, or the minimum-norm solution if the covariance is singular.
 
     >>> [solve(np.diag(d), np.array([[2.0], [2.0]])).round(12).tolist() for d in ([2.0, 4.0], [2.0, 0.0])]
     [[[1.0], [0.5]], [[1.0], [0.0]]]
     """
     size = float(np.abs(covariance).sum(axis=0).max())
-    factor, failed = lapack.dpotrf(covariance.T, lower=1, clean=0)  # symmetric; the transposed is not copied for LAPACK
+    factor, failed = lapack.dpotrf(
+        covariance.T, lower=1, clean=0
+    )  # symmetric; LAPACK uses the transpose without a copy
     if not failed:
         reciprocal, _ = lapack.dpocon(factor, size, uplo="L")
         if reciprocal > len(covariance) * np.finfo(float).eps:

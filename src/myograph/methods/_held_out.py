@@ -1,4 +1,4 @@
-"""Answers to training windows that a classifier was not fitted on: what calibrated probabilities are learnt from."""
+"""Predictions for training windows that were held out of the fit: the basis of calibrated probabilities."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from sklearn.pipeline import Pipeline
 from myograph._common.columns import distinct
 from myograph.methods._discriminant import ClassRows
 
-FOLDS = 4  # at most; leaving out each of ten repetitions alone would cost more and gives nearly the same
-WHOLE = 4  # repetitions from which on the first and the last one are only learnt from
+FOLDS = 4  # at most; one fold per repetition, for ten repetitions, would cost more and gives nearly the same result
+WHOLE = 4  # with this many repetitions or more, the first and the last are never held out
 
 
 def held_out_folds(X: Any, code: np.ndarray) -> np.ndarray:
-    """(window,) number of the fold in which each window is held out, -1 for windows that are always learnt from.
+    """Return the (window,) number of the fold in which each window is held out; -1 for windows that are never held out.
 
     Windows of one repetition are in the same fold. If a session has four repetitions or more, its first and last are never
-    held out: the first differs from all later ones (on NinaPro DB1 it is recognised at 65 %, the later ones at 85 %), and
-    neither lies between others. Repetitions are unknown for arrays, and useless if there is only one. Then the windows of
-    each class, in the given order, are taken as four repetitions of equal length.
+    held out. The first differs from all later ones (on NinaPro DB1 its accuracy is 65 %, that of the later ones 85 %), and
+    neither of the two lies between others. If the repetitions are unknown, as for arrays, or no session has more than one,
+    the windows of each class are divided in the given order into four parts, which are used as repetitions.
 
     Parameters
     ----------
-    X : Windows or an array.
-    code : (window,) number of each window's class.
+    X : Windows or array.
+    code : (window,) index of each window's class.
 
     >>> held_out_folds(np.zeros((8, 1)), np.repeat([0, 1], 4)).tolist()
     [-1, 0, 1, -1, -1, 0, 1, -1]
@@ -42,7 +42,7 @@ def held_out_folds(X: Any, code: np.ndarray) -> np.ndarray:
 
 
 def overlap_of(windows: Any) -> float:
-    """How many windows cover the same samples, on average.
+    """Return the average number of windows that cover the same sample.
 
     >>> from myograph.testing import make_windows
     >>> overlap_of(make_windows())
@@ -55,7 +55,7 @@ def overlap_of(windows: Any) -> float:
 
 
 def _ranks(group: np.ndarray, number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(window,) rank of its number among those of its group, and how many different numbers the group has."""
+    """Return the (window,) rank of each number among those of its group, and how many different numbers its group has."""
     rank, several = np.zeros(len(group), np.int64), np.zeros(len(group), np.int64)
     for g in distinct(group):
         rows = group == g
@@ -71,7 +71,7 @@ def _dealt(rank: np.ndarray, several: np.ndarray) -> np.ndarray:
 
 
 def every_nth(code: np.ndarray, n: int) -> np.ndarray:
-    """(row,) whether a row is the first of n of its class, in their order.
+    """Return (row,) whether a row is kept if only every n-th row of each class is, starting with the first.
 
     >>> every_nth(np.array([0, 0, 1, 0, 1]), 2).tolist()
     [True, False, True, True, False]
@@ -80,7 +80,7 @@ def every_nth(code: np.ndarray, n: int) -> np.ndarray:
 
 
 def _place(code: np.ndarray) -> np.ndarray:
-    """(row,) how many rows of the same class stand before it."""
+    """Return the (row,) number of rows of the same class before each row."""
     order = np.argsort(code, kind="stable")
     place = np.empty(len(code), np.int64)
     place[order] = np.arange(len(code)) - np.searchsorted(code[order], code[order])
@@ -90,16 +90,20 @@ def _place(code: np.ndarray) -> np.ndarray:
 def held_out_proba(
     classifier: Any, X: Any, code: np.ndarray, fold: np.ndarray, n_classes: int, learnt: np.ndarray | None = None
 ) -> np.ndarray:
-    """(window, class) probabilities of each held-out window by a classifier that was fitted on the other folds.
+    """Return (window, class) probabilities: for each held-out window, those of the classifier fitted on the other folds.
 
-    NaN for windows that are never held out, and for those of a class that the other folds do not have.
+    They are NaN for windows that are never held out, and for windows of a class that does not occur in the other folds.
 
     Parameters
     ----------
-    classifier : fitted on all windows. A linear discriminant is not fitted again: what the other folds teach follows from
-        sums over the folds, with the shrinkage of all windows and the classes' shares of the other folds.
-    X : windows, or a (window, column) table. code : (window,) classes. fold : as `held_out_folds` returns them.
-    learnt : (window,) whether a classifier that is fitted again learns from a window; None is all.
+    classifier : fitted on all windows. A linear discriminant is not fitted again: its coefficients without a fold are
+        computed from the class means and the pooled covariance of the other rows, with the shrinkage of all windows and the
+        class proportions of the other folds.
+    X : Windows, or (window, column) table.
+    code : (window,) index of each window's class.
+    fold : as returned by `held_out_folds`.
+    n_classes : number of classes.
+    learnt : (window,) whether a classifier that is fitted again may use the window; None allows all.
     """
     last, table = classifier, X
     if isinstance(classifier, Pipeline):

@@ -1,10 +1,10 @@
-"""Unlabelled windows under a linear discriminant: how far have the classes moved, and what speaks for it?
+"""How far the classes of a linear discriminant have shifted, estimated from unlabelled windows.
 
-A linear discriminant is a mixture of normal distributions with one covariance. In coordinates in which that covariance is
-the identity, the mean of class k on a new day is m_k + b + d_k: all classes move by b, and each by some d_k more. Both have
-normal priors around zero, so few windows move little, and a class of which nothing is seen moves with the others. The
-shares of the classes are free. `moved` finds the most probable b and d by expectation-maximisation (Dempster, Laird &
-Rubin 1977; the prior as in Gauvain & Lee 1994, doi:10.1109/89.279278).
+A linear discriminant is a mixture of normal distributions with a common covariance. In coordinates in which this covariance
+is the identity, the mean of class k on a new day is m_k + b + d_k: the shift b is common to all classes, and d_k belongs to
+class k. Both have normal priors around zero. Therefore few windows cause only a small shift, and a class that is not seen
+moves with the others. The proportions of the classes are estimated as well. `moved` finds the most probable b and d by
+expectation-maximisation (Dempster, Laird & Rubin 1977; the prior as in Gauvain & Lee 1994, doi:10.1109/89.279278).
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ STEPS = 30
 
 @dataclass(frozen=True)
 class Prior:
-    """How strongly the means hold: as strongly as so many windows that do not overlap.
+    """Strength of the priors, as a number of non-overlapping windows that would have the same weight.
 
-    common : of the movement b that all classes share. own : of each class's own movement d_k; infinite keeps d_k at 0.
+    common : for the shift b that all classes share.
+    own : for the shift d_k of each class; infinity keeps d_k at 0.
     """
 
     common: float
@@ -29,10 +30,11 @@ class Prior:
 
 @dataclass(frozen=True)
 class Moved:
-    """The most probable movement.
+    """The most probable shift of the classes.
 
-    offsets : (class, column), b + d_k. evidence : mean logarithm of the windows' probability, less the prior's penalty.
-    counts : (class,) number of windows that belong to each class, where windows that overlap count as one.
+    offsets : (class, column) shift b + d_k.
+    evidence : mean log probability of the windows, minus the penalty of the prior.
+    counts : (class,) estimated number of non-overlapping windows of each class.
     """
 
     offsets: np.ndarray
@@ -41,24 +43,24 @@ class Moved:
 
 
 def whitening(covariance: np.ndarray) -> np.ndarray:
-    """The (column, column) matrix after which the covariance is the identity."""
+    """Return the (column, column) matrix W such that the rows x @ W have the identity as their covariance."""
     return np.linalg.inv(np.linalg.cholesky(covariance)).T
 
 
 def log_densities(z: np.ndarray, means: np.ndarray) -> np.ndarray:
-    """(window, class) logarithm of each class's density at each window, up to a constant; both whitened."""
+    """Return the (window, class) log density of each class at each window, up to a constant. Both arguments are whitened."""
     return z @ means.T - 0.5 * (np.square(z).sum(axis=1)[:, None] + np.square(means).sum(axis=1))
 
 
 def evidence(z: np.ndarray, means: np.ndarray, weight: np.ndarray | None = None) -> float:
-    """Mean logarithm of the windows' probability where all classes are equally frequent; `weight` is (window,)."""
+    """Return the mean log probability of the windows if all classes are equally frequent. weight : (window,)."""
     return float(np.average(_log_sum(log_densities(z, means))[0], weights=weight) - np.log(len(means)))
 
 
 def limited(z: np.ndarray, means: np.ndarray, found: Moved) -> np.ndarray:
-    """(window,) weights of at most 1, under which no class counts more than twice as much as the median class.
+    """Return (window,) weights of at most 1 that limit the weight of each class to twice that of the median class.
 
-    Otherwise a class that makes up most of the windows would be divided among its neighbours.
+    Otherwise the windows of a very frequent class would also attract the means of its neighbours.
 
     >>> z = np.array([[-9.0]] * 6 + [[0.0], [9.0]])
     >>> means = np.array([[-9.0], [0.0], [9.0]])
@@ -78,15 +80,18 @@ def moved(
     margin: float = 0.0,
     weight: np.ndarray | None = None,
 ) -> Moved:
-    """The most probable movement of the classes.
+    """Return the most probable shift of the classes.
 
     Parameters
     ----------
-    z : (window, column) unlabelled windows, whitened. means : (class, column), likewise.
-    overlap : number of windows that cover the same samples: so many count as one.
-    margin : the search begins where the classes were, and once more with all classes moved so that their mean is that of
-        the windows. The second result is taken where it has more evidence than the first by more than this.
-    weight : (window,) how much each window counts; None is 1.
+    z : (window, column) unlabelled windows, whitened.
+    means : (class, column) means of the classes before the shift, whitened.
+    overlap : average number of windows that cover the same sample; this many count as one.
+    prior : strength of the priors.
+    steps : number of iterations.
+    margin : the search is run twice: from no shift, and from the common shift that moves the mean of the classes to that of
+        the windows. The second result is used if its evidence exceeds that of the first by more than this margin.
+    weight : (window,) weight of each window; None gives each the weight 1.
 
     >>> z = np.array([[-1.0], [-1.0], [3.0], [3.0]])
     >>> moved(z, np.array([[-2.0], [2.0]]), overlap=1.0, prior=Prior(0.0, np.inf)).offsets.round(2)
@@ -111,7 +116,7 @@ def _moved_from(b: np.ndarray, z: np.ndarray, means: np.ndarray, weight: np.ndar
         count = share.sum(axis=0)
         log_share = _log_shares(count)
         residual = share.T @ z - count[:, None] * means
-        # A class's windows say as much about b as its own movement leaves them to say.
+        # The freer a class's own shift d_k, the less its windows determine b.
         held = count if np.isinf(prior.own) else count * prior.own / (count + prior.own)
         mean_residual = residual / np.maximum(count, 1e-9)[:, None]
         b = (held[:, None] * mean_residual).sum(axis=0) / max(held.sum() + prior.common, 1e-9)
@@ -126,7 +131,7 @@ def _log_shares(count: np.ndarray) -> np.ndarray:
 
 
 def _log_sum(joint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(window,) logarithm of the sum over classes, and (window, class) shares in it."""
+    """Return the (window,) logarithm of the sum over classes, and the (window, class) share of each class in the sum."""
     most = joint.max(axis=1, keepdims=True)
     share = np.exp(joint - most)
     total = share.sum(axis=1, keepdims=True)

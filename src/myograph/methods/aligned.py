@@ -1,4 +1,4 @@
-"""A linear discriminant that is carried over to new days and new people, with or without labels from there."""
+"""A linear discriminant that adapts to new days and new people, with or without labelled windows from them."""
 
 from __future__ import annotations
 
@@ -21,69 +21,83 @@ from myograph.methods._mixture import Prior, evidence, limited, moved, whitening
 from myograph.methods._rolls import align_groups, columns_of, common_layout, rolls_of, sizes_of
 from myograph.methods.registry import METHODS
 
-# Chosen on people 0-2 of electrode_shift, 1 and 2 of longterm_myo, and for several people on 3DC and MyoArmband.
+# The priors were chosen on people 0-2 of electrode_shift, people 1 and 2 of longterm_myo, and, for training on several
+# people, on 3DC and MyoArmband.
 FREE = Prior(common=5.0, own=0.5)
 RIGID = Prior(common=5.0, own=np.inf)
 CALIBRATED = Prior(common=20.0, own=5.0)
-STEP = 0.5  # nats per window that each electrode's distance of a new person's turn costs; chosen on 3DC's six people
-# Nats per window that a far movement, or a turn, of a known person's electrodes must bring to be taken.
+# Penalty on the rotation of a new person's armband, in nats per window for each electrode of rotation; chosen on the six
+# people of 3DC.
+STEP = 0.5
+# For a known person, a large shift or a rotation is accepted only if it gains at least this many nats per window.
 FAR = TURN = 3.0
-HELD = 20.0  # windows per class, without overlap, as which the covariance of the training people counts in `calibrate`
-# `adapt` moves classes if this share of them is seen, each in so many windows that do not overlap. A new person's classes
-# are far from training, so fewer are recognised. Chosen on people 1 and 2 of longterm_myo, and on 3DC's six people.
+# In `calibrate`, the covariance of the training people weighs as much as this many non-overlapping windows per class.
+HELD = 20.0
+# `adapt` shifts the classes only if at least this share of them is seen, each in at least WITNESSES non-overlapping
+# windows. The share is lower for a new person, whose classes are far from those in training, so that fewer are recognised.
+# Chosen on people 1 and 2 of longterm_myo, and on the six people of 3DC.
 COVERED, COVERED_NEW, WITNESSES = 0.7, 0.35, 4.0
-# A class that ends so many times as far from where it began as from another class has taken windows of that class; the second
-# number is for windows of which one class makes up more than 60 %. Chosen on seeds 2-13 of the simulator and the people above.
+# For each class: the distance of its new mean from its old mean, divided by the distance of its new mean from the nearest
+# old mean of another class. Above this limit the class has probably taken windows of the other class. The second limit is
+# used if one class makes up more than 60 % of the windows. Chosen on seeds 2-13 of the simulator and the people above.
 DISPLACED, DISPLACED_UNEQUAL = 1.5, 0.87
-# Where fewer are seen, a turn is still taken if it brings so many nats per window; chosen on people 0-2 of electrode_shift
-# and 1 and 2 of longterm_myo.
+# If fewer classes are seen, a rotation is still accepted if it gains more than this many nats per window. Chosen on people
+# 0-2 of electrode_shift and people 1 and 2 of longterm_myo.
 SURE_TURN = 10.0
-SEARCHED, SEEN = 500, 4000  # windows at most in the search for the roll, and in `adapt`
+SEARCHED, SEEN = 500, 4000  # largest number of windows used to search for the rotation, and in all of `adapt`
 
 
 class AlignedLDA(ClassifierMixin, BaseEstimator):
     """Linear discriminant analysis of log-covariances that adapts to a new person or day.
 
-    A window is the matrix logarithm of its channels' covariance (feature LOGCOV). In these coordinates another gain, another
-    thickness of skin or a slight shift of the electrodes moves all windows by about the same vector.
+    Each window is represented by the matrix logarithm of its channel covariance (feature LOGCOV). In these coordinates, a
+    different gain or skin thickness, or a slight shift of the electrodes, moves all windows by about the same vector.
 
-    `fit` on several people turns each person's armband or grid so that the class means agree best, removes each person's
-    mean, and fits a discriminant with shrinkage. One person is fitted as they are.
+    `fit` on several people rotates each person's armband or grid so that the class means agree best, removes each person's
+    mean, and fits a discriminant with shrinkage. The windows of a single person are used unchanged.
 
-    `adapt` takes unlabelled windows of a new person or day. It chooses the turn of the armband or grid under which the
-    windows are most probable, then moves the class means, all together and each by itself, to where the windows are most
-    probable (see `_mixture`). The shares of the classes are free, and on a new day of a known person a class that makes up
-    most of the windows is given less weight. Each call begins with what `fit` or `calibrate` left.
+    `adapt` learns from unlabelled windows of a new person or day. It first chooses the rotation of the armband or grid under
+    which the windows are most probable. It then shifts the class means, by one common vector and by one vector per class,
+    so that the windows become most probable (see `_mixture`). The proportions of the classes are estimated as well. On a
+    new day of a known person, a class that makes up most of the windows gets less weight. Each call starts from the state
+    that `fit` or `calibrate` left.
 
-    `adapt` changes nothing, and says so with a NotAdaptedWarning, in three cases. The first is that the windows show too few
-    classes for long enough: 70 % of them for about four windows' length each, or 35 % for a new person. Classes that were not
-    seen would stay behind. Then only a turn is taken, if it is beyond doubt. The second is that half of the
-    windows do not become more probable by what the other half taught. The third, for a known person, is that a class would
-    end where another class was: it was probably not seen, and would take that class's windows.
+    In three cases `adapt` gives a NotAdaptedWarning and changes nothing:
 
-    `calibrate` takes some labelled windows of a new person or day: the class means are theirs, and the covariance is mixed of
-    theirs and that within the training people, the more theirs the more windows there are.
+    * The windows show too few classes for long enough. At least 70 % of the classes (35 % for a new person) must each be
+      seen for about four windows' length, because the means of unseen classes would stay where they were. For a known
+      person, a rotation with strong evidence is accepted nevertheless.
+    * What is learnt from one half of the windows does not make the other half more probable.
+    * The person is known, and a class would end where another class was. That class was probably not seen, and would take
+      the windows of the other.
+
+    `calibrate` learns from some labelled windows of a new person or day. The class means are those of the labelled windows.
+    The covariance is a mixture of theirs and of that within the training people; the more labelled windows there are, the
+    more theirs counts.
 
     Parameters
     ----------
-    roll : whether armbands and grids may be turned.
-    overlap : number of windows that cover the same samples, for arrays; Windows say it themselves.
+    roll : whether armbands and grids may be rotated.
+    overlap : average number of windows that cover the same sample. It is used for arrays only; for Windows it is computed.
     feature_options : further arguments of `Features`.
 
     Attributes
     ----------
-    classes_ : (class,). means_ : (class, column) and covariance_, within_ : (column, column), as `fit` found them.
-    coef_ : (class, column) and intercept_ : (class,), of the current discriminant.
-    roll_ : number of the chosen turn; 0 leaves the channels as they are.
+    classes_ : (class,) labels.
+    means_, covariance_, within_ : estimated by `fit`. (class, column) means; (column, column) covariance; and (column,
+        column) covariance within the training people.
+    coef_, intercept_ : (class, column) and (class,), of the current discriminant.
+    roll_ : number of the chosen rotation; 0 leaves the channels as they are.
     adapted_ : whether the last `adapt` or `calibrate` changed anything.
 
     Raises
     ------
     ConfigError : `y` holds one class (`fit`), or a class that training did not have (`calibrate`).
-    ShapeError, SignalError : windows of another kind than in `fit`.
+    ShapeError, SignalError : the windows do not have the format of those in `fit`.
 
-    Source: log-Euclidean covariance as in LOGCOV; recentring as Zanini et al. 2018, doi:10.1109/TBME.2017.2742541, in the
-    tangent space; adaptation as in `_mixture`. The whole, and the turn by likelihood, are our own.
+    Sources: log-Euclidean covariance as in LOGCOV; recentring as in Zanini et al. 2018, doi:10.1109/TBME.2017.2742541, but in
+    the tangent space; adaptation as in `_mixture`. The combination, and the choice of the rotation by its likelihood, are
+    our own.
 
     Examples
     --------
@@ -135,7 +149,7 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
         return self
 
     def adapt(self, X: Any) -> AlignedLDA:
-        """Learn from unlabelled windows of the person and day that come next."""
+        """Learn from unlabelled windows of a new person or day. X : Windows, or (window, channel, sample) array."""
         check_is_fitted(self, "means_")
         v = self._vectors(X)
         few = _spread(len(v), SEEN)
@@ -144,7 +158,7 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
         self._decide_by(means, self.base_covariance_, roll)
         self.adapted_ = False
         if len(v) < 2 * overlap:
-            _say("there is less signal than two windows' length")
+            _say("the windows cover less signal than the length of two windows")
             return self
         white = whitening(self.base_covariance_)
         whitened, gain = means @ white, 0.0
@@ -155,34 +169,35 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
         seen = int((together.counts >= WITNESSES).sum())
         least = ceil((COVERED if self._same_person else COVERED_NEW) * len(means))
         if seen < least and not (self._same_person and gain > SURE_TURN):
-            _say(f"the windows show {seen} of {len(means)} classes for long enough, and it takes {least}")
+            _say(f"the windows show {seen} of {len(means)} classes for long enough, but {least} are needed")
             return self
         if seen < least:
             self._decide_by(means, self.base_covariance_, roll)
         else:
             prior, weight = CALIBRATED if self.calibrated_ else FREE, np.ones(len(v))
-            if self._same_person:  # of a new person, too little is recognised to say which class is frequent
+            if self._same_person:  # for a new person, too few windows are recognised to know which class is frequent
                 weight = limited(after, whitened, together)
             if not _pays(before, after, whitened, overlap, prior, self._margin, weight):
-                _say("windows that were held back became no more probable by it")
+                _say("the adaptation to one half of the windows did not make the other half more probable")
                 return self
             offsets = moved(after, whitened, overlap, prior, margin=self._margin, weight=weight).offsets
             most = DISPLACED_UNEQUAL if together.counts.max() > 0.6 * together.counts.sum() else DISPLACED
             if self._same_person and _displaced(whitened + offsets, whitened + together.offsets) > most:
-                _say("a class would take the place of another")
+                _say("the mean of a class would move to where that of another class was")
                 return self
             self._decide_by(means + offsets @ np.linalg.inv(white), self.base_covariance_, roll)
         self.adapted_ = True
         return self
 
     def calibrate(self, X: Any, y: Any = None) -> AlignedLDA:
-        """Learn from some labelled windows of the person and day that come next."""
+        """Learn from some labelled windows of a new person or day. X : as in `adapt`. y : (window,) labels; by default those of
+        the Windows."""
         check_is_fitted(self, "means_")
         y = np.asarray(X.y if y is None else y)
         if unknown := sorted(set(y.tolist()) - set(self.classes_.tolist())):
             raise ConfigError(
-                f"calibrate got windows of {', '.join(map(str, unknown))}, which training did not have; fit on people who "
-                "made these movements, or leave them out"
+                f"calibrate got windows of the classes {', '.join(map(str, unknown))}, which the training windows did not "
+                "contain; fit on people who made these movements, or leave these windows out"
             )
         v, code = self._vectors(X), np.searchsorted(self.classes_, y)
         remember(self.features_, X, more=True)
@@ -213,11 +228,11 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
         return self.features_.transform(X)
 
     def _overlap(self, X: Any) -> float:
-        """How many windows cover the same samples, on average."""
+        """Return the average number of windows that cover the same sample."""
         return overlap_of(X) if hasattr(X, "recordings") and len(X) else float(self.overlap)
 
     def _one_frame(self, v: np.ndarray, code: np.ndarray, people: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """The windows with each person's turn and mean removed, and the mean of these means."""
+        """Return the windows without each person's rotation and mean, and the average of these means."""
         n_classes = len(self.classes_)
         means = [_class_means(v[rows], code[rows], n_classes) for rows in people]
         turns = align_groups([m - np.nanmean(m, axis=0) for m in means], self.rolls_)
@@ -228,8 +243,8 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
         return v, np.mean(centres, axis=0)
 
     def _likely_roll(self, v: np.ndarray, white: np.ndarray, overlap: float) -> tuple[int, float]:
-        """The turn under which the windows are most probable, all classes moving together, and how many nats per window it
-        gains over none."""
+        """Return the rotation under which the windows are most probable if all classes are shifted by the same vector, and
+        its gain over no rotation in nats per window."""
         if len(self.rolls_) == 1:
             return 0, 0.0
         few = _spread(len(v), SEARCHED)
@@ -238,7 +253,7 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
         for roll in self.rolls_:
             turned = v[few][:, roll]
             score = moved(turned @ white, self.base_means_ @ white, overlap, RIGID, 10, self._margin).evidence
-            if self.n_people_ > 1:  # people differ in all classes, but where their muscles lie is alike
+            if self.n_people_ > 1:  # all classes differ between people, but the positions of muscles are similar
                 score -= float(np.linalg.norm(_without_gain(turned.mean(axis=0) - self.base_means_.mean(axis=0))))
                 score -= STEP * float(self.sizes_[len(found)])
             found.append(score)
@@ -252,12 +267,14 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
 
     @property
     def _margin(self) -> float:
-        """Another person may be far from training. The same person is near, and there the mean of the windows would mislead
-        where the classes are not equally frequent."""
+        """How much more evidence a search that starts at the mean of the windows must have.
+
+        A new person may be far from the training people, so it needs no more. A known person is near, and the mean of the
+        windows is misleading if the classes are not equally frequent."""
         return FAR if self._same_person else 0.0
 
     def _begin_from(self, means: np.ndarray, covariance: np.ndarray, roll: int, calibrated: bool) -> None:
-        """What `adapt` begins with, and what decides until then."""
+        """Set the state from which `adapt` starts. It decides until `adapt` is called."""
         self.base_means_, self.base_covariance_, self.base_roll_ = means, covariance, roll
         self.calibrated_, self.adapted_ = calibrated, False
         self._decide_by(means, covariance, roll)
@@ -280,8 +297,8 @@ def aligned_lda(roll: bool = True, overlap: float = 5.0, feature_options: dict[s
 
     Parameters
     ----------
-    roll : whether armbands and grids may be turned.
-    overlap : number of windows that cover the same samples, for arrays; Windows say it themselves.
+    roll : whether armbands and grids may be rotated.
+    overlap : average number of windows that cover the same sample. It is used for arrays only; for Windows it is computed.
     feature_options : further arguments of `Features`.
 
     Examples
@@ -302,8 +319,10 @@ def _pays(
     margin: float,
     weight: np.ndarray,
 ) -> bool:
-    """Do windows become more probable by what others taught? The others are every second block of two windows' length:
-    short blocks, so that a movement that is held for a second is in both halves."""
+    """Return whether what is learnt from one half of the windows makes the other half more probable.
+
+    The halves alternate in blocks of two windows' length. The blocks are short, so that a movement that is held for a second
+    is in both halves."""
     block = np.arange(len(after)) // max(round(2 * overlap), 1) % 2
     gain = 0.0
     for held in (0, 1):
@@ -314,7 +333,8 @@ def _pays(
 
 
 def _displaced(after: np.ndarray, before: np.ndarray) -> float:
-    """How far the classes' means are from where they were, relative to where the nearest other class was; the largest."""
+    """Return the largest ratio over classes: distance of a class's new mean from its old mean, divided by its distance from
+    the nearest old mean of another class."""
     away = np.linalg.norm(after[:, None] - before, axis=2)
     own = np.diag(away).copy()
     np.fill_diagonal(away, np.inf)
@@ -326,7 +346,7 @@ def _discriminant(v: np.ndarray, code: np.ndarray) -> FastLDA:
 
 
 def _class_means(v: np.ndarray, code: np.ndarray, n_classes: int) -> np.ndarray:
-    """(class, column), NaN for a class without windows."""
+    """Return the (class, column) means; NaN for a class without windows."""
     nothing = np.full(v.shape[1], np.nan)
     return np.stack([v[code == k].mean(axis=0) if (code == k).any() else nothing for k in range(n_classes)])
 
@@ -336,14 +356,14 @@ def _centred(means: np.ndarray) -> np.ndarray:
 
 
 def _without_gain(vector: np.ndarray) -> np.ndarray:
-    """A vector of a log-covariance without what a gain common to all channels adds to it."""
+    """Remove from a log-covariance vector the part that depends on the common gain of all channels."""
     n = int(np.sqrt(2 * len(vector)))
     a, b = np.triu_indices(n)
     return vector - np.where(a == b, vector[a == b].mean(), 0.0)
 
 
 def _spread(n: int, most: int) -> np.ndarray:
-    """At most so many of n positions, evenly spread."""
+    """Return at most `most` of n positions, evenly spaced."""
     return np.arange(n) if n <= most else np.linspace(0, n - 1, most).astype(int)
 
 

@@ -1,4 +1,4 @@
-"""Probabilities that say how often a method is right: temperature scaling on repetitions that were held out of training."""
+"""Calibrated probabilities: temperature scaling on repetitions that were held out of training."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from myograph.errors import ConfigError
 from myograph.methods._discriminant import FastLDA
 from myograph.methods._held_out import held_out_folds, held_out_proba
 
-LEAST = 1e-12  # probabilities below this are not told apart
+LEAST = 1e-12  # added to probabilities before the logarithm: smaller ones are not distinguished
 
 
 def softened(scores: np.ndarray, temperature: float, power: float = 1.0) -> np.ndarray:
-    """Return (window, class) logarithms of probabilities, not normalised: -((largest score - score) / temperature)^power.
+    """Return (window, class) log probabilities, not normalised: -((largest score - score) / temperature)^power.
 
     The order of the classes does not change. A power of 1 is temperature scaling (Guo, Pleiss, Sun & Weinberger 2017,
-    arXiv:1706.04599); the power is our own. It is for scores whose large differences mean less, or more, than small ones.
+    arXiv:1706.04599). Other powers are our own addition, for scores whose large differences mean less, or more, than their
+    size suggests.
 
     >>> softened(np.array([[0.0, -4.0]]), temperature=2.0, power=2.0)
     array([[-0., -4.]])
@@ -32,17 +33,18 @@ def softened(scores: np.ndarray, temperature: float, power: float = 1.0) -> np.n
 
 
 def fit_temperature(scores: np.ndarray, code: np.ndarray) -> float:
-    """Return the temperature at which the mean probability of the predicted class is the share of right predictions.
+    """Return the temperature at which the mean confidence equals the accuracy.
 
-    The temperature of least log loss is not taken here: a few windows that are wrong with a large margin would decide it,
-    and all others would be too unsure. Of n windows without an error (n + 1) / (n + 2) count as right (Platt 1999), so that
-    they do not make the method certain.
+    Confidence is the probability of the predicted class. The temperature is not the one with the least log loss, because a
+    few windows that are wrong by a large margin would determine it, and the confidence of all others would be too low. The
+    accuracy over n windows is estimated as (number correct + 1) / (n + 2) (after Platt 1999), so that it is below 1 even
+    without an error.
 
     Parameters
     ----------
-    scores : (window, class) logarithms of probabilities, of windows that the method was not fitted on; windows with NaN are
-        left out. If none remain, the temperature is 1, which changes nothing.
-    code : (window,) true classes.
+    scores : (window, class) log probabilities of windows that the method was not fitted on. Windows with NaN are left out.
+        If none remain, the temperature is 1, which changes nothing.
+    code : (window,) index of the true class.
 
     >>> rng = np.random.default_rng(0)
     >>> scores = rng.normal(size=(5000, 3))
@@ -62,9 +64,10 @@ def fit_temperature(scores: np.ndarray, code: np.ndarray) -> float:
 
 
 def fit_temperature_and_power(scores: np.ndarray, code: np.ndarray) -> tuple[float, float]:
-    """Return the temperature and power under which these classes are most probable; (1, 1) if there are no windows.
+    """Return the temperature and the power with the least log loss; (1, 1) if there are no windows.
 
-    Parameters are those of `fit_temperature`. A window's class counts as right with probability (n + 1) / (n + 2).
+    The parameters are those of `fit_temperature`. The target probability of the true class is (n + 1) / (n + 2) for n
+    windows instead of 1 (Platt 1999).
 
     >>> rng = np.random.default_rng(0)
     >>> scores = rng.normal(size=(5000, 3))
@@ -102,20 +105,20 @@ def _known(scores: np.ndarray, code: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 class Calibrated(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
-    """Any classifier, with probabilities that say how often it is right.
+    """Calibrate the probabilities of any classifier, so that its confidence matches its accuracy.
 
-    The classifier is fitted once more for each of up to four folds of the training windows, and predicts the repetitions
-    that were held out. On these answers a temperature and a power are fitted (see `softened`), and the classifier is fitted
-    on all windows. Predictions do not change where the classifier predicts its most probable class.
+    The classifier is fitted on all training windows. It is also fitted once for each of up to four folds, and predicts the
+    repetitions that were held out of the fold. A temperature and a power are fitted to these held-out predictions (see
+    `softened`). `predict` returns the classes that the classifier itself predicts.
 
-    The probabilities hold for new repetitions of the people and sessions in training. On other people or days a method is
-    right less often, and no training window tells how much.
+    The probabilities are calibrated for new repetitions of the people and sessions in training. On other people or days
+    accuracy is usually lower, and the training windows cannot show by how much.
 
-    Folds are whole repetitions of the Windows. For arrays, whose repetitions are unknown, and if there is one repetition only,
-    the windows of each class in the given order are divided into four. A class with fewer than four windows is not held
-    out; if no window is, probabilities stay as they are.
+    Folds consist of whole repetitions. The repetitions of arrays are unknown. For arrays, and for Windows with only one
+    repetition, the windows of each class are divided into four parts in the given order. A class with fewer than four
+    windows is not held out. If no window is held out, the probabilities are not changed.
 
-    `lda` and `lda_svm` calibrate themselves, at less cost.
+    `lda` and `lda_svm` are calibrated already, at a lower cost.
 
     Parameters
     ----------
@@ -123,12 +126,13 @@ class Calibrated(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     Attributes
     ----------
-    estimator_ : fitted on all windows. classes_ : (class,).
-    temperature_, power_ : both 1 if there was nothing to learn them from.
+    estimator_ : the classifier, fitted on all windows.
+    classes_ : (class,) labels.
+    temperature_, power_ : both are 1 if no window was held out.
 
     Raises
     ------
-    ConfigError : y holds one class, or the classifier has no `predict_proba`.
+    ConfigError : `y` holds only one class, or the classifier has no `predict_proba`.
 
     Examples
     --------
@@ -147,13 +151,13 @@ class Calibrated(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         self.estimator = estimator
 
     def fit(self, X: Any, y: Any = None) -> Calibrated:
-        """Fit and calibrate. X : Windows or an array. y : (window,) labels; by default those of the Windows."""
+        """Fit and calibrate. X : Windows or array. y : (window,) labels; by default those of the Windows."""
         y = np.asarray(X.y if y is None else y)
         need_two_classes(y)
         self.estimator_ = cast(Any, clone(self.estimator)).fit(X, y)
         if not hasattr(self.estimator_, "predict_proba"):
             raise ConfigError(
-                f"Calibrated needs a classifier with predict_proba, and {type(self.estimator_).__name__} has none; choose "
+                f"Calibrated needs a classifier with predict_proba, but {type(self.estimator_).__name__} has none; choose "
                 "another classifier"
             )
         self.classes_ = np.asarray(self.estimator_.classes_)
@@ -174,16 +178,17 @@ class Calibrated(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return softmax(softened(scores, self.temperature_, self.power_), axis=1)
 
     def predict(self, X: Any) -> np.ndarray:
-        """(window,) labels, as the classifier predicts them."""
+        """(window,) labels, as predicted by the classifier."""
         check_is_fitted(self, "estimator_")
         return np.asarray(self.estimator_.predict(X))
 
 
 class CalibratedLDA(FastLDA):
-    """Linear discriminant analysis whose scores are divided by a temperature, so that its probabilities hold.
+    """Linear discriminant analysis whose scores are divided by a temperature, so that its probabilities are calibrated.
 
-    It learns from rows of features, which do not know their repetitions: the rows of each class, in the given order, are
-    divided into four (see `Calibrated`). The solver must be "lsqr"; parameters are those of scikit-learn's class.
+    It is fitted on a table of features, in which repetitions are unknown. The held-out folds are therefore made by dividing
+    the rows of each class into four parts in the given order (see `Calibrated`). The parameters are those of scikit-learn's
+    class; the solver must be "lsqr".
 
     Attributes
     ----------
@@ -193,7 +198,7 @@ class CalibratedLDA(FastLDA):
     --------
     >>> rng = np.random.default_rng(0)
     >>> y = np.arange(200) % 2
-    >>> x = np.repeat(rng.normal(size=(50, 3)), 4, axis=0) + 0.5 * y[:, None]  # rows that say the same four times
+    >>> x = np.repeat(rng.normal(size=(50, 3)), 4, axis=0) + 0.5 * y[:, None]  # each row four times
     >>> CalibratedLDA(solver="lsqr").fit(x, y).temperature_ > 1
     True
     """
@@ -201,7 +206,7 @@ class CalibratedLDA(FastLDA):
     def fit(self, X: Any, y: Any) -> CalibratedLDA:
         """Fit and calibrate. X : (window, column). y : (window,) labels."""
         if self.solver != "lsqr":
-            raise ConfigError(f'CalibratedLDA needs solver="lsqr", got {self.solver!r}')
+            raise ConfigError(f'CalibratedLDA needs solver="lsqr", but got {self.solver!r}')
         super().fit(X, y)
         self.temperature_ = 1.0
         code = np.searchsorted(self.classes_, y)
