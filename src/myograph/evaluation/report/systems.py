@@ -325,7 +325,7 @@ def table(rows: Sequence[dict[str, Any]], simulated: bool) -> list[str]:
     head = ["setting", *([paper] if papers else []), "ours", *(["honest"] if leaks else []), "n"]
     text = [f"Recordings: {data[0]}.", ""] if len(data) == 1 and data[0] not in ("", COUNTED) else []
     head += ["recordings"] if len(data) > 1 else []
-    text += [_line(head), _line(["---"] * len(head))]
+    text += ['<div class="measured"></div>', "", _line(head), _line(["---"] * len(head))]
     for row in rows:
         note = f" ({row['note']})" if row["note"] else ""
         cells = [row["setting"] + note, *([paper_of(row)] if papers else [])]
