@@ -102,8 +102,8 @@ class Forgets(SampleFilter):
         ((Duck(),), "does not state its reach"), ((Understates(),), "states a reach of 0 samples"),
         ((StatesAThird(),), r"states a reach of 1\d\d samples"), ((Remembers(),), "states a reach of 0 samples"),
         ((LooksAhead(),), "states a reach of 0 samples"), ((Rectify(), Understates()), "states a reach of 0 samples"),
-        ((AddsTheLabel(),), "gives other samples where the labels are others"),
-        ((ScalesByLabel(),), "gives other samples where the labels are others"),
+        ((AddsTheLabel(),), "depends on the labels, so a method could read the label"),
+        ((ScalesByLabel(),), "depends on the labels, so a method could read the label"),
         ((MovingRMS(2000), Forgets()), "within the reach of the filters"),
         ((LowPass(2.0),) * 6, "within the reach of the filters"), ((MovingRMS(300),) * 6, "within the reach of the filters"),
         ((Resample(100.0), MovingRMS(2000)), "within the reach of the filters"),
@@ -132,7 +132,7 @@ class FromOneToTheNext(SampleFilter):
 
 @pytest.mark.parametrize("one", [AddsNoise(), FromOneToTheNext()])
 def test_filters_that_give_other_samples_each_time_are_refused(people, one):
-    with pytest.raises(ConfigError, match="gives other samples each time"):
+    with pytest.raises(ConfigError, match="gives a different output each time"):
         accuracy(people, nearest(means), filters=(one,))
 
 
@@ -148,7 +148,7 @@ class MeansOfLabels(SampleFilter):
 
 def test_a_filter_is_tried_on_a_recording_with_many_labels(people):
     alike = dataclasses.replace(people[0], label=np.zeros(people[0].n_samples, int), subject="first")
-    with pytest.raises(LeakageError, match="gives other samples where the labels are others"):
+    with pytest.raises(LeakageError, match="depends on the labels, so a method could read the label"):
         accuracy([alike, *people], nearest(means), filters=(MeansOfLabels(),))
 
 

@@ -1,4 +1,4 @@
-"""Filters of the user's own are tried before they are believed: what they do to one changed sample, and to other labels."""
+"""Tests of the user's own filters: the response to one changed sample, and whether the output depends on the labels."""
 
 from __future__ import annotations
 
@@ -15,19 +15,26 @@ from myograph.evaluation.sealed import has_own_code
 from myograph.preprocessing.base import Filter, apply_all, as_tuple
 from myograph.recording import Recording
 
-ENERGY = 0.99  # share of the response that the reach covers, as filters state it
-MARGIN = 1.5  # a reach may be stated for a linear filter, and the response measured of one that is not
+ENERGY = 0.99  # fraction of the energy of the impulse response that a stated reach covers
+MARGIN = 1.5  # tolerance for filters that are not linear, whose response differs from the impulse response
 
 
 def check_own_filters(filters: Filter | Iterable[Filter], recordings: Sequence[Recording]) -> None:
-    """Try each filter that has code of the user's own on the first recording that has most labels. myograph's own filters
-    are not tried.
+    """Test each filter that contains the user's own code on one recording: the first of those with the most labels.
+
+    Filters of myograph are not tested.
+
+    Parameters
+    ----------
+    filters : in the order in which they are applied.
+    recordings : from which the one for the test is taken.
 
     Raises
     ------
-    LeakageError : one changed sample changes the output beyond the reach that the filter states, or other labels give
-        other samples.
-    ConfigError : a filter does not fit the recording, does not state its reach, or gives other samples each time.
+    LeakageError : one changed sample changes the output beyond the stated reach of the filter, or the output depends on
+        the labels.
+    ConfigError : a filter cannot be applied to the recording, does not state its reach, or gives a different output each
+        time it is applied.
 
     >>> from myograph.preprocessing import SampleFilter
     >>> class Smooth(SampleFilter):
@@ -48,8 +55,8 @@ def check_own_filters(filters: Filter | Iterable[Filter], recordings: Sequence[R
         if own[i]:
             if not np.array_equal(done.signal, apply_all([one], recording).signal):
                 raise ConfigError(
-                    f"{one!r} gives other samples each time it is applied; draw random numbers with a fixed seed inside "
-                    "apply, and keep nothing of one recording for the next"
+                    f"{one!r} gives a different output each time it is applied to the same recording; use a fixed random "
+                    "seed inside apply, and store nothing between calls"
                 )
             _check_labels(one, recording, done)
             _check_reach(one, recording, done)
@@ -57,10 +64,10 @@ def check_own_filters(filters: Filter | Iterable[Filter], recordings: Sequence[R
 
 
 def _check_labels(one: Any, recording: Recording, done: Recording) -> None:
-    """Refuse samples that depend on the labels, unless the filter selects samples by them and changes none."""
+    """Refuse a filter whose output depends on the labels, unless it only selects samples by label and changes none."""
     other_label = recording.label.copy()
     starts = [*run_starts(recording.label), recording.n_samples]
-    for i, (start, stop) in enumerate(itertools.pairwise(starts)):  # the borders between labels stay where they are
+    for i, (start, stop) in enumerate(itertools.pairwise(starts)):  # labels change, but not where they change
         names = [k for k in range(len(recording.label_names)) if start == 0 or k != other_label[start - 1]]
         if recording.label[start] >= 0 and names:
             other_label[start:stop] = names[(recording.label[start] + 1 + i) % len(names)]
@@ -72,13 +79,13 @@ def _check_labels(one: Any, recording: Recording, done: Recording) -> None:
         return
     if done.signal.shape == other.signal.shape:
         raise LeakageError(
-            f"{one!r} gives other samples where the labels are others, so the samples would say which label they have; a "
-            "filter computes with samples alone"
+            f"the output of {one!r} depends on the labels, so a method could read the label from the samples; compute the "
+            "output from the signal alone"
         )
 
 
 def _check_reach(one: Any, recording: Recording, done: Recording) -> None:
-    """Change one sample of all channels, at a few places, and see how far the output changes."""
+    """Change one sample in all channels, at several positions, and refuse a response that is longer than the stated reach."""
     ratio = done.rate_hz / recording.rate_hz
     stated = done.reach_samples - recording.reach_samples * ratio
     scale = recording.signal.std(axis=1) + 1e-3 * np.abs(recording.signal).max(initial=1.0)
@@ -86,19 +93,19 @@ def _check_reach(one: Any, recording: Recording, done: Recording) -> None:
     for share in (0.2, 0.4, 0.6):
         at = longest[0] + int(share * (longest[1] - longest[0]))
         signal = recording.signal.copy()
-        signal[:, at] += np.where(signal[:, at] > 0, -scale, scale)  # towards zero: extremes stay as they are
+        signal[:, at] += np.where(signal[:, at] > 0, -scale, scale)  # towards zero, so that the extremes do not change
         other = apply_all([one], dataclasses.replace(recording, signal=signal))
         if other.signal.shape != done.signal.shape:
             continue
         response = ((other.signal.astype(np.float64) - done.signal) ** 2).sum(axis=0)
         if not response.any():
             continue
-        # From the changed sample on, or from the first that changes where samples were left out before it.
+        # Measured from the start of the response, not from `at`: a filter that leaves out samples moves the others.
         first, last = np.searchsorted(np.cumsum(response), np.array([1 - ENERGY, ENERGY]) * response.sum())
         sides = 1 if getattr(one, "causal", True) else 2
         if last - first > MARGIN * sides * stated + max(2.0, ratio):
             raise LeakageError(
                 f"{one!r} states a reach of {stated:.0f} samples, but one changed sample changes its output over "
-                f"{last - first + 1} samples, so train windows would hold parts of test windows; define "
-                "reach_samples(rate_hz) such that it covers 99 % of the energy of the impulse response"
+                f"{last - first + 1} samples, so train windows would contain parts of test windows; let "
+                "reach_samples(rate_hz) return the number of samples that contain 99 % of the energy of the impulse response"
             )

@@ -1,11 +1,15 @@
-"""A description of everything that decides a run, as plain values: parameters, arrays, fitted state, and user code.
+"""A description, as plain values, of everything that determines a run: parameters, arrays, fitted state and user code.
 
-A run resumes only if its recipe's description is the same. Installed code (myograph, scikit-learn, …) is described by
-its name; its version is recorded in the run. The user's own code has no version, so its content is described: bytecode
-with constants and nested functions, default values, closures, attributes, and the global names that it uses, followed
-through the user's modules, and the environment variables that it names. A module that is imported inside a function
-counts with its whole text. Files that the code reads do not count. Comments, line numbers and names of local variables
-make no difference. Another version of Python may compile to other bytecode, and then a run does not resume.
+A run resumes only if the description of its recipe is unchanged. Installed code (myograph, scikit-learn, …) is described by
+its name; its version is recorded in the run. The user's own code has no version, so its content is described:
+
+* bytecode with constants and nested functions, default values, closures and attributes;
+* the global names that it uses, followed through the user's modules;
+* the environment variables that it names;
+* the whole text of each module that is imported inside a function.
+
+Files that the code reads are not part of the description. Comments, line numbers and the names of local variables make no
+difference. A different version of Python may compile the code to different bytecode; the run then does not resume.
 """
 
 from __future__ import annotations
@@ -35,15 +39,15 @@ import pandas as pd
 
 from myograph._common.fields import decisive
 
-# What a class carries besides its own code: where it stands, and what others derive from the code.
+# Attributes of a class that are not its own code: where it is defined, and what Python derives from the code.
 _NOT_CODE = {
     "__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__firstlineno__", "__static_attributes__",
     "__annotations__", "__annotate__", "__annotate_func__", "__annotations_cache__", "__dataclass_fields__",
     "__dataclass_params__", "__match_args__", "__abstractmethods__", "_abc_impl", "__parameters__", "__orig_bases__",
     "__slots__", "__slotnames__",
 }  # fmt: skip
-# Installed types whose text says all. The text of others leaves out parts, such as the middle of an array, or shows an
-# address in memory, which is another one in each process.
+# Installed types whose text is a complete description. The text of other types leaves out parts, such as the middle of an
+# array, or contains a memory address, which differs between processes.
 _TOLD_BY_TEXT = (
     bytes, bytearray, complex, range, slice, os.PathLike, enum.Enum, np.dtype, re.Pattern, type(...), type(NotImplemented),
     decimal.Decimal, fractions.Fraction, datetime.date, datetime.time, datetime.timedelta,
@@ -51,8 +55,10 @@ _TOLD_BY_TEXT = (
 
 
 def describe(value: Any) -> Any:
-    """A value of a recipe as JSON: a dataclass or estimator becomes its type and its parameters, an array a hash, and
-    a function or class of the user's own its name and a hash of its code.
+    """Return a JSON description of a value of a recipe.
+
+    A dataclass or an estimator is described by its type and parameters, a large array by a hash, and a function or class of
+    the user by its name and a hash of its code.
 
     >>> from myograph import WithinSubject
     >>> describe(WithinSubject((2, 5)))
@@ -62,9 +68,15 @@ def describe(value: Any) -> Any:
 
 
 class Description:
-    """Describe values, and collect in `unknown` the place and type of those that cannot be described. `own` is true once
-    code that the user wrote was met.
+    """Describe values.
 
+    Attributes
+    ----------
+    unknown : the place and the type of each value that cannot be described.
+    own : whether any of the values so far contained the user's own code.
+
+    Examples
+    --------
     >>> description = Description()
     >>> description.of(np.array([1, 2]), name="weights") == description.of(np.array([1, 3]), name="weights")
     False
@@ -76,11 +88,11 @@ class Description:
         self.unknown: list[str] = []
         self.own = False
         self._path: list[str] = []
-        self._open: set[int] = set()  # values that are being described, so that a circle ends
+        self._open: set[int] = set()  # values whose description is in progress, so that circular references end
         self._code_of: dict[int, tuple[Any, str]] = {}
 
     def of(self, value: Any, name: str = "") -> Any:
-        """Return the description; `name` says which part of the whole the value is, for the messages in `unknown`."""
+        """Return the description. `name` is the name of the value within the whole, for the messages in `unknown`."""
         if value is None or isinstance(value, (str, int, float, bool)):
             return str(value) if is_own(type(value)) else value
         if id(value) in self._open:
@@ -105,15 +117,15 @@ class Description:
             return {**{str(k): self.of(v, str(k)) for k, v in value.items()}, **made}
         if isinstance(value, (list, tuple)):
             return [self.of(v, str(i)) for i, v in enumerate(value)]
-        if isinstance(value, (set, frozenset)):  # their order changes from process to process
+        if isinstance(value, (set, frozenset)):  # their order differs between processes
             return sorted((self.of(v) for v in value), key=lambda v: json.dumps(v, sort_keys=True, default=str))
         if hasattr(value, "state_dict") and not isinstance(value, type):  # a torch module
             return self._module(value)
-        if isinstance(value, np.ufunc):  # one that was made from a function shows no more than the function's name
+        if isinstance(value, np.ufunc):  # a ufunc made from a Python function shows only the name of the function
             return str(value) if getattr(np, value.__name__, None) is value else self._say_unknown(value)
         if isinstance(value, np.ma.MaskedArray):
             return [self.of(value.filled(0)), _describe_array(np.ma.getmaskarray(value))]
-        if isinstance(value, (pd.DataFrame, pd.Series, pd.Index)):  # as an array they have no labels
+        if isinstance(value, (pd.DataFrame, pd.Series, pd.Index)):  # an array would lack their labels
             return {"type": type(value).__name__, "made from": self.of(list(value.__reduce__()))}
         if hasattr(value, "__array__") and not isinstance(value, type):
             array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
@@ -135,8 +147,10 @@ class Description:
         return self.of(value, name)
 
     def _beyond_parameters(self, value: Any) -> dict[str, Any]:
-        """The code of the user's own type, and all that an estimator holds besides its parameters if it is fitted: some
-        of scikit-learn's keep the training samples under names that begin with "_"."""
+        """Describe the code of a user's type, and all attributes of a fitted estimator that are not parameters.
+
+        This includes names that begin with "_", because some estimators of scikit-learn keep the training samples there.
+        """
         held = getattr(value, "__dict__", {})
         if not hasattr(value, "get_params") or not any(map(is_fitted_name, held)):
             return self._own(value)
@@ -144,7 +158,7 @@ class Description:
         return {"fitted": {k: self.of(v, k) for k, v in held.items() if k not in parameters}, **self._own(value)}
 
     def _module(self, value: Any) -> dict[str, Any]:
-        """A torch module with its weights, and the code of the user's own layers inside it."""
+        """Describe a torch module by its weights and by the code of the user's own layers in it."""
         layers = [m for m in getattr(value, "modules", list)() if m is not value and is_own(type(m))]
         inside = {"inside": [self.code(type(m)) for m in layers]} if layers else {}
         state = self.of(value.state_dict())
@@ -154,7 +168,7 @@ class Description:
         return {"code": self.code(type(value))} if is_own(type(value)) else {}
 
     def _of_object(self, value: Any) -> Any:
-        """Any other object: by its attributes, by its text, or by what a copy of it would be made from."""
+        """Describe any other object by its attributes, by its text, or by what `__reduce_ex__` would rebuild it from."""
         if is_own(type(value)) or type(value).__repr__ is object.__repr__:
             if hasattr(value, "__dict__") and not hasattr(type(value), "__slots__"):
                 return {"type": type(value).__name__, **self.of(vars(value)), **self._own(value)}
@@ -162,7 +176,7 @@ class Description:
             return str(value)
         try:
             made = value.__reduce_ex__(4)
-        except Exception:  # an object's own code, or an extension's, may raise anything here
+        except Exception:  # this runs code of the object or of an extension, which may raise anything
             return self._say_unknown(value)
         if isinstance(made, str):  # a name in the object's module
             return f"{type(value).__module__}.{made}"
@@ -175,7 +189,7 @@ class Description:
         return f"unknown {type(value).__name__}"
 
     def code(self, thing: Any) -> str:
-        """Return a hash of the content of a user's function or class, with everything of the user's that it uses."""
+        """Return a hash of a user's function or class, including all of the user's code that it uses."""
         while not hasattr(thing, "__code__") and not isinstance(thing, type):
             wrapped = getattr(thing, "__wrapped__", None) or getattr(thing, "py_func", None)  # cached, or compiled
             if wrapped is None:
@@ -183,7 +197,7 @@ class Description:
             thing = wrapped
         self.own = self.own or is_own(thing)
         if id(thing) not in self._code_of:
-            # Functions that call each other: whoever is asked for again before it is finished is known by its name.
+            # If functions call each other, one that is needed before its hash is complete is described by its name.
             self._code_of[id(thing)] = (thing, thing.__qualname__)
             parts = self._class(thing) if isinstance(thing, type) else self._function(thing)
             text = json.dumps(parts, sort_keys=True, default=str)
@@ -193,7 +207,7 @@ class Description:
     def _function(self, function: Any) -> Any:
         closure = {}
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
-            with contextlib.suppress(ValueError):  # a cell that was never filled
+            with contextlib.suppress(ValueError):  # the cell is empty
                 closure[name] = self.of(cell.cell_contents, name)
         used = sorted(set(_names(function.__code__)))
         within = names_in(function.__code__)
@@ -214,7 +228,7 @@ class Description:
         }
 
     def _used(self, value: Any, name: str, attributes: list[str]) -> Any:
-        """A global name that a function uses; of a module of the user's own, the names that may be taken from it."""
+        """Describe a global name that a function uses. A module of the user is described by the names used from it."""
         if not isinstance(value, types.ModuleType):
             return self.of(value, name)
         if not _is_own_module(value.__name__) or id(value) in self._open:
@@ -241,14 +255,13 @@ class Description:
             return self.of(value.func, name)
         if isinstance(value, (types.MemberDescriptorType, types.GetSetDescriptorType)):
             return type(value).__name__
-        if isinstance(value, types.FunctionType):  # whatever module a decorator gave it, it is the class's own
+        if isinstance(value, types.FunctionType):  # it belongs to the class even if a decorator gave it another module
             return self.code(value)
         return self.of(value, name)
 
 
 def is_fitted_name(name: str) -> bool:
-    """Whether scikit-learn would use this name for a fitted attribute: one that ends, but does not begin, with an
-    underscore.
+    """Return whether a name is that of a fitted attribute in scikit-learn: it ends, but does not begin, with an underscore.
 
     >>> is_fitted_name("classes_"), is_fitted_name("_private_")
     (True, False)
@@ -257,12 +270,12 @@ def is_fitted_name(name: str) -> bool:
 
 
 def is_own(thing: Any) -> bool:
-    """Whether a function or class is the user's own: not of myograph, an installed package or the standard library.
+    """Return whether a function or class is the user's own: not from myograph, an installed package or the standard library.
 
     >>> is_own(np.mean)
     False
     """
-    if isinstance(thing, types.FunctionType):  # a decorator may have given it the name and module of another one
+    if isinstance(thing, types.FunctionType):  # a decorator may have given it the name and module of another function
         return _is_own_module(thing.__globals__.get("__name__") or "__main__")
     return _is_own_module(getattr(thing, "__module__", None) or "builtins")
 
@@ -282,7 +295,7 @@ def _is_own_module(name: str, file: str | None = None) -> bool:
 
 
 def names_in(code: types.CodeType) -> list[str]:
-    """The names that code uses and the texts in it, sorted: a text may be what `getattr` is asked for.
+    """Return the names that code uses and the strings in it, sorted. A string may be the name that `getattr` looks up.
 
     >>> names_in((lambda x: getattr(x, "mean")(axis=None)).__code__)
     ['getattr', 'mean']
@@ -306,7 +319,7 @@ def _texts(code: types.CodeType) -> Iterator[str]:
 
 
 def _imported_inside(code: types.CodeType, package: str) -> dict[str, str]:
-    """The hashes of the user's modules that code imports when it runs, and of those that they import."""
+    """Return the hashes of the user's modules that code imports when it runs, and of the modules that these import."""
     found: dict[str, str] = {}
     todo = [(code, package)]
     while todo:
@@ -315,7 +328,7 @@ def _imported_inside(code: types.CodeType, package: str) -> dict[str, str]:
         for name in _imports(code, package):
             if name in found:
                 continue
-            # There is none, it has no text, or it is compiled: then it imports no other.
+            # A module that does not exist, or that is compiled and has no text, is left out.
             with contextlib.suppress(Exception):
                 spec: Any = importlib.util.find_spec(name)
                 text = Path(spec.origin).read_bytes()
@@ -325,12 +338,12 @@ def _imported_inside(code: types.CodeType, package: str) -> dict[str, str]:
 
 
 def _imports(code: types.CodeType, package: str) -> Iterator[str]:
-    """The user's modules that code imports. `from a import b` may import a.b, so that is one of them."""
+    """Yield the names of the user's modules that code imports; for `from a import b` also a.b, which may be a module."""
     for level, name, taken in _import_statements(code):
         base = importlib.util.resolve_name("." * level + name, package) if package else name
         top = None
-        with contextlib.suppress(ImportError, ValueError):  # __main__ has no place
-            top = importlib.util.find_spec(base.partition(".")[0])  # imports nothing
+        with contextlib.suppress(ImportError, ValueError):  # __main__ has no module specification
+            top = importlib.util.find_spec(base.partition(".")[0])  # does not import the module
         if top is not None and _is_own_module(base, top.origin):
             yield base
             yield from (f"{base}.{inner}" for inner in taken)
@@ -338,7 +351,7 @@ def _imports(code: types.CodeType, package: str) -> Iterator[str]:
 
 @functools.lru_cache(maxsize=4096)
 def _import_statements(code: types.CodeType) -> tuple[tuple[int, str, tuple[str, ...]], ...]:
-    """Each import in the bytecode: the number of leading dots, the module, and the names taken from it."""
+    """Return each import in the bytecode: the number of leading dots, the module, and the names imported from it."""
     steps, found = list(dis.get_instructions(code)), []
     for i, step in enumerate(steps):
         if step.opname != "IMPORT_NAME":

@@ -1,7 +1,7 @@
-"""What a method with code of the user's own is given: its windows without anything around them.
+"""Windows for methods that contain the user's own code: samples outside the windows are hidden.
 
-myograph's own methods and those of installed packages read the samples of the windows that they are given. The user's code
-may do otherwise without any bad intent, such as filter a whole recording inside `transform`.
+Methods of myograph and of installed packages read only the samples of the windows that they are given. The user's code may
+read more without any bad intent, for example if it filters a whole recording inside `transform`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from myograph.windows import Windows
 
 
 def has_own_code(estimator: Any) -> bool:
-    """Return whether a method has code of the user's own in it.
+    """Return whether a method contains the user's own code.
 
     >>> from sklearn.preprocessing import FunctionTransformer
     >>> has_own_code(FunctionTransformer(np.abs)), has_own_code(FunctionTransformer(lambda X: X))
@@ -30,9 +30,9 @@ def has_own_code(estimator: Any) -> bool:
 
 
 def sealed(windows: Windows) -> Windows:
-    """Return the same windows over copies of their recordings in which every sample outside these windows is NaN.
+    """Return the same windows on copies of their recordings in which every sample outside these windows is NaN.
 
-    The copies hold the fields of `Recording` alone, and no memory is shared with the originals.
+    The copies have the fields of `Recording` and no other attributes. They share no memory with the originals.
 
     >>> from myograph import Windowing
     >>> recording = Recording(np.ones((1, 6)), 1000, np.zeros(6, int), subject="1")
@@ -62,7 +62,7 @@ def sealed(windows: Windows) -> Windows:
 
 
 def sealer(estimator: Any) -> Callable[[Windows], Windows]:
-    """Return `sealed` for a method with code of the user's own, and for any other what leaves windows as they are.
+    """Return `sealed` for a method that contains the user's own code, and a function that changes nothing for any other.
 
     >>> from sklearn.preprocessing import FunctionTransformer
     >>> sealer(FunctionTransformer(lambda X: X)) is sealed
