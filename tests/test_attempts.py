@@ -89,7 +89,7 @@ def test_a_copy_in_disguise_is_refused(people, disguise):
         twin = dataclasses.replace(b, signal=swapped)
     else:
         twin = dataclasses.replace(a, signal=ALIKE[disguise](a.signal), subject="b")
-    with pytest.raises(LeakageError, match="hold the same samples"):
+    with pytest.raises(LeakageError, match="contain the same samples"):
         accuracy([a, twin, c])
 
 

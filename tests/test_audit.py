@@ -123,7 +123,9 @@ def test_a_copy_is_found_in_any_disguise(disguise, kind):
         if disguise != "one window of it":
             assert found.n_sharing_samples > 0.9 * found.n_test
         is_test = windows.groups == test
-        with pytest.raises(LeakageError, match=r"subject 2, session 1 and subject 1, session 1 hold the same samples"):
+        with pytest.raises(
+            LeakageError, match=r"subject 2, session 1 and subject 1, session 1 contain the same samples"
+        ):
             audit(windows, windows.groups == other, is_test)
     assert shared(windows, "0").passed
     assert shared(windows, "3").passed
@@ -145,8 +147,8 @@ def test_the_message_names_both_how_much_they_share_and_which_to_leave_out():
     n = int((windows.where(subject="1").column("stop") > 400).sum())
     said = said.replace(f"{n + 1}", f"{n}")  # one more sample may agree by chance
     assert f"subject 1: {n} of {len(fold.test)} test windows share samples with train" in said
-    assert f"hold the same samples (6.0 s, from 1.0 s and 2.0 s on; {n} test windows)" in said
-    assert said.endswith("leave out subject 1, session 1, or keep both on one side")
+    assert f"contain the same samples (6.0 s, starting at 2.0 s and 1.0 s; {n} test windows)" in said
+    assert said.endswith("leave out subject 1, session 1, or keep both copies in train or both in test")
 
 
 def test_overlapping_views_of_one_array_are_found():
@@ -162,7 +164,7 @@ def test_a_repetition_that_stands_twice_in_one_recording_is_found():
     x[:, 1500:1700] = x[:, 300:500]
     windows = people(x)
     start = windows.column("start")
-    with pytest.raises(LeakageError, match=r"subject 0, session 1 holds twice the same samples \(1\.0 s"):
+    with pytest.raises(LeakageError, match=r"subject 0, session 1 contains twice the same samples \(1\.0 s"):
         audit(windows, start < 900, start >= 1000)
 
 
@@ -299,9 +301,7 @@ def test_windows_within_the_reach_are_left_out_and_refused(breaks):
     audit(windows, fold.train, fold.test)
     if not breaks:
         near = np.append(fold.train, fold.train[-1] + 1)
-        with pytest.raises(
-            LeakageError, match=r"1 of 39 test windows .* through the filters, which reach over 99 samples"
-        ):
+        with pytest.raises(LeakageError, match=r"1 of 39 test windows .* through filters with a reach of 99 samples"):
             audit(windows, near, fold.test)
 
 

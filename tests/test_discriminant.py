@@ -39,7 +39,9 @@ def many(request, monkeypatch):
 def test_it_is_the_discriminant_of_scikit_learn(shape, priors, shrinkage, many):
     x, code = rows_of(shape)
     names = np.array(["wave", "fist", "rest", "pinch"])[code]
-    share = None if priors == "of the classes" else np.arange(1, SHAPES[shape][2] + 1) / sum(range(SHAPES[shape][2] + 1))
+    share = (
+        None if priors == "of the classes" else np.arange(1, SHAPES[shape][2] + 1) / sum(range(SHAPES[shape][2] + 1))
+    )
     options = {"solver": "lsqr", "shrinkage": shrinkage, "priors": share}
     found, expected = FastLDA(**options).fit(x, names), LinearDiscriminantAnalysis(**options).fit(x, names)
     size = np.abs(expected.coef_).max()
@@ -69,7 +71,9 @@ def test_other_solvers_and_covariances_are_scikit_learns():
 def test_scikit_learn_still_calls_the_fast_solver(monkeypatch):
     """It is a private function of scikit-learn; if it is renamed, fits are slow again."""
     called = []
-    monkeypatch.setattr(ClassRows, "of", classmethod(lambda cls, *a: called.append(a) or (_ for _ in ()).throw(KeyError)))
+    monkeypatch.setattr(
+        ClassRows, "of", classmethod(lambda cls, *a: called.append(a) or (_ for _ in ()).throw(KeyError))
+    )
     with pytest.raises(KeyError):
         FastLDA(solver="lsqr").fit(*rows_of("tall"))
     assert len(called) == 1

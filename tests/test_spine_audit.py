@@ -123,20 +123,20 @@ def test_the_message_says_that_only_a_filter_reaches_over():
     windows = cut(recording(noise(0), repetition=np.repeat(np.arange(1, 13), 100), reach_samples=30), step=100)
     said = refusal(windows, [0], [1])
     assert (
-        "1 of 1 test windows share samples with train through the filters, which reach over 30 samples, first" in said
+        "1 of 1 test windows share samples with train through filters with a reach of 30 samples, for example" in said
     )
     direct = refusal(windows, [0, 1], [1, 5])
-    assert "through the filters" not in direct
-    assert "1 of 2 test windows share samples with train, first test window 1 and train window 0 (" in direct
+    assert "through filters" not in direct
+    assert "1 of 2 test windows share samples with train, for example test window 1 and train window 0 (" in direct
     mixed = refusal(windows, [0, 5], [1, 5])  # one shares samples directly: that says more than the filter
-    assert "through the filters" not in mixed
+    assert "through filters" not in mixed
 
 
 def test_a_shared_repetition_is_named_with_a_partner_of_the_same_repetition():
     windows = cut(recording(noise(0), repetition=np.repeat([1, 2, 3, 4, 5, 6], 200)), step=100)
     said = refusal(windows, [0, 4], [2, 5])
     assert (
-        "this split: 1 of 2 test windows share a repetition with train, first test window 5 and train window 4 ("
+        "this split: 1 of 2 test windows share a repetition with train, for example test window 5 and train window 4 ("
         in said
     )
     assert said.endswith("(subject 1, session 1, repetition 3, samples 500 to 600); split by repetition with a protocol "
@@ -153,7 +153,7 @@ def test_a_claim_that_does_not_hold_is_named_with_what_to_keep_apart(claim):
     )
     assert said.startswith(f"mine: {int(((of == 2) & (repetition == 2)).sum())} of ")
     assert f"share a {claim} with train" in said
-    assert said.endswith(f"keep each {claim} on one side")
+    assert said.endswith(f"keep each {claim} entirely in train or entirely in test")
     partner = int(said.partition("train window ")[2].split()[0])
     assert of[partner] == 2
     assert audit(windows, of == 0, of == 1, (claim,)).passed
@@ -181,7 +181,7 @@ def test_a_split_is_audited_one_by_one_and_counts_from_one():
         next(AuditedSplit(KFold(5)).split(windows))
     with pytest.raises(LeakageError, match=r"^Second, split 2: .* share a subject"):
         list(AuditedSplit(Second(), ("subject",)).split(windows))
-    with pytest.raises(ProtocolError, match="needs Windows, got DataFrame"):
+    with pytest.raises(ProtocolError, match="needs Windows, but got DataFrame"):
         next(splitter.split(windows.table))
     assert AuditedSplit(KFold(3)).get_n_splits(windows) == 3
 
@@ -312,8 +312,8 @@ def test_the_message_about_copies_names_who_how_much_where_and_what_to_leave_out
     of = windows.column("recording")
     said = refusal(windows, of == 0, of == 1, "subject")
     assert (
-        "subject bob, session 1 and subject ann, session 1 hold the same samples (0.8 s, from 0.0 s and 0.4 s on; 12 test "
-        "windows). They are the same data: leave out subject bob, session 1, or keep both on one side"
+        "subject bob, session 1 and subject ann, session 1 contain the same samples (0.8 s, starting at 0.4 s and 0.0 s; 12 test "
+        "windows). They are the same data: leave out subject bob, session 1, or keep both copies in train or both in test"
     ) in said
 
 
@@ -323,8 +323,11 @@ def test_what_stands_twice_in_one_recording_is_named_by_its_places():
     windows = cut(recording(x, repetition=np.repeat(np.arange(1, 7), 200)), step=100)
     start = windows.column("start")
     said = refusal(windows, start == 100, start == 800)
-    assert "subject 1, session 1 holds twice the same samples (0.2 s, from 0.1 s and 0.8 s on; 1 test windows)" in said
-    assert said.endswith("They are the same data: keep both places on one side")
+    assert (
+        "subject 1, session 1 contains twice the same samples (0.2 s, starting at 0.1 s and 0.8 s; 1 test windows)"
+        in said
+    )
+    assert said.endswith("They are the same data: keep both copies in train or both in test")
 
 
 @pytest.mark.parametrize("n", [4, 5, 6])
@@ -335,9 +338,9 @@ def test_many_pairs_are_counted_rather_than_listed(n):
     )
     first = windows.column("recording") < n
     said = refusal(windows, first, ~first)
-    assert said.count("hold the same samples") == 4
+    assert said.count("contain the same samples") == 4
     assert (f"; and {n - 4} more pairs. They are the same data: " in said) is (n > 4)
-    assert (" and so on, or keep both" in said) is (n > 4)
+    assert (" and others, or keep both" in said) is (n > 4)
     assert ("more pairs" in said) is (n > 4)
 
 

@@ -77,7 +77,7 @@ def test_splitters_of_scikit_learn_are_audited():
     for (train, test), (same, there) in zip(found, GroupKFold(2).split(windows, windows.y, windows.groups)):
         assert np.array_equal(train, same)
         assert np.array_equal(test, there)
-    with pytest.raises(ProtocolError, match="needs Windows, got ndarray"):
+    with pytest.raises(ProtocolError, match="needs Windows, but got ndarray"):
         next(AuditedSplit(KFold(2)).split(np.zeros((4, 2))))
 
 

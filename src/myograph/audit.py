@@ -1,8 +1,8 @@
 """The leakage audit: train and test of a fold must not share samples, a repetition, or anything else that the protocol
-keeps apart.
+separates.
 
-Samples are compared by content, not by the name of their recording. The audit finds a copy at another position, scale,
-offset, polarity, number type or order of channels, and a part of a recording inside another one.
+Samples are compared by content, not by the name of their recording. The audit finds a copy even if its position, scale,
+offset, polarity, number type or channel order differs, and a part of one recording inside another.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ CLAIMS = {"subject": ("subject",), "session": ("subject", "session")}
 
 @dataclass(frozen=True)
 class Audit:
-    """Result of the audit of one fold: numbers of test windows that share something with train.
+    """Result of the audit of one fold: how many test windows share something with train.
 
     Attributes
     ----------
-    n_train, n_test : numbers of windows.
-    n_sharing_samples, n_sharing_repetition, n_sharing_subject, n_sharing_session : numbers of test windows that share
-        it.
-    claims : what the protocol declares that train and test never share, besides samples and repetitions.
+    n_train, n_test : number of windows in each part.
+    n_sharing_samples, n_sharing_repetition, n_sharing_subject, n_sharing_session : number of test windows that share
+        samples, a repetition, a subject or a session with train.
+    claims : what the protocol declares to separate besides samples and repetitions: "subject", "session" or both.
 
     Examples
     --------
@@ -63,7 +63,7 @@ class Audit:
         return not (self.n_sharing_samples or self.n_sharing_repetition or any(claimed[c] for c in self.claims))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the counts and the verdict as a dictionary for JSON."""
+        """Return the counts, the claims and `passed` as a dictionary for JSON."""
         return {**asdict(self), "claims": list(self.claims), "passed": self.passed}
 
 
@@ -81,18 +81,18 @@ def audit(
     ----------
     windows : the Windows.
     train, test : (n,) integer row positions in `windows`, or (window,) boolean masks.
-    disjoint : what else the protocol keeps apart: "subject", "session" or both.
-    leaky : count instead of raising, for protocols that declare that they leak.
-    name : name of the split in the message.
+    disjoint : what the protocol separates besides samples and repetitions: "subject", "session" or both.
+    leaky : return the counts instead of raising an error; for protocols that are declared to leak.
+    name : name of the split, for the error message.
 
     Returns
     -------
-    The counts, as an `Audit`.
+    The counts, as an `Audit` object.
 
     Raises
     ------
-    LeakageError : train and test share something and `leaky` is False. The message names the first windows concerned.
-        If two recordings hold the same samples, it names both, says how much they share, and which to leave out.
+    LeakageError : train and test share something and `leaky` is False. The message names one pair of windows as an example.
+        If two recordings contain the same samples, it names both, and says how much they share and which one to leave out.
 
     Examples
     --------
@@ -126,12 +126,12 @@ def audit(
 
 
 class AuditedSplit:
-    """Audit every split of a scikit-learn splitter before it is used: `cross_validate(..., cv=AuditedSplit(cv))`.
+    """Audit each split of a scikit-learn splitter before it is used: `cross_validate(..., cv=AuditedSplit(cv))`.
 
     Parameters
     ----------
     cv : a splitter with `split(X, y, groups)`, such as `KFold(5)` or `GroupKFold(5)`.
-    disjoint : what else train and test must not share: "subject", "session" or both.
+    disjoint : what train and test must not share besides samples and repetitions: "subject", "session" or both.
 
     Examples
     --------
@@ -158,8 +158,8 @@ class AuditedSplit:
         """
         if not isinstance(X, Windows):
             raise ProtocolError(
-                f"AuditedSplit needs Windows, got {type(X).__name__}: an array no longer says which samples it holds; "
-                "pass the Windows themselves"
+                f"AuditedSplit needs Windows, but got {type(X).__name__}, which does not say which samples of a recording "
+                "it contains; pass the Windows themselves"
             )
         for i, (train, test) in enumerate(self.cv.split(X, y, groups), 1):
             audit(X, train, test, self.disjoint, name=f"{type(self.cv).__name__}, split {i}")
@@ -171,15 +171,16 @@ class AuditedSplit:
 
 
 def audited(estimator: Any) -> AuditedEstimator:
-    """Any scikit-learn estimator or pipeline over `Windows`, with a `LeakageWarning` when it is asked about windows that
-    share samples or a repetition with those that it was fitted on.
+    """Wrap any scikit-learn estimator or pipeline for `Windows`, so that it warns of leakage.
 
-    myograph's own estimators give this warning themselves. Windows are compared by the recordings that they point into,
-    found again by a fingerprint of their samples; `evaluate` and `AuditedSplit` compare the content.
+    The wrapped estimator gives a `LeakageWarning` when it is applied to windows that share samples or a repetition with those
+    that it was fitted on. myograph's own estimators give this warning without the wrapper. Recordings are recognised by a
+    fingerprint of some of their samples, and windows are compared by their position in the recording. `evaluate` and
+    `AuditedSplit` compare all samples instead.
 
     Parameters
     ----------
-    estimator : it is cloned and not changed. Parameters are set as `estimator__name`.
+    estimator : is cloned, not changed. Its parameters are set as `estimator__name`.
 
     Examples
     --------
@@ -219,18 +220,18 @@ def overlapping(
     copies: Sequence[Match] = (),
     wide: pd.DataFrame | None = None,
 ) -> np.ndarray:
-    """Find the rows whose samples, [start, stop), are also samples of one of the other rows.
+    """Find the rows that share samples with any of the other rows. The samples of a row are [start, stop).
 
     Parameters
     ----------
     table : DataFrame with the columns recording, start and stop, one row per window.
     rows, others : row positions.
-    copies : stretches of samples that occur in two recordings or twice in one, from `copies_in`.
-    wide : the table to use for `others`, from `widened`; None uses `table`.
+    copies : samples that occur in two recordings or twice in one, from `copies_in`.
+    wide : table from `widened` to use for `others`; None uses `table`.
 
     Returns
     -------
-    (len(rows),) boolean array.
+    (len(rows),) boolean array, true for the rows that share samples.
 
     Examples
     --------
@@ -246,7 +247,7 @@ def overlapping(
         order = np.argsort(starts[theirs], kind="stable")
         sorted_starts = starts[theirs][order]
         latest_stop = np.maximum.accumulate(stops[theirs][order])
-        # Among the others that start before this row ends, one that stops after this row starts meets it.
+        # Two rows overlap if the other starts before this row stops, and stops after this row starts.
         before = np.searchsorted(sorted_starts, stop[mine], side="left")
         meet = (before > 0) & (latest_stop[np.maximum(before - 1, 0)] > start[mine])
         meets[owner[mine][meet]] = True
@@ -254,10 +255,9 @@ def overlapping(
 
 
 def widened(windows: Windows) -> pd.DataFrame:
-    """Return the table with each window extended on both sides by the reach of the filters that its recording passed
-    through.
+    """Return the table with each window extended on both sides by the reach of the filters applied to its recording.
 
-    Windows are not extended over a break, because filters restart there.
+    Windows are not extended across a break, because filters restart there.
 
     >>> recording = Recording(np.zeros((1, 1000)), 1000, np.zeros(1000, int), subject="1", reach_samples=10)
     >>> widened(Windows.cut(recording)).loc[1, ["start", "stop"]].tolist()
@@ -270,7 +270,7 @@ def widened(windows: Windows) -> pd.DataFrame:
 def _places(
     table: pd.DataFrame, rows: np.ndarray, copies: Sequence[Match]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return (position in rows, recording, start, stop) of every place where the samples of rows occur."""
+    """Return (position in `rows`, recording, start, stop) of all places where the samples of the rows occur, with copies."""
     recording, start, stop = (table[name].to_numpy()[rows] for name in ("recording", "start", "stop"))
     owner = np.arange(len(rows))
     order = np.argsort(recording, kind="stable")
@@ -292,28 +292,28 @@ def _both_ways(copies: Sequence[Match]) -> Iterator[tuple[int, int, int, int, in
 
 
 def _sharing(table: pd.DataFrame, columns: Sequence[str], rows: np.ndarray, others: np.ndarray) -> np.ndarray:
-    part = table[list(columns)].iloc[np.concatenate([rows, others])]  # a fold of one subject looks at no other's rows
+    part = table[list(columns)].iloc[np.concatenate([rows, others])]  # the rows of other subjects need not be grouped
     group = part.groupby(list(columns), sort=False, observed=True).ngroup().to_numpy()
     return np.isin(group[: len(rows)], np.unique(group[len(rows) :]))
 
 
-SHORTEST, INSTEAD = 16, 64  # samples: windows shorter than the first are compared in stretches of the second
+SHORTEST, INSTEAD = 16, 64  # for windows shorter than 16 samples, copies of at least 64 samples are searched
 _last: tuple[tuple[weakref.ref[Recording], ...], int, list[Match]] | None = None
 
 
 def copies_in(windows: Windows) -> list[Match]:
-    """Find the stretches of samples, at least one window long, that occur twice in the recordings of these windows.
+    """Find copies: segments of samples, at least one window long, that occur twice in the recordings of these windows.
 
-    If windows are shorter than 16 samples, stretches of 64 samples or more are found: over a few samples the electrodes
-    of a grid look alike by chance, and comparing all of them takes minutes.
+    If windows are shorter than 16 samples, only copies of 64 samples or more are found. Over fewer samples the electrodes
+    of a grid are often similar by chance, and comparing all of them would take minutes.
 
-    Copies are found at any position, scale, offset, polarity, number type and order of channels, also if single samples
-    were changed or clipped. A signal with too little information to tell a copy from a coincidence (constant, slowly
-    drifting or periodic) counts as a copy only if two whole recordings are equal.
+    Copies are found at any position, scale, offset and polarity, with any number type and channel order, and if single
+    samples were changed or clipped. Constant, slowly drifting or periodic signals contain too little information to
+    distinguish a copy from a coincidence. They count as copies only if two whole recordings are equal.
 
     Returns
     -------
-    list of `Match`: two recordings by number, the start sample in each, and the number of samples.
+    list of `Match`: the indices of two recordings, the start sample in each, and the number of samples.
 
     Examples
     --------
@@ -331,7 +331,7 @@ def copies_in(windows: Windows) -> list[Match]:
     if length < SHORTEST:
         length = INSTEAD
     recordings = [windows.recordings[i] for i in present]
-    last = _last  # the folds of a protocol are audited one after another
+    last = _last  # reused for the next fold of a protocol, which has the same recordings
     changed = any("_marks" not in vars(r) for r in recordings)
     if changed or last is None or last[1] != length or [ref() for ref in last[0]] != recordings:
         last = tuple(map(weakref.ref, recordings)), length, _copies(recordings, length)
@@ -348,7 +348,7 @@ def _copies(recordings: Sequence[Recording], length: int) -> list[Match]:
     found = []
     for i, (recording, look) in enumerate(zip(recordings, looks)):
         vars(recording).setdefault("_marks", {})
-        # Hashing whole signals is only worth it where two look alike at both ends.
+        # Whole signals are hashed only if two are equal at both ends.
         key = recording.samples_hash if looks.count(look) > 1 else look
         if first_of.setdefault(key, i) != i:
             found.append(Match(first_of[key], i, 0, 0, recording.n_samples))
@@ -361,7 +361,7 @@ def _copies(recordings: Sequence[Recording], length: int) -> list[Match]:
 
 
 def _marks(recording: Recording, length: int) -> Marks:
-    """Return the marks of a recording's samples; they are kept with the recording."""
+    """Return the marks of a recording's samples, and store them with the recording."""
     from myograph._common.content import marks_of
 
     kept = recording.__dict__.setdefault("_marks", {})
@@ -392,23 +392,23 @@ def _explain(
     partner = int(train[np.argmax(meets)])
     first = table.iloc[row]
     where = f"subject {first['subject']}, session {first['session']}, repetition {first['repetition']}"
-    advice = f"keep each {what} on one side"
+    advice = f"keep each {what} entirely in train or entirely in test"
     if what in ("samples", "repetition"):
         advice = "split by repetition with a protocol from myograph.protocols"
     through = ""
     if what == "samples" and not overlapping(table, test, train).any():
         reach = windows.recordings[int(first["recording"])].reach_samples
-        through = f" through the filters, which reach over {reach} samples,"
+        through = f" through filters with a reach of {reach} samples"
     return (
-        f"{count}{through} first test window {row} and train window {partner} ({where}, samples {first['start']} to "
+        f"{count}{through}, for example test window {row} and train window {partner} ({where}, samples {first['start']} to "
         f"{first['stop']}); {advice}"
-    ).replace("train first", "train, first")
+    )
 
 
 def _explain_copies(
     windows: Windows, train: np.ndarray, test: np.ndarray, copies: Sequence[Match], most: int = 4
 ) -> str:
-    """Name the recordings on both sides that hold the same samples, how much they share, and what to do."""
+    """Name the recordings in train and test that contain the same samples, how much they share, and what to do."""
     table = windows.table
     of = windows.column("recording")
     pairs: dict[tuple[int, int], list[Match]] = {}
@@ -422,12 +422,13 @@ def _explain_copies(
             continue
         a, b = windows.recordings[first], windows.recordings[second]
         seconds = sum(m.n for m in some) / b.rate_hz
-        at = f"from {some[0].start / a.rate_hz:.1f} s and {some[0].other_start / b.rate_hz:.1f} s on"
-        them = f"{b.name} and {a.name} hold" if a is not b else f"{a.name} holds twice"
-        said.append(f"{them} the same samples ({seconds:.1f} s, {at}; {n} test windows)")
+        starts = [f"{some[0].other_start / b.rate_hz:.1f} s", f"{some[0].start / a.rate_hz:.1f} s"]
+        them = f"{b.name} and {a.name} contain" if a is not b else f"{a.name} contains twice"
+        at = " and ".join(starts if a is not b else starts[::-1])
+        said.append(f"{them} the same samples ({seconds:.1f} s, starting at {at}; {n} test windows)")
         if a is not b:
             out.append(b.name)
     rest = f"; and {len(said) - most} more pairs" if len(said) > most else ""
-    listed = ", ".join(dict.fromkeys(out[:most])) + (" and so on" if rest else "")
-    advice = f"leave out {listed}, or keep both on one side" if out else "keep both places on one side"
-    return f"{'; '.join(said[:most])}{rest}. They are the same data: {advice}"
+    listed = ", ".join(dict.fromkeys(out[:most])) + (" and others" if rest else "")
+    advice = f"leave out {listed}, or " if out else ""
+    return f"{'; '.join(said[:most])}{rest}. They are the same data: {advice}keep both copies in train or both in test"
