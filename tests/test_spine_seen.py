@@ -227,7 +227,7 @@ def test_the_warning_counts_and_names_the_first():
     assert filename == __file__
     assert text.startswith(
         "1 of 4 windows share samples with the windows that this method was fitted on, and 2 share a repetition with them "
-        "(the first: subject bob, session x, repetition 4), so a score over them is too high."
+        "(the first: subject bob, session x, repetition 4), so a score on them is too high."
     )
     ((text, _, _),) = said(estimator, windows(some, (1, 0, 10, 9)))
     assert text.startswith("1 of 1 windows share samples with the windows that this method was fitted on, and 0 share")

@@ -1,10 +1,15 @@
-"""Stretches of samples that occur twice, whatever their position, scale, offset, polarity, channel or number type.
+"""Find stretches of samples that occur twice, independent of position, scale, offset, polarity, channel and number type.
 
-Each channel is marked where it is steepest within every `reach` samples: the same samples have the same marks wherever
-they stand (winnowing, Schleimer et al. 2003, doi:10.1145/872757.872770). The block of samples around a mark, scaled to
-its own range and rounded coarsely, gives a fingerprint. Equal fingerprints are candidates; the samples around them are
-then compared, and a stretch counts only if what it holds cannot be predicted from its own past: constant, slowly drifting
-and periodic signals look alike without being copies. Time and memory are linear in the samples.
+The search has three steps:
+
+1. Each channel gets a mark at the steepest sample within every `reach` samples. The same samples have the same marks
+   wherever they occur (winnowing, Schleimer et al. 2003, doi:10.1145/872757.872770).
+2. The block of samples around a mark is scaled to its own range and rounded coarsely. Its hash is the fingerprint of the
+   mark. Two marks with equal fingerprints are a candidate.
+3. The samples around each candidate are compared. A stretch counts only if it contains enough information that its own past
+   does not predict, because constant, slowly drifting and periodic signals are similar without being copies.
+
+Time and memory grow linearly with the number of samples.
 """
 
 from __future__ import annotations
@@ -17,17 +22,17 @@ import numpy as np
 
 from myograph._common.jit import kernel, part
 
-MIN_BITS = 128.0  # information that two signals must share at one lag to be called the same
-MIN_PART = 12.0  # information in the surroundings of one mark, to look any further from it
-TOLERANCE = 0.03  # of a block's standard deviation: rounding to whole numbers is a copy still
-RING = 128  # places in a queue of at most 97 samples; a power of two
-SETTLING = 512  # samples after the start of a trial, or half of what agrees, that are no evidence of a copy
-ORDER = 4  # of the linear prediction from the past
+MIN_BITS = 128.0  # information in bits that two signals must share at one lag to count as copies
+MIN_PART = 12.0  # information in bits around one mark that is needed to continue the comparison
+TOLERANCE = 0.03  # fraction of a block's standard deviation; a copy rounded to whole numbers is still within it
+RING = 128  # size of the ring buffer for a queue of at most 97 samples; a power of two
+SETTLING = 512  # first samples of a trial that are no evidence of a copy; at most half of the samples that agree
+ORDER = 4  # order of the linear prediction
 
 
 @dataclass(frozen=True)
 class Match:
-    """Samples `start` to `start + n` of signal `first` are samples `other_start` to `other_start + n` of `second`."""
+    """Samples `start` to `start + n` of signal `first` equal samples `other_start` to `other_start + n` of `second`."""
 
     first: int
     second: int
@@ -38,7 +43,7 @@ class Match:
 
 @dataclass(frozen=True)
 class Marks:
-    """The marks of one signal: (mark,) fingerprint, channel, and first sample of the block around it."""
+    """The marks of one signal. key, channel, at : (mark,) fingerprint, channel, and first sample of the block around it."""
 
     key: np.ndarray
     channel: np.ndarray
@@ -46,13 +51,13 @@ class Marks:
 
 
 def block_of(length: int) -> tuple[int, int]:
-    """(block, reach) in samples, such that any stretch of `length` samples (at least 16) holds a whole marked block."""
+    """Return (block, reach) in samples, so that any `length` samples (16 or more) contain at least one whole marked block."""
     block = min(max(length // 2, 8), 32)
     return block, min(max(length - block, 8), 96)
 
 
 def marks_of(signal: np.ndarray, length: int) -> Marks:
-    """The marks of a (channel, time) signal, for finding stretches of at least `length` samples."""
+    """Return the marks of a (channel, time) signal, to find stretches of at least `length` samples."""
     block, reach = block_of(length)
     keys, ats, counts = [], [], []
     room = 3 * signal.shape[1] // reach + 16
@@ -77,14 +82,15 @@ def matches(
     length: int,
     starts: Sequence[Sequence[int]] | None = None,
 ) -> list[Match]:
-    """Every stretch of about `length` samples or more that two signals share, or that stands twice in one of them.
+    """Return all stretches of about `length` samples or more that two signals share, or that occur twice in one of them.
 
     Parameters
     ----------
-    signals : arrays of (channel, time).
-    marks : those of each signal, by `marks_of(signal, length)`.
-    starts : first samples of the trials in each signal; only sample 0 if None. What an amplifier or a filter does when
-        it is switched on is alike in all trials, so the first samples of two trials count for nothing.
+    signals : (channel, time) arrays.
+    marks : for each signal, the result of `marks_of(signal, length)`.
+    length : shortest stretch in samples.
+    starts : for each signal, the first sample of each trial; None means sample 0 only. The transient of an amplifier or a
+        filter that is switched on is similar in all trials, so equal first samples of two trials are no evidence.
     """
     begins = [np.array([0] if starts is None else starts[i], np.int64) for i in range(len(signals))]
     of, pairs = _candidates(marks)
@@ -93,7 +99,7 @@ def matches(
     first, second = of[pairs[:, 0]], of[pairs[:, 1]]
     channel, at = (np.concatenate([getattr(m, name) for m in marks]) for name in ("channel", "at"))
     here, there = at[pairs[:, 0]].astype(np.int64), at[pairs[:, 1]].astype(np.int64)
-    kept = (first != second) | (abs(there - here) >= length)  # windows of one place share its samples anyway
+    kept = (first != second) | (abs(there - here) >= length)  # at shorter lags, windows overlap without being copies
     columns = np.stack([first, second, channel[pairs[:, 0]], channel[pairs[:, 1]], there - here, here], 1)[kept]
     columns = np.unique(columns[np.lexsort(columns.T[::-1])], axis=0)
     found: list[Match] = []
@@ -104,14 +110,16 @@ def matches(
         x, y = (_readonly(signals[i].astype(kind, copy=False)) for i in (a, b))
         long = np.zeros(len(links), bool)
         _long(x, y, links[:, 2:], *block_of(length), long)
-        if long.any():  # in most recordings none is, and then the rest is not even compiled
+        if long.any():  # usually none is; then `_verify` is not even compiled
             stretches, bits = _verify(x, y, links[long, 2:], *block_of(length), begins[a], begins[b])
             found += _evident(a, b, stretches, bits)
     return found
 
 
 def _candidates(marks: Sequence[Marks]) -> tuple[np.ndarray, np.ndarray]:
-    """(signal of each mark, pairs of marks with equal fingerprints): each mark with the two before it and the first."""
+    """Return (signal of each mark, pairs of marks with equal fingerprints).
+
+    Each mark is paired with the two previous marks of the same fingerprint, and with the first."""
     of = np.repeat(np.arange(len(marks), dtype=np.int32), [len(m.key) for m in marks])
     order, key = _repeated(np.concatenate([m.key for m in marks]) if marks else np.zeros(0, np.uint64))
     new = np.append(True, key[1:] != key[:-1]) if len(key) else np.zeros(0, bool)
@@ -124,7 +132,7 @@ def _candidates(marks: Sequence[Marks]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _repeated(key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(positions, keys) of the keys that occur twice or more, sorted by key and then by position."""
+    """Return (positions, keys) of the keys that occur at least twice, sorted by key and then by position."""
     order = np.argsort(key, kind="stable")
     key = key[order]
     equal = key[1:] == key[:-1]
@@ -133,7 +141,7 @@ def _repeated(key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _evident(first: int, second: int, stretches: np.ndarray, bits: np.ndarray) -> list[Match]:
-    """The stretches, joined over channels, of those lags at which they hold enough information together."""
+    """Return the stretches, merged over channels, for the lags at which they together contain enough information."""
     found: list[Match] = []
     for lag in np.unique(stretches[:, 0]):
         mine = stretches[:, 0] == lag
@@ -152,7 +160,7 @@ def _evident(first: int, second: int, stretches: np.ndarray, bits: np.ndarray) -
 
 
 def _readonly(array: np.ndarray) -> np.ndarray:
-    """Contiguous and read-only: one compiled form for each number type."""
+    """Return a contiguous and read-only view, so that each kernel is compiled only once per number type."""
     array = np.ascontiguousarray(array).view()
     array.flags.writeable = False
     return array
@@ -160,9 +168,9 @@ def _readonly(array: np.ndarray) -> np.ndarray:
 
 @kernel
 def _mark(x, block, reach, levels, key, at, queue, steepness):  # pragma: no cover
-    """Write the fingerprints and first samples of the marked blocks of one channel; returns how many there are.
+    """Write the fingerprints and first samples of the marked blocks of one channel, and return their number.
 
-    queue, steepness : working memory for RING positions, whose steepness falls towards the tail.
+    queue, steepness : working memory for RING positions in order of time; their steepness decreases towards the tail.
     """
     n, half = len(x), block // 2
     head = tail = 0
@@ -190,7 +198,7 @@ def _mark(x, block, reach, levels, key, at, queue, steepness):  # pragma: no cov
 
 @part
 def _fingerprint(x, start, block, falls, levels):  # pragma: no cover
-    """(hash, whether the block has enough distinct levels and changes to tell it from others)."""
+    """Return (hash, whether the block has enough distinct levels and changes to be distinguished from others)."""
     low = high = float(x[start])
     for i in range(start + 1, start + block):
         low = x[i] if x[i] < low else low
@@ -201,7 +209,7 @@ def _fingerprint(x, start, block, falls, levels):  # pragma: no cover
     hashed, seen, changes, before = np.uint64(14695981039346656037), 0, 0, -1
     for i in range(start, start + block):
         z = (high - x[i]) / span if falls else (x[i] - low) / span
-        # The odd offset keeps whole numbers, whose fractions are simple, off the borders between levels.
+        # Whole-number samples give simple fractions; with this offset they do not lie on the borders between levels.
         level = int(z * levels + 0.377)
         hashed = (hashed ^ np.uint64(level + 1)) * np.uint64(1099511628211)
         hashed ^= hashed >> np.uint64(29)
@@ -217,7 +225,7 @@ def _fingerprint(x, start, block, falls, levels):  # pragma: no cover
 
 @kernel
 def _long(a, b, links, block, reach, found):  # pragma: no cover
-    """Write whether the two signals agree around each candidate for long enough; candidates as in `_verify`."""
+    """Write whether the two signals agree for long enough around each candidate. Candidates are as in `_verify`."""
     stop = -1
     for k in range(len(links)):
         channel, other, lag, here = links[k, 0], links[k, 1], links[k, 2], links[k, 3]
@@ -231,7 +239,7 @@ def _long(a, b, links, block, reach, found):  # pragma: no cover
 
 @part
 def _continues(links, k):  # pragma: no cover
-    """Whether a candidate has the channels and the lag of the one before it."""
+    """Return whether a candidate has the same channels and the same lag as the previous one."""
     return (
         k > 0 and links[k, 0] == links[k - 1, 0] and links[k, 1] == links[k - 1, 1] and links[k, 2] == links[k - 1, 2]
     )
@@ -239,12 +247,12 @@ def _continues(links, k):  # pragma: no cover
 
 @kernel
 def _verify(a, b, links, block, reach, starts_a, starts_b):  # pragma: no cover
-    """Compare the samples around candidates (channel, channel, lag, first sample of the block), sorted, of which `_long`
-    holds.
+    """Compare the samples around candidates, and return the stretches on which the two signals agree.
 
-    starts_a, starts_b : first samples of the trials in each.
+    links : sorted candidates (channel, channel, lag, first sample of the block) for which `_long` found agreement.
+    starts_a, starts_b : first samples of the trials in each signal.
 
-    Returns ((lag, start, samples), bits of information) of each stretch of block + reach samples or more.
+    Returns (lag, start, number of samples) and the information in bits of each stretch of block + reach samples or more.
     """
     found = np.empty((len(links), 3), np.int64)
     bits = np.empty(len(links))
@@ -274,7 +282,7 @@ def _verify(a, b, links, block, reach, starts_a, starts_b):  # pragma: no cover
 
 @part
 def _since_start(at, starts):  # pragma: no cover
-    """Samples since the last start of a trial."""
+    """Return the number of samples since the last start of a trial."""
     last = starts[0]
     for start in starts:
         if start > at:
@@ -285,8 +293,10 @@ def _since_start(at, starts):  # pragma: no cover
 
 @part
 def _fit(x, y, begin, end, lag, gain, offset, limit):  # pragma: no cover
-    """(gain, offset, mean and standard deviation of y) of y = gain x + offset, from samples whose error under the gain
-    and offset given is within the limit; gain 0 where they do not tell."""
+    """Fit y = gain x + offset, and return (gain, offset, mean of y, standard deviation of y).
+
+    Only samples whose error under the given gain and offset is at most `limit` are used. If these do not determine the line,
+    the gain is 0."""
     n = sx = sy = 0.0
     x0, y0 = float(x[begin]), float(y[begin + lag])
     for i in range(begin, end):
@@ -316,12 +326,12 @@ def _agrees(x, y, i, lag, line):  # pragma: no cover
 
 @part
 def _reach(x, y, i, lag, step, line, most):  # pragma: no cover
-    """The last sample that agrees, going from sample i by step until several close together do not."""
+    """Return the last sample that agrees, going from sample i in steps until several samples close together disagree."""
     last, against, row, limit = i, 0, 3, i + step * most
     while 0 <= i < len(x) and 0 <= i + lag < len(y) and against < 16 and i != limit:
         if _agrees(x, y, i, lag, line):
             row += 1
-            last = i if row >= 3 else last  # fewer in a row may agree by chance
+            last = i if row >= 3 else last  # fewer than three in a row may agree by chance
             against -= against > 0
         else:
             row = 0
@@ -332,18 +342,19 @@ def _reach(x, y, i, lag, step, line, most):  # pragma: no cover
 
 @part
 def _extend(x, y, here, lag, block, most):  # pragma: no cover
-    """(begin, end, line) of the stretch around a block over which y[t + lag] is gain x[t] + offset, but for single
-    samples; begin is end where the block itself does not agree."""
+    """Return (begin, end, line) of the stretch around a block in which y[t + lag] = gain x[t] + offset.
+
+    Single samples may deviate. begin equals end if the block itself does not agree."""
     begin, end = here, here + block
     line = _fit(x, y, begin, end, lag, 0.0, 0.0, np.inf)
-    for _ in range(2):  # a changed or clipped sample pulls at the first line
+    for _ in range(2):  # a changed or clipped sample distorts the first fit
         worst = 0.0
         for i in range(begin, end):
             error = abs(y[i + lag] - line[0] * x[i] - line[1])
             worst = error if error > worst else worst
         if worst > TOLERANCE * line[3]:
             line = _fit(x, y, begin, end, lag, line[0], line[1], 0.6 * worst)
-    for _ in range(2):  # the line of a longer stretch is more exact, and so reaches further
+    for _ in range(2):  # a fit over a longer stretch is more accurate, so it may extend further
         agreeing = 0
         for i in range(here, here + block):
             agreeing += _agrees(x, y, i, lag, line)
@@ -360,8 +371,10 @@ def _extend(x, y, here, lag, block, most):  # pragma: no cover
 
 @part
 def _information(x, y, begin, end, lag, line):  # pragma: no cover
-    """Bits that a stretch tells of another: what its own past does not predict, against the error between the two and
-    the step of whole numbers."""
+    """Return the information in bits that a stretch gives about the other one.
+
+    It is the part of the signal that its own past does not predict, relative to the difference between the two stretches and
+    to the step between quantised values."""
     step, largest, mean = np.inf, 0.0, 0.0
     for i in range(begin, end):
         mean += x[i] / (end - begin)
@@ -371,7 +384,7 @@ def _information(x, y, begin, end, lag, line):  # pragma: no cover
     if step == np.inf:
         return 0.0
     weights = _predictor(x, begin, end, mean)
-    error = power = 0.0  # the error between the two where something happens: quiet parts agree without a reason
+    error = power = 0.0  # weighted by innovation, because quiet parts agree even without a copy
     for i in range(begin + ORDER, end):
         if _agrees(x, y, i, lag, line):
             new = _innovation(x, i, mean, weights) ** 2
@@ -397,7 +410,7 @@ def _innovation(x, i, mean, weights):  # pragma: no cover
 
 @part
 def _predictor(x, begin, end, mean):  # pragma: no cover
-    """Least-squares weights of the last ORDER samples for the next one."""
+    """Return the least-squares weights that predict a sample from the ORDER samples before it."""
     m = np.zeros((ORDER, ORDER + 1))
     for i in range(begin + ORDER, end):
         for j in range(ORDER):
@@ -407,7 +420,7 @@ def _predictor(x, begin, end, mean):  # pragma: no cover
     ridge = 1e-9 * m[0, 0] + 1e-60
     for j in range(ORDER):
         m[j, j] += ridge
-    for j in range(ORDER):  # positive definite: elimination needs no pivots
+    for j in range(ORDER):  # elimination without pivots: the matrix is positive definite
         for r in range(ORDER):
             if r != j:
                 share = m[r, j] / m[j, j] if m[j, j] > 0 else 0.0

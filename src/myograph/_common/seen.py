@@ -1,7 +1,7 @@
-"""Which samples and repetitions a method was fitted on, and the warning when windows that it is asked about share them.
+"""Remember which samples and repetitions a method was fitted on, and warn if it is applied to windows that share them.
 
-An estimator keeps merged sample ranges and names, no samples. Recordings are compared by a fingerprint of a few of their
-samples, so that a copy under another name is found, but not one that was cropped or scaled: `audit` compares content.
+An estimator stores merged sample ranges and names, but no samples. Recordings are recognised by a fingerprint of a few of
+their samples. A copy under another name is therefore found, but not one that was cropped or scaled; only `audit` finds these.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ import numpy as np
 from myograph._common.columns import distinct
 from myograph.errors import LeakageWarning
 
-N_TAKEN = 64  # samples per channel in a fingerprint, evenly spaced, besides the first and the last ENDS
+N_TAKEN = 64  # evenly spaced samples per channel in a fingerprint, in addition to the first and the last ENDS samples
 ENDS = 16
 FAR = 1 << 40  # more samples than a recording has
 _quiet: ContextVar[bool] = ContextVar("quiet", default=False)
-OURS = ("myograph", "sklearn", "joblib")  # packages whose lines a warning does not point at
+OURS = ("myograph", "sklearn", "joblib")  # a warning points at the first line outside these packages
 
 
 @dataclass(frozen=True)
 class Seen:
-    """The windows that a method was fitted on, as far as a later comparison needs them.
+    """The windows that a method was fitted on, reduced to what later comparisons need.
 
     Parameters
     ----------
-    prints : (recording,) sorted fingerprints of all recordings that the windows point into, with rows or without.
-    start, stop : (stretch,) the samples that windows cover, with the reach of the filters, as ranges that do not meet:
-        sample i of the recording of the k-th fingerprint is number k * FAR + i.
+    prints : (recording,) sorted fingerprints of all recordings of the Windows, including recordings without a row.
+    start, stop : (range,) separate ranges of the samples that the windows cover, including the reach of the filters. Sample
+        i of the recording with the k-th fingerprint has the number k * FAR + i.
     repetitions : (subject, session, repetition) of the windows.
     n : number of windows.
 
@@ -59,7 +59,7 @@ class Seen:
 
     @classmethod
     def of(cls, windows: Any) -> Seen:
-        """What these `Windows` cover."""
+        """Return what these `Windows` cover."""
         prints = np.array([fingerprint(r) for r in windows.recordings], np.uint64)
         seen = frozenset(repetitions_of(windows)[1].values())
         return cls._merged(prints, prints[windows.column("recording")], *reaching(windows), seen, len(windows))
@@ -68,7 +68,7 @@ class Seen:
     def _merged(
         cls, prints: np.ndarray, of: np.ndarray, start: np.ndarray, stop: np.ndarray, repetitions: frozenset, n: int
     ) -> Seen:
-        """prints : of all recordings. of : the fingerprint of the recording of each range start to stop."""
+        """Merge ranges that overlap. prints : of all recordings. of : (range,) fingerprint of each range's recording."""
         prints = np.unique(prints)
         begin = FAR * np.searchsorted(prints, of)
         order = np.argsort(begin + start, kind="stable")
@@ -78,7 +78,7 @@ class Seen:
         return cls(prints, start[opens], last[closes], repetitions, n)
 
     def joined(self, other: Seen) -> Seen:
-        """Both, for a method that was fitted on one and then on the other."""
+        """Return the union of both, for a method that was fitted on one and then on the other."""
         both = (self, other)
         of = np.concatenate([s.prints[s.start // FAR] for s in both])
         start = np.concatenate([s.start % FAR for s in both])
@@ -87,10 +87,10 @@ class Seen:
         return self._merged(prints, of, start, stop, self.repetitions | other.repetitions, self.n + other.n)
 
     def shared_by(self, windows: Any) -> tuple[np.ndarray, np.ndarray]:
-        """(window,) whether each window shares samples with these, and whether it shares a repetition.
+        """Return two (window,) arrays: whether each window shares samples with these, and whether it shares a repetition.
 
-        Repetitions are compared only where the windows come from the same recordings: other recordings may use the same
-        names for other people.
+        Repetitions are compared only if at least one recording is the same, because other recordings may use the same names
+        for other people.
         """
         of, recordings = windows.column("recording"), windows.recordings
         present = distinct(of)
@@ -98,7 +98,7 @@ class Seen:
         place[present] = self._begin([recordings[i] for i in present])
         begin = place[of]
         start, stop = begin + windows.column("start"), begin + windows.column("stop")
-        before = np.searchsorted(self.start, stop, side="left")  # ranges that start before the window ends
+        before = np.searchsorted(self.start, stop, side="left")  # number of ranges that start before the window stops
         samples = (begin >= 0) & (before > 0) & (self.stop[np.maximum(before - 1, 0)] > start)
         repetition = np.zeros(len(of), bool)
         if (begin >= 0).any() or (self._begin(recordings) >= 0).any():
@@ -109,14 +109,14 @@ class Seen:
         return samples, repetition
 
     def _begin(self, recordings: Any) -> np.ndarray:
-        """(recording,) the number of each one's first sample; -1 where the recording is not known."""
+        """Return the (recording,) number of each recording's first sample; -1 if the recording is unknown."""
         prints = np.array([fingerprint(r) for r in recordings], np.uint64)
         at = np.minimum(np.searchsorted(self.prints, prints), len(self.prints) - 1)
         return np.where(self.prints[at] == prints, FAR * at, -1)
 
 
 def fingerprint(recording: Any) -> int:
-    """A number for a recording's samples, from a few of them; kept with the recording.
+    """Return a hash of a few of a recording's samples. It is stored with the recording.
 
     >>> from myograph import Recording
     >>> one, other = (Recording(np.full((1, 9), i, float), 100, None, "anna") for i in (1, 2))
@@ -135,8 +135,9 @@ def fingerprint(recording: Any) -> int:
 
 
 def reaching(windows: Any) -> tuple[np.ndarray, np.ndarray]:
-    """(window,) start and stop, moved outwards by the reach of the filters that each recording went through, but not
-    over a break: filters carry no sample over one."""
+    """Return the (window,) start and stop, moved outwards by the reach of the filters applied to each recording.
+
+    They are not moved across a break, because filters restart there."""
     of, start, stop = (windows.column(name) for name in ("recording", "start", "stop"))
     reach = np.array([r.reach_samples for r in windows.recordings], np.int64)
     if not reach.any():
@@ -152,7 +153,7 @@ def reaching(windows: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def repetitions_of(windows: Any) -> tuple[np.ndarray, dict[int, tuple[str, str, int]]]:
-    """(window,) a code of each window's (subject, session, repetition), and what each code that occurs stands for."""
+    """Return a (window,) code of each window's (subject, session, repetition), and the meaning of each code that occurs."""
     subjects, sessions = windows._names["subject"], windows._names["session"]
     repetition = windows._columns["repetition"].astype(np.int64)
     low = int(repetition.min(initial=0))
@@ -167,9 +168,11 @@ def repetitions_of(windows: Any) -> tuple[np.ndarray, dict[int, tuple[str, str, 
 
 
 def remember(estimator: Any, X: Any, more: bool = False) -> None:
-    """Keep with an estimator which windows it is fitted on; nothing of an array, which does not say where it is from.
+    """Store with an estimator which windows it is fitted on.
 
-    more : it was fitted before and learns from these too.
+    Nothing is stored for arrays, because the origin of their samples is unknown.
+
+    more : whether the windows are added to those of an earlier fit.
     """
     seen = Seen.of(X) if hasattr(X, "recordings") and len(X) else None
     before = getattr(estimator, "_seen", None) if more else None
@@ -177,7 +180,7 @@ def remember(estimator: Any, X: Any, more: bool = False) -> None:
 
 
 def warn_of_leakage(estimator: Any, X: Any) -> None:
-    """A LeakageWarning where X is Windows that share samples or a repetition with those that the estimator remembers."""
+    """Give a LeakageWarning if X is Windows that share samples or a repetition with those stored by `remember`."""
     seen: Seen | None = getattr(estimator, "_seen", None)
     if seen is None or _quiet.get() or not hasattr(X, "recordings") or not len(X):
         return
@@ -190,7 +193,7 @@ def warn_of_leakage(estimator: Any, X: Any) -> None:
     warnings.warn(
         f"{int(samples.sum())} of {len(X)} windows share samples with the windows that this method was fitted on, and "
         f"{int(repetition.sum())} share a repetition with them (the first: subject {subject}, session {session}, repetition "
-        f"{number}), so a score over them is too high. Split with a protocol such as KFoldRepetitions, CrossSession or "
+        f"{number}), so a score on them is too high. Split with a protocol such as KFoldRepetitions, CrossSession or "
         "LeaveOneSubjectOut, or call evaluate, which audits every fold; AuditedSplit(cv) raises an error instead",
         LeakageWarning,
         stacklevel=_outside(),
@@ -199,7 +202,7 @@ def warn_of_leakage(estimator: Any, X: Any) -> None:
 
 @contextlib.contextmanager
 def no_leakage_warning() -> Iterator[None]:
-    """Inside, `warn_of_leakage` says nothing: for steps of `fit`, and for folds that were audited."""
+    """Silence `warn_of_leakage` within the context: for steps of `fit`, and for folds that were audited."""
     token = _quiet.set(True)
     try:
         yield
@@ -208,7 +211,7 @@ def no_leakage_warning() -> Iterator[None]:
 
 
 def _outside() -> int:
-    """The stacklevel at which `warnings.warn` in the caller points at the first line outside the packages in `OURS`."""
+    """Return the stacklevel at which `warnings.warn` in the caller points at the first line outside the packages in `OURS`."""
     frame, level = sys._getframe(1), 1
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in OURS:
         frame, level = frame.f_back, level + 1
