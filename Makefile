@@ -3,13 +3,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test live nightly mutants lint docs bench reproduce constraints clean
+.PHONY: demo test slow live nightly mutants lint docs bench reproduce constraints clean
 
 demo: .venv/.core
 	$(BIN)/myograph run demo
 
 test: .venv/.dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not nightly"
+
+# The tests of half a minute each: whole sessions in a browser, killed processes, thousands of windows.
+slow: .venv/.dev
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not nightly"
 
 # Signals, guided recording, training and live decoding in the browser; without a device, a simulated person performs.
 live: .venv/.live

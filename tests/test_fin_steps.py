@@ -42,6 +42,7 @@ def values_of(result, section, setting):
     return row["values"]
 
 
+@pytest.mark.slow
 def test_steps_one_by_one_equal_the_whole_and_are_not_done_twice(tiny, tmp_path, command, monkeypatch):
     apart, whole = tmp_path / "apart", tmp_path / "whole"
 

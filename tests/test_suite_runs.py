@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,38 @@ def test_a_worker_that_dies_takes_no_cell_with_it(suite_file, undisturbed, tmp_p
 
 
 @pytest.mark.slow
+def test_a_command_that_is_told_to_end_takes_its_workers_with_it(tmp_path):
+    """Without a word to the workers, they would go on for the hour that this method takes."""
+    (tmp_path / "slow.py").write_text(
+        "import pathlib, time\n"
+        "from sklearn.dummy import DummyClassifier\n"
+        "from myograph.methods import METHODS\n"
+        "class Slow(DummyClassifier):\n"
+        "    def fit(self, X, y):\n"
+        f"        (pathlib.Path({str(tmp_path)!r}) / 'begun').touch()\n"
+        "        time.sleep(3600)\n"
+        "@METHODS.register\n"
+        "def slow() -> Slow:\n"
+        '    """An hour."""\n'
+        "    return Slow()\n"
+    )
+    (tmp_path / "slow.toml").write_text('methods = ["slow", "lda"]\ndatasets = [{ name = "simulated", subjects = "1-2" }]')
+    line = [sys.executable, "-m", "myograph.cli", "benchmark", "slow.toml", "--module", "slow.py", "--jobs", "2"]
+    process = subprocess.Popen(line, cwd=tmp_path, stderr=subprocess.PIPE, start_new_session=True)
+    while not (tmp_path / "begun").exists():
+        assert process.poll() is None, process.stderr.read().decode()
+        time.sleep(0.05)
+    process.terminate()
+    err = process.communicate()[1].decode()
+    assert process.returncode == 130, err
+    assert "Interrupted" in err
+    deadline = time.monotonic() + 300
+    with pytest.raises(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(process.pid, 0)
+            time.sleep(0.05)
+
+
 def test_two_dask_workers_of_which_one_is_killed_give_the_same_store(suite_file, undisturbed, tmp_path, monkeypatch):
     distributed = pytest.importorskip("distributed")
     monkeypatch.setenv("KILL", "self:12:after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Any
 
@@ -64,7 +65,11 @@ app.add_typer(muscle.app, name="muscle")
 
 
 def main() -> None:
-    """Run the command line. An error of myograph prints one message, exit status 1; Ctrl-C gives exit status 130."""
+    """Run the command line. An error of myograph prints one message, exit status 1; Ctrl-C gives exit status 130.
+
+    SIGTERM, with which schedulers stop a job, ends a command as Ctrl-C does, so that its worker processes end too.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = app(standalone_mode=False)
         if code == INTERRUPTED:  # typer's own exit status after Ctrl-C
