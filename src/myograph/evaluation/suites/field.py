@@ -9,7 +9,9 @@ from myograph.evaluation.suite import SUITES, Data, Method, Suite
 from myograph.models import MODELS
 
 SETTINGS = ("windowing.step_ms=100",)
-APART = ("windowing.step_ms=500",)  # of networks: one window of 64 electrodes costs the largest of them 6 billion operations
+APART = (
+    "windowing.step_ms=500",
+)  # of networks: one window of 64 electrodes costs the largest of them 6 billion operations
 EPOCHS, BATCH_SIZE, PEOPLE = 3, 32, 2
 
 
