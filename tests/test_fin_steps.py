@@ -111,7 +111,7 @@ def test_a_step_says_what_to_run_before_it(tiny, tmp_path, command):
     command("fin", "cnn", "--out", tmp_path / "run")
     status, said, _ = command("fin", "finetune", "--imitators", "random", "--out", tmp_path / "run")
     assert status == 0
-    assert "mean over people, by epoch" in said
+    assert "mean over people, per epoch" in said
     assert "new people: mean chosen" in said
 
 

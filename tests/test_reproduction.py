@@ -326,7 +326,7 @@ def test_no_page_is_written_over_where_there_are_no_results(tmp_path, monkeypatc
     (tmp_path / "docs" / "index.md").write_text("a page")
     found = CliRunner().invoke(app, ["reproduce", "--docs"])
     assert isinstance(found.exception, ResultsError)
-    assert "holds no results" in str(found.exception)
+    assert "contains no results" in str(found.exception)
     assert (tmp_path / "docs" / "index.md").read_text() == "a page"
 
 

@@ -1,4 +1,4 @@
-"""`myograph fin`: the steps of the published feature-imitating system, one command each."""
+"""`myograph fin`: one command for each step of the published feature-imitating system."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from myograph.cli.terminal import Json, out, print_curve, print_json, print_path
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="The published feature-imitating system (fin2025), step by step: train and validate imitators, train the CNN on "
-    "true features, fine-tune both together. Every step keeps its outcome in the run's folder, where the next step and "
-    "`myograph reproduce fin2025` find it.",
+    help="The published feature-imitating system (fin2025), step by step: train and validate the imitators, train the CNN on "
+    "true features, and fine-tune both together. Each step stores its results in the folder of the run, from which the next "
+    "step and `myograph reproduce fin2025` read them.",
 )
 
 FeatureOption = Annotated[
-    list[str] | None, typer.Option("--feature", help="Feature to imitate: rms, var, ssi or ent; all four by default.")
+    list[str] | None, typer.Option("--feature", help="Feature to imitate: rms, var, ssi or ent [default: all four].")
 ]
-Prediction = Annotated[int, typer.Option(help="Imitate and classify windows this many steps of 10 ms ahead.")]
+Prediction = Annotated[int, typer.Option(help="Imitate and classify the window this many steps of 10 ms later.")]
 Folder = Annotated[
     Path | None, typer.Option("--out", help="Folder of the run [default: that of `myograph reproduce fin2025`]")
 ]
@@ -37,7 +37,7 @@ def train(
     folder: Folder = None,
     as_json: Json = False,
 ) -> None:
-    """Step 1: train the imitators of a feature on the seen people; prints loss and R² by epoch."""
+    """Step 1: train the imitators of a feature on the seen people, and print loss and R² per epoch."""
     with _opened(dataset, full, folder) as people:
         found = []
         for name in _features(feature):
@@ -48,9 +48,9 @@ def train(
         return
     for one in found:
         curve = [{"epoch": e["epoch"], "loss": e["train_loss"], "R²": e["r2"]} for e in one["epochs"]]
-        title = f"imitators of {one['feature'].upper()}, taught by people {', '.join(one['seen'])}"
+        title = f"imitators of {one['feature'].upper()}, trained on people {', '.join(one['seen'])}"
         print_curve(curve, title)
-    print_path("kept in", people.context.folder)
+    print_path("stored in", people.context.folder)
 
 
 @app.command("validate")
@@ -62,7 +62,7 @@ def validate(
     folder: Folder = None,
     as_json: Json = False,
 ) -> None:
-    """Step 2: R² of the imitated feature on repetitions 2 and 5 of every person, seen and new. Needs `fin train`."""
+    """Step 2: print R² of the imitated feature on repetitions 2 and 5 of each seen and new person. Needs `fin train`."""
     with _opened(dataset, full, folder) as people:
         rows = []
         for name in _features(feature):
@@ -81,7 +81,7 @@ def cnn(
     folder: Folder = None,
     as_json: Json = False,
 ) -> None:
-    """Step 3: train the CNN of every person on true features; prints its accuracy on repetitions 2 and 5."""
+    """Step 3: train one CNN per person on true features, and print its accuracy on repetitions 2 and 5."""
     with _opened(dataset, full, folder) as people:
         rows = []
         for system, person, group in _everyone(people):
@@ -103,13 +103,14 @@ def cnn(
 @app.command("finetune")
 def finetune(
     percentage: Annotated[
-        float, typer.Option(help="Percentage of each person's training windows, as the published program counts it.")
+        float, typer.Option(help="Percentage of each person's training windows, computed as in the published program.")
     ] = 100.0,
     draw: Annotated[
-        str, typer.Option(help="first: the first part of each repetition; random: any windows, as published.")
+        str,
+        typer.Option(help="first: the first part of each repetition; random: windows drawn at random, as published."),
     ] = "first",
     imitators: Annotated[
-        str, typer.Option(help="trained, or random: the control, whose imitators never learnt a feature.")
+        str, typer.Option(help="trained; or random: the control, whose imitators start with random weights.")
     ] = "trained",
     prediction: Prediction = 0,
     dataset: Dataset = None,
@@ -117,7 +118,7 @@ def finetune(
     folder: Folder = None,
     as_json: Json = False,
 ) -> None:
-    """Step 4: train imitators and CNN of every person together. Needs `fin train` of all features, and `fin cnn`."""
+    """Step 4: fine-tune imitators and CNN together for each person. Needs `fin train` for all features, and `fin cnn`."""
     from myograph.recipes._fin2025 import FEATURES, share_of
 
     share = share_of(percentage)
@@ -139,13 +140,13 @@ def finetune(
         epochs = [row["epoch"] for row in curves[0]]
         mean = [sum(curve[i]["on repetition 4"] for curve in curves) / len(curves) for i in range(len(epochs))]
         curve = [{"epoch": e, "accuracy on repetition 4": m} for e, m in zip(epochs, mean)]
-        print_curve(curve, "mean over people, by epoch")
+        print_curve(curve, "mean over people, per epoch")
     _show(people, rows, prediction, as_json, share)
 
 
 @contextmanager
 def _opened(dataset: str | None, full: bool, folder: Path | None) -> Iterator[Any]:
-    """The people of a run, whose folder is held while they are in use."""
+    """Open the people of a run. Its folder is locked while they are in use."""
     from myograph.evaluation.reproduction import context_of
     from myograph.recipes import fin2025 as fin
 
@@ -169,7 +170,7 @@ def _one_of(option: str, given: str, known: Sequence[str]) -> None:
 
 
 def _everyone(people: Any) -> Iterator[tuple[Any, str, str]]:
-    """Every person as a seen and as a new one, with the system whose imitators are meant."""
+    """Yield (system, person, group) for the seen and the new people of each system."""
     for system in people.runs[0]:
         for group in ("seen", "unseen"):
             for person in system.people(group):
@@ -196,7 +197,7 @@ def _ahead(p: int) -> list[str]:
 def _show(
     people: Any, rows: Sequence[Mapping[str, Any]], prediction: int, as_json: bool, share: float | None = None
 ) -> None:
-    """Print one row per person, and means over the seen and the new ones."""
+    """Print one row per person, and the means over seen and over new people."""
     if as_json:
         shares = {} if share is None else {"share": share}
         print_json({"folder": str(people.context.folder), "prediction": prediction, **shares, "people": rows})
@@ -207,7 +208,7 @@ def _show(
         values = [row[measure] for row in rows if row["group"] == group]
         n = len({row["person"] for row in rows if row["group"] == group})
         out.print(f"{group} people: mean {measure} {sum(values) / len(values):.3f} (n = {n})")
-    print_path("kept in", people.context.folder)
+    print_path("stored in", people.context.folder)
 
 
 def _plain(found: Mapping[str, Any]) -> dict[str, Any]:

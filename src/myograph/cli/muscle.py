@@ -54,7 +54,7 @@ def pretrain(
         for layer, rows in layers.items():
             curve = [{"epoch": row["epoch"], "loss": row["train_loss"]} for row in rows]
             print_curve(curve, f"fold {number}, autoencoder of layer {layer}")
-    print_path("kept in", muscles.context.folder)
+    print_path("stored in", muscles.context.folder)
 
 
 @app.command("train")

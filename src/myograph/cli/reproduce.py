@@ -1,4 +1,4 @@
-"""`myograph reproduce`: run published systems."""
+"""`myograph reproduce`: run a published system and compare its scores with the paper."""
 
 from __future__ import annotations
 
@@ -15,34 +15,38 @@ from myograph.errors import ResultsError
 
 def reproduce(
     name: Annotated[str | None, typer.Argument(help="Name of a published system; see --list.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Run every published system; one page for all.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Run all published systems, with one report for all.")
+    ] = False,
     listing: Annotated[bool, typer.Option("--list", help="List the published systems.")] = False,
     full: Annotated[
         bool,
         typer.Option(
             "--full/--quick",
-            help="At the published size, or small (the default): simulated people, or a few of --dataset, and fewer "
-            "epochs.",
+            help="Run at the published size, or small (the default): with simulated people, or a few people of --dataset, and "
+            "fewer epochs.",
         ),
     ] = False,
-    dataset: Annotated[str | None, typer.Option(help="Run on this data set instead.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Data set to run on instead; see `myograph datasets list`.")
+    ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(
-            help="Cut every training to at most this many epochs: shows that a run reaches its end; its scores mean nothing."
+            help="Limit each training to this many epochs, to test whether a run completes. Its scores mean nothing."
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Number of seeds to average over.")] = 1,
+    seeds: Annotated[int, typer.Option(help="Number of random seeds; scores are averaged over them.")] = 1,
     jobs: Jobs = -1,
     folder: Annotated[
         Path | None, typer.Option("--out", help="Folder for the results [default: runs/reproduce-…]")
     ] = None,
     docs: Annotated[
-        bool, typer.Option("--docs", help="Write docs/systems/ from the results stored in docs/results.")
+        bool, typer.Option("--docs", help="Write docs/systems/ from the results stored in docs/results/.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Run a whole published system: the paper's figure, ours, and the honest one where the paper's is leaky."""
+    """Run a published system. Prints the paper's score, ours, and an honest one if the paper's protocol is leaky."""
     from myograph.evaluation.registry import REPRODUCTIONS
 
     if docs:
@@ -79,14 +83,14 @@ def write_docs() -> None:
     stored = {path.stem: rep.load_result(path) for path in sorted(Path("docs/results").glob("*.json"))}
     if not stored:
         raise ResultsError(
-            f"{Path('docs/results').absolute()} holds no results; run this command in the folder that contains docs/"
+            f"{Path('docs/results').absolute()} contains no results; run this command in the folder that contains docs/"
         )
     for path in systems.write_docs(stored, Path("docs/claims.json"), Path("docs/systems"), rep.describe_system):
         print_path("wrote", path)
 
 
 def show_reproduction(result: dict[str, Any]) -> None:
-    """Print a reproduction's rows as a table."""
+    """Print the rows of a reproduction as a table."""
     from myograph.evaluation.report.systems import counted, is_simulated, shown
 
     table = Table("setting", "paper", "ours", "honest", "n", title=escape(result["title"]))
