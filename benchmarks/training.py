@@ -40,9 +40,9 @@ from myograph.errors import ShapeError
 from myograph.features.transformer import Features
 from myograph.models import MODELS
 from myograph.models._cpu.depthwise import Depthwise
-from myograph.training._memory import training_settings
 from myograph.training.estimator import NeuralClassifier
 from myograph.training.imitation import FeatureImitatingNet
+from myograph.training.loop import training_settings
 
 # name: model, options of the estimator, (channels, samples, classes), windows, batch, bar
 EPOCHS = {

@@ -17,7 +17,7 @@ import pytest
 
 from myograph import Recording
 from myograph.cli.app import main
-from myograph.datasets._bids.export import export_bids
+from myograph.datasets import export_bids
 from myograph.datasets._formats.edf_writer import record_of, write_edf
 from myograph.datasets.base import DATASETS, Dataset
 from myograph.datasets.bids import Bids

@@ -14,10 +14,10 @@ from scipy.io import savemat
 from myograph.cli.app import main
 from myograph.datasets._formats.description import parsed
 from myograph.datasets._guess.columns import rate_of
-from myograph.datasets._guess.guess import Guess, guess
 from myograph.datasets._guess.notes import Notes
 from myograph.datasets._guess.paths import guess_pattern
 from myograph.datasets.folder import Folder
+from myograph.datasets.guess import Guess, guess
 from myograph.errors import ConfigError, DataError
 
 N = 400

@@ -12,7 +12,7 @@ from myograph.errors import ConfigError
 from myograph.evaluation.recipe import Recipe
 from myograph.training.batches import GATHER_BYTES, Batches, Normalise
 from myograph.training.estimator import NeuralClassifier
-from myograph.training.loop import Trainer, balanced_order, batches_of
+from myograph.training.loop import Trainer, balanced_order, batches_of, training_settings
 from myograph.training.objectives import Objective
 from myograph.training.plan import Plan, lr_factor, make_optimizer
 from networks import Net, small, toy, toy_windows
@@ -240,3 +240,30 @@ def test_denormals_are_flushed_only_while_training():
     small(model=Watch, epochs=1).fit(X, y)
     assert set(seen[1:]) == {0.0}
     assert (tiny * 1e-10).item() > 0
+
+
+def flushes() -> bool:
+    return (torch.full((4,), 1e-30) * 1e-10)[0].item() == 0.0
+
+
+def test_denormals_are_flushed_where_backward_runs_and_only_inside():
+    seen = []
+
+    class Look(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, grad):
+            seen.append(flushes())
+            return grad
+
+    x = torch.ones(2, requires_grad=True)
+    before = flushes()
+    with training_settings():
+        with training_settings():
+            Look.apply(x).sum().backward()
+        assert flushes()  # the inner end leaves the outer's settings
+    assert seen == [True]
+    assert flushes() == before

@@ -11,8 +11,8 @@ import pytest
 
 from myograph.datasets._formats.description import Description
 from myograph.datasets._formats.otb import read_otb
-from myograph.datasets._guess.guess import guess
 from myograph.datasets.folder import Folder
+from myograph.datasets.guess import guess
 from myograph.errors import ConfigError, DataError
 
 X = np.random.default_rng(0).integers(-30_000, 30_000, size=(500, 4))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from myograph import Recording
-from myograph.datasets._guess.guess import guess
 from myograph.datasets.folder import Folder
+from myograph.datasets.guess import guess
 from myograph.datasets.quality import Finding
 from myograph.errors import ConfigError, DataError
 

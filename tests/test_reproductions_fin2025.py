@@ -189,9 +189,9 @@ def test_repetitions_of_several_sessions_are_counted_on():
 
 
 def test_percentages_are_those_of_the_published_program():
-    assert [measures.share_of(20 * level) for level in range(6)] == list(measures.SHARES)
+    assert [fin.share_of(20 * level) for level in range(6)] == list(measures.SHARES)
     with pytest.raises(ConfigError, match="between 0 and 100, got 120"):
-        measures.share_of(120)
+        fin.share_of(120)
 
 
 def test_settings_follow_the_data():

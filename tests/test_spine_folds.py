@@ -119,7 +119,7 @@ class Power(LinearDiscriminantAnalysis):
 
 def test_finished_folds_are_reported_as_they_come_and_not_run_again(windows, tmp_path, monkeypatch):
     folds, said, warmed = list(KFoldRepetitions().folds(windows)), [], []
-    monkeypatch.setattr("myograph.methods._warm.warm", lambda estimator, windows: warmed.append(len(windows)))
+    monkeypatch.setattr("myograph.evaluation._warm.warm", lambda estimator, windows: warmed.append(len(windows)))
     report = lambda *what: said.append(what)  # noqa: E731
     kept = KeptFolds(tmp_path, "x")
     tables = run_folds(Power(), windows, folds, False, kept, 1, report)

@@ -8,9 +8,9 @@ from numba.core import event
 
 from conftest import make_recording
 from myograph import Windowing, Windows
+from myograph.evaluation._warm import warm
 from myograph.methods import METHODS
 from myograph.methods._forest import _vote
-from myograph.methods._warm import warm
 
 
 class Compiled(event.Listener):

@@ -30,7 +30,7 @@ def export(
 
     To read the folder back, use `--dataset bids --set dataset.path=OUT`.
     """
-    from myograph.datasets._bids.export import export_bids as write
+    from myograph.datasets import export_bids as write
 
     with progress_bar() as progress:
         folder = write(dataset, out, subjects, bits, task, progress=progress)

@@ -119,7 +119,7 @@ def finetune(
     as_json: Json = False,
 ) -> None:
     """Step 4: fine-tune imitators and CNN together for each person. Needs `fin train` for all features, and `fin cnn`."""
-    from myograph.recipes._fin2025 import FEATURES, share_of
+    from myograph.recipes.fin2025 import FEATURES, share_of
 
     share = share_of(percentage)
     _one_of("--draw", draw, ("first", "random"))
@@ -155,7 +155,7 @@ def _opened(dataset: str | None, full: bool, folder: Path | None) -> Iterator[An
 
 
 def _features(given: Sequence[str] | None) -> list[str]:
-    from myograph.recipes._fin2025 import FEATURES
+    from myograph.recipes.fin2025 import FEATURES
 
     for name in given or ():
         _one_of("--feature", name, FEATURES)

@@ -22,7 +22,7 @@ def inspect(
 
     The supported formats are listed in docs/your-own-data.md. Nothing is written without --write.
     """
-    from myograph.datasets._guess.guess import guess
+    from myograph.datasets.guess import guess
 
     found = guess(path)
     written = found.write() if write else None

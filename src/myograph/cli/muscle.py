@@ -121,7 +121,7 @@ def _opened(network: str, split: str, dataset: str | None, full: bool, folder: P
     """Open the steps of a run; its folder is locked while they are in use."""
     from myograph.errors import unknown_name
     from myograph.evaluation.reproduction import context_of
-    from myograph.recipes._muscle_steps import SPLITS, Muscles
+    from myograph.recipes.muscle_steps import SPLITS, Muscles
 
     if network not in NAMES:
         raise unknown_name("value of --network", network, NAMES)

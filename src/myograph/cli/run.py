@@ -134,15 +134,15 @@ def run_all(recipe: Recipe, protocols: str, folder: Path | None, jobs: int, as_j
 def signal_checks(recipe: Recipe, progress: Progress) -> tuple[list[Finding], str] | None:
     """Return the findings of the signal checks on a recipe's recordings and the command that shows them, or None if the
     data set has no files."""
-    from myograph.datasets._checked import used
     from myograph.datasets.base import get
+    from myograph.datasets.checks import check_run
     from myograph.datasets.load import locate
     from myograph.evaluation.run import read
 
     dataset = get(recipe.dataset, **dict(recipe.dataset_options))
     if not dataset.needs_files:
         return None
-    findings = used(dataset, locate(dataset), read(recipe, progress), progress)
+    findings = check_run(dataset, locate(dataset), read(recipe, progress), progress)
     name = recipe.dataset if isinstance(recipe.dataset, str) else dataset.name
     options = [w for k, v in recipe.dataset_options.items() for w in ("--set", f"dataset.{k}={v}")]
     return findings, shlex.join(["myograph", "datasets", "check", name, *options])

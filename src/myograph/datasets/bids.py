@@ -22,12 +22,12 @@ from myograph.datasets._bids.side_files import (
     write_facts,
 )
 from myograph.datasets._bids.signal import signal_of, without_padding
-from myograph.datasets._files import File, OneFileARecording
 from myograph.datasets._formats.description import Description
 from myograph.datasets._formats.edf import read_edf
 from myograph.datasets._formats.guard import reading
 from myograph.datasets._names import natural
 from myograph.datasets.base import DATASETS, of_subject
+from myograph.datasets.file_per_recording import File, FilePerRecording
 from myograph.datasets.quality import Finding
 from myograph.errors import ConfigError, DataError
 from myograph.protocols import KFoldRepetitions
@@ -40,7 +40,7 @@ HEADER_TOLERANCE = 1e-4
 
 @DATASETS.register
 @dataclass(frozen=True)
-class Bids(OneFileARecording):
+class Bids(FilePerRecording):
     """One Recording per `_emg.edf` or `_emg.bdf` file: the channels of type EMG, in µV, or in the unit "adc" or
     "normalised" if the file states it.
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from myograph.datasets._formats.matlab import matrix, read_matlab, write_matlab
 from myograph.datasets._names import aside, natural
-from myograph.datasets._trials import OneFileATrial, Trial, numbered
 from myograph.datasets.base import DATASETS, RemoteFile
+from myograph.datasets.file_per_trial import FilePerTrial, Trial, numbered
 from myograph.errors import ConfigError, DataError
 from myograph.protocols import KFoldRepetitions
 from myograph.recording import Layout
@@ -37,7 +37,7 @@ FIGSHARE = (
 
 @DATASETS.register
 @dataclass(frozen=True)
-class CapgMyo(OneFileATrial):
+class CapgMyo(FilePerTrial):
     """Ten trials per gesture, each the middle second of a held gesture; the preprocessed files.
 
     Signal (128, time): channels run along the arm first, in 16 columns of 8. Geng et al. 2016, doi:10.1038/srep36571,

@@ -1,16 +1,26 @@
-"""`check`: finds missing, damaged or unusual files of a data set; an error in one file does not end the check."""
+"""`check` finds missing, damaged or unusual files of a data set; an error in one file does not end the check.
+
+`check_run` checks the recordings that a run uses, and keeps the findings in the cache until the files change.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from myograph._common.files import written_beside
 from myograph._common.progress import Progress
 from myograph.datasets._names import natural
+from myograph.datasets._places import cache_folder
+from myograph.datasets._store import options_of, state_of
 from myograph.datasets.quality import Finding, inspect
 from myograph.errors import MyographError
 from myograph.recording import Recording
@@ -20,6 +30,9 @@ if TYPE_CHECKING:
 
 ONE_OF = 128  # one stretch per this number of samples represents a recording
 LEAST_SHARED, LEAST_PART = 3, 0.05
+CHECKS_VERSION = 1  # increase it when the checks change
+
+Prints = list[tuple[str, np.ndarray]]
 
 
 def check(dataset: Dataset, folder: Path, progress: Progress | None = None) -> list[Finding]:
@@ -36,7 +49,7 @@ def check(dataset: Dataset, folder: Path, progress: Progress | None = None) -> l
     except MyographError as error:
         return [Finding("error", str(folder), str(error), "put the files there, then check again")]
     findings: list[Finding] = []
-    prints: list[tuple[str, np.ndarray]] = []
+    prints: Prints = []
     for done, subject in enumerate(subjects):
         if progress:
             progress(f"checking {dataset.name}, subject {subject}", done, len(subjects))
@@ -46,9 +59,47 @@ def check(dataset: Dataset, folder: Path, progress: Progress | None = None) -> l
     return merged([*findings, *copies(prints)])
 
 
-def of_items(
-    dataset: Dataset, subject: str, items: Iterable[Recording | Finding]
-) -> tuple[list[Finding], list[tuple[str, np.ndarray]]]:
+def check_run(
+    dataset: Dataset, folder: Path, recordings: Sequence[Recording], progress: Progress | None = None
+) -> list[Finding]:
+    """Return the findings on the recordings of a run.
+
+    For your own data (a data set with a `path`) the files are read, so that time columns and gaps are checked as well;
+    for other data sets the decoded copy is checked. A generated data set has no findings.
+
+    Parameters
+    ----------
+    dataset, folder : the data set and the folder of its files.
+    recordings : the recordings of the run, as returned by `load`.
+    progress : called as progress(message, done, total).
+
+    >>> from myograph.datasets.simulated import Simulated
+    >>> check_run(Simulated(), Path("."), [])
+    []
+    """
+    if not dataset.needs_files:
+        return []
+    findings: list[Finding] = []
+    prints: Prints = []
+    subjects = list(dict.fromkeys(r.subject for r in recordings))
+    for done, subject in enumerate(subjects):
+        state = json.dumps([dataset.name, options_of(dataset), str(folder), subject])
+        key = hashlib.sha256((state + state_of(dataset, folder, subject, CHECKS_VERSION)).encode()).hexdigest()
+        place = cache_folder() / "checked" / f"{key[:32]}.json"
+        found = _kept(place)
+        if found is None:
+            if progress:
+                progress(f"checking the signals of {dataset.name}", done, len(subjects))
+            own = dataset.own_folder() is not None
+            items = dataset.examine(folder, subject) if own else [r for r in recordings if r.subject == subject]
+            found = of_items(dataset, subject, items)
+            _keep(place, *found)
+        findings += found[0]
+        prints += found[1]
+    return merged([*findings, *copies(prints)])
+
+
+def of_items(dataset: Dataset, subject: str, items: Iterable[Recording | Finding]) -> tuple[list[Finding], Prints]:
     """Return the findings on one subject, and the name and fingerprint of each of its recordings.
 
     items : the subject's recordings, and the findings while they were read.
@@ -59,7 +110,7 @@ def of_items(
     True
     """
     findings: list[Finding] = []
-    prints: list[tuple[str, np.ndarray]] = []
+    prints: Prints = []
     sessions: dict[str, set[tuple[str, int]]] = {}
     for item in items:
         if isinstance(item, Finding):
@@ -110,7 +161,7 @@ def fingerprint(recording: Recording) -> np.ndarray:
     return np.unique((windows[:, moving].astype(np.uint64) * factors[1][:, None, :]).sum(axis=(0, 2), dtype=np.uint64))
 
 
-def copies(prints: list[tuple[str, np.ndarray]]) -> list[Finding]:
+def copies(prints: Prints) -> list[Finding]:
     """Return findings on recordings that hold the same samples, completely or in part, under any name.
 
     Parameters
@@ -220,3 +271,21 @@ def repetitions(pairs: set[tuple[str, int]], where: str) -> list[Finding]:
 
 def _listed(numbers: list[int]) -> str:
     return ", ".join(map(str, numbers))
+
+
+def _kept(place: Path) -> tuple[list[Finding], Prints] | None:
+    try:
+        rows = json.loads(place.read_text(encoding="utf-8"))
+        findings = [Finding(**{k: str(v) for k, v in row.items()}) for row in rows["findings"]]  # type: ignore[arg-type]
+        prints = [(str(name), np.array(numbers, np.uint64)) for name, numbers in rows["prints"]]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError):
+        return None  # missing or damaged: the checks are repeated
+    return findings, prints
+
+
+def _keep(place: Path, findings: list[Finding], prints: Prints) -> None:
+    rows = {"findings": [asdict(f) for f in findings], "prints": [(name, p.tolist()) for name, p in prints]}
+    with contextlib.suppress(OSError):  # a cache that cannot be written only costs time
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with written_beside(place) as temporary:
+            temporary.write_text(json.dumps(rows), encoding="utf-8")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from myograph.datasets._files import File, OneFileARecording
 from myograph.datasets._formats.matlab import AGAIN, read_matlab, write_matlab
-from myograph.datasets._trials import find_folders
 from myograph.datasets.base import DATASETS
+from myograph.datasets.file_per_recording import File, FilePerRecording
+from myograph.datasets.file_per_trial import find_folders
 from myograph.datasets.quality import Finding
 from myograph.errors import DataError
 from myograph.protocols import KFoldRepetitions
@@ -27,7 +27,7 @@ N_GESTURES = 27
 
 @DATASETS.register
 @dataclass(frozen=True)
-class CslHdemg(OneFileARecording):
+class CslHdemg(FilePerRecording):
     """One Recording per gesture and session (five days): its trials of about 3 s in sequence, 10 per gesture and 30 for
     idle.
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from myograph.datasets._files import File, OneFileARecording
 from myograph.datasets._formats.emgworks import is_export, not_exported, read_emgworks, write_emgworks
 from myograph.datasets.base import DATASETS
+from myograph.datasets.file_per_recording import File, FilePerRecording
 from myograph.datasets.quality import Finding
 from myograph.errors import ConfigError
 from myograph.protocols import KFoldRepetitions
@@ -19,7 +19,7 @@ from myograph.recording import Recording
 
 @DATASETS.register
 @dataclass(frozen=True)
-class DelsysCsv(OneFileARecording):
+class DelsysCsv(FilePerRecording):
     """One Recording per file. The subject is the file's name without its ending; all samples are unlabelled (-1).
 
     Signal (sensor, time): only the EMG signals, in the file's order, at their own rate and in µV, shortened to

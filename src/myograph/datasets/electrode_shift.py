@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from myograph.datasets._trials import OneFileATrial, Trial, find_folders, read_rows
 from myograph.datasets.base import DATASETS, RemoteFile
+from myograph.datasets.file_per_trial import FilePerTrial, Trial, find_folders, read_rows
 from myograph.errors import DataError
 from myograph.protocols import CrossSession
 from myograph.recording import Layout
@@ -20,7 +20,7 @@ SESSIONS = ("training", "trial_1", "trial_2", "trial_3", "trial_4")
 
 @DATASETS.register
 @dataclass(frozen=True)
-class ElectrodeShift(OneFileATrial):
+class ElectrodeShift(FilePerTrial):
     """Session `training` before the shift (5 repetitions), `trial_1` … `trial_4` after it (2 repetitions each).
 
     Layout: `subject{s}/{session}/R_{repetition}_C_{class}.csv`, whole numbers, one row per sample, no header. The

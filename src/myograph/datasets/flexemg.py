@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from myograph.datasets._files import File, OneFileARecording
 from myograph.datasets._formats.matlab import AGAIN, matrix, read_matlab, write_matlab
 from myograph.datasets._names import natural
 from myograph.datasets.base import DATASETS, RemoteFile
+from myograph.datasets.file_per_recording import File, FilePerRecording
 from myograph.errors import ConfigError, DataError
 from myograph.protocols import CrossSession
 from myograph.recording import Layout, Recording
@@ -29,7 +29,7 @@ NAMES = ("Rest", "Fist", "Raise", "Lower", "Open")
 
 @DATASETS.register
 @dataclass(frozen=True)
-class FlexEmg(OneFileARecording):
+class FlexEmg(FilePerRecording):
     """One Recording per file: 5 s of rest, then each gesture for 5 s in the order that the file states. A file is a
     repetition.
 

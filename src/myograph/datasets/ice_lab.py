@@ -9,8 +9,8 @@ import numpy as np
 
 from myograph.datasets._formats.matlab import find_matlab, lacks, matrix, write_matlab
 from myograph.datasets._names import aside, natural
-from myograph.datasets._trials import OneFileATrial, Trial, numbered
 from myograph.datasets.base import DATASETS
+from myograph.datasets.file_per_trial import FilePerTrial, Trial, numbered
 from myograph.errors import DataError
 from myograph.protocols import KFoldRepetitions
 from myograph.recording import Layout
@@ -21,7 +21,7 @@ N_CHANNELS = 192
 
 @DATASETS.register
 @dataclass(frozen=True)
-class IceLab(OneFileATrial):
+class IceLab(FilePerTrial):
     """Gestures held for about 5 s, with a separate file for each repetition.
 
     Signal (192, time): three grids of 8 x 8 electrodes on the forearm, 10 mm apart within a grid. The layout fills 8

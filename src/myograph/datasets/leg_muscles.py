@@ -10,12 +10,12 @@ from typing import Literal
 
 import numpy as np
 
-from myograph.datasets._files import File, OneFileARecording
 from myograph.datasets._formats.description import Description
 from myograph.datasets._formats.guard import AGAIN, reading
 from myograph.datasets._formats.text import read_text
 from myograph.datasets._names import aside
 from myograph.datasets.base import DATASETS
+from myograph.datasets.file_per_recording import File, FilePerRecording
 from myograph.errors import ConfigError, DataError
 from myograph.protocols import KFoldRepetitions
 from myograph.recording import Recording
@@ -43,7 +43,7 @@ CYCLE_MS = 400.0
 
 @DATASETS.register
 @dataclass(frozen=True)
-class LegMuscles(OneFileARecording):
+class LegMuscles(FilePerRecording):
     """One Recording per muscle, (1, time). Its label is the muscle and its repetition the gait cycle.
 
     Samples before the first touchdown are unlabelled; the last cycle ends with the recording. Signal in µV: the source

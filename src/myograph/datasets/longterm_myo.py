@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from myograph.datasets._names import natural
-from myograph.datasets._trials import OneFileATrial, Trial, find_folders, read_rows
 from myograph.datasets.base import DATASETS
+from myograph.datasets.file_per_trial import FilePerTrial, Trial, find_folders, read_rows
 from myograph.datasets.quality import Finding
 from myograph.errors import ConfigError, DataError
 from myograph.protocols import CrossSession
@@ -24,7 +24,7 @@ POSITIONS = tuple({"N": "neutral", "I": "inner", "O": "outer"}[p] for p in "NION
 
 @DATASETS.register
 @dataclass(frozen=True)
-class LongtermMyo(OneFileATrial):
+class LongtermMyo(FilePerTrial):
     """One session per day, `day01` … `day30`; 4 trials of 22 motions, each 1.5 s of a held motion without its onset.
 
     The position of the armband is the same for all subjects and part of each recording's name: neutral, or rotated

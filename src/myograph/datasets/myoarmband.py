@@ -10,8 +10,8 @@ from typing import Literal
 
 import numpy as np
 
-from myograph.datasets._trials import OneFileATrial, Trial, find_folders
 from myograph.datasets.base import DATASETS, RemoteFile
+from myograph.datasets.file_per_trial import FilePerTrial, Trial, find_folders
 from myograph.errors import ConfigError, DataError
 from myograph.protocols import CrossSession
 from myograph.recording import Layout
@@ -25,7 +25,7 @@ REPOSITORY = "https://github.com/UlysseCoteAllard/MyoArmbandDataset"
 
 @DATASETS.register
 @dataclass(frozen=True)
-class MyoArmband(OneFileATrial):
+class MyoArmband(FilePerTrial):
     """Sessions `training0`, `Test0` and `Test1` of the evaluation people, `training0` of the pre-training people.
 
     Layout: `{PreTraining,Evaluation}Dataset/{person}/{session}/classe_{i}.dat`, little-endian int16, 8 interleaved

@@ -11,11 +11,11 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from myograph.datasets._files import File, OneFileARecording
 from myograph.datasets._formats.matlab import find_matlab, matrix, read_matlab, track, write_matlab
 from myograph.datasets._labels import spread_to_rest
 from myograph.datasets._ninapro_facts import FACTS, Facts
 from myograph.datasets.base import DATASETS
+from myograph.datasets.file_per_recording import File, FilePerRecording
 from myograph.datasets.quality import Finding
 from myograph.errors import ConfigError, DataError
 from myograph.recording import Recording, Unit
@@ -27,7 +27,7 @@ MINIATURE_HOLD_S = 0.3
 
 
 @dataclass(frozen=True)
-class Ninapro(OneFileARecording):
+class Ninapro(FilePerRecording):
     """One Recording per exercise and session. Exercises recorded without removing the electrodes are one session, and
     rest is one class in all exercises.
 

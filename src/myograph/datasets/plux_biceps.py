@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from myograph.datasets._files import File, OneFileARecording
 from myograph.datasets.base import DATASETS
+from myograph.datasets.file_per_recording import File, FilePerRecording
 from myograph.errors import DataError
 from myograph.protocols import KFoldRepetitions
 from myograph.recording import Recording
@@ -20,7 +20,7 @@ GAIN = 1000.0
 
 @DATASETS.register
 @dataclass(frozen=True)
-class PluxBiceps(OneFileARecording):
+class PluxBiceps(FilePerRecording):
     """Each file is a separate subject (the files do not state who was recorded); every sample is unlabelled (-1).
 
     The data set is meant for detectors of bursts: `emg_bursts` holds 9 contractions in 28.5 s, `emg_fatigue` 30 in 127

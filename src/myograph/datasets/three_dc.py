@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from myograph.datasets._trials import OneFileATrial, Trial, find_folders, read_rows
 from myograph.datasets.base import DATASETS, RemoteFile
+from myograph.datasets.file_per_trial import FilePerTrial, Trial, find_folders, read_rows
 from myograph.errors import DataError
 from myograph.protocols import CrossSession
 from myograph.recording import Layout
@@ -20,7 +20,7 @@ N_REPETITIONS = 4
 
 @DATASETS.register
 @dataclass(frozen=True)
-class ThreeDC(OneFileATrial):
+class ThreeDC(FilePerTrial):
     """Sessions `train` and `test`, five minutes apart without removing the armband; 11 held gestures of 5 s, 4
     repetitions each.
 

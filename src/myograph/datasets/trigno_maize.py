@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from myograph.datasets._files import File, OneFileARecording
 from myograph.datasets._formats.emgworks import not_exported, read_emgworks, write_emgworks
 from myograph.datasets._formats.matlab import find_matlab, lacks, matrix, write_matlab
 from myograph.datasets.base import DATASETS
+from myograph.datasets.file_per_recording import File, FilePerRecording
 from myograph.datasets.quality import Finding
 from myograph.errors import DataError
 from myograph.protocols import LeaveOneSubjectOut
@@ -25,7 +25,7 @@ RATE_HZ = 1000.0
 
 @DATASETS.register
 @dataclass(frozen=True)
-class TrignoMaize(OneFileARecording):
+class TrignoMaize(FilePerRecording):
     """One Recording per muscle: about 10 minutes with a contraction of about 1 s every 5 s. The label is the muscle.
 
     The recordings (9 people) were never published, so the layout is our choice: `subject{s}/{muscle}.csv`, an EMGworks

@@ -10,9 +10,9 @@ from typing import Literal
 
 import numpy as np
 
-from myograph.datasets._files import File, OneFileARecording
 from myograph.datasets._formats.matlab import AGAIN, matrix, read_matlab, track, write_matlab
 from myograph.datasets.base import DATASETS, RemoteFile
+from myograph.datasets.file_per_recording import File, FilePerRecording
 from myograph.errors import ConfigError, DataError
 from myograph.protocols import CrossSession
 from myograph.recording import Recording
@@ -25,7 +25,7 @@ TRIM = 50  # samples that `relabel` removes at each end of a gesture
 
 @DATASETS.register
 @dataclass(frozen=True)
-class UniboInail(OneFileARecording):
+class UniboInail(FilePerRecording):
     """One session per day and posture, `day1 posture1` …; 9 to 16 repetitions of five gestures, one gesture after the
     other.
 

@@ -125,7 +125,7 @@ def run_folds(
     >>> table["y_pred"].tolist() == table["y_true"].tolist()
     True
     """
-    from myograph.methods._warm import warm
+    from myograph.evaluation._warm import warm
 
     parts: dict[int, pd.DataFrame] = {}
     if kept is not None:

@@ -36,7 +36,7 @@ def rmsphasor(x):
     >>> rmsphasor([[1, -1, 1], [2, -2, 2]]).round(4)
     array([ 1.0986, -0.6931])
     """
-    return _phasor_distances("RMSPHASOR", *(np.sqrt(np.square(s).mean(-1)) for s in (x, np.diff(x))))
+    return phasor_distances("RMSPHASOR", *(np.sqrt(np.square(s).mean(-1)) for s in (x, np.diff(x))))
 
 
 @feature("WLPHASOR", axes="channel", outputs=_twice_pairs, shortest=3)
@@ -51,10 +51,25 @@ def wlphasor(x):
     (12,)
     """
     d = np.diff(x)
-    return _phasor_distances("WLPHASOR", *(np.abs(s).sum(-1) for s in (d, np.diff(d))))
+    return phasor_distances("WLPHASOR", *(np.abs(s).sum(-1) for s in (d, np.diff(d))))
 
 
-def _phasor_distances(name, amplitude, change):
+def phasor_distances(name, amplitude, change):
+    """Return the features of RMSPHASOR and WLPHASOR from amplitudes of the channels and of their differences.
+
+    Parameters
+    ----------
+    name : the feature that error messages name.
+    amplitude, change : amplitude of each channel, and of the difference of its samples: (..., channel).
+
+    Returns
+    -------
+    For each pair of channels the log distance of their phasors, then that distance relative to the one of the
+    differences: (..., channel (channel - 1)).
+
+    >>> phasor_distances("RMSPHASOR", np.array([1.0, 2.0]), np.array([2.0, 4.0])).round(4)
+    array([ 1.0986, -0.6931])
+    """
     n = amplitude.shape[-1]
     if n < 2:
         raise ShapeError(f"{name}: needs at least 2 channels, got {n} in (..., channel, time)")

@@ -28,7 +28,7 @@ def mdwt(x, *, wavelet="db7", level=3):
     >>> mdwt([1, 1, 5, 5, 1, 3, 3, 1], wavelet="haar", level=2).round(4)
     array([2.8284, 4.    ])
     """
-    details = _decompose("MDWT", x, wavelet, check_count("MDWT", "level", level))[:0:-1]
+    details = decompose("MDWT", x, wavelet, check_count("MDWT", "level", level))[:0:-1]
     return np.stack([np.abs(d).sum(-1) for d in details], axis=-1)
 
 
@@ -122,11 +122,20 @@ def went(x, *, rate_hz, wavelet="sym8", level=None):
 def _each_subband(name, x, rate_hz, wavelet, level, reduce):
     """Apply `reduce` to the squared coefficients of every subband and stack the results: (..., level + 1)."""
     level = default_level(rate_hz) if level is None else check_count(name, "level", level)
-    return np.stack([reduce(np.square(w)) for w in _decompose(name, x, wavelet, level)], axis=-1)
+    return np.stack([reduce(np.square(w)) for w in decompose(name, x, wavelet, level)], axis=-1)
 
 
-def _decompose(name, x, wavelet, level):
-    """Return [approximation, coarsest detail, ..., finest detail], each (..., coefficients)."""
+def decompose(name, x, wavelet, level):
+    """Return [approximation, coarsest detail, ..., finest detail] of windows (..., time), each (..., coefficients).
+
+    Parameters
+    ----------
+    name : the feature that error messages name.
+    wavelet : the name of a discrete wavelet of PyWavelets, or a `pywt.Wavelet`.
+
+    >>> [band.round(4).tolist() for band in decompose("WENG", np.array([1.0, 3, 5, 6]), "haar", level=1)]
+    [[2.8284, 7.7782], [-1.4142, -0.7071]]
+    """
     try:
         # PyWavelets is compiled and has no type information.
         kernel = cast(Any, pywt).Wavelet(wavelet) if isinstance(wavelet, str) else wavelet

@@ -139,23 +139,6 @@ def mean_over_seeds(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {name: np.mean([run[name] for run in runs], 0).tolist() for name in runs[0]}
 
 
-def share_of(percentage: float) -> float:
-    """Return the share of the training windows that the published program takes for a percentage.
-
-    Its six levels 0 to 5 stand for 0, 20, … 100 percent, and it takes 0.99 percentage + 0.5 percent.
-
-    Raises
-    ------
-    ConfigError : not between 0 and 100.
-
-    >>> share_of(20)
-    0.203
-    """
-    if not 0 <= percentage <= 100:
-        raise ConfigError(f"percentage must be between 0 and 100, got {percentage:g}")
-    return round(0.0099 * percentage + 0.005, 6)
-
-
 def mean(values: Sequence[float]) -> float:
     return float(np.mean(values))
 

@@ -149,8 +149,7 @@ class System:
         kept = self._read(key, self.settings)
         if kept is not None:
             return kept
-        from myograph.training._memory import training_settings
-        from myograph.training.loop import seeded
+        from myograph.training.loop import seeded, training_settings
 
         options, start = self.sizes.imitation, None
         if p and self.sizes.ahead_imitation is not None:
@@ -210,8 +209,7 @@ class System:
             return kept
         import torch
 
-        from myograph.training._memory import training_settings
-        from myograph.training.loop import seeded
+        from myograph.training.loop import seeded, training_settings
 
         windows, rows = self._split(person, p)
         train, test = self._batches(windows, rows["train"]), self._batches(windows, rows["test"])
@@ -228,8 +226,7 @@ class System:
         return tensors, found
 
     def _finetune(self, person: str, p: int, share: float, draw: str, imitators: str) -> dict[str, Any]:
-        from myograph.training._memory import training_settings
-        from myograph.training.loop import seeded
+        from myograph.training.loop import seeded, training_settings
 
         windows, rows = self._split(person, p)
         part = rows["train"]

@@ -248,18 +248,18 @@ def try_label(model: str | Path, file: str | Path, label: str, options: HDOption
 
 def _one_file(options: HDOptions, path: Path) -> Recording:
     """One file as a recording without labels."""
-    from myograph.datasets._trials import OneFileATrial
     from myograph.datasets.base import get
+    from myograph.datasets.file_per_trial import FilePerTrial
 
     dataset: Any = get(_dataset(options))
     if not path.is_file():
         raise ConfigError(f"there is no file {path}; give a recording of the data set {dataset.name}")
-    if isinstance(dataset, OneFileATrial):
+    if isinstance(dataset, FilePerTrial):
         signal = dataset.parse(path)
         about: dict[str, Any] = {"subject": "", "unit": dataset.unit, "layout": dataset.layout, "name": path.name}
         return Recording(signal, dataset.rate_hz, np.full(signal.shape[1], -1, np.int32), **about)
     if dataset.name == "csl_hdemg":
-        from myograph.datasets._files import File
+        from myograph.datasets.file_per_recording import File
 
         found = dataset.record(File(path, "", "", 0))
         return replace(found, label=np.full(found.n_samples, -1, np.int32), label_names=())

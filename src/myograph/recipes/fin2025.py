@@ -66,6 +66,7 @@ from typing import Any
 import numpy as np
 
 from myograph._common.files import plain
+from myograph.errors import ConfigError
 from myograph.evaluation.recipe import RECIPES, Published, Recipe
 from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, describe_data, differs
 from myograph.evaluation.run import read
@@ -153,6 +154,23 @@ QUICK_DATA = {
     "rate_hz": 100.0,
     "artefacts_per_min": 0.0,
 }
+
+
+def share_of(percentage: float) -> float:
+    """Return the share of the training windows that the published program takes for a percentage.
+
+    Its six levels 0 to 5 stand for 0, 20, … 100 percent, and it takes 0.99 percentage + 0.5 percent.
+
+    Raises
+    ------
+    ConfigError : not between 0 and 100.
+
+    >>> share_of(20)
+    0.203
+    """
+    if not 0 <= percentage <= 100:
+        raise ConfigError(f"percentage must be between 0 and 100, got {percentage:g}")
+    return round(0.0099 * percentage + 0.005, 6)
 
 
 @RECIPES.register("fin2025")

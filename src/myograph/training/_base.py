@@ -25,11 +25,10 @@ from myograph._common.seen import remember, warn_of_leakage
 from myograph.errors import ConfigError, DataError, ShapeError
 from myograph.training import checkpoint as _files
 from myograph.training import saved
-from myograph.training._memory import training_settings
 from myograph.training.batches import Batches, Normalise, as_source, gather, pick_device, split_by_repetition
 from myograph.training.build import build_model, load_matching
 from myograph.training.history import EpochBar, plot_history
-from myograph.training.loop import Trainer, channels_last, seeded
+from myograph.training.loop import Trainer, channels_last, seeded, training_settings
 from myograph.training.objectives import Objective
 from myograph.training.plan import Plan
 from myograph.training.values import encode

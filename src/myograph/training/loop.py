@@ -89,6 +89,27 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def training_settings() -> Iterator[None]:
+    """Treat denormal numbers as 0 on this thread inside the context.
+
+    Gradients through hundreds of LSTM steps underflow, and some processors multiply denormal numbers many times more
+    slowly. The flag belongs to the thread; new threads inherit it, and the backward pass of a CPU graph runs on the
+    caller's thread.
+
+    >>> tiny = torch.ones(1) * 1e-30
+    >>> with training_settings():
+    ...     print((tiny * 1e-10).item())
+    0.0
+    """
+    flushed = torch.ones(1).mul_(1e-30).mul_(1e-10).item() == 0.0
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(flushed)
+
+
 def channels_last(module: nn.Module) -> nn.Module:
     """Set 2-D convolutions to channels-last memory, which is 1.4 to 2.4 times faster on a CPU; return the same module.
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from myograph._common.units import microvolts_per
 from myograph.datasets._bids.side_files import cell
 from myograph.datasets._formats.description import Description
 from myograph.datasets._formats.table import Table, channels
-from myograph.datasets._formats.units import microvolts_per
 from myograph.recording import Unit
 
 # Spelling of the units of a Recording in exported files, in the 8 characters of the header.

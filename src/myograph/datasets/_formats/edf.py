@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from myograph._common.units import microvolts_per
 from myograph.datasets._formats.description import Description
 from myograph.datasets._formats.table import ANNOTATIONS, Table, distinct
-from myograph.datasets._formats.units import microvolts_per
 from myograph.errors import DataError, need
 
 

@@ -13,11 +13,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from myograph._common.units import microvolts_per
 from myograph.datasets._formats.description import Description
 from myograph.datasets._formats.edf import chosen_rate, with_annotations
 from myograph.datasets._formats.guard import OWN_AGAIN, check_size
 from myograph.datasets._formats.table import Table, distinct
-from myograph.datasets._formats.units import microvolts_per
 from myograph.errors import ConfigError, DataError
 
 RANGE_V = 3.3  # range of the converter of devices that write .otb+, which is not stated in the files

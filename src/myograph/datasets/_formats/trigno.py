@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from myograph._common.units import microvolts_per
 from myograph.datasets._formats import clock
 from myograph.datasets._formats.description import Description
 from myograph.datasets._formats.edf import chosen_rate, with_annotations
 from myograph.datasets._formats.guard import OWN_AGAIN
 from myograph.datasets._formats.table import Table, distinct
 from myograph.datasets._formats.text import decode, is_number
-from myograph.datasets._formats.units import microvolts_per
 from myograph.errors import DataError
 
 TIME = "Time Series (s)"

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from myograph._common.units import microvolts_per
 from myograph.datasets._formats import clock
 from myograph.datasets._formats.description import Description, word
 from myograph.datasets._formats.edf import chosen_rate, with_annotations
 from myograph.datasets._formats.table import Table, distinct
-from myograph.datasets._formats.units import microvolts_per
 from myograph.errors import ConfigError, need
 
 RESET_S = 10.0  # clocks of two computers drift less than this between two measurements

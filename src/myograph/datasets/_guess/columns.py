@@ -7,8 +7,8 @@ import re
 import numpy as np
 
 from myograph._common.runs import run_starts
+from myograph._common.units import microvolts_per
 from myograph.datasets._formats import clock
-from myograph.datasets._formats.units import microvolts_per
 from myograph.datasets._guess.notes import Notes
 from myograph.datasets._guess.words import COLUMNS, COUNTERS, EMG, OTHER, REST, UNIT, plain
 from myograph.datasets.quality import PLAUSIBLE_PEAK_UV

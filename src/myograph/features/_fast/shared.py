@@ -17,7 +17,7 @@ from myograph._common.jit import njit
 from myograph._common.simd import WIDTH, fill, load
 from myograph.features._base import check_count, ratio
 from myograph.features.spectral import bin_frequencies, fft_length
-from myograph.features.wavelet import FLOOR, _decompose, default_level
+from myograph.features.wavelet import FLOOR, decompose, default_level
 
 SPECTRAL = ("MNF", "MDF", "PKF", "MNP", "TTP", "SM", "VCF")
 WAVELET = ("WENG", "WV", "WWL", "WENT")
@@ -76,7 +76,7 @@ def wavelet_features(x: np.ndarray, names: Sequence[str], parameters: Mapping[st
     """
     level = parameters["level"]
     level = default_level(parameters["rate_hz"]) if level is None else check_count(names[0], "level", level)
-    bands = _decompose(names[0], x, parameters["wavelet"], level)
+    bands = decompose(names[0], x, parameters["wavelet"], level)
     whole = np.empty((4, *x.shape[:-1], len(bands)))
     for j, band in enumerate(bands):
         sums = _subband(band.reshape(-1, band.shape[-1]))

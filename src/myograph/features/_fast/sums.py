@@ -14,7 +14,7 @@ from myograph._common.simd import WIDTH
 from myograph.features._base import EPS, floored_log, ratio
 from myograph.features._fast import kernels as k
 from myograph.features._fast import merges
-from myograph.features.channels import _phasor_distances
+from myograph.features.channels import phasor_distances
 
 
 class Sums:
@@ -122,9 +122,9 @@ FORMULAS: dict[str, Formula] = {
     ),
     "RMSPHASOR": Formula(
         (k.SQUARE, k.STEP_SQUARE),
-        lambda s: _phasor_distances("RMSPHASOR", np.sqrt(s(k.SQUARE) / s.n), np.sqrt(s(k.STEP_SQUARE) / (s.n - 1))),
+        lambda s: phasor_distances("RMSPHASOR", np.sqrt(s(k.SQUARE) / s.n), np.sqrt(s(k.STEP_SQUARE) / (s.n - 1))),
     ),
-    "WLPHASOR": Formula((k.STEP, k.BEND), lambda s: _phasor_distances("WLPHASOR", s(k.STEP), s(k.BEND))),
+    "WLPHASOR": Formula((k.STEP, k.BEND), lambda s: phasor_distances("WLPHASOR", s(k.STEP), s(k.BEND))),
 }
 """The features that this module computes, by their registered names."""
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from myograph.datasets._formats.units import microvolts_per
+from myograph._common.units import microvolts_per
 from myograph.errors import ConfigError, MissingExtraError, SourceError, need
 from myograph.live.sources.base import SOURCES, Chunk, Source, StreamInfo
 from myograph.recording import UNITS

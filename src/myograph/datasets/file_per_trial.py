@@ -21,17 +21,41 @@ from myograph.recording import Layout, Recording, Unit
 
 @dataclass(frozen=True)
 class Trial:
-    """One file: an index into the data set's label names, and the number of the repetition."""
+    """One file: an index into the data set's label names, and the number of the repetition.
+
+    >>> Trial(Path("fist_3.csv"), label=1, repetition=3).repetition
+    3
+    """
 
     path: Path
     label: int
     repetition: int
 
 
-class OneFileATrial(Dataset):
-    """One Recording per session: its trials in sequence, with a break between two files.
+class FilePerTrial(Dataset):
+    """Base class of data sets that keep each trial, one gesture held once, in a separate file.
 
-    A subclass defines the class attributes below, `people`, `trials` and `parse`.
+    There is one Recording per session: its trials in sequence, with a break between two files. A subclass defines the
+    class attributes below, `people`, `trials` and `parse`.
+
+    >>> import tempfile
+    >>> class Presses(FilePerTrial):
+    ...     name, rate_hz, n_channels, label_names = "presses", 200.0, 2, ("rest", "fist")
+    ...
+    ...     def people(self, folder):
+    ...         return {"1": folder}
+    ...
+    ...     def trials(self, home):
+    ...         return {"1": [Trial(home / f"{label}.csv", label, repetition=1) for label in (0, 1)]}
+    ...
+    ...     def parse(self, path):
+    ...         return read_rows(path)
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for label in (0, 1):
+    ...     np.savetxt(folder / f"{label}.csv", np.random.default_rng(label).normal(size=(50, 2)), delimiter=",")
+    >>> [recording] = Presses().read(folder)
+    >>> recording.n_samples, recording.breaks
+    (100, (50,))
     """
 
     rate_hz: ClassVar[float]
@@ -154,6 +178,12 @@ def find_folders(root: Path, pattern: str) -> dict[str, Path]:
     Raises
     ------
     DataError : two folders have the same name.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> (folder / "data" / "subject1").mkdir(parents=True)
+    >>> list(find_folders(folder, r"subject\\d+"))
+    ['subject1']
     """
     found: dict[str, Path] = {}
     for place, folders, _ in os.walk(root):
@@ -179,6 +209,13 @@ def read_rows(path: Path, ended: bool = False) -> np.ndarray:
     Raises
     ------
     ValueError : a cell is not a number, or the last line has no end although `ended`.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "trial.csv"
+    >>> _ = path.write_text("1,2\\n3,4\\n")
+    >>> read_rows(path, ended=True)
+    array([[1., 3.],
+           [2., 4.]], dtype=float32)
     """
     import pandas as pd
 
@@ -198,6 +235,9 @@ def numbered(paths: Iterable[Path]) -> dict[int, dict[tuple[int, int], Path]]:
     Raises
     ------
     DataError : two files have the same numbers.
+
+    >>> numbered([Path("001-002-003.mat"), Path("notes.mat")])[1][2, 3].name
+    '001-002-003.mat'
     """
     found: dict[int, dict[tuple[int, int], Path]] = {}
     for path in sorted(paths):

@@ -33,6 +33,11 @@ class Guess:
     toml : the text of the description.
     found : facts found in the files, one sentence each.
     unsure : questions that only the user can answer.
+
+    >>> import tempfile
+    >>> proposal = Guess(Path(tempfile.mkdtemp()), 'files = "*.csv"', (), ())
+    >>> proposal.path.name, proposal.write() == proposal.path
+    ('dataset.toml', True)
     """
 
     folder: Path
@@ -42,6 +47,7 @@ class Guess:
 
     @property
     def path(self) -> Path:
+        """Where `write` puts the description."""
         return self.folder / "dataset.toml"
 
     def write(self) -> Path:
@@ -71,6 +77,16 @@ def guess(path: Path) -> Guess:
     Raises
     ------
     DataError : the path does not exist, or there are no readable recordings.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for name in ("fist_1.csv", "fist_2.csv", "rest_1.csv"):
+    ...     np.savetxt(folder / name, np.random.default_rng(0).normal(size=(400, 2)), delimiter=",")
+    >>> proposal = guess(folder)
+    >>> [line for line in proposal.toml.splitlines() if line.startswith(("files", "rest"))]
+    ['files = "{label}_{repetition}.csv"', 'rest = "rest"']
+    >>> proposal.unsure[-1]
+    'the files do not state the sampling rate: add rate_hz = …'
     """
     path = Path(path).expanduser()
     if not path.exists():

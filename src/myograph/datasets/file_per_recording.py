@@ -20,6 +20,9 @@ class File:
 
     part : exercise, gesture, trial or muscle; it distinguishes and orders the files of a session.
     beside : other files that are needed to read this one.
+
+    >>> File(Path("s1/fist.csv"), subject="1", part=2).session
+    '1'
     """
 
     path: Path
@@ -29,11 +32,36 @@ class File:
     beside: tuple[Path, ...] = ()
 
 
-class OneFileARecording(Dataset):
-    """Subjects in natural order, then each subject's sessions, then each session's parts.
+class FilePerRecording(Dataset):
+    """Base class of data sets in which each file is a separate Recording.
 
-    A subclass defines `listed`, `expected` and `record`, and optionally `lacking` and `remarks`. If its files contain
-    breaks, it overrides `records`.
+    Recordings are ordered by subject in natural order, then by session, then by part. A subclass defines `listed`,
+    `expected` and `record`, and optionally `lacking`, `remarks` and `order`. If its files contain breaks, it overrides
+    `records`.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> class Arrays(FilePerRecording):
+    ...     name = "arrays"
+    ...
+    ...     def listed(self, folder):
+    ...         return [File(path, subject=path.stem) for path in folder.glob("*.npy")]
+    ...
+    ...     def expected(self):
+    ...         return "files such as 1.npy; copy them there"
+    ...
+    ...     def record(self, file):
+    ...         return Recording(np.load(file.path), 1000.0, None, file.subject)
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for subject in ("10", "9"):
+    ...     np.save(folder / f"{subject}.npy", np.random.default_rng(0).normal(size=(2, 500)))
+    >>> [recording.subject for recording in Arrays().read(folder)]
+    ['9', '10']
+    >>> file = File(folder / "9.npy", "9")
+    >>> [len(list(found)) for found in (Arrays().records(file), Arrays().lacking("9", [file]), Arrays().remarks(file, []))]
+    [1, 0, 0]
+    >>> Arrays().order(file) < Arrays().order(File(folder / "9.npy", "9", session="2"))
+    True
     """
 
     def listed(self, folder: Path) -> Iterable[File]:

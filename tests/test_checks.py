@@ -10,9 +10,9 @@ import pytest
 
 from myograph.cli import terminal
 from myograph.cli.app import main
-from myograph.datasets import _checked
-from myograph.datasets._checked import used
+from myograph.datasets import checks
 from myograph.datasets.base import DATASETS, get
+from myograph.datasets.checks import check_run
 from myograph.datasets.load import load
 
 
@@ -63,24 +63,24 @@ def test_run_says_how_many_and_the_command_shows_them(own: Path, call) -> None:
 def test_findings_are_kept_until_a_file_changes(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = get(str(own / "dataset.toml"))
     recordings = load(dataset)
-    first = used(dataset, own, recordings)
+    first = check_run(dataset, own, recordings)
     assert any("samples 60 and 61 are" in f.what for f in first)
     looked: list[str] = []
-    whole = _checked.of_items
-    monkeypatch.setattr(_checked, "of_items", lambda d, s, i: (looked.append(s), whole(d, s, i))[1])
-    assert used(dataset, own, recordings) == first
+    whole = checks.of_items
+    monkeypatch.setattr(checks, "of_items", lambda d, s, i: (looked.append(s), whole(d, s, i))[1])
+    assert check_run(dataset, own, recordings) == first
     assert looked == []
     path = own / "ben" / "day1" / "fist_2.csv"
     path.write_text((own / "ben" / "day1" / "fist_3.csv").read_text())
-    again = used(dataset, own, load(dataset))
+    again = check_run(dataset, own, load(dataset))
     assert looked == ["ben"]
     assert not any("samples 60 and 61 are" in f.what for f in again)
     assert any("of the samples of one are also in the other" in f.what for f in again) or again != first
     for kept in (own.parent / "cache" / "checked").iterdir():
         kept.write_text('{"findings": [{"level": 1}], "prints": 3}')
-    assert used(dataset, own, load(dataset)) == again  # damaged ones are made again
+    assert check_run(dataset, own, load(dataset)) == again  # damaged ones are made again
 
 
 def test_generated_data_have_none() -> None:
     dataset = get("simulated", n_subjects=1, n_gestures=1)
-    assert used(dataset, Path(), []) == []
+    assert check_run(dataset, Path(), []) == []
