@@ -29,7 +29,7 @@ CALIBRATED = Prior(common=20.0, own=5.0)
 # Penalty on the rotation of a new person's armband, in nats per window for each electrode of rotation; chosen on the six
 # people of 3DC.
 STEP = 0.5
-# For a known person, a large shift or a rotation is accepted only if it gains at least this many nats per window.
+# For a known person, a large shift or a rotation is accepted only if it gains more than this many nats per window.
 FAR = TURN = 3.0
 # In `calibrate`, the covariance of the training people weighs as much as this many non-overlapping windows per class.
 HELD = 20.0
@@ -65,8 +65,8 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
     In three cases `adapt` gives a NotAdaptedWarning and changes nothing:
 
     * The windows show too few classes for long enough. At least 70 % of the classes (35 % for a new person) must each be
-      seen for about four windows' length, because the means of unseen classes would stay where they were. For a known
-      person, a rotation with strong evidence is accepted nevertheless.
+      seen for about four windows' length, because unseen classes would get only the common shift. For a known person, a
+      rotation with strong evidence is accepted nevertheless.
     * What is learnt from one half of the windows does not make the other half more probable.
     * The person is known, and a class would end where another class was. That class was probably not seen, and would take
       the windows of the other.
