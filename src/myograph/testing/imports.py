@@ -1,9 +1,12 @@
-"""Check that the package's imports run downwards. They are read from the source, including imports inside functions."""
+"""Check that the package's imports run downwards, and that folders keep their private modules to themselves.
+
+Imports are read from the source, including those inside functions.
+"""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +34,7 @@ LAYERS = (
     "testing",
 )
 MOST_ENTRIES = 12
+SHARED = "_common"  # every folder may import its modules
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class Imports:
     ----------
     circles : groups of modules that import each other.
     upward : (importing module, imported module) if the second lies above the first.
+    private : (importing module, imported name) if a part of that name is private to another folder or module.
     unknown : entries at the top of the package that have no layer.
     entries : files and folders at the top of the package, besides those of the spine.
 
@@ -51,13 +56,14 @@ class Imports:
 
     circles: list[list[str]]
     upward: list[tuple[str, str]]
+    private: list[tuple[str, str]]
     unknown: list[str]
     entries: list[str]
 
     @property
     def ok(self) -> bool:
         """Whether no rule is broken."""
-        return not (self.circles or self.upward or self.unknown) and len(self.entries) <= MOST_ENTRIES
+        return not (self.circles or self.upward or self.private or self.unknown) and len(self.entries) <= MOST_ENTRIES
 
     def lines(self) -> list[str]:
         """Return the findings as text, one count per line, each followed by what it counts."""
@@ -66,6 +72,8 @@ class Imports:
             *(f"  {' -> '.join(circle)}" for circle in self.circles),
             f"{len(self.upward)} upward imports",
             *(f"  {importer} imports {imported}" for importer, imported in self.upward),
+            f"{len(self.private)} imports of what is private to another folder or module",
+            *(f"  {importer} imports {imported}" for importer, imported in self.private),
             f"{len(self.entries)} entries at the top beside the spine (at most {MOST_ENTRIES}): {', '.join(self.entries)}",
             *(f"  {name} has no layer in myograph.testing.imports.LAYERS" for name in self.unknown),
         ]
@@ -82,7 +90,8 @@ def check_imports(folder: Path | None = None) -> Imports:
     []
     """
     folder = Path(__file__).parents[1] if folder is None else folder
-    edges = imports_of(folder)
+    names = _names(folder)
+    edges = _edges(names)
     entries = sorted(
         p.name if p.is_dir() else p.stem
         for p in folder.iterdir()
@@ -97,6 +106,7 @@ def check_imports(folder: Path | None = None) -> Imports:
     return Imports(
         circles=_circles(edges),
         upward=upward,
+        private=_private(names),
         unknown=[name for name in entries if name not in (*LAYERS, "__init__")],
         entries=[name for name in entries if name not in SPINE],
     )
@@ -113,36 +123,72 @@ def imports_of(folder: Path) -> dict[str, set[str]]:
     >>> "myograph.windows" in imports_of(Path(myograph.__file__).parent)["myograph.protocols"]
     True
     """
-    paths = {_name(path, folder): path for path in folder.rglob("*.py")}
+    return _edges(_names(folder))
+
+
+def _edges(names: dict[str, list[str]]) -> dict[str, set[str]]:
     return {
-        name: {
-            target
-            for given in _imported(ast.parse(path.read_text(encoding="utf-8")))
-            if (target := _module(given, paths)) is not None and target != name
-        }
-        for name, path in paths.items()
+        importer: {target for given in found if (target := _module(given, names)) is not None and target != importer}
+        for importer, found in names.items()
     }
 
 
-def _name(path: Path, folder: Path) -> str:
-    parts = path.relative_to(folder).with_suffix("").parts
-    return ".".join([PACKAGE, *(parts[:-1] if parts[-1] == "__init__" else parts)])
+def _private(names: dict[str, list[str]]) -> list[tuple[str, str]]:
+    """Return (importing module, imported name) for imports of what is private to another folder or module.
+
+    A name that starts with `_` is private. A private module belongs to the folder that it lies in, with the folders
+    below it; any other private name belongs to its module. The modules of `_common` are for all folders.
+
+    >>> _private({"myograph.training.loop": ["myograph.training._memory"], "myograph.live.log": ["myograph.training._memory"]})
+    [('myograph.live.log', 'myograph.training._memory')]
+    """
+    return sorted(
+        {
+            (importer, given)
+            for importer, found in names.items()
+            for given in found
+            if any(not f"{importer}.".startswith(f"{owner}.") for owner in _owners(given))
+        }
+    )
 
 
-def _imported(node: ast.AST) -> Iterator[str]:
+def _owners(given: str) -> Iterator[str]:
+    """Yield the folder or module of each private part of a dotted name of the package."""
+    parts = given.split(".")
+    if parts[0] == PACKAGE:
+        for i, part in enumerate(parts):
+            if part.startswith("_") and not part.startswith("__") and (i, part) != (1, SHARED):
+                yield ".".join(parts[:i])
+
+
+def _names(folder: Path) -> dict[str, list[str]]:
+    """Return each module below `folder` and the dotted names that it imports, of any package."""
+    found = {}
+    for path in folder.rglob("*.py"):
+        parts = path.relative_to(folder).with_suffix("").parts
+        package = ".".join([PACKAGE, *parts[:-1]])
+        name = package if parts[-1] == "__init__" else f"{package}.{parts[-1]}"
+        found[name] = list(_imported(ast.parse(path.read_text(encoding="utf-8")), package))
+    return found
+
+
+def _imported(node: ast.AST, package: str) -> Iterator[str]:
+    """Yield the dotted names that are imported in a part of a module of `package`; relative imports are resolved."""
     if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
         return
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom) and node.module:
-        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        above = package.split(".")[: 1 - node.level or None] if node.level else []
+        yield from (".".join([*above, *([node.module] if node.module else []), alias.name]) for alias in node.names)
     for child in ast.iter_child_nodes(node):
-        yield from _imported(child)
+        if isinstance(child, (ast.stmt, ast.excepthandler, ast.match_case)):  # expressions hold no imports
+            yield from _imported(child, package)
 
 
-def _module(given: str, paths: dict[str, Path]) -> str | None:
+def _module(given: str, names: Container[str]) -> str | None:
     """Return the module that holds what an import names: itself, or the package before its last part."""
-    return given if given in paths else parent if (parent := given.rpartition(".")[0]) in paths else None
+    return given if given in names else parent if (parent := given.rpartition(".")[0]) in names else None
 
 
 def _layer(module: str) -> int:
