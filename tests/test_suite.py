@@ -480,3 +480,14 @@ def test_threads_of_one_worker_do_not_share_what_they_read():
     thread.join()
     assert first.recordings(recipe) is mine
     assert other[0] is not mine
+
+
+def test_cells_without_scores_are_told_once_per_reason():
+    from myograph.cli.benchmark import grouped
+
+    messages = [f"{name}: no labels" for name in ("a", "a", "b", "c", "d", "e")]
+    assert grouped([*messages, "f: one person: too few"]) == [
+        "6 cells: no labels (a, b, c, and 2 more recipes)",
+        "f: one person: too few",
+    ]
+    assert grouped([]) == []

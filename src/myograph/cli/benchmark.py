@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -174,8 +175,27 @@ def _show(suite: Suite, found: Summary) -> None:
         highlight=False,
     )
     for what, messages in (("failed", found.failed), ("does not apply", found.not_applicable)):
-        for message in messages.values():
+        for message in grouped(messages.values()):
             out.print(f"[yellow]{what}[/yellow]: {escape(message)}", highlight=False)
+
+
+def grouped(messages: Iterable[str]) -> list[str]:
+    """Return one line per reason, from messages "recipe: reason", with the first three recipes that it is given for.
+
+    >>> grouped(["a-lda: no labels", "b-lda: one person", "a-svm: no labels"])
+    ['2 cells: no labels (a-lda, a-svm)', 'b-lda: one person']
+    """
+    recipes: dict[str, list[str]] = {}
+    for message in messages:
+        recipe, _, reason = message.partition(": ")
+        recipes.setdefault(reason, []).append(recipe)
+    lines = []
+    for reason, names in recipes.items():
+        different = list(dict.fromkeys(names))
+        more = f", and {len(different) - 3} more recipes" if len(different) > 3 else ""
+        where = ", ".join(different[:3]) + more
+        lines.append(f"{names[0]}: {reason}" if len(names) == 1 else f"{len(names)} cells: {reason} ({where})")
+    return lines
 
 
 def _write_page(store: Any, found: Summary, suite: Suite, folder: Path) -> Path | None:
@@ -184,5 +204,5 @@ def _write_page(store: Any, found: Summary, suite: Suite, folder: Path) -> Path 
         return None
     from myograph.evaluation.report.suite import write_suite_page
 
-    missing = [*found.failed.values(), *found.not_applicable.values()]
+    missing = [*grouped(found.failed.values()), *grouped(found.not_applicable.values())]
     return write_suite_page(store, done, suite.name, folder / "reports" / suite.name, missing=missing)
