@@ -26,7 +26,6 @@ API = {
     "training": ("Training", ["training"]),
     "evaluation": ("Evaluation", ["evaluation"]),
     "live": ("Live decoding", ["live"]),
-    "export": ("Export", ["export"]),
     "testing": ("Checks for your own code", ["testing"]),
 }
 MEASURED = sorted((ROOT / "benchmarks" / "results").glob("*.md"))

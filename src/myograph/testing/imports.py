@@ -29,7 +29,6 @@ LAYERS = (
     "live",
     "evaluation",
     "recipes",
-    "export",
     "cli",
     "testing",
 )
