@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -16,13 +17,13 @@ from conftest import make_recording
 from myograph import Windowing
 from myograph.cli.live import choose_source
 from myograph.datasets import load
-from myograph.errors import ConfigError, MyographError, UnknownNameError
+from myograph.errors import ConfigError, MyographError, SourceEnded, UnknownNameError
 from myograph.evaluation.report.decision_charts import counts_matrix, histogram, timeline
 from myograph.evaluation.report.live import render_live
 from myograph.live import Decoder, read_log
 from myograph.live.fitts import Target, Trial
 from myograph.live.log import LiveLog
-from myograph.live.sources.base import StreamInfo
+from myograph.live.sources.base import SOURCES, Chunk, Source, StreamInfo
 from myograph.live.sources.replay import joined
 from myograph.live.sources.udp import pack
 
@@ -214,6 +215,38 @@ def test_settings_of_sources(folder):
     assert choose_source("brainflow:CYTON_BOARD", decoder, ["serial_port=/dev/ttyUSB0"]).board == "CYTON_BOARD"
     udp = choose_source("udp:0.0.0.0:9000", decoder, ["protocol=lines"])
     assert (udp.host, udp.port, udp.protocol, udp.n_channels, udp.unit) == ("0.0.0.0", 9000, "lines", 12, "uV")
+
+
+def test_every_registered_source_can_be_named(call, monkeypatch):
+    SOURCES.load()
+    monkeypatch.setattr(SOURCES, "_entries", dict(SOURCES._entries))
+
+    @SOURCES.register("alternating")
+    @dataclass(frozen=True)
+    class Alternating(Source):
+        n_chunks: int
+        level_uv: float = 1.0
+        left: list = field(default_factory=list, init=False)
+
+        def open(self):
+            self.left[:] = range(self.n_chunks)
+            return StreamInfo(12, 1000.0, "uV")
+
+        def read(self):
+            if not self.left:
+                raise SourceEnded("all chunks were read")
+            first = 100 * self.left.pop(0)
+            return Chunk(np.tile([-self.level_uv, self.level_uv], (12, 50)), first, np.arange(first, first + 100) / 1e3)
+
+    source = choose_source("alternating", Decoder.load("hand.myo"), ["n_chunks=7", "level_uv=2.5"])
+    assert source == Alternating(7, 2.5)
+    status, out, err = call("live", "hand.myo", "--source", "alternating", "--set", "n_chunks=7", "--json")
+    assert status == 0, err
+    assert json.loads(out)["counts"]["samples"] == 700
+    with pytest.raises(UnknownNameError, match="option of source 'alternating' named 'chunks'"):
+        choose_source("alternating", Decoder.load("hand.myo"), ["chunks=7"])
+    with pytest.raises(ConfigError, match="nothing may follow the name alternating; pass its options as --set"):
+        choose_source("alternating:7", Decoder.load("hand.myo"))
 
 
 # The page

@@ -17,7 +17,7 @@ import typer
 
 from myograph.cli.decoder import Post, load_recordings, parse_post, parse_value
 from myograph.cli.terminal import Json, out, print_facts, print_json, print_path, progress_bar
-from myograph.errors import ConfigError, SourceEnded, unknown_name
+from myograph.errors import ConfigError, SourceEnded
 
 if TYPE_CHECKING:
     from myograph.live.decisions import Decisions
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 PAUSE_S = 0.001
 KEPT = 2000  # decisions over which the view computes the latency
-FORMS = "simulated, replay:RECORDING, lsl[:NAME], brainflow[:BOARD], udp:HOST:PORT"
+FORMS = "simulated, replay:RECORDING, lsl[:NAME], brainflow[:BOARD], udp:HOST:PORT, or any other registered source"
 
 
 def live(
@@ -238,6 +238,9 @@ class LiveRun:
 def choose_source(text: str, decoder: Decoder, settings: Sequence[str] = (), subjects: str | None = None) -> Source:
     """Create a source from a text such as "udp:127.0.0.1:9000" and its settings.
 
+    Every registered source can be named; those without a form of their own, such as udp:HOST:PORT, take all options
+    from the settings.
+
     Raises
     ------
     UnknownNameError : no such source or setting. ConfigError : a text or value that does not fit.
@@ -265,7 +268,9 @@ def choose_source(text: str, decoder: Decoder, settings: Sequence[str] = (), sub
         if not host or not port.isdigit():
             raise ConfigError(f"--source {text!r}: expected udp:HOST:PORT, such as udp:127.0.0.1:9000")
         return SOURCES.create(kind, **{**stated, "unit": decoder.unit, "host": host, "port": int(port), **options})
-    raise unknown_name("source", kind, list(SOURCES))
+    if where and kind in SOURCES:
+        raise ConfigError(f"--source {text!r}: nothing may follow the name {kind}; pass its options as --set key=value")
+    return SOURCES.create(kind, **options)
 
 
 def _recording(given: str, subjects: str | None, decoder: Decoder) -> Any:
