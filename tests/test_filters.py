@@ -1,10 +1,17 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal as sps
 
+from myograph import preprocessing
+from myograph._common.registry import read_registrations
 from myograph.errors import ConfigError, MyographError, ShapeError, SignalError
+from myograph.preprocessing import filters
 from myograph.preprocessing.filters import (
     FILTERS,
     BandPass,
@@ -42,6 +49,20 @@ OPTIONS = {
     "merge_labels": [{"groups": {"rest": ("0",)}}],
 }
 CASES = [FILTERS.create(name, **options) for name in FILTERS for options in OPTIONS.get(name, [{}])]
+
+
+def test_every_filter_of_the_folder_is_registered_by_an_import_in_filters():
+    """FILTERS knows only what preprocessing/filters.py imports; the files of the folder name all there are."""
+    found = {}
+    for path in sorted(Path(preprocessing.__file__).parent.glob("*.py")):
+        names, _ = read_registrations(path.read_text(encoding="utf-8"), "FILTERS")
+        found.update(dict.fromkeys(names, path.stem))
+    code = "from myograph.preprocessing.filters import FILTERS; print(*FILTERS)"  # where nothing else was imported
+    known = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    missing = [f"{name} of {file}.py" for name, file in found.items() if name not in known]
+    assert not missing, f"import in preprocessing/filters.py: {', '.join(missing)}"
+    assert sorted(found) == known
+    assert {FILTERS[name].__name__ for name in found} <= {*preprocessing.__all__} & {*filters.__all__}
 
 
 def recording(signal, rate_hz=500.0, layout=None):
