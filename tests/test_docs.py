@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from myograph.cli.app import app
 from myograph.datasets import DATASETS
+from myograph.datasets._formats.tables import ENDINGS
 from myograph.evaluation import RECIPES
 from myograph.evaluation.reproduction import REPRODUCTIONS, load_result
 from myograph.features import FEATURES
@@ -105,6 +106,12 @@ def test_links_and_source_files_exist(page):
         known = any((ROOT / top / folder).is_dir() for top in ("", "src", "src/myograph"))
         missing += [] if known or folder in LATER else [folder]
     assert not missing
+
+
+def test_every_supported_ending_is_listed():
+    text = (ROOT / "docs" / "your-own-data.md").read_text(encoding="utf-8")
+    supported = text[text.index("Supported formats:") :].partition("\n\n")[0]
+    assert set(re.findall(r"`(\.\S+)`", supported)) == set(ENDINGS)
 
 
 # Folders that a page names and a run of the package or of `make docs` makes.

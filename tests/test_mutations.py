@@ -21,6 +21,8 @@ import wfdb
 from scipy.io import savemat
 
 from myograph.datasets._formats.edf_writer import write_edf
+from myograph.datasets._formats.presets import PRESETS
+from myograph.datasets._formats.tables import _READERS
 from myograph.datasets._names import natural
 from myograph.datasets.base import DATASETS, Dataset
 from myograph.datasets.bids import Bids
@@ -63,6 +65,10 @@ def record(path: Path) -> None:
     wfdb.wrann(path.stem, "atr", np.array([10, 100]), ["+", "+"], aux_note=["fist", "rest"], write_dir=str(path.parent))
 
 
+COUNTS = np.round(X[:, np.arange(8) % 3] * 30).astype(int)
+MYO = "emg1,emg2,emg3,emg4,emg5,emg6,emg7,emg8,label\n" + "".join(
+    f"{','.join(map(str, x))},{g}\n" for x, g in zip(COUNTS, LABEL)
+)
 VARIABLES = 'rate_hz = 100\nunit = "mV"\nsignal = "emg"\nlabel = "lab"\n'
 COLUMNS = 'rate_hz = 100\nunit = "mV"\nchannels = ["a", "b", "c"]\nlabel = "g"\n'
 NOTED = 'label = "annotations"\n'
@@ -86,7 +92,19 @@ FORMATS: dict[str, tuple[str, str, Callable[[Path], object]]] = {
     "trigno_discover": (".csv", 'preset = "trigno_discover"\n' + NOTED, lambda p: p.write_text(trigno(n=120))),
     "opensignals": (".txt", 'preset = "opensignals"\nlabel = "O1"\n', lambda p: p.write_text(opensignals()[0])),
     "openbci": (".txt", 'preset = "openbci"\nlabel = false\n', lambda p: p.write_text(openbci_log()[0])),
+    "myo": (".csv", 'preset = "myo"\nlabel = "label"\n', lambda p: p.write_text(MYO)),
 }
+
+
+SAME_FORMAT = {".hdf5": ".h5"}  # a second ending of a format that has a miniature
+
+
+def test_every_ending_and_preset_of_users_files_is_damaged() -> None:
+    covered = {ending for ending, _, _ in FORMATS.values()}
+    missing = [ending for ending in _READERS if SAME_FORMAT.get(ending, ending) not in covered]
+    assert not missing, f"add a miniature to FORMATS for {', '.join(missing)}"
+    assert set(PRESETS) <= set(FORMATS), f"add a miniature to FORMATS for {set(PRESETS) - set(FORMATS)}"
+    assert all(_READERS[ending] is _READERS[other] for ending, other in SAME_FORMAT.items())
 
 
 def miniature(name: str, folder: Path) -> Dataset:
