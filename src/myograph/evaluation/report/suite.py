@@ -128,7 +128,7 @@ def write_suite_page(
         title=TITLES[metric],
         honest=[g for g in groups if not g.leaky],
         leaky=[g for g in groups if g.leaky],
-        overview=overview([g for g in groups if not g.leaky]),
+        overviews=overviews([g for g in groups if not g.leaky]),
         curves=whole,
         missing=list(missing),
         n_cells=len(cells),
@@ -160,9 +160,27 @@ def grouped(store: Store, cells: Sequence[str], metric: str = "accuracy") -> lis
     return found
 
 
-def overview(groups: Sequence[Group]) -> pd.DataFrame:
-    """Return the mean over people of each method (row) in each group (column)."""
-    return pd.DataFrame({group.title: group.values.mean() for group in groups})
+def overviews(groups: Sequence[Group]) -> list[pd.DataFrame]:
+    """Return tables of the mean over people of each method in each group; groups that share most methods share a table.
+
+    Rows are methods and columns are groups, or the other way round if there are more groups than methods.
+    """
+    tables: list[pd.DataFrame] = []
+    for group in groups:
+        means = group.values.mean().rename(group.title).to_frame()
+        like = (i for i, t in enumerate(tables) if _in_common(t.index, means.index) > 0.5)
+        place = next(like, None)
+        if place is None:
+            tables.append(means)
+        else:
+            tables[place] = tables[place].join(means, how="outer")
+    tables = [t.rename_axis("method") for t in tables]
+    return [t.T.rename_axis("data, protocol") if t.shape[1] > t.shape[0] else t for t in tables]
+
+
+def _in_common(a: pd.Index, b: pd.Index) -> float:
+    """Return the share of the methods of both that are in each."""
+    return len(a.intersection(b)) / max(len(a.union(b)), 1)
 
 
 def figures_of(group: Group, scores: Mapping[str, Scores]) -> list[Figure]:
