@@ -495,8 +495,6 @@ def test_cells_without_scores_are_told_once_per_reason():
 
 
 def test_groups_with_mostly_the_same_methods_share_a_table():
-    import pandas as pd
-
     from myograph.evaluation.report.suite import overviews
 
     def group(title, **means):
