@@ -31,7 +31,7 @@ from myograph.protocols import (
 
 N_LABELS = 4
 HONEST = {
-    "WithinSubject": WithinSubject(test_repetitions=(2, 5, 8)),
+    "WithinSubject": WithinSubject(test_repetitions=(2, 5)),
     "KFoldRepetitions": KFoldRepetitions(4),
     "PooledSubjects": PooledSubjects(test_fraction=0.4, n_repeats=3),
     "LastRepetitions": LastRepetitions(0.4),

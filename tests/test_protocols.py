@@ -7,6 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import check_cv
 
+import test_honesty
 from conftest import make_recording
 from myograph import (
     CrossSession,
@@ -24,14 +25,13 @@ from myograph.errors import LeakageError, ProtocolError
 from myograph.protocols import LastRepetitions, Protocol, SessionStream
 
 HONEST = [
+    *test_honesty.HONEST.values(),  # one of every protocol at least
     WithinSubject(test_repetitions=(2,)),
     WithinSubject(test_repetitions=(2,), train_repetitions=(1,)),
     KFoldRepetitions(),
     KFoldRepetitions(2, within="session"),
     PooledSubjects(test_fraction=0.3, n_repeats=2, seed=5),
-    LeaveOneSubjectOut(),
     LeaveOneSubjectOut(calibration=0.4),
-    CrossSession(),
 ]
 
 
