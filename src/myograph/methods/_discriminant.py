@@ -7,10 +7,10 @@ scikit-learn's `LinearDiscriminantAnalysis(solver="lsqr")` computes a singular v
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-from scipy.linalg import lapack, lstsq
+from scipy.linalg import get_lapack_funcs, lstsq
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.preprocessing import StandardScaler
 
@@ -95,8 +95,9 @@ class ClassRows:
             mine -= means[k]
             rows[code == k] = mine
             if kind == "auto":
-                constant[k] = scaler.var_ < scaler.scale_**2 * 0.5
-                mine /= scaler.scale_
+                scale = cast(np.ndarray, scaler.scale_)
+                constant[k] = cast(np.ndarray, scaler.var_) < scale**2 * 0.5
+                mine /= scale
                 shrinkage[k], factor[k] = ledoit_wolf(mine), (mine**2).sum() / mine.size
         return cls(rows, code, means, count, kind, shrinkage, factor, constant)
 
@@ -123,7 +124,7 @@ class ClassRows:
         if self.kind == "auto":
             target = self.factor[:, None] * np.where(self.constant, count[:, None], squares)
         else:
-            target = np.repeat(squares.mean(axis=1, keepdims=True), squares.shape[1], axis=1)
+            target = np.broadcast_to(squares.mean(axis=1, keepdims=True), squares.shape)
         return Pooled(rows * np.sqrt(each * (1 - self.shrinkage))[code, None], (each * self.shrinkage) @ target)
 
 
@@ -189,11 +190,10 @@ def solve(covariance: np.ndarray, values: np.ndarray) -> np.ndarray:
     [[[1.0], [0.5]], [[1.0], [0.0]]]
     """
     size = float(np.abs(covariance).sum(axis=0).max())
-    factor, failed = lapack.dpotrf(
-        covariance.T, lower=1, clean=0
-    )  # symmetric; LAPACK uses the transpose without a copy
+    potrf, pocon, potrs = get_lapack_funcs(("potrf", "pocon", "potrs"), (covariance,))
+    factor, failed = potrf(covariance.T, lower=1, clean=0)  # symmetric; LAPACK uses the transpose without a copy
     if not failed:
-        reciprocal, _ = lapack.dpocon(factor, size, uplo="L")
+        reciprocal, _ = pocon(factor, size, uplo="L")
         if reciprocal > len(covariance) * np.finfo(float).eps:
-            return lapack.dpotrs(factor, values, lower=1)[0]
-    return lstsq(covariance, values, cond=len(covariance) * np.finfo(float).eps)[0]
+            return potrs(factor, values, lower=1)[0]
+    return cast(Any, lstsq(covariance, values, cond=len(covariance) * np.finfo(float).eps))[0]

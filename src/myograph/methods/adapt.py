@@ -251,7 +251,7 @@ class LDAMeans(_Adapter):
             )
         if not hasattr(last, "covariance_"):
             raise ConfigError(
-                f"LDAMeans needs the covariance, which was left out for {last.n_features_in_} columns; give the discriminant "
+                f"LDAMeans needs the covariance, which was left out for {last.means_.shape[1]} columns; give the discriminant "
                 "store_covariance=True, or choose fewer features"
             )
         features = np.asarray(self._before_last(X))
