@@ -168,21 +168,22 @@ def test_samples_over_udp_and_decisions_back(call, folder, recordings):
     assert json.loads(out)["decisions"] == len(made)
 
 
-def test_an_interrupt_ends_the_session_in_order(folder):
-    command = [sys.executable, "-m", "myograph.cli", "live", "hand.myo", "--out", "e.jsonl"]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_the_session_in_order(folder, number):
+    command = [sys.executable, "-m", "myograph.cli", "live", "hand.myo", "--out", f"{number}.jsonl"]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    log = folder / "e.jsonl"
+    log = folder / f"{number}.jsonl"
     deadline = time.monotonic() + 120
     while not (log.exists() and '"decision"' in log.read_text()):
         assert time.monotonic() < deadline
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert "latency" in out
     assert read_log(log).complete
-    assert (folder / "e.html").exists()
+    assert (folder / f"{number}.html").exists()
 
 
 @pytest.mark.parametrize(

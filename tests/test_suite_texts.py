@@ -6,17 +6,17 @@ from types import SimpleNamespace
 
 import pandas as pd
 
-from myograph.cli.benchmark import grouped
+from myograph.cli.benchmark import by_reason
 from myograph.evaluation.report.suite import overviews
 
 
 def test_cells_without_scores_are_told_once_per_reason():
     messages = [f"{name}: no labels" for name in ("a", "a", "b", "c", "d", "e")]
-    assert grouped([*messages, "f: one person: too few"]) == [
+    assert by_reason([*messages, "f: one person: too few"]) == [
         "6 cells: no labels (a, b, c, and 2 more recipes)",
         "f: one person: too few",
     ]
-    assert grouped([]) == []
+    assert by_reason([]) == []
 
 
 def test_groups_with_mostly_the_same_methods_share_a_table():

@@ -175,14 +175,14 @@ def _show(suite: Suite, found: Summary) -> None:
         highlight=False,
     )
     for what, messages in (("failed", found.failed), ("does not apply", found.not_applicable)):
-        for message in grouped(messages.values()):
+        for message in by_reason(messages.values()):
             out.print(f"[yellow]{what}[/yellow]: {escape(message)}", highlight=False)
 
 
-def grouped(messages: Iterable[str]) -> list[str]:
+def by_reason(messages: Iterable[str]) -> list[str]:
     """Return one line per reason, from messages "recipe: reason", with the first three recipes that it is given for.
 
-    >>> grouped(["a-lda: no labels", "b-lda: one person", "a-svm: no labels"])
+    >>> by_reason(["a-lda: no labels", "b-lda: one person", "a-svm: no labels"])
     ['2 cells: no labels (a-lda, a-svm)', 'b-lda: one person']
     """
     recipes: dict[str, list[str]] = {}
@@ -204,5 +204,5 @@ def _write_page(store: Any, found: Summary, suite: Suite, folder: Path) -> Path 
         return None
     from myograph.evaluation.report.suite import write_suite_page
 
-    missing = [*grouped(found.failed.values()), *grouped(found.not_applicable.values())]
+    missing = [*by_reason(found.failed.values()), *by_reason(found.not_applicable.values())]
     return write_suite_page(store, done, suite.name, folder / "reports" / suite.name, missing=missing)

@@ -147,24 +147,25 @@ class LiveRun:
 
     @contextlib.contextmanager
     def _noting_interrupts(self) -> Iterator[None]:
-        """The first Ctrl-C only sets `interrupted`: Python drops an exception that is raised in a callback, for example
-        while a loop is being compiled. A second one raises as usual.
+        """The first Ctrl-C or SIGTERM only sets `interrupted`: Python drops an exception that is raised in a callback, for
+        example while a loop is being compiled. A second one raises as usual.
         """
 
-        def note(*_: object) -> None:
+        def note(number: int, _: object) -> None:
             self.interrupted = True
-            signal.signal(signal.SIGINT, before)
+            signal.signal(number, before[number])
 
         if threading.current_thread() is not threading.main_thread():  # handlers belong to the main thread
             yield
             return
-        before = signal.signal(signal.SIGINT, note)
+        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         except KeyboardInterrupt:
             self.interrupted = True
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def time_s(self, sample: int) -> float:
         """Return the time of a sample in seconds after the device's first sample."""
