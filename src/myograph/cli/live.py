@@ -153,7 +153,7 @@ class LiveRun:
 
         def note(number: int, _: object) -> None:
             self.interrupted = True
-            signal.signal(number, before[number])
+            signal.signal(number, before[signal.Signals(number)])
 
         if threading.current_thread() is not threading.main_thread():  # handlers belong to the main thread
             yield
