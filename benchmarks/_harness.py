@@ -100,6 +100,12 @@ def table(rows: list[Row]) -> list[str]:
     return lines
 
 
+def has_bf16() -> bool:
+    """Whether the processor multiplies bfloat16, as /proc/cpuinfo tells (of Intel, AMD and Arm)."""
+    flags = next((line for line in _cpuinfo() if line.startswith(("flags", "Features"))), "")
+    return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(flags.split()))
+
+
 def _cpuinfo() -> list[str]:
     path = Path("/proc/cpuinfo")
     return path.read_text().splitlines() if path.exists() else []

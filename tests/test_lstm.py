@@ -1,6 +1,7 @@
 """The compiled LSTM against torch's own, in double precision."""
 
 import copy
+import importlib.util
 
 import pytest
 import torch
@@ -53,6 +54,26 @@ def test_like_torch(n_in, hidden, layers, both, rows, steps, seed):
                 assert b is None or b.abs().max() == 0
             else:
                 assert apart(a, b) < 1e-4
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_like_torch_with_registers_of_either_width(wide, monkeypatch):
+    from llvmlite import binding
+    from numba import njit
+
+    from myograph._common import jit
+    from myograph.models._cpu import lstm_kernel
+
+    monkeypatch.setattr(binding, "get_host_cpu_features", lambda: {"avx512f": wide})
+    # Without a cache, which holds the code for this processor's width.
+    monkeypatch.setattr(jit, "njit", lambda cache=False, **options: njit(**options))
+    spec = importlib.util.spec_from_file_location("lstm_kernel_of_another_width", lstm_kernel.__file__)
+    other = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(other)
+    assert (other.LANES == 16) == wide
+    monkeypatch.setattr("myograph.models._cpu.lstm._kernel", lambda: other)
+    for n_in, hidden, rows in ((1, 20, 9), (7, 5, 16), (66, 17, 3)):
+        test_like_torch.hypothesis.inner_test(n_in, hidden, 2, True, rows, 7, seed=0)
 
 
 def kernels_run(monkeypatch):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from myograph.models.layers import compilable, in_threads
 
-LANES, TILE = 16, 8  # units and rows are padded to multiples of these
+TILE = 8  # rows are padded to a multiple of this, units to one of the kernel's LANES
 _KINDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 MANY = 64  # least windows for the kernel without gradients: 1.5 times as fast there, half as fast for one
 WORTH = 1 << 27  # products per thread: starting a thread takes as long as a tenth of them
@@ -85,13 +85,12 @@ class _Layer(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, reverse: tuple[int, ...], *parameters: Tensor) -> Tensor:
         """Return (step, row, direction * hidden); the parameters are the `_KINDS` of each direction."""
-        from myograph.models._cpu import lstm_kernel as _lstm_kernel
-
+        kernel = _kernel()
         w_in, w_h, b_in, b_h = (torch.stack(parameters[k :: len(_KINDS)]) for k in range(len(_KINDS)))
         bias = b_in + b_h
         steps, rows, n_in = x.shape
         ways, n_h = len(w_h), w_h.shape[2]
-        width = n_h + -n_h % LANES
+        width = n_h + -n_h % kernel.LANES
         weights = _blocks(torch.cat([w_in, w_h], 2)).permute(0, 2, 4, 1, 3)
         bias = _blocks(bias.unsqueeze(2)).permute(0, 2, 4, 1, 3)
         out = x.new_empty(steps, rows, ways * width)
@@ -103,7 +102,7 @@ class _Layer(torch.autograd.Function):
         flags = np.array(reverse)
 
         def run(first: int, last: int) -> None:
-            _lstm_kernel.forward(*before, flags, steps, rows, n_in, n_h, first, last, *after)
+            kernel.forward(*before, flags, steps, rows, n_in, n_h, first, last, *after)
 
         in_threads(run, rows // TILE, weights.numel() * steps * rows // WORTH)
         ctx.save_for_backward(x, w_in, w_h, out, cells, gates)
@@ -113,8 +112,7 @@ class _Layer(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        from myograph.models._cpu import lstm_kernel as _lstm_kernel
-
+        kernel = _kernel()
         x, w_in, w_h, out, cells, gates = ctx.saved_tensors
         steps, rows, n_in = x.shape
         ways, n_h = len(w_h), w_h.shape[2]
@@ -122,18 +120,18 @@ class _Layer(torch.autograd.Function):
         if width != n_h:
             slope = nn.functional.pad(slope.unflatten(2, (ways, n_h)), (0, width - n_h)).flatten(2)
         to_h, to_x = _backwards(w_h), _backwards(w_in)
-        dx = x.new_empty(steps, rows, n_in + -n_in % LANES if ctx.needs_input_grad[0] else 0)
+        dx = x.new_empty(steps, rows, n_in + -n_in % kernel.LANES if ctx.needs_input_grad[0] else 0)
         known = [_flat(a) for a in (slope, x, out, cells, gates, to_h, to_x)]
         sizes = (np.array(ctx.reverse), steps, rows, n_in, n_h)
         zeros, slopes = np.zeros(TILE * width, np.float32), _flat(dx)
 
         def run(first: int, last: int) -> np.ndarray:
             part = np.zeros((ways, 1 + n_in + width, 4 * width), np.float32)
-            _lstm_kernel.backward(*known, *sizes, first, last, zeros, slopes, part.reshape(-1))
+            kernel.backward(*known, *sizes, first, last, zeros, slopes, part.reshape(-1))
             return part
 
         parts = in_threads(run, rows // TILE, 2 * (to_h.numel() + to_x.numel()) * steps * rows // WORTH)
-        dw = torch.from_numpy(sum(parts[1:], parts[0])).transpose(1, 2).unflatten(1, (-1, 4, LANES))
+        dw = torch.from_numpy(sum(parts[1:], parts[0])).transpose(1, 2).unflatten(1, (-1, 4, kernel.LANES))
         dw = dw.transpose(1, 2).flatten(2, 3)[:, :, :n_h].flatten(1, 2)  # (direction, 4 hidden, bias and columns)
         dx = dx[..., :n_in] if ctx.needs_input_grad[0] else None
         # Both biases have the same gradient, in separate memory because clipping changes gradients in place.
@@ -141,10 +139,18 @@ class _Layer(torch.autograd.Function):
         return dx, None, *itertools.chain.from_iterable(each)
 
 
+def _kernel() -> Any:
+    """The compiled loops; they are imported when they are needed, since numba takes a second."""
+    from myograph.models._cpu import lstm_kernel
+
+    return lstm_kernel
+
+
 def _backwards(w: Tensor) -> Tensor:
-    """(direction, 4 hidden, column) to (direction, block of columns, gates in blocks, 16)."""
-    blocks = _blocks(nn.functional.pad(w, (0, -w.shape[2] % LANES)))
-    return blocks.unflatten(4, (-1, LANES)).permute(0, 4, 2, 1, 3, 5)
+    """(direction, 4 hidden, column) to (direction, block of columns, gates in blocks, lane)."""
+    lanes = _kernel().LANES
+    blocks = _blocks(nn.functional.pad(w, (0, -w.shape[2] % lanes)))
+    return blocks.unflatten(4, (-1, lanes)).permute(0, 4, 2, 1, 3, 5)
 
 
 def _flat(a: Tensor) -> np.ndarray:
@@ -153,5 +159,5 @@ def _flat(a: Tensor) -> np.ndarray:
 
 def _blocks(w: Tensor) -> Tensor:
     """(direction, 4 hidden, column) to (direction, gate, block, lane, column), padded with zeros."""
-    w = w.unflatten(1, (4, -1))
-    return nn.functional.pad(w, (0, 0, 0, -w.shape[2] % LANES)).unflatten(2, (-1, LANES))
+    lanes, w = _kernel().LANES, w.unflatten(1, (4, -1))
+    return nn.functional.pad(w, (0, 0, 0, -w.shape[2] % lanes)).unflatten(2, (-1, lanes))

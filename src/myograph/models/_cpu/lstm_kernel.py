@@ -1,14 +1,13 @@
 """The compiled loop over time of an LSTM layer, forward and backward; `lstm.py` calls it.
 
 Eight rows of a batch are processed together in all steps, so that the weights and the rows' states stay in the
-first-level cache. The four gates of sixteen units by four rows stay in registers from the first product to the new
+first-level cache. The four gates of `LANES` units by `AT_ONCE` rows stay in registers from the first product to the new
 state. `_cell` and `_back` define the computation for such a tile. They are written in the compiler's intermediate
-language (LLVM vectors of sixteen float32, split on processors with shorter ones), since a loop over arrays would not be
-kept in registers.
+language (LLVM vectors of `LANES` float32), since a loop over arrays would not be kept in registers.
 
 Arrays are flat float32 in C order: x (step, row, n_in), out (step, row, direction, unit), cell (direction, step, row,
-unit), gates (direction, step, row, block, 4, 16) with the gates in the order input, forget, cell, output. Units are
-padded to blocks of sixteen by zero weights, rows to eights. Directions are flags: 1 reads from the last step to the first.
+unit), gates (direction, step, row, block, 4, LANES) with the gates in the order input, forget, cell, output. Units are
+padded to blocks of `LANES` by zero weights, rows to eights. Directions are flags: 1 reads from the last step to the first.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import math
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -25,9 +24,11 @@ from numba.extending import intrinsic
 from myograph._common.jit import njit
 from myograph._common.simd import prefetch
 
-LANES = 16
-ROWS = 8  # rows of a tile; the forward products use half of them at a time
-_HALF = ROWS // 2
+# AVX-512 has 32 registers of sixteen float32, other processors sixteen registers of eight, or as many bytes. With more
+# sums than fit, the compiler writes them to memory after every product: half as fast.
+LANES, AT_ONCE = (16, 4) if binding.get_host_cpu_features().get("avx512f") else (8, 2)
+WIDE = 4 * LANES  # one unit of each gate per lane
+ROWS = 8  # rows of a tile; the forward products use AT_ONCE of them at a time
 CHUNK = 8  # steps whose gate gradients are collected, in the cache, before they are added to the weight gradients
 _FLOAT, _INT, _INDEX = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 _REALS, _WHOLES = ir.VectorType(_FLOAT, LANES), ir.VectorType(_INT, LANES)
@@ -35,7 +36,7 @@ _SHIFT = 1.5 * 2.0**23  # adding it rounds to a whole number, which is then in t
 
 
 class _Vector:
-    """Sixteen float32 in a register, with the arithmetic of numbers; a Python number means one in every lane."""
+    """LANES float32 in a register, with the arithmetic of numbers; a Python number means one in every lane."""
 
     def __init__(self, builder: Any, value: Any):
         self.b, self.value = builder, value
@@ -123,7 +124,7 @@ def _times(builder: Any, n: Any, stride: Any) -> list[Any]:
 
 
 def _products(builder: Any, sums: list[list[Any]], rows: _Memory, at: list[Any], weights: _Memory, n: Any) -> None:
-    """sums[r][g] += sum over k < n of rows[at[r] + k] * weights[(k * len(sums[r]) + g) * 16 :]."""
+    """sums[r][g] += sum over k < n of rows[at[r] + k] * weights[(k * len(sums[r]) + g) * LANES :]."""
     width = len(sums[0]) * LANES
     with cgutils.for_range(builder, n) as loop:
         vectors = [
@@ -152,10 +153,10 @@ def _arguments(context: Any, builder: Any, sig: Any, args: Any) -> list[Any]:
 
 @intrinsic
 def _cell(typing, x, x_at, x_row, n_in, h, h_at, h_row, n_h, weights, w_at, bias, b_at, old, old_at, new, new_at, c_row, gates, g_at, g_row, out, o_at):  # fmt: skip
-    """One time step for one block of units and four rows: gates, cells and outputs from inputs, last outputs and last
+    """One time step for one block of units and AT_ONCE rows: gates, cells and outputs from inputs, last outputs and last
     cells.
 
-    weights : (n_in + n_h, 4, 16), bias : (4, 16). Each array is followed by its offset; `_row` arguments are strides to
+    weights : (n_in + n_h, 4, LANES), bias : (4, LANES). Each array is followed by its offset; `_row` arguments are strides to
         the next row.
     """
 
@@ -163,17 +164,19 @@ def _cell(typing, x, x_at, x_row, n_in, h, h_at, h_row, n_h, weights, w_at, bias
         x, x_row, n_in, h, h_row, n_h, weights, bias, old, new, c_row, gates, g_row, out = _arguments(
             context, builder, sig, args
         )
-        sums = [[cgutils.alloca_once(builder, _REALS) for _ in range(4)] for _ in range(_HALF)]
+        sums = [[cgutils.alloca_once(builder, _REALS) for _ in range(4)] for _ in range(AT_ONCE)]
         for g in range(4):
             first = bias.load(g * LANES)
             for mine in sums:
                 builder.store(first.value, mine[g])
-        _products(builder, sums, x, _times(builder, _HALF, x_row), weights, n_in)
+        _products(builder, sums, x, _times(builder, AT_ONCE, x_row), weights, n_in)
         recurrent = _Memory.__new__(_Memory)
         recurrent.b = builder
-        recurrent.pointer = weights._at(builder.mul(n_in, _INDEX(4 * LANES)))
-        _products(builder, sums, h, _times(builder, _HALF, h_row), recurrent, n_h)
-        places = zip(sums, _times(builder, _HALF, c_row), _times(builder, _HALF, g_row), _times(builder, _HALF, h_row))
+        recurrent.pointer = weights._at(builder.mul(n_in, _INDEX(WIDE)))
+        _products(builder, sums, h, _times(builder, AT_ONCE, h_row), recurrent, n_h)
+        places = zip(
+            sums, _times(builder, AT_ONCE, c_row), _times(builder, AT_ONCE, g_row), _times(builder, AT_ONCE, h_row)
+        )
         for mine, c_at, g_at, o_at in places:
             i, f, g, o = (_Vector(builder, builder.load(total)) for total in mine)
             i, f, g, o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
@@ -222,7 +225,7 @@ def _back(typing, slope, s_at, s_row, dh, dh_at, dc, dc_at, old, old_at, new, ne
 
 @intrinsic
 def _multiply(typing, rows, r_at, r_row, n, weights, w_at, out, o_at, o_row, more):
-    """out[r, :16] = rows[r, :n] @ weights (n, 16) for the ROWS rows of a tile; with `more`, the product is added to
+    """out[r, :LANES] = rows[r, :n] @ weights (n, LANES) for the ROWS rows of a tile; with `more`, the product is added to
     out.
     """
 
@@ -244,7 +247,9 @@ def _multiply(typing, rows, r_at, r_row, n, weights, w_at, out, o_at, o_row, mor
 def _outer(count: int):
     @intrinsic
     def add(typing, x, x_at, x_step, x_row, slopes, s_at, s_row, steps, out, o_at, o_row):
-        """Add to out[k, :64], k < count, the sum over steps and rows of a tile of x[step, row, k] * slopes[step, row, :64]."""
+        """Add to out[k, :WIDE], k < count, the sum over the steps and rows of a tile of x[step, row, k] times
+        slopes[step, row, :WIDE].
+        """
 
         def build(context, builder, sig, args):
             x, x_step, x_row, slopes, s_row, steps, out, o_row = _arguments(context, builder, sig, args)
@@ -273,7 +278,7 @@ def _outer(count: int):
     return add
 
 
-_outer_1, _outer_4 = _outer(1), _outer(4)
+_outer_one, _outer_some = _outer(1), _outer(AT_ONCE)
 
 
 @njit(nogil=True, error_model="numpy", inline="always")
@@ -290,29 +295,29 @@ def _ask(array, at, n):
 def forward(x, weights, bias, reverse, steps, rows, n_in, n_h, first, last, zeros, out, cells, gates):
     """Fill out, cells and gates for the rows from tile `first` up to `last` (not included), in every direction.
 
-    weights : (direction, block, n_in + n_h, 4, 16), bias : (direction, block, 4, 16), zeros : ROWS * padded units.
+    weights : (direction, block, n_in + n_h, 4, LANES), bias : (direction, block, 4, LANES), zeros : ROWS * padded units.
     """
-    blocks = (n_h + 15) // 16
-    width = 16 * blocks
+    blocks = (n_h + LANES - 1) // LANES
+    width = LANES * blocks
     ways = len(reverse)
     for way in range(ways):
-        for tile in range(2 * first, 2 * last):
-            row = 4 * tile
+        for tile in range(ROWS // AT_ONCE * first, ROWS // AT_ONCE * last):
+            row = AT_ONCE * tile
             for step in range(steps):
                 t = steps - 1 - step if reverse[way] else step
                 before = t + 1 if reverse[way] else t - 1
-                _ask(x, ((2 * t - before) * rows + row) * n_in, _HALF * n_in)
+                _ask(x, ((2 * t - before) * rows + row) * n_in, AT_ONCE * n_in)
                 for block in range(blocks):
                     at = ((way * steps + t) * rows + row) * width
                     o_at = (t * rows + row) * ways * width + way * width
                     h_at = (before * rows + row) * ways * width + way * width if step else 0
-                    c_at = ((way * steps + before) * rows + row) * width + 16 * block
-                    w_at = (way * blocks + block) * 64
+                    c_at = ((way * steps + before) * rows + row) * width + LANES * block
+                    w_at = (way * blocks + block) * WIDE
                     _cell(
                         x, (t * rows + row) * n_in, n_in, n_in, out, h_at, ways * width, n_h if step else 0,
                         weights, w_at * (n_in + n_h), bias, w_at,
-                        cells if step else zeros, c_at if step else 0, cells, at + 16 * block, width,
-                        gates, 4 * at + 64 * block, 4 * width, out, o_at + 16 * block,
+                        cells if step else zeros, c_at if step else 0, cells, at + LANES * block, width,
+                        gates, 4 * at + WIDE * block, 4 * width, out, o_at + LANES * block,
                     )  # fmt: skip
 
 
@@ -320,15 +325,15 @@ def forward(x, weights, bias, reverse, steps, rows, n_in, n_h, first, last, zero
 def backward(slope, x, out, cells, gates, to_h, to_x, reverse, steps, rows, n_in, n_h, first, last, zeros, dx, dw):
     """Fill dx for the rows from tile `first` up to `last` (not included), and add the contribution of these rows to dw.
 
-    slope : like out; to_h : (direction, block of units, gates in blocks, 16 units); to_x : the same for the inputs;
+    slope : like out; to_h : (direction, block of units, gates in blocks, LANES units); to_x : the same for the inputs;
     dx : (step, row, padded inputs), or empty like to_x; dw : (direction, 1 + n_in + padded units, gates in blocks), with
     the gradient of the bias first.
     """
-    blocks = (n_h + 15) // 16
-    width = 16 * blocks
+    blocks = (n_h + LANES - 1) // LANES
+    width = LANES * blocks
     wide = 4 * width
     ways = len(reverse)
-    blocks_in = (n_in + 15) // 16 if len(dx) else 0
+    blocks_in = (n_in + LANES - 1) // LANES if len(dx) else 0
     work = np.empty(ROWS * (CHUNK * wide + 2 * width), np.float32)
     ones = np.ones(1, np.float32)
     dgates, state = work[: CHUNK * ROWS * wide], work[CHUNK * ROWS * wide :]
@@ -351,42 +356,42 @@ def backward(slope, x, out, cells, gates, to_h, to_x, reverse, steps, rows, n_in
                     _ask(x, (t * rows + row) * n_in, ROWS * n_in)
                     _ask(out, (t * rows + row) * ways * width, ROWS * ways * width)
                     for block in range(blocks):
-                        s_at = (t * rows + row) * ways * width + way * width + 16 * block
-                        c_at = ((way * steps + t - sign) * rows + row) * width + 16 * block
+                        s_at = (t * rows + row) * ways * width + way * width + LANES * block
+                        c_at = ((way * steps + t - sign) * rows + row) * width + LANES * block
                         _back(
-                            slope, s_at, ways * width, dh, 16 * block, dc, 16 * block, cells if step else zeros,
-                            c_at if step else 0, cells, at + 16 * block, width, gates, 4 * at + 64 * block, wide,
-                            dgates, mine + 64 * block,
+                            slope, s_at, ways * width, dh, LANES * block, dc, LANES * block, cells if step else zeros,
+                            c_at if step else 0, cells, at + LANES * block, width, gates, 4 * at + WIDE * block, wide,
+                            dgates, mine + WIDE * block,
                         )  # fmt: skip
                     if step:
                         for block in range(blocks):
-                            w_at = (way * blocks + block) * wide * 16
-                            _multiply(dgates, mine, wide, wide, to_h, w_at, dh, 16 * block, width, False)
+                            w_at = (way * blocks + block) * wide * LANES
+                            _multiply(dgates, mine, wide, wide, to_h, w_at, dh, LANES * block, width, False)
                     for block in range(blocks_in):
-                        w_at = (way * blocks_in + block) * wide * 16
-                        x_at = (t * rows + row) * 16 * blocks_in + 16 * block
-                        _multiply(dgates, mine, wide, wide, to_x, w_at, dx, x_at, 16 * blocks_in, way > 0)
+                        w_at = (way * blocks_in + block) * wide * LANES
+                        x_at = (t * rows + row) * LANES * blocks_in + LANES * block
+                        _multiply(dgates, mine, wide, wide, to_x, w_at, dx, x_at, LANES * blocks_in, way > 0)
                 n = end - begin
                 t = start + sign * begin
                 skip = 1 if begin == 0 else 0  # there is no output before the first step
                 for block in range(blocks):
-                    s_at, w_at = 64 * block, way * (1 + n_in + width) * wide + 64 * block
-                    _outer_1(ones, 0, 0, 0, dgates, s_at, wide, n, dw, w_at, wide)
+                    s_at, w_at = WIDE * block, way * (1 + n_in + width) * wide + WIDE * block
+                    _outer_one(ones, 0, 0, 0, dgates, s_at, wide, n, dw, w_at, wide)
                     w_at += wide
                     x_at = (t * rows + row) * n_in
-                    for k in range(0, n_in - 3, 4):
-                        _outer_4(
+                    for k in range(0, n_in - AT_ONCE + 1, AT_ONCE):
+                        _outer_some(
                             x, x_at + k, sign * rows * n_in, n_in, dgates, s_at, wide, n, dw, w_at + k * wide, wide
                         )
-                    for k in range(n_in - n_in % 4, n_in):
-                        _outer_1(
+                    for k in range(n_in - n_in % AT_ONCE, n_in):
+                        _outer_one(
                             x, x_at + k, sign * rows * n_in, n_in, dgates, s_at, wide, n, dw, w_at + k * wide, wide
                         )
                     w_at += n_in * wide
                     x_at = ((t + sign * (skip - 1)) * rows + row) * ways * width + way * width
                     s_at += skip * ROWS * wide
-                    for k in range(0, width, 4):
-                        _outer_4(
+                    for k in range(0, width, AT_ONCE):
+                        _outer_some(
                             out, x_at + k, sign * rows * ways * width, ways * width, dgates, s_at, wide, n - skip, dw,
                             w_at + k * wide, wide,
                         )  # fmt: skip
