@@ -350,7 +350,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--sample", type=int, default=300, help="how many mutants to try")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
-    parser.add_argument("--only", nargs="*", default=list(TESTS), help="of these modules, such as protocols")
+    short = {module.rpartition("/")[2]: module for module in TESTS}
+    parser.add_argument(
+        "--only", nargs="*", default=list(TESTS), choices=TESTS, type=lambda name: short.get(name, name),
+        help="of these modules, such as protocols or run",
+    )  # fmt: skip
     parser.add_argument("--lines", help="mutants of these lines alone, such as 10-40")
     parser.add_argument("--list", action="store_true", help="print the mutants and try none")
     parser.add_argument("--json", help="write the outcome of every mutant to this file")
