@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.frozen import FrozenEstimator
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -15,12 +16,20 @@ from conftest import make_recording
 from myograph import CrossSession, KFoldRepetitions, LeakyShuffledWindows, LeaveOneSubjectOut, Windowing, Windows
 from myograph.audit import Audit
 from myograph.datasets import DATASETS
-from myograph.errors import ConfigError, LeakageError, ProtocolError
+from myograph.datasets.load import load
+from myograph.errors import ConfigError, LeakageError, ProtocolError, ResultsError
 from myograph.evaluation import run
 from myograph.evaluation.folds import predict_stream
 from myograph.evaluation.prepared import Split, hashes_of, prepare_with_rest, rest_label, settle_rest, split
 from myograph.evaluation.recipe import Recipe
-from myograph.evaluation.run import evaluate, evaluate_all, honest_protocols, make_method, name_of
+from myograph.evaluation.run import (
+    evaluate,
+    evaluate_all,
+    evaluate_continuously,
+    honest_protocols,
+    make_method,
+    name_of,
+)
 from myograph.methods.registry import METHODS
 from myograph.preprocessing import Rectify
 from myograph.protocols import Fold, Protocol, SessionStream, WithinSubject
@@ -99,13 +108,96 @@ def test_beside_a_leaky_run_stands_the_honest_one_and_beside_a_calibrated_one_th
     assert evaluate(recipe(), people).target_only is None
 
 
+def test_a_run_that_cannot_score_continuously_says_so_before_it_does_anything():
+    began = lambda *_: pytest.fail("it began to cut windows")  # noqa: E731
+    with pytest.raises(ConfigError, match="so train and test share stretches of signal"):
+        evaluate(recipe(LeakyShuffledWindows()), person(), continuous=True, shared=began)
+
+
+def test_runs_beside_are_in_folders_within_the_runs_own_and_said_to_be_one_step_each(tmp_path):
+    people = [person(s, seed=i) for i, s in enumerate("ab")]
+    said = []
+    leaky = evaluate(recipe(LeakyShuffledWindows()), people, tmp_path / "a", progress=lambda *what: said.append(what))
+    assert ("the honest counterpart", 0, 1) in said
+    assert leaky.honest is not None
+    assert leaky.honest.folder == tmp_path / "a" / "honest"
+    asked = recipe(LeaveOneSubjectOut(calibration_repetitions=1))
+    calibrated = evaluate(asked, people, tmp_path / "b", progress=lambda *what: said.append(what))
+    assert ("target only", 0, 1) in said
+    assert calibrated.target_only is not None
+    assert calibrated.target_only.folder == tmp_path / "b" / run.TARGET_ONLY
+    assert calibrated.predictions.index.tolist() == list(range(len(calibrated.predictions)))
+
+
+def test_only_folds_that_all_have_calibration_are_compared_with_the_target_alone():
+    rows = np.arange(8)
+    folds = [Fold("a", rows[:4], rows[4:6], rows[:2]), Fold("b", rows[:4], rows[6:])]
+    began = lambda *_: pytest.fail("it was run")  # noqa: E731
+    assert run._beside(recipe(), folds, began, lambda *_: None) == (None, None)
+
+
+def test_side_by_side_as_plain_values():
+    found = evaluate_all(recipe(), person())
+    plain = found.as_dict()
+    assert plain["skipped"] == found.skipped
+    assert plain["scores"] == {"new repetitions": found.scores["new repetitions"].as_dict()}
+
+
+def test_what_is_not_a_recording_is_refused_and_one_that_was_changed_in_place_is_another_run(tmp_path):
+    with pytest.raises(ConfigError, match=r"recordings must be Recording objects, got ndarray"):
+        evaluate(recipe(), [np.zeros((2, 100))])
+    first = person()
+    signal = first.signal.copy()
+    mine = dataclasses.replace(first, signal=signal)
+    before = evaluate(recipe(), mine, tmp_path)
+    signal[:] = signal[::-1].copy()
+    with pytest.raises(ResultsError):
+        evaluate(recipe(), mine, tmp_path)
+    assert evaluate(recipe(), mine).info["data_hashes"] != before.info["data_hashes"]
+
+
+def test_recordings_come_from_the_recipes_data_set_if_none_are_given():
+    simulated = Recipe("r", "simulated", KFoldRepetitions(2), fast(), {"n_gestures": 2}, ("1",), windowing=CUT)
+    assert evaluate(simulated).info["n_recordings"] == len(load("simulated", ["1"], n_gestures=2))
+
+
+class HalfLeaky(Protocol):
+    leaky = True
+
+    def _folds(self, table):
+        first = table["repetition"].to_numpy() == 1
+        yield "fair", first, ~first
+        yield "leaky", first, first
+
+
 def test_folds_of_another_protocol_are_not_an_honest_ones():
     people = [person(s, seed=i) for i, s in enumerate("ab")]
     leaky = recipe(LeakyShuffledWindows())
     shared = split(leaky, people)
     assert not any(a.passed for a in shared.audits)
-    with pytest.raises(LeakageError, match=r"KFoldRepetitions.* is honest, so they are not its"):
-        evaluate(recipe(), people, shared=lambda *_: shared)
+    one_passes = split(recipe(HalfLeaky()), people)
+    assert [a.passed for a in one_passes.audits] == [True, False]
+    for given in (shared, one_passes):
+        with pytest.raises(LeakageError, match=r"KFoldRepetitions.* is honest, so they are not its"):
+            evaluate(recipe(), people, shared=lambda *_, given=given: given)
+
+
+def test_a_part_that_was_fitted_on_test_windows_before_is_refused():
+    mine = person()
+    windows = Windows.cut(mine, CUT)
+    known = FrozenEstimator(METHODS.create("lda").fit(windows, windows.y))
+    with pytest.raises(LeakageError, match="fitted"):
+        evaluate(recipe(method=known), mine)
+
+
+def test_a_protocol_that_says_it_is_honest_and_is_not_is_found_out_in_continuous_evaluation_too():
+    class Halves(Protocol):
+        def _folds(self, table):
+            early = table["start"].to_numpy() < 300  # of a repetition of 600 samples
+            yield "both halves of a repetition", early & (table["repetition"] == 1), ~early & (table["repetition"] == 1)
+
+    with pytest.raises(LeakageError):
+        evaluate_continuously(recipe(Halves(), method="lda"), [person(names=("rest", "g1", "g2"))])
 
 
 def test_the_table_of_folds():
@@ -140,7 +232,8 @@ def test_methods_get_the_recipes_seed_if_they_take_one(monkeypatch):
     assert made.n_neighbors == 3
     with pytest.raises(ConfigError, match="method_options need a method given by name"):
         make_method(Recipe("r", "own", method=estimator, method_options={"k": 1}))
-    for other in (3, object()):
+    only_fits = type("OnlyFits", (), {"fit": lambda self, X, y: self})()
+    for other in (3, object(), only_fits):
         with pytest.raises(
             ConfigError, match="method must be a name of `myograph methods` or a scikit-learn estimator"
         ):

@@ -218,8 +218,7 @@ def evaluate_all(
     scores, skipped = {}, {}
     for question, protocol in honest_protocols(recipe.protocol).items():
         try:
-            folds = list(protocol.folds(windows))
-            check(windows, folds, protocol)
+            list(protocol.folds(windows))
         except ProtocolError as error:
             skipped[question] = str(error)
             continue
