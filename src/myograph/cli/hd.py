@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 
 from myograph.cli.terminal import Json, out, print_json, print_path, print_rows
+from myograph.errors import ConfigError
 
 app = typer.Typer(
     no_args_is_help=True, help="The published high-density system, step by step: train a network, test it on a file."
@@ -55,10 +56,12 @@ def train(config: Config = None, settings: Settings = None, as_json: Json = Fals
 @app.command("test")
 def try_on_file(
     file: Annotated[Path, typer.Argument(help="A recording of one label, such as 001-002-005.mat.")],
-    model: Annotated[Path, typer.Option(help="A network saved by hd train.")],
     label: Annotated[
         str, typer.Option(help="The class of all samples in the file: its name, or its index from 0.")
     ] = "0",
+    model: Annotated[
+        Path | None, typer.Option(help="A network saved by hd train [default: the one that model_save names].")
+    ] = None,
     config: Config = None,
     settings: Settings = None,
     as_json: Json = False,
@@ -66,7 +69,11 @@ def try_on_file(
     """Test a saved network on one file whose samples all have the same label."""
     from myograph.recipes import hd_mobilenet as hd
 
-    found = hd.try_label(model, file, label, _options(config, settings))
+    options = _options(config, settings)
+    network = model or hd.saved_as(options)
+    if network is None:
+        raise ConfigError("no network is given; give --model FILE, or --config with the model_save that hd train used")
+    found = hd.try_label(network, file, label, options)
     if as_json:
         print_json(found)
         return

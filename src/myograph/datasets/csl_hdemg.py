@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from myograph._common.fields import ADDED
 from myograph.datasets._formats.matlab import AGAIN, read_matlab, write_matlab
 from myograph.datasets.base import DATASETS
 from myograph.datasets.file_per_recording import File, FilePerRecording
@@ -44,6 +45,13 @@ class CslHdemg(FilePerRecording):
     Source: Amma et al. 2015, doi:10.1145/2702123.2702501, and the description in the archive. Licence: none stated; the
     authors ask to cite the paper.
 
+    Parameters
+    ----------
+    dead_rows : keep every eighth row, with zeros in the place of its values, so that a sample fills an image of 8 x 24
+        electrodes. Row r of column c is then channel 8 c + r.
+
+    Examples
+    --------
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())  # a small made-up set in the original format
     >>> CslHdemg().write_miniature(folder, np.random.default_rng(0))
@@ -51,7 +59,11 @@ class CslHdemg(FilePerRecording):
     ['1', '2']
     >>> next(iter(CslHdemg().read(folder)))
     <Recording csl_hdemg, subject 1, session 1, idle: 168 channels x 4.7 s @ 2048 Hz, adc, 27 labels>
+    >>> next(iter(CslHdemg(dead_rows=True).read(folder))).n_channels
+    192
     """
+
+    dead_rows: bool = field(default=False, metadata=ADDED)
 
     name = "csl_hdemg"
     title = "CSL-HDEMG: 5 people x 5 days x 27 finger gestures x 10 trials, 168 channels (7 x 24) @ 2048 Hz"
@@ -67,6 +79,7 @@ class CslHdemg(FilePerRecording):
     windowing = Windowing(length_ms=150, step_ms=50)
     label_names = ("idle", *(f"gesture {i}" for i in range(1, N_GESTURES)))
     layout = Layout(tuple(i % 7 for i in range(168)), tuple(i // 7 for i in range(168)))
+    whole_layout = Layout(tuple(i % 8 for i in range(N_ROWS)), tuple(i // 8 for i in range(N_ROWS)))
 
     def listed(self, folder: Path) -> Iterator[File]:
         for name, home in find_folders(folder, r"subject\d+").items():
@@ -106,8 +119,13 @@ class CslHdemg(FilePerRecording):
                 f"a cell array of trials, each numbers of shape ({N_ROWS}, time); {AGAIN}"
             )
         lengths = [t.shape[1] for t in trials]
+        signal = np.concatenate([t[KEPT] for t in trials], axis=1).astype(np.float32)
+        if self.dead_rows:
+            whole = np.zeros((N_ROWS, signal.shape[1]), np.float32)
+            whole[KEPT] = signal
+            signal = whole
         return Recording(
-            np.concatenate([t[KEPT] for t in trials], axis=1).astype(np.float32),
+            signal,
             2048.0,
             np.full(sum(lengths), gesture, np.int32),
             subject=subject,
@@ -115,7 +133,7 @@ class CslHdemg(FilePerRecording):
             session=session,
             unit="adc",
             label_names=self.label_names,
-            layout=self.layout,
+            layout=self.whole_layout if self.dead_rows else self.layout,
             name=f"csl_hdemg, subject {subject}, session {session}, {self.label_names[gesture]}",
             breaks=tuple(np.cumsum(lengths)[:-1].tolist()),
         )

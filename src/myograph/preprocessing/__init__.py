@@ -5,6 +5,7 @@ from __future__ import annotations
 from myograph._common.lazy import attach
 
 _HOME_OF = {
+    "ActiveSegment": "segments",
     "BandPass": "sections",
     "BurstDetector": "bursts",
     "BurstStream": "bursts",

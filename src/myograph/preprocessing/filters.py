@@ -1,7 +1,8 @@
 """All filters, and the functions that apply several filters in sequence.
 
 The filters are in files by kind: `sections` (Butterworth, notch), `envelopes`, `resampling`, `spatial` (across
-electrodes) and `channels` (selection of channels and labels). `base` contains their base classes.
+electrodes), `channels` (selection of channels and labels) and `segments` (active parts of repetitions). `base` contains
+their base classes.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from myograph.preprocessing.channels import FirstChannels, FirstRepetitions, Kee
 from myograph.preprocessing.envelopes import Envelope, MovingRMS, Rectify
 from myograph.preprocessing.resampling import Resample, ZeroPhase
 from myograph.preprocessing.sections import BandPass, HighPass, LowPass, MainsComb, Notch, SectionsFilter
+from myograph.preprocessing.segments import ActiveSegment
 from myograph.preprocessing.spatial import CommonAverage, Differential, SpatialMedian3x3
 
 __all__ = [
     "FILTERS",
+    "ActiveSegment",
     "BandPass",
     "CommonAverage",
     "Differential",

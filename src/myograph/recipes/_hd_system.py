@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from myograph._common.progress import Progress
+from myograph.datasets.csl_hdemg import N_ROWS
 from myograph.errors import ConfigError, unknown_name
 from myograph.evaluation.recipe import Recipe
 from myograph.evaluation.run import check, evaluate, prepare, read
@@ -38,16 +39,17 @@ class HDOptions:
     input_width, input_height : rows and columns of the image that one instant becomes, row by row; the published
         configuration calls the 8 rows its width. As many channels are read, the first ones.
     channel : planes of the image. 1 for sEMG; 3 repeats the image, for a network that was made for RGB.
-    num_workers : processes that work on folds, 0 for none but this one (the published program's load batches, which
-        here come from memory).
+    num_workers : read from the file and used by `run` alone, as the number of folds that run at once. The published
+        workers load batches; here the recordings are in memory, so `train` needs none.
     data_path : folder of the recordings; None looks where every data set is looked for.
     dataset : "ICE" or "CSL", any data set's name, or a Dataset.
     fold : 1 tests on a random half of all samples (as published, LEAKY) with one repetition left out at a time
-        beside it; k > 1 deals the repetitions to k folds. (The published k folds deal samples, and leave the last part
-        untested.)
+        beside it; k > 1 deals whole repetitions to k folds. (The published program deals single samples, never tests
+        the last part, and continues with the network of the fold before.)
     model_save : file that `train` writes the network to, or a folder for it.
     finetune : train from pretrain_model_path with the first convolution, its norm and the first block held fixed.
-    pretrain_model_path : a saved network to begin with; its classes may be others.
+    pretrain_model_path : the saved network that finetune begins with; its classes may be others. Without finetune it is
+        not read, as in the published program, whose config.json then has ".".
     model_width : sets the expansion of MobileNetV2 to int(6 model_width); the channel counts stay the same.
     subjects, seed : ours; which people, and of everything random.
 
@@ -148,13 +150,13 @@ def system(
         "label_smoothing": options.label_smoothing,
         "normalise": "window",
     }
-    if options.pretrain_model_path is not None:
-        method["pretrained"] = str(options.pretrain_model_path)
     if options.finetune:
+        method["pretrained"] = str(options.pretrain_model_path)
         method["layers"] = dict.fromkeys(STEM, 0)
     return Recipe(
         name=f"hd-mobilenet-{options.model_width:g}",
         dataset=_dataset(options),
+        dataset_options=_dataset_options(options),
         subjects=options.subjects,
         filters=(FirstChannels(options.electrodes), *filters),
         windowing=SampleBySample(),
@@ -170,6 +172,11 @@ def _dataset(options: HDOptions) -> Any:
     return DATASETS.get(options.dataset, options.dataset) if isinstance(options.dataset, str) else options.dataset
 
 
+def _dataset_options(options: HDOptions) -> dict[str, Any]:
+    """An image of all 192 rows of CSL-HDEMG holds those that carry no data; they are zeros."""
+    return {"dead_rows": True} if _dataset(options) == "csl_hdemg" and options.electrodes == N_ROWS else {}
+
+
 def recordings(options: HDOptions) -> list[Recording]:
     """What the options say to read: from `data_path` where it is given, else from where the data set is."""
     if options.data_path is None:
@@ -178,12 +185,24 @@ def recordings(options: HDOptions) -> list[Recording]:
 
     if not Path(options.data_path).is_dir():
         raise ConfigError(f"there is no folder {options.data_path}; data_path is the folder that holds the recordings")
-    return list(get(_dataset(options)).read(Path(options.data_path), options.subjects))
+    return list(get(_dataset(options), **_dataset_options(options)).read(Path(options.data_path), options.subjects))
 
 
 def run(options: HDOptions, out: str | Path | None = None, progress: Progress | None = None) -> Scores:
     """Evaluate the options' recipe; with one fold the scores are LEAKY, with `honest` scores next to them."""
     return evaluate(system(options), recordings(options), out, jobs=max(options.num_workers, 1), progress=progress)
+
+
+def saved_as(options: HDOptions) -> Path | None:
+    """Return the file that the network of `train` is written to: `model_save`, or a file in it if it is a folder.
+
+    >>> saved_as(HDOptions(model_save="pretrain_model")).as_posix()
+    'pretrain_model/mobilenet_v2.safetensors'
+    """
+    if options.model_save is None:
+        return None
+    path = Path(options.model_save)
+    return path if path.suffix and not path.is_dir() else path / "mobilenet_v2.safetensors"
 
 
 def train(options: HDOptions) -> Iterator[tuple[Any, float | None, Path | None]]:
@@ -203,10 +222,8 @@ def train(options: HDOptions) -> Iterator[tuple[Any, float | None, Path | None]]
     for number, fold in enumerate(folds, 1):
         fitted: Any = make_method(recipe)
         fitted.fit(windows[fold.train])
-        path = None
-        if options.model_save is not None:
-            path = Path(options.model_save)
-            path = path if path.suffix else path / "mobilenet_v2.safetensors"
+        path = saved_as(options)
+        if path is not None:
             path = path if len(folds) == 1 else path.with_stem(f"{path.stem}-fold{number}")
             path.parent.mkdir(parents=True, exist_ok=True)
             fitted.save(path)
@@ -251,7 +268,7 @@ def _one_file(options: HDOptions, path: Path) -> Recording:
     from myograph.datasets.base import get
     from myograph.datasets.file_per_trial import FilePerTrial
 
-    dataset: Any = get(_dataset(options))
+    dataset: Any = get(_dataset(options), **_dataset_options(options))
     if not path.is_file():
         raise ConfigError(f"there is no file {path}; give a recording of the data set {dataset.name}")
     if isinstance(dataset, FilePerTrial):
