@@ -37,6 +37,9 @@ def tiny(monkeypatch):
     monkeypatch.setattr(fin, "QUICK_DATA", fin.QUICK_DATA | {"n_subjects": 2, "n_gestures": 3, "hold_s": 1.2})
 
 
+UNTOUCHED = "imitators + CNN, untouched"
+
+
 def values_of(result, section, setting):
     (row,) = (r for r in result["rows"] if r["setting"] == setting and section in r["section"])
     return row["values"]
@@ -79,6 +82,15 @@ def test_steps_one_by_one_equal_the_whole_and_are_not_done_twice(tiny, tmp_path,
         random = [row["chosen"] for p in "12" for row in control if (row["group"], row["person"]) == (group, p)]
         setting = "the same on the first 99.5 %, imitators with random weights"
         assert values_of(result, f"Movements of {words}", setting) == pytest.approx(random)
+
+    # Two people, each once seen and once new: no row counts one of them twice.
+    assert {len(row["values"]) for row in result["rows"]} == {2}
+    for words in groups.values():
+        after, before = (
+            values_of(result, "future", f"{s}, p = 5, {words}") for s in ("joint step on 99.5 %", UNTOUCHED)
+        )
+        gain = values_of(result, "future", f"gain of the joint step, p = 5, {words}")
+        assert gain == pytest.approx([a - b for a, b in zip(after, before)])
 
     # Everything is in the folder of the steps already: the whole only gathers it.
     def never(*args, **more):

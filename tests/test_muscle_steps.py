@@ -39,6 +39,10 @@ def test_the_three_steps_equal_one_evaluation(tiny, tmp_path, command):
     assert found["accuracy"] == pytest.approx(whole.folds["accuracy"].mean())
     order = [list(whole.labels).index(name) for name in found["folds"][0]["labels"]]
     assert found["folds"][0]["confusion"] == whole.confusion[np.ix_(order, order)].tolist()
+    epochs = found["folds"][0]["epochs"]
+    assert [row["epoch"] for row in epochs] == [1, 2]
+    assert epochs[-1]["accuracy"] == pytest.approx(found["accuracy"])  # the last epoch is the network that is scored
+    assert all(row["loss"] > 0 for row in epochs)
     assert np.sum(found["folds"][0]["confusion"]) == found["folds"][0]["n"] == len(whole.predictions)
 
 
@@ -86,6 +90,7 @@ def test_a_step_says_what_to_run_before_it(tiny, tmp_path, command):
     assert status == 0
     assert "fold 2, training bursts" in said
     status, said, _ = command("muscle", "validate", "--network", "cnn", "--split", "loso", "--out", tmp_path)
+    assert "fold 2, held-out bursts" in said
     assert "mean over 2 folds" in said
 
 

@@ -406,3 +406,9 @@ def test_the_page_names_the_data_of_a_section_once_or_row_by_row(system, tmp_pat
 )
 def test_one_is_not_several(n, over, text):
     assert counted({"ours": {"n": n}, "over": over}) == text
+
+
+def test_folds_of_an_honest_score_are_counted_apart():
+    row = Row("a", (1.0,), honest=(0.8, 0.9), leaky=True, why_leaky="shared samples", over="folds").as_dict()
+    assert counted(row) == "1 fold (honest: 2)"
+    assert counted(row | {"honest": [0.8]}) == "1 fold"

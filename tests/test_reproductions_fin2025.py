@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,18 @@ def batches_of(windows, rows=None):
     rows = np.arange(len(windows)) if rows is None else rows
     y = torch.from_numpy(np.unique(windows.y, return_inverse=True)[1][rows])
     return Batches(windows, rows, y, Normalise("none", windows.n_channels), torch.device("cpu"))
+
+
+def test_the_page_says_what_the_gpu_measured():
+    stored = Path(__file__).parents[1] / "benchmarks" / "results" / "gpu_systems.json"
+    if not stored.is_file():
+        pytest.skip("the installed package has no benchmarks")
+    found = json.loads(stored.read_text(encoding="utf-8"))["imitators"]
+    text = " ".join((fin.__doc__ or "").split())
+    new = [measured for name, measured in found["r2"].items() if "new" in name]
+    said = ", ".join(f"{f.upper()} {new[0][f]:.3f} and {new[1][f]:.3f}" for f in ("rms", "var", "ssi", "ent"))
+    assert f"after {found['epochs']} of the 60 epochs: {said}." in text
+    assert f"An epoch took {found['seconds per epoch']:.1f} s on an {found['device']}" in text
 
 
 def test_a_share_is_the_first_windows_of_each_movement():

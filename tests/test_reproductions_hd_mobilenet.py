@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -52,7 +54,7 @@ def method(**options):
 def test_defaults_are_the_published_configuration():
     got = {f.name: f.default for f in dataclasses.fields(hd.HDOptions)}
     assert got | {"subjects": None, "seed": 0} == got
-    # The names and values of the authors' config.json; num_workers load batches there and are processes here.
+    # The names and values of the authors' config.json; num_workers load batches there, and here there is nothing to load.
     expected = {"Epoch": 5, "learning_rate": 3e-4, "T_max": 5, "input_width": 8, "input_height": 24, "channel": 1}
     expected |= {"batch_size": 1000, "data_path": None, "fold": 1, "weight_decay": 3e-4, "model_save": None}
     expected |= {"finetune": False, "pretrain_model_path": None, "label_smoothing": 0.1, "model_width": 1.0}
@@ -79,6 +81,22 @@ CONFIG = {
     "label_smoothing": 0.0,
     "model_width": 1,
 }
+
+
+def test_the_file_in_the_authors_repository_is_read_as_it_is(tmp_path):
+    """Its values of paths are "pretrain_model" and ".", and it does not fine-tune."""
+    stated = {"Epoch": 5, "learning_rate": 3e-4, "T_max": 5, "input_width": 8, "input_height": 24, "batch_size": 1000}
+    stated |= {"num_workers": 4, "data_path": "data/Training_Trimmed", "dataset": "ICE", "fold": 1, "channel": 1}
+    stated |= {"weight_decay": 3e-4, "label_smoothing": 0.1, "model_save": "pretrain_model", "finetune": False}
+    stated |= {"pretrain_model_path": ".", "model_width": 0.2}
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(stated))
+    options = hd.HDOptions.from_config(path)
+    assert dataclasses.asdict(options) == stated | {"subjects": None, "seed": 0}
+    # The program reads pretrain_model_path for fine-tuning alone.
+    assert "pretrained" not in hd.system(options).method_options
+    tuned = hd.system(dataclasses.replace(options, finetune=True, pretrain_model_path="net.safetensors"))
+    assert tuned.method_options["pretrained"] == "net.safetensors"
 
 
 def test_the_authors_file_is_read(tmp_path):
@@ -243,6 +261,10 @@ def test_train_fine_tune_and_test_one_file_of_one_label(folder, tmp_path):
     file = folder / "001-002-003.mat"
     tested = command("test", str(file), "--label", "1", "--model", str(saved))
     assert tested == command("test", str(file), "--label", "gesture 2", "--model", str(saved))
+    assert tested == command("test", str(file), "--label", "1", "--config", str(config))  # the network in model_save
+    refused = CliRunner().invoke(app, ["hd", "test", str(file), "--label", "1"])
+    assert isinstance(refused.exception, (ConfigError, SystemExit))
+    assert "no network is given" in refused.output + str(refused.exception)
     assert tested["label"] == "gesture 2"
     assert tested["n"] == sum(tested["predicted"].values()) == 16
     assert tested["accuracy"] == tested["predicted"]["gesture 2"] / 16 > 0.9
@@ -266,8 +288,10 @@ def test_train_fine_tune_and_test_one_file_of_one_label(folder, tmp_path):
     moved = {k for k, p in tuned.module_.named_parameters() if not np.allclose(p.detach(), before[k], atol=1e-7)}
     assert moved
     assert not any(k.startswith(("1.", "3.")) for k in moved)
-    ((free, _, _),) = hd.train(options)
-    assert not np.allclose(free.module_.state_dict()["1.0.weight"], before["1.0.weight"], atol=1e-7)
+    ((fresh, _, _),) = hd.train(options)  # without finetune, the saved network is not read
+    ((same, _, _),) = hd.train(dataclasses.replace(options, pretrain_model_path=None))
+    assert np.array_equal(fresh.module_.state_dict()["1.0.weight"], same.module_.state_dict()["1.0.weight"])
+    assert not np.allclose(fresh.module_.state_dict()["1.0.weight"], before["1.0.weight"], atol=1e-3)
 
 
 def test_every_fold_is_printed_and_saved(folder, tmp_path):
@@ -295,6 +319,46 @@ def test_dead_channels_of_csl_are_dropped_and_trials_vote_within_sessions(tmp_pa
     assert scores.folds["trial_vote_accuracy"].mean() >= scores.folds["accuracy"].mean()
 
 
+def test_the_published_image_of_csl_has_the_dead_rows_as_zeros(tmp_path):
+    from myograph.datasets.csl_hdemg import CslHdemg
+
+    CslHdemg().write_miniature(tmp_path, np.random.default_rng(0))
+    whole = hd.HDOptions(dataset="CSL", data_path=tmp_path, subjects=("1",))  # 8 x 24, as in the authors' file
+    kept = dataclasses.replace(whole, input_width=24, input_height=7)
+    image, signal = hd.recordings(whole)[1], hd.recordings(kept)[1]
+    assert image.n_channels == 192
+    assert not image.signal[7::8].any()
+    np.testing.assert_array_equal(np.delete(image.signal, np.s_[7::8], axis=0), signal.signal)
+    assert image.layout.index().shape == (8, 24)
+    assert prepare(hd.system(whole), hd.recordings(whole)[:3]).shape[1:] == (192, 1)
+    trial = tmp_path / "subject1" / "session1" / "gest1.mat"
+    assert _hd_system._one_file(whole, trial).n_channels == 192
+
+
+def test_csl_at_full_size_has_the_published_preprocessing_and_network(tmp_path):
+    seen = {}
+
+    class Watch(Context):
+        def evaluate(self, setting, recipe, published=None, metric="", note="", section=""):
+            seen[setting] = recipe
+            return Row(setting, (0.5,), metrics={"trial_vote_accuracy": (0.6,)})
+
+    options = hd.HDOptions(dataset="csl_hdemg", **hd.GRIDS["csl_hdemg"])
+    rows = list(hd.csl_trials(Watch("hd_mobilenet", tmp_path, quick=False), options))
+    assert len(rows) == 2 * len(seen) == 6
+    plain, cleaned, geng = seen.values()
+    assert [type(f).__name__ for f in plain.filters] == ["FirstChannels"]
+    names = ["FirstChannels", "BandPass", "ActiveSegment", "SpatialMedian3x3"]
+    assert [type(f).__name__ for f in cleaned.filters] == [type(f).__name__ for f in geng.filters] == names
+    assert geng.method == "gengnet"
+    # Geng et al. 2016: a tenth of the rate after 16 and after 24 of 28 epochs.
+    from myograph.training.plan import Plan, lr_factor
+
+    schedule = {k: geng.method_options[k] for k in ("epochs", "schedule", "schedule_options")}
+    plan = Plan(**schedule)
+    assert [lr_factor(plan, e, e / 28) for e in (0, 15, 16, 23, 24, 27)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
 def test_one_file_of_csl_hdemg_is_read(tmp_path):
     from myograph.datasets.csl_hdemg import CslHdemg
 
@@ -303,6 +367,18 @@ def test_one_file_of_csl_hdemg_is_read(tmp_path):
     recording = _hd_system._one_file(options, tmp_path / "subject1" / "session1" / "gest1.mat")
     assert recording.n_channels == 168
     assert (recording.label == -1).all()
+
+
+def test_the_page_says_what_the_gpu_measured():
+    stored = Path(__file__).parents[1] / "benchmarks" / "results" / "gpu_systems.json"
+    if not stored.is_file():
+        pytest.skip("the installed package has no benchmarks")
+    found = json.loads(stored.read_text(encoding="utf-8"))
+    text = " ".join((hd.hd_mobilenet.__doc__ or "").split())
+    nets = found["mobilenet"]["widths"]
+    for width in ("width 1", "width 0.2"):
+        leaky, honest = nets[width]["LEAKY, random samples"], np.mean(nets[width]["one repetition left out"])
+        assert re.search(rf"{width} (scores )?LEAKY {leaky:.1f} % and honest {honest:.1f} %", text), width
 
 
 def test_sizes_are_the_published_ones():

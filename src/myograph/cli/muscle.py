@@ -97,7 +97,7 @@ def validate(
     folder: Folder = None,
     as_json: Json = False,
 ) -> None:
-    """Step 3: print accuracy and confusion matrix on the held-out bursts. Needs `muscle train`."""
+    """Step 3: print loss per epoch, accuracy and confusion matrix on the held-out bursts. Needs `muscle train`."""
     with _opened(network, split, dataset, full, folder) as muscles:
         if muscles.missing("network"):
             train_it = ("muscle train", f"--network {network}", f"--split {split}")
@@ -108,6 +108,7 @@ def validate(
         print_json({"folder": str(muscles.context.folder), "accuracy": mean, "folds": found})
         return
     for one in found:
+        print_curve(one["epochs"], f"fold {one['fold']}, held-out bursts")
         out.print(f"fold {one['fold']}: accuracy {one['accuracy']:.3f} of {one['n']:,} samples")
     labels = found[0]["labels"]
     counts = [[sum(one["confusion"][i][j] for one in found) for j in range(len(labels))] for i in range(len(labels))]

@@ -29,7 +29,7 @@ ATZORI2016 = (
         "84,853 parameters for 53 classes, as their poster gives (85 K)",
     ),
     Difference(
-        "Delsys electrodes (DB2, DB3, DB5)",
+        "Delsys electrodes (DB2, DB3), and DB5's Myo armbands",
         "kernel 9 x 1 in block 4; shapes not found",
         "rectified, 1 Hz low-pass, resampled to 200 Hz: 30 x electrodes, mean over 3 positions at the end",
         "no padding rule gives one position from 300 samples",
@@ -122,7 +122,7 @@ ZHAI2017 = (
         "optimiser",
         "gradient descent; rate, momentum, batch and epochs not found",
         "AdamW at 0.001 with a cosine, batches of 64, 30 epochs; 10 epochs per recalibration",
-        "it needs no tuning per data set",
+        "our choice; the 10 epochs were chosen on scores of simulated people",
     ),
     Difference(
         "which rest",
@@ -220,10 +220,18 @@ MUSCLE_CNN_LSTM = (
     ),
     Difference("dropout, slope of leaky ReLU", "not found", "0.2, 0.3", "0.3 is Keras's default"),
     Difference(
+        "initial weights",
+        "not found; the program is in Keras",
+        "Keras's defaults",
+        "the hybrid learns sooner with them",
+    ),
+    Difference(
         "training",
         "Adam at 0.001, batches of 1024, 200 epochs",
-        "the same; small run and leg muscles: batches of 16",
-        "65 training samples would be one step per epoch",
+        "the same; leg muscles: batches of 16; small run: batches of 16, a cosine from 0.003, gradients clipped at 1, 40 "
+        "epochs (6 with a subject left out), no dropout",
+        "65 training samples would be one step per epoch; the small run's values were chosen on scores of other simulated "
+        "people",
     ),
     Difference(
         "autoencoders",
@@ -256,10 +264,16 @@ HD_MOBILENET = (
     Difference(
         "split",
         "single samples at random: LEAKY",
-        "the same beside leaving one repetition out at a time",
+        "the same beside leaving one repetition out at a time (small run: two folds of repetitions, five on flexemg)",
         "three of four test samples have a neighbour 0.39 ms away in training",
     ),
-    Difference("k-fold", "fold=1 is a random half; other k never test the last part", "every fold tests", "an error"),
+    Difference(
+        "k-fold",
+        "single samples dealt to folds; fold=1 is a random half; other k never test the last part, and each fold continues "
+        "with the network and optimiser of the fold before",
+        "k > 1: whole repetitions dealt to folds, each tested once, a new network per fold",
+        "neighbouring samples on both sides, and networks that have learnt from their test samples, are LEAKY",
+    ),
     Difference(
         "epoch", "the best on the test samples", "the last", "scores of test samples that chose the epoch are too high"
     ),
@@ -275,7 +289,24 @@ HD_MOBILENET = (
         "as many as there are gestures; sizes counted at 8",
         "only 8 give the published parameters",
     ),
-    Difference("normalisation", "each sample over its own electrodes", "the same", "M5: none"),
+    Difference(
+        "normalisation",
+        "each sample over its own electrodes; test.py scales a file by one mean and deviation",
+        "each sample over its own electrodes, also in `hd test`",
+        "a network is tested as it was trained; M5: none",
+    ),
+    Difference(
+        "num_workers",
+        "processes that load batches",
+        "read and not needed by `hd train`",
+        "the recordings are in memory",
+    ),
+    Difference(
+        "model_save",
+        "a folder; the file's name holds sizes and test accuracy",
+        "the same, as mobilenet_v2.safetensors",
+        "a name that holds a LEAKY score is not kept; a file that runs no code when it is opened",
+    ),
     Difference(
         "training",
         "AdamW 3e-4, decay 3e-4, cosine, 5 epochs, batch 1000, label smoothing 0.1",
@@ -288,7 +319,15 @@ HD_MOBILENET = (
         "convolutions and linear layers alone: 17.01 M",
         "batch norms merge into convolutions",
     ),
-    Difference("dead rows of CSL-HDEMG", "kept by the authors' code", "dropped; zeros for 8 x 24 if asked", "no data"),
+    Difference(
+        "CSL-HDEMG, network of Geng et al.",
+        "first trained on the training trials of all people; batch norm from test samples; 10 of 30 idle trials",
+        "trained per session; batch norm of training; all idle trials",
+        "test samples may not be used",
+    ),
+    Difference(
+        "dead rows of CSL-HDEMG", "kept by the authors' code", "dropped for 7 x 24, zeros for 8 x 24", "no data"
+    ),
 )
 
 FIN2025 = (
@@ -339,6 +378,13 @@ FIN2025 = (
         "epoch of the imitators", "the least train loss", "the last", "nothing is chosen, not even on train windows"
     ),
     Difference("dropout and batch norm at test", "left on", "off", "an error of the code"),
+    Difference(
+        "scale of the features",
+        "fixed means and deviations",
+        "learnt from the windows that imitators learn from",
+        "the fixed numbers belong to recordings of DB2",
+    ),
+    Difference("CNN on true features", "noise on the copies of each feature", "copies without noise", "our choice"),
     Difference("order of features", "differs between the two steps", "one order", "harmless, because VAR equals SSI"),
     Difference("constants of VAR and SSI validation", "those of RMS", "each feature's own", "an error of the code"),
     Difference("VAR and SSI", "two networks", "the same", "one feature once standardised; kept, as published"),

@@ -91,7 +91,8 @@ class Muscles:
     def train(self) -> Iterator[tuple[int, Any]]:
         """Train a network on each fold, from its pretrained weights if there are some; (fold, fitted network).
 
-        Training resumes after its last finished epoch.
+        Training resumes after its last finished epoch. The held-out bursts are scored after each epoch, for the curve of
+        `validate`; nothing is learnt from them, and the last epoch is kept.
         """
         for number, fold in enumerate(self.folds, 1):
             path = self.path("network", number)
@@ -99,10 +100,11 @@ class Muscles:
                 self.context.progress(f"network of fold {number}", number - 1, len(self.folds))
                 halfway = path.with_suffix(".half")
                 fitted: Any = make_method(self.recipe)
-                fitted.set_params(checkpoint=halfway)
+                fitted.set_params(checkpoint=halfway, validation=(1,), restore_best=False)
                 if self.pretrains:
                     fitted.set_params(pretrain=None, pretrained=self.path("pretrained", number))
-                fitted.fit(self.windows[fold.train])
+                rows = np.sort(np.concatenate([fold.train, fold.test]))
+                fitted.fit(self.windows[rows], groups=np.isin(rows, fold.test).astype(int))
                 fitted.save(path)
                 halfway.unlink(missing_ok=True)
             yield number, self.load(number)
@@ -112,7 +114,8 @@ class Muscles:
 
         Returns
         -------
-        Per fold: fold, n (samples), accuracy, labels, and confusion (true labels down, predictions across).
+        Per fold: fold, n (samples), accuracy, labels, confusion (true labels down, predictions across), and epochs (loss and
+        accuracy on these bursts after each epoch of training).
         """
         for number, fold in enumerate(self.folds, 1):
             network, test = self.load(number), self.windows[fold.test]
@@ -120,7 +123,9 @@ class Muscles:
             predicted, true = network.predict(test).astype(str), test.y.astype(str)
             counts = confusion(true, predicted, labels).tolist()
             found = {"fold": number, "n": len(test), "accuracy": float((predicted == true).mean())}
-            yield found | {"labels": labels, "confusion": counts}
+            history = network.history_[["epoch", "valid_loss", "valid_accuracy"]]
+            epochs = history.rename(columns={"valid_loss": "loss", "valid_accuracy": "accuracy"}).to_dict("records")
+            yield found | {"labels": labels, "confusion": counts, "epochs": epochs}
 
     def missing(self, kind: str) -> bool:
         """Whether the outcome of a step, "pretrained" or "network", is missing for a fold."""
@@ -135,8 +140,9 @@ class Muscles:
     def path(self, kind: str, number: int) -> Path:
         """File of a fold's "pretrained" weights or "network"; its name depends on the recipe and the data."""
         hashes = {str(i): r.content_hash for i, r in enumerate(self.windows.recordings)}
+        fold = self.folds[number - 1]
         key = hashlib.sha256(
-            f"{self.recipe.identity(hashes)} {np.sort(self.folds[number - 1].train).tolist()}".encode()
+            f"{self.recipe.identity(hashes)} {np.sort(fold.train).tolist()} {np.sort(fold.test).tolist()}".encode()
         )
         name = f"{kind}-{self.network.replace(', ', '-').replace(' ', '-')}-{self.split}-fold{number}"
         return self.context.folder / "kept" / f"{name}-{key.hexdigest()[:12]}.safetensors"

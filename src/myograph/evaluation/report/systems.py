@@ -440,11 +440,12 @@ def shown(found: Mapping[str, Any], unit: str) -> str:
 def counted(row: Mapping[str, Any]) -> str:
     """Return of how many values a row's figure is the mean.
 
-    >>> counted({"ours": {"n": 1}, "over": "folds"})
-    '1 fold'
+    >>> counted({"ours": {"n": 1}, "over": "folds"}), counted({"ours": {"n": 1}, "over": "folds", "honest": [0.8, 0.9]})
+    ('1 fold', '1 fold (honest: 2)')
     """
-    n, over = row["ours"]["n"], row["over"]
-    return f"{n} {over.removesuffix('s') if n == 1 else over}"
+    n, over, honest = row["ours"]["n"], row["over"], row.get("honest") or ()
+    text = f"{n} {over.removesuffix('s') if n == 1 else over}"
+    return text + (f" (honest: {len(honest)})" if len(honest) not in (0, n) else "")
 
 
 def paper_of(row: Mapping[str, Any]) -> str:
