@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import types
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -233,6 +234,7 @@ CASES = {
     "codes": (7.0 * LABEL, True),
     "two labels of three alike": (np.where(LABEL == 2, 1.0, 0.0), True),
     "late by nine samples": (np.roll(7.0 * LABEL, 9), True),
+    "late by ten, so that 90 % of a run are alike": (np.roll(7.0 * LABEL, 10), True),
     "late by eleven": (np.roll(7.0 * LABEL, 11), False),
     "one value": (np.full(600, 3.0), False),
     "another value in the second half": (7.0 * LABEL + (np.arange(600) >= 300), False),
@@ -250,6 +252,42 @@ def test_a_channel_says_the_label_if_it_has_one_value_for_each(case):
             check_channels((), [told(values, LABEL)])
     else:
         check_channels((), [told(values, LABEL)])
+
+
+def test_every_held_channel_is_looked_at():
+    """The first is constant, the second is left out by a filter, and the third says the label."""
+    signal = np.stack([np.ones(len(LABEL)), 2.0 * LABEL, 3.0 * LABEL])
+    recording = Recording(signal, 1000, LABEL, subject="1")
+    with pytest.raises(LeakageError, match="channel 1 of"):
+        check_channels((), [recording])
+    with pytest.raises(LeakageError, match="channel 2 of"):
+        check_channels((SetToZero(1),), [recording])
+    check_channels((SetToZero(1), SetToZero(2)), [recording])
+
+
+class SetToZero(SampleFilter):
+    def __init__(self, channel):
+        self.channel = channel
+
+    def apply(self, recording):
+        signal = recording.signal.copy()
+        signal[self.channel] = 0
+        return dataclasses.replace(recording, signal=signal)
+
+
+def test_a_channel_that_keeps_its_value_in_90_percent_of_the_steps_is_looked_at():
+    label = np.repeat([0, 1, 0, 1], [8, 8, 8, 7])  # three changes in 30 steps
+    with pytest.raises(LeakageError):
+        check_channels((), [told(7.0 * label, label)])
+
+
+def test_the_message_names_four_labels_and_recordings_of_one_sample_say_nothing():
+    many = np.tile(np.repeat(np.arange(6), 100), 2)
+    with pytest.raises(LeakageError, match=r"\(0 for 0, 1 for 1, 2 for 2, 3 for 3\)"):
+        check_channels((), [Recording(np.atleast_2d(1.0 * many), 1000, many, subject="1")])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a mean of nothing
+        check_channels((), [Recording(np.ones((1, 1)), 1000, [0], subject="1")])
 
 
 def test_unlabelled_samples_and_labels_that_occur_once_say_nothing():
