@@ -32,6 +32,17 @@ def call(data, monkeypatch, command, tmp_path):
     return command
 
 
+def test_warnings_are_told_without_the_place_in_the_code_that_gave_them(data, tmp_path):
+    words = ("run", "--dataset", "3dc", "--method", "lda", "--jobs", "1", "--out", str(tmp_path / "run"))
+    environment = {**os.environ, "MYOGRAPH_DATA": str(data), "MYOGRAPH_CACHE": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "myograph.cli", *words], env=environment, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert "warning 3dc as published has a known defect: participants 19 and 21" in done.stderr
+    assert "prepared.py" not in done.stderr
+    assert "UserWarning" not in done.stderr
+
+
 def test_json_is_one_object_and_nothing_else(call, tmp_path):
     status, out, _ = call(
         "run", "--dataset", "3dc", "--method", "lda", "--jobs", "1", "--out", str(tmp_path / "run"), "--json"

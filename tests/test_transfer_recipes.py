@@ -232,3 +232,13 @@ def test_a_learning_curve_rises_and_is_drawn(recordings, tmp_path):
     assert all(re.search(rf"\.{name} {{ stroke: #[0-9a-f]{{6}}", svg) for name in drawn)  # else a line is not seen
     with pytest.raises(ConfigError, match="takes no calibration repetitions"):
         learning_curve(recipe(WithinSubject((2,))), recordings=recordings)
+
+
+def test_a_learning_curve_takes_the_numbers_of_repetitions_that_leave_something_to_test(recordings):
+    asked = recipe(LeaveOneSubjectOut(), method="lda")
+    curve = learning_curve(asked, transfers=["pool"], recordings=recordings)
+    assert list(curve.means.index) == [0, 1, 2]  # there are four repetitions
+    one_each = [replace(r, repetition=np.ones_like(r.repetition)) for r in recordings]
+    assert list(learning_curve(asked, transfers=["pool"], recordings=one_each).means.index) == [0]
+    with pytest.raises(ProtocolError, match="4 calibrate or are reserved"):
+        learning_curve(asked, (0, 4), ["pool"], recordings=recordings)

@@ -69,9 +69,9 @@ def lines(
     px = lambda i: left + (width - left - right) * i / steps  # noqa: E731
     py = lambda v: top + (height - top - bottom) * (high - v) / (high - low)  # noqa: E731
     parts = [begin(width, height, "lines")]
-    for tick in np.linspace(low + pad, high - pad, 5):
+    for tick in round_between(low, high):
         parts.append(f'<line class="grid" x1="{left}" x2="{width - right}" y1="{py(tick):.1f}" y2="{py(tick):.1f}"/>')
-        parts.append(f'<text class="tick" x="{left - 6}" y="{py(tick) + 4:.1f}" text-anchor="end">{tick:.3g}</text>')
+        parts.append(f'<text class="tick" x="{left - 6}" y="{py(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>')
     if mark is not None:
         parts.append(f'<line class="mark" x1="{px(mark):.1f}" x2="{px(mark):.1f}" y1="{top}" y2="{height - bottom}"/>')
     for i in range(0, len(x), max(len(x) // 10, 1)):
@@ -92,6 +92,19 @@ def lines(
         parts.append(f'<text x="{width - right + 30}" y="{top + 16 + 20 * k}">{escape(shorten(str(name), 22))}</text>')
     parts.append(f'<text class="tick" x="{left}" y="{height - 4}">{escape(y)}</text>')
     return "".join([*parts, "</svg>"])
+
+
+def round_between(low: float, high: float) -> list[float]:
+    """Return three to six round numbers between two different numbers, for the lines of a grid.
+
+    >>> round_between(0.838, 0.926), round_between(-3, 212)
+    ([0.84, 0.86, 0.88, 0.9, 0.92], [0.0, 50.0, 100.0, 150.0, 200.0])
+    """
+    least = (high - low) / 5
+    power = 10.0 ** np.floor(np.log10(least))
+    step = next(n * power for n in (1, 2, 2.5, 5, 10) if n * power >= least * (1 - 1e-9))
+    places = np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1)
+    return [float(f"{n * step:.6g}") + 0.0 for n in places]  # -0.0 + 0.0 is 0.0
 
 
 def standalone(chart: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import warnings
 from typing import Any
 
 import typer
@@ -70,6 +71,7 @@ def main() -> None:
     SIGTERM, with which schedulers stop a job, ends a command as Ctrl-C does, so that its worker processes end too.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    warnings.formatwarning = _format_warning
     try:
         code = app(standalone_mode=False)
         if code == INTERRUPTED:  # typer's own exit status after Ctrl-C
@@ -99,6 +101,11 @@ def _usage(error: Any) -> None:
         message = str(unknown_name("command", given, list(group.commands)))
     _print_error(message)
     sys.exit(error.exit_code)
+
+
+def _format_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> str:
+    """Return a warning without the place in the code that gave it, which means nothing on the command line."""
+    return f"warning {message}\n" if category is UserWarning else f"warning {category.__name__}: {message}\n"
 
 
 def _print_error(message: str) -> None:

@@ -32,7 +32,13 @@ def curve(
     method: MethodName = None,
     settings: Settings = None,
     seed: Seed = None,
-    repetitions: Annotated[str, typer.Option(help="Numbers of labelled repetitions, separated by commas.")] = "0,1,2,4",
+    repetitions: Annotated[
+        str | None,
+        typer.Option(
+            help="Numbers of labelled repetitions, separated by commas [default: those of 0,1,2,4 that leave everybody a "
+            "repetition to test]"
+        ),
+    ] = None,
     transfers: Annotated[
         str | None, typer.Option(help="pool, weight, adapt or target only [default: all that the method allows]")
     ] = None,
@@ -48,11 +54,11 @@ def curve(
     from rich.table import Table
 
     from myograph.errors import ConfigError
-    from myograph.evaluation.curve import learning_curve
+    from myograph.evaluation.curve import USUAL, learning_curve
     from myograph.protocols import CrossSession, LeaveOneSubjectOut
 
     try:
-        numbers = tuple(int(part) for part in repetitions.split(","))
+        numbers = None if repetitions is None else tuple(int(part) for part in repetitions.split(","))
     except ValueError:
         raise ConfigError(f"--repetitions must be whole numbers separated by commas, got {repetitions!r}") from None
     chosen = choose(recipe, dataset, subjects, method, (), seed)
@@ -74,4 +80,7 @@ def curve(
     for n, row in zip(means.index, means.to_numpy()):
         table.add_row(str(n), *("" if v != v else f"{v:.3f}" for v in row))
     out.print(table)
+    if numbers is None and (more := [n for n in USUAL if n not in means.index]):
+        listed = ", ".join(map(str, more))
+        out.print(f"Not {listed}: somebody would have no repetition left to test.", highlight=False)
     print_path("figure", figure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ import pandas as pd
 from myograph._common.files import plain, write_bytes
 from myograph._common.progress import Progress, silent
 from myograph._common.svg import lines, standalone
-from myograph.errors import ConfigError
+from myograph.errors import ConfigError, ProtocolError
+from myograph.evaluation.prepared import prepare, read
 from myograph.evaluation.recipe import Recipe
-from myograph.evaluation.run import evaluate, make_method, read
+from myograph.evaluation.run import evaluate, make_method
 from myograph.evaluation.transfer import HOW
 from myograph.recording import Recording
 
@@ -74,9 +76,12 @@ class LearningCurve:
         return Path(path)
 
 
+USUAL = (0, 1, 2, 4)
+
+
 def learning_curve(
     recipe: Recipe,
-    repetitions: Sequence[int] = (0, 1, 2, 4),
+    repetitions: Sequence[int] | None = None,
     transfers: Sequence[str] | None = None,
     recordings: Sequence[Recording] | None = None,
     root: str | Path | None = None,
@@ -91,12 +96,15 @@ def learning_curve(
     Parameters
     ----------
     recipe : its protocol is `LeaveOneSubjectOut` or `CrossSession`.
+    repetitions : by default 0, 1, 2 and 4, or those of them that leave every tested person and session a repetition to
+        test.
     transfers : values of `Recipe.transfer`; by default all that the method allows.
     recordings, root, jobs, progress : as in `evaluate`.
 
     Raises
     ------
     ConfigError : the protocol takes no calibration repetitions, or a transfer does not exist.
+    ProtocolError : someone has too few repetitions for the numbers given.
 
     >>> from myograph import LeaveOneSubjectOut
     >>> recipe = Recipe("example", "simulated", LeaveOneSubjectOut(), "lda", subjects=("1", "2"))
@@ -114,10 +122,10 @@ def learning_curve(
     usual = [how for how in HOW if how != "adapt" or (hasattr(method, "adapt") and hasattr(method, "calibrate"))]
     progress = progress or silent
     recordings = read(recipe, progress) if recordings is None else recordings
+    repetitions = _possible(recipe, recordings) if repetitions is None else sorted(set(repetitions))
     rows, question = [], ""
-    for n in sorted(set(repetitions)):
-        change = {"calibration_repetitions": n, "reserved_repetitions": max(repetitions)}
-        protocol = dataclasses.replace(recipe.protocol, **change)  # pyright: ignore[reportArgumentType]
+    for n in repetitions:
+        protocol = _calibrated(recipe.protocol, n, reserved=repetitions[-1])
         for how in transfers or usual:
             if n == 0 and how in ("weight", "target only"):
                 continue
@@ -129,3 +137,17 @@ def learning_curve(
                 for person in scores.subjects.to_dict("records")
             ]
     return LearningCurve(recipe.name, pd.DataFrame(rows), question)
+
+
+def _calibrated(protocol: Any, repetitions: int, reserved: int) -> Any:
+    return dataclasses.replace(protocol, calibration_repetitions=repetitions, reserved_repetitions=reserved)
+
+
+def _possible(recipe: Recipe, recordings: Sequence[Recording]) -> list[int]:
+    """Return those of the `USUAL` numbers of repetitions that leave everybody something to test."""
+    windows = prepare(recipe, recordings)
+    for most in range(len(USUAL), 1, -1):
+        with contextlib.suppress(ProtocolError):
+            list(_calibrated(recipe.protocol, USUAL[most - 1], reserved=USUAL[most - 1]).folds(windows))
+            return list(USUAL[:most])
+    return [0]
