@@ -208,6 +208,128 @@ def test_a_reach_may_be_short_by_a_third_and_two_samples(by, stated, fits):
             check_own_filters((Delays(by, stated),), [recording(600)])
 
 
+class Both(Delays):
+    """Adds samples of the past and of the future."""
+
+    causal = False
+
+    def apply(self, recording):
+        x = np.pad(recording.signal, ((0, 0), (self.by, self.by)))
+        return recording.with_signal(recording.signal + x[:, : -2 * self.by] + x[:, 2 * self.by :])
+
+
+@pytest.mark.parametrize(("stated", "fits"), [(28, True), (24, False)])
+def test_a_filter_that_looks_ahead_reaches_as_far_on_both_sides(stated, fits):
+    if fits:
+        check_own_filters((Both(40, stated),), [recording(600)])
+    else:
+        with pytest.raises(LeakageError, match=r"over 81 samples"):
+            check_own_filters((Both(40, stated),), [recording(600)])
+
+
+class Halved(Delays):
+    """Every second sample."""
+
+    def apply(self, recording):
+        done, every = super().apply(recording), slice(None, None, 2)
+        half = {"signal": done.signal[:, every], "label": done.label[every], "repetition": done.repetition[every]}
+        return dataclasses.replace(done, **half, rate_hz=done.rate_hz / 2, reach_samples=0)
+
+
+def test_the_reach_of_the_filters_before_is_not_the_filters_own():
+    slow = LowPass(5.0)
+    assert slow.reach_samples(1000.0) > 60
+    check_own_filters((slow, Delays(40, 40)), [recording(600)])
+    with pytest.raises(LeakageError, match="states a reach of 0 samples"):
+        check_own_filters((slow, Delays(40, 0)), [recording(600)])
+    check_own_filters((slow, Halved(40, 40)), [recording(600)])
+    with pytest.raises(LeakageError, match="states a reach of 0 samples"):
+        check_own_filters((slow, Halved(40, 0)), [recording(600)])
+
+
+@pytest.mark.parametrize("breaks", [(5,), (290,), (595,)])
+def test_a_reach_is_measured_in_the_longest_stretch_without_a_break(breaks):
+    class InEachPart(Delays):
+        def apply(self, recording):
+            parts = [super(InEachPart, self).apply(p) if p.n_samples > self.by else p for p in recording.parts()]
+            return recording.with_signal(np.concatenate([p.signal for p in parts], axis=1))
+
+    check_own_filters((InEachPart(40, 40),), [recording(600, breaks=breaks)])
+    with pytest.raises(LeakageError):
+        check_own_filters((InEachPart(40, 20),), [recording(600, breaks=breaks)])
+
+
+def test_a_reach_is_measured_wherever_the_output_depends_on_the_input():
+    class NothingFirst(Delays):
+        def apply(self, recording):
+            done = super().apply(recording)
+            return done.with_signal(np.where(np.arange(done.n_samples) < 200, 0, done.signal))
+
+    with pytest.raises(LeakageError):
+        check_own_filters((NothingFirst(40, 20),), [recording(600)])
+
+
+def test_a_filter_may_divide_by_the_largest_sample_of_the_recording():
+    class ByLargest(SampleFilter):
+        def apply(self, recording):
+            return recording.with_signal(recording.signal / np.abs(recording.signal).max())
+
+    plain = recording(600)
+    check_own_filters((ByLargest(),), [dataclasses.replace(plain, signal=np.sign(plain.signal))])
+
+
+def of_labels(change):
+    """A filter whose output is change(signal, label)."""
+
+    class OfLabels(SampleFilter):
+        def apply(self, recording):
+            return recording.with_signal(change(recording.signal, recording.label).astype(np.float32))
+
+    return OfLabels()
+
+
+def less_the_mean_of_each_run(signal, label):
+    ends = np.flatnonzero(np.diff(label)) + 1
+    return np.concatenate([part - part.mean() for part in np.split(signal, ends, axis=1)], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "refused"),
+    [
+        (less_the_mean_of_each_run, False),  # where the label changes, not what it is
+        (lambda signal, label: np.where(label < 0, 0, signal), False),  # which samples are labelled at all
+        (lambda signal, label: np.where(label == 1, 2 * signal, signal), True),  # most samples are as before
+        (lambda signal, label: signal + label, True),
+    ],
+    ids=["changes", "labelled", "one", "all"],
+)
+def test_an_output_may_depend_on_where_labels_change_but_not_on_the_labels(change, refused):
+    label = np.repeat([0, 1, -1, 2, 0, 1, 2, -1], 75)
+    given = dataclasses.replace(recording(600), label=label, label_names=("a", "b", "c"))
+    if refused:
+        with pytest.raises(LeakageError, match="depends on the labels"):
+            check_own_filters((of_labels(change),), [given])
+    else:
+        one = of_labels(change)
+        one.reach_samples = lambda rate_hz: 75
+        check_own_filters((one,), [given])
+
+
+def test_a_filter_may_select_samples_by_their_label():
+    class Only(SampleFilter):
+        def apply(self, recording):
+            keep = np.flatnonzero(recording.label == 1)
+            return dataclasses.replace(
+                recording,
+                signal=recording.signal[:, keep],
+                label=recording.label[keep],
+                repetition=recording.repetition[keep],
+            )
+
+    given = dataclasses.replace(recording(600), label=np.repeat([0, 1, 0], 200), label_names=("a", "b"))
+    check_own_filters((Only(),), [given])
+
+
 class Counts(SampleFilter):
     tried: list = []  # noqa: RUF012
 
