@@ -13,14 +13,22 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from conftest import make_recording
-from myograph import CrossSession, KFoldRepetitions, LeakyShuffledWindows, LeaveOneSubjectOut, Windowing, Windows
+from myograph import (
+    CrossSession,
+    KFoldRepetitions,
+    LeakyShuffledWindows,
+    LeaveOneSubjectOut,
+    Recording,
+    Windowing,
+    Windows,
+)
 from myograph.audit import Audit
 from myograph.datasets import DATASETS
 from myograph.datasets.load import load
 from myograph.errors import ConfigError, LeakageError, ProtocolError, ResultsError
 from myograph.evaluation import run
 from myograph.evaluation.folds import predict_stream
-from myograph.evaluation.prepared import Split, hashes_of, prepare_with_rest, rest_label, settle_rest, split
+from myograph.evaluation.prepared import Split, hashes_of, prepare, prepare_with_rest, rest_label, settle_rest, split
 from myograph.evaluation.recipe import Recipe
 from myograph.evaluation.run import (
     evaluate,
@@ -31,7 +39,7 @@ from myograph.evaluation.run import (
     name_of,
 )
 from myograph.methods.registry import METHODS
-from myograph.preprocessing import Rectify
+from myograph.preprocessing import Rectify, SampleFilter
 from myograph.protocols import Fold, Protocol, SessionStream, WithinSubject
 
 CUT = Windowing(200, 200)
@@ -262,6 +270,44 @@ def test_what_a_run_knows_of_itself():
     assert scores.folder is None
 
 
+class AmongPeople(Protocol):
+    """Trains on one other person, then on two."""
+
+    def _folds(self, table):
+        subject = table["subject"].to_numpy()
+        yield "one", subject == "a", subject == "c"
+        yield "two", subject != "c", subject == "c"
+
+
+def test_facts_of_a_split_count_people_and_sessions():
+    given = [person("a"), person("a", "2", seed=1), person("a", "3", seed=2), person("b", seed=3), person("c", seed=4)]
+    found = split(recipe(AmongPeople()), given)
+    assert found.people == ["a", "b", "c"]
+    assert found.facts["train_people"] == [1, 2]
+    assert found.facts["sessions_per_person"] == [1, 3]
+
+
+def test_channels_and_filters_are_checked_before_windows_are_cut():
+    given = person()
+    trigger = dataclasses.replace(given, signal=np.vstack([given.signal, given.label + 1.0]), layout=None)
+    with pytest.raises(LeakageError, match="says which label it is"):
+        prepare(recipe(), [trigger])
+
+    class Sums(SampleFilter):
+        def apply(self, recording):
+            return recording.with_signal(np.cumsum(recording.signal, axis=1))
+
+    with pytest.raises(LeakageError, match="states a reach of 0 samples"):
+        prepare(recipe(filters=(Sums(),)), [given])
+
+
+def test_filtering_is_told_if_there_is_something_to_filter_and_someone_to_tell():
+    said = []
+    assert len(prepare(recipe(filters=(Rectify(),)), [person()]))
+    prepare(recipe(), [person()], lambda *what: said.append(what))
+    assert said == [("cutting windows", 0, 1)]
+
+
 class Halves(Protocol):
     """Tests one label that it does not train, and says so under the names given."""
 
@@ -308,3 +354,19 @@ def test_rest_of_the_users_own_recordings_and_of_data_sets():
         prepare_with_rest(recipe(), [person(names=("rest", "g1"), n_labels=2)])
     _, said = prepare_with_rest(recipe(), [person(names=("rest", "g1", "g2"))])
     assert said == {"setting": "drop", "label": "rest", "found": 10, "kept": 0}
+
+
+def test_balanced_rest_is_as_much_as_the_mean_gesture_of_each_person():
+    def of(subject, rest, *gestures):  # windows of each label
+        label = np.repeat(np.arange(1 + len(gestures)), [40 * n for n in (rest, *gestures)])
+        signal = np.random.default_rng(0).normal(size=(1, len(label)))
+        return Recording(signal, 200, label, subject=subject, label_names=("rest", "x", "y", "z")[: 1 + len(gestures)])
+
+    windows = Windows.cut([of("a", 30, 10, 20), of("b", 12, 3, 6, 9), of("c", 2, 8)], CUT)
+    kept = settle_rest(windows, "balance", "rest", 0)
+    counts = {s: (kept.where(subject=s).y == "rest").sum() for s in "abc"}
+    assert counts == {"a": 15, "b": 6, "c": 2}  # (10 + 20) / 2, (3 + 6 + 9) / 3, and all of 2
+    assert (kept.y != "rest").sum() == (windows.y != "rest").sum()
+    other = settle_rest(windows, "balance", "rest", 1).where(subject="a")
+    starts = [set(w.column("start")[w.y == "rest"]) for w in (kept.where(subject="a"), other)]
+    assert starts[0] != starts[1]  # which ones depends on the seed
