@@ -152,6 +152,6 @@ class Transfer:
 def _need(model: Any, name: str) -> None:
     if not hasattr(model, name):
         raise ConfigError(
-            f"transfer='adapt' calls {name}, but {type(model).__name__} has no such method; use 'aligned_lda' or an "
-            "adapter of myograph.methods.adapt, or another transfer"
+            f"transfer='adapt' calls {name}, but {type(model).__name__} has no such method; use 'aligned_lda', "
+            "'coral' or another adapter (docs/adaptation.md), or another transfer"
         )

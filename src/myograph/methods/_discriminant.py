@@ -14,6 +14,8 @@ from scipy.linalg import get_lapack_funcs, lstsq
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.preprocessing import StandardScaler
 
+from myograph.errors import ConfigError
+
 MANY = 1000  # with more columns than this, avoiding their covariance is worthwhile; for 1000 columns it takes 8 MB
 
 
@@ -123,6 +125,72 @@ class ClassRows:
         else:
             target = np.broadcast_to(squares.mean(axis=1, keepdims=True), squares.shape)
         return Pooled(rows * np.sqrt(each * (1 - self.shrinkage))[code, None], (each * self.shrinkage) @ target)
+
+
+def shrunk_discriminant(v: np.ndarray, code: np.ndarray) -> FastLDA:
+    """Fit a discriminant with Ledoit-Wolf shrinkage on (row, column) values and their (row,) classes; it stores its covariance.
+
+    >>> shrunk_discriminant(np.array([[0.0], [2.0], [8.0], [10.0]]), np.array([0, 0, 1, 1])).covariance_
+    array([[1.]])
+    """
+    return FastLDA(solver="lsqr", shrinkage="auto", store_covariance=True).fit(v, code)
+
+
+def class_means(v: np.ndarray, code: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return the (class, column) means; NaN for a class without windows.
+
+    >>> class_means(np.array([[0.0], [2.0]]), np.array([1, 1]), n_classes=2).ravel().tolist()
+    [nan, 1.0]
+    """
+    nothing = np.full(v.shape[1], np.nan)
+    return np.stack([v[code == k].mean(axis=0) if (code == k).any() else nothing for k in range(n_classes)])
+
+
+def need_means_and_covariance(model: Any, who: str) -> LinearDiscriminantAnalysis:
+    """Return the fitted discriminant if its means and covariance can be replaced.
+
+    Raises
+    ------
+    ConfigError : it is not a LinearDiscriminantAnalysis(solver="lsqr"), or its covariance was not stored.
+
+    >>> need_means_and_covariance("a tree", who="this method")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    myograph.errors.ConfigError: this method needs a pipeline that ends in LinearDiscriminantAnalysis(solver='lsqr'), got ...
+    """
+    if not isinstance(model, LinearDiscriminantAnalysis) or model.solver != "lsqr":
+        raise ConfigError(
+            f"{who} needs a pipeline that ends in LinearDiscriminantAnalysis(solver='lsqr'), got {model!r}"
+        )
+    if not hasattr(model, "covariance_"):
+        raise ConfigError(
+            f"{who} needs the covariance, which was left out for {model.means_.shape[1]} columns; give the discriminant "
+            "store_covariance=True, or choose fewer features"
+        )
+    return model
+
+
+def decide_by(model: Any, means: np.ndarray, covariance: np.ndarray, temperature: float = 1.0) -> None:
+    """Replace the class means and the covariance of a fitted discriminant, and compute its coefficients from them.
+
+    Parameters
+    ----------
+    model : LinearDiscriminantAnalysis(solver="lsqr"); it is changed.
+    means : (class, column).
+    covariance : (column, column).
+    temperature : the coefficients are divided by it, see `CalibratedLDA`.
+
+    >>> x = np.array([[0.0], [2.0], [8.0], [10.0]])
+    >>> model = FastLDA(solver="lsqr").fit(x, [0, 0, 1, 1])
+    >>> decide_by(model, np.array([[1.0], [19.0]]), model.covariance_)
+    >>> model.predict(x).tolist()
+    [0, 0, 0, 0]
+    """
+    weights = solve(covariance, means.T).T
+    offset = -0.5 * np.einsum("kf,kf->k", means, weights) + np.log(model.priors_)
+    weights, offset = weights / temperature, offset / temperature
+    if len(means) == 2:
+        weights, offset = weights[1:] - weights[:1], offset[1:] - offset[:1]
+    model.means_, model.covariance_, model.coef_, model.intercept_ = means, covariance, weights, offset
 
 
 def _sums(rows: np.ndarray, code: np.ndarray, n_classes: int) -> np.ndarray:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from myograph.methods._target import halves
+
 STEPS = 30
 
 
@@ -102,6 +104,38 @@ def moved(
     centre = np.average(z, axis=0, weights=weight) - means.mean(axis=0)
     near, far = (_moved_from(b, z, means, weight / overlap, prior, steps) for b in (np.zeros(z.shape[1]), centre))
     return far if far.evidence > near.evidence + margin else near
+
+
+def pays(
+    before: np.ndarray,
+    after: np.ndarray,
+    means: np.ndarray,
+    overlap: float,
+    prior: Prior,
+    margin: float,
+    weight: np.ndarray,
+) -> bool:
+    """Return whether what is learnt from one half of the windows makes the other half more probable (see `halves`).
+
+    Parameters
+    ----------
+    before, after : (window, column) windows, whitened, without and with the rotation that was found.
+    means : (class, column) means of the classes, whitened.
+    overlap, prior, margin, weight : as in `moved`.
+
+    >>> z = np.tile([[-1.0], [-1.0], [3.0], [3.0]], (8, 1))
+    >>> means, one = np.array([[-2.0], [2.0]]), np.ones(32)
+    >>> pays(z, z, means, 1.0, Prior(1.0, np.inf), margin=0.0, weight=one)
+    True
+    >>> pays(z - 1, z - 1, means, 1.0, Prior(1.0, np.inf), margin=0.0, weight=one)
+    False
+    """
+    block, gain = halves(len(after), overlap), 0.0
+    for held in (0, 1):
+        rows = block == held
+        taught = moved(after[~rows], means, overlap, prior, margin=margin, weight=weight[~rows]).offsets
+        gain += evidence(after[rows], means + taught, weight[rows]) - evidence(before[rows], means, weight[rows])
+    return gain > 0
 
 
 def _moved_from(b: np.ndarray, z: np.ndarray, means: np.ndarray, weight: np.ndarray, prior: Prior, steps: int) -> Moved:

@@ -2,6 +2,8 @@
 
 All of them wrap a classifier and have the same interface: `fit(X, y)` on labelled windows, `predict`, and `adapt(X)`,
 which learns from the windows of a later session without their labels. True labels are used only from the first session.
+Some also have `calibrate(X, y)`, which learns from a few labelled windows of a new person or session. `CORAL`,
+`PriorWeightedLDA`, `PersonExperts`, `Prototypes` and `AlignedLDA` are in modules of their own.
 
 In a scikit-learn pipeline only the last step keeps learning. What the earlier steps learnt from the first session
 (scales, percentiles, components) does not change.
@@ -14,75 +16,16 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
 
-from myograph._common.pipelines import before_last
-from myograph._common.seen import no_leakage_warning
 from myograph.errors import ConfigError
-from myograph.methods._discriminant import solve
+from myograph.methods._adapter import Adapter
+from myograph.methods._discriminant import decide_by, need_means_and_covariance
+from myograph.methods._target import codes_of
+from myograph.methods.registry import METHODS
 from myograph.windows import Windows
 
 
-class _Adapter(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
-    """A classifier that adapts; `estimator_` is the current version."""
-
-    estimator: Any
-
-    def fit(self, X: Any, y: Any = None) -> Any:
-        self.estimator_ = _clone(self.estimator).fit(X, y)
-        return self
-
-    @property
-    def classes_(self) -> np.ndarray:
-        """Classes of the current estimator; after an adaptation these may be fewer than at first."""
-        return np.asarray(self.estimator_.classes_)
-
-    def adapt(self, X: Any) -> Any:
-        """Learn from the windows of one finished session, without their labels."""
-        raise TypeError(f"{type(self).__name__} defines no adapt(X)")
-
-    @property
-    def _last(self) -> Any:
-        """The step that learns: the last step of a pipeline, or the estimator itself."""
-        return self.estimator_[-1] if isinstance(self.estimator_, Pipeline) else self.estimator_
-
-    def _before_last(self, X: Any) -> Any:
-        """Return the input of the last step for these windows."""
-        with no_leakage_warning():  # these windows are used to learn, not scored
-            return before_last(self.estimator_, X)
-
-    def _refit_last(self, X: Any, y: np.ndarray) -> None:
-        """Fit a new last step on the output of the frozen steps."""
-        self._replace_last(_clone(self._last).fit(X, y))
-
-    def _replace_last(self, fresh: Any) -> None:
-        if isinstance(self.estimator_, Pipeline):
-            steps = [*self.estimator_.steps[:-1], (self.estimator_.steps[-1][0], fresh)]
-            self.estimator_ = Pipeline(steps, memory=self.estimator_.memory)
-        else:
-            self.estimator_ = fresh
-
-    def predict(self, X: Any) -> np.ndarray:
-        check_is_fitted(self, "estimator_")
-        return np.asarray(self.estimator_.predict(X))
-
-    def _need_probabilities(self, instead: str) -> None:
-        if not hasattr(self.estimator_, "predict_proba"):
-            raise ConfigError(
-                f"{type(self).__name__} needs class probabilities, but {type(self._last).__name__} has no "
-                f"predict_proba; {instead}"
-            )
-
-    @property
-    def predict_proba(self) -> Any:
-        check_is_fitted(self, "estimator_")
-        return self.estimator_.predict_proba
-
-
-class SelfRecalibrating(_Adapter):
+class SelfRecalibrating(Adapter):
     """Retrain on the method's own corrected predictions of each finished session.
 
     Windows are sorted by time before smoothing. Smoothing uses later windows, so adaptation happens after a session.
@@ -174,7 +117,7 @@ class SelfRecalibrating(_Adapter):
         return corrected[np.argsort(order)]
 
 
-class PseudoLabel(_Adapter):
+class PseudoLabel(Adapter):
     """Fit again on the first session and on the later windows that are predicted with high probability.
 
     Source: pseudo-labels, Lee 2013 (ICML workshop on challenges in representation learning).
@@ -214,7 +157,7 @@ class PseudoLabel(_Adapter):
         return self
 
 
-class LDAMeans(_Adapter):
+class LDAMeans(Adapter):
     """Move the class means of a linear discriminant analysis towards the mean of the windows predicted as each class.
 
     The covariance does not change (after Vidovic et al. 2016, doi:10.1109/TNSRE.2015.2492619, which also adapts it).
@@ -244,43 +187,40 @@ class LDAMeans(_Adapter):
         return self
 
     def adapt(self, X: Any) -> LDAMeans:
-        last = self._last
-        if not isinstance(last, LinearDiscriminantAnalysis) or last.solver != "lsqr":
-            raise ConfigError(
-                f"LDAMeans needs a pipeline that ends in LinearDiscriminantAnalysis(solver='lsqr'), got {last!r}"
-            )
-        if not hasattr(last, "covariance_"):
-            raise ConfigError(
-                f"LDAMeans needs the covariance, which was left out for {last.means_.shape[1]} columns; give the discriminant "
-                "store_covariance=True, or choose fewer features"
-            )
+        last = need_means_and_covariance(self._last, "LDAMeans")
         features = np.asarray(self._before_last(X))
         predicted = last.predict(features)
         for k, name in enumerate(last.classes_):
             rows = features[predicted == name]
             if len(rows):
                 last.means_[k] += self.rate * (rows.mean(axis=0) - last.means_[k])
-        weights = solve(last.covariance_, last.means_.T).T
-        offset = -0.5 * np.einsum("kf,kf->k", last.means_, weights) + np.log(last.priors_)
-        temperature = getattr(last, "temperature_", 1.0)
-        weights, offset = weights / temperature, offset / temperature
-        if len(last.classes_) == 2:
-            last.coef_, last.intercept_ = weights[1:] - weights[:1], offset[1:] - offset[:1]
-        else:
-            last.coef_, last.intercept_ = weights, offset
+        decide_by(last, last.means_, last.covariance_, getattr(last, "temperature_", 1.0))
         return self
 
 
-class AdaBN(_Adapter):
-    """Replace a network's batch-norm statistics by those of the new session.
+class AdaBN(Adapter):
+    """Replace a network's batch-norm statistics by those of the new session, and fine-tune its last layer if there are labels.
 
-    If the session's windows are scored afterwards, the result is transductive.
+    `adapt` replaces the statistics by those of the unlabelled windows. If these windows are scored afterwards, the result is
+    transductive. There is no guard: it takes the windows to be as class-balanced as those in training, and a session that
+    shows few movements can make the network worse.
 
-    Source: Li et al. 2017; for surface EMG Du et al. 2017, doi:10.3390/s17030458.
+    `calibrate` replaces the statistics by those of the labelled windows, and then trains only the last layer on these windows
+    for a few epochs. All earlier weights stay as they are. A later `adapt` keeps the trained layer, and replaces the
+    statistics.
+
+    Source: Li et al. 2017; for surface EMG Du et al. 2017, doi:10.3390/s17030458. That `calibrate` trains only the last layer
+    is our choice.
 
     Parameters
     ----------
     estimator : a `NeuralClassifier` with batch norm, or a pipeline that ends in one.
+    epochs : passes over the labelled windows in `calibrate`.
+    lr : learning rate in `calibrate`; None takes the network's own.
+
+    Raises
+    ------
+    ConfigError : a network without batch norm, or windows of a class that training did not have (`calibrate`).
 
     >>> from myograph.testing import make_windows
     >>> from myograph.training import NeuralClassifier
@@ -291,20 +231,64 @@ class AdaBN(_Adapter):
     >>> first = method.estimator_.module_.mlp[0].running_mean
     >>> bool((method.adapt(tuesday).estimator_.module_.mlp[0].running_mean != first).any())
     True
+    >>> labelled, before = tuesday.where(repetition=1), method.estimator_.module_.head.weight
+    >>> bool((method.calibrate(labelled, labelled.y).estimator_.module_.head.weight != before).any())
+    True
     """
 
-    def __init__(self, estimator: Any = None):
+    def __init__(self, estimator: Any = None, epochs: int = 20, lr: float | None = None):
         self.estimator = estimator
+        self.epochs = epochs
+        self.lr = lr
+
+    def fit(self, X: Any, y: Any = None) -> AdaBN:
+        """Train the network on labelled windows."""
+        super().fit(X, y)
+        return self
 
     def adapt(self, X: Any) -> AdaBN:
+        """Take the batch-norm statistics of these windows."""
         from myograph.training.transfer import adapt_batch_norm
 
         self._replace_last(adapt_batch_norm(self._last, self._before_last(X)))
         return self
 
+    def calibrate(self, X: Any, y: Any = None) -> AdaBN:
+        """Take the batch-norm statistics of these windows, then train the last layer on their labels.
 
-def _clone(estimator: Any) -> Any:
-    return clone(estimator)
+        X : windows of a new person or session. y : (window,) labels; by default those of the Windows."""
+        from myograph.training.transfer import adapt_batch_norm, train_last_layer
+
+        y = np.asarray(X.y if y is None else y)
+        codes_of(y, self.classes_)
+        given = self._before_last(X)
+        adapted = adapt_batch_norm(self._last, given)
+        self._replace_last(train_last_layer(adapted, given, y, self.epochs, self.lr))
+        return self
+
+
+@METHODS.register
+def adabn(
+    model: str = "myonet",
+    calibration_epochs: int = 20,
+    calibration_lr: float | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> AdaBN:
+    """A network whose batch-norm statistics, and with labels its last layer, follow a new session: see `AdaBN`.
+
+    Parameters
+    ----------
+    model : a network with batch norm, by name.
+    calibration_epochs, calibration_lr : passes over the labelled windows, and their learning rate.
+    seed, options : further parameters of the `NeuralClassifier`.
+
+    Examples
+    --------
+    >>> adabn(epochs=5).estimator.epochs
+    5
+    """
+    return AdaBN(METHODS.create(model, seed=seed, **options), calibration_epochs, calibration_lr)
 
 
 def _need_share(name: str, value: Any) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from math import ceil
 from typing import Any
 
 import numpy as np
@@ -13,12 +11,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from myograph._common.fitted import need_two_classes
 from myograph._common.seen import no_leakage_warning, remember
-from myograph.errors import ConfigError, NotAdaptedWarning
 from myograph.features.transformer import Features
-from myograph.methods._discriminant import FastLDA
-from myograph.methods._held_out import overlap_of
-from myograph.methods._mixture import Prior, evidence, limited, moved, whitening
+from myograph.methods._discriminant import class_means, shrunk_discriminant
+from myograph.methods._mixture import Prior, limited, moved, pays, whitening
 from myograph.methods._rolls import align_groups, columns_of, common_layout, rolls_of, sizes_of
+from myograph.methods._target import codes_of, not_adapted, overlap_in, source_share, spread, too_few_classes
 from myograph.methods.registry import METHODS
 
 # The priors were chosen on people 0-2 of electrode_shift, people 1 and 2 of longterm_myo, and, for training on several
@@ -33,10 +30,6 @@ STEP = 0.5
 FAR = TURN = 3.0
 # In `calibrate`, the covariance of the training people weighs as much as this many non-overlapping windows per class.
 HELD = 20.0
-# `adapt` shifts the classes only if at least this share of them is seen, each in at least WITNESSES non-overlapping
-# windows. The share is lower for a new person, whose classes are far from those in training, so that fewer are recognised.
-# Chosen on people 1 and 2 of longterm_myo, and on the six people of 3DC.
-COVERED, COVERED_NEW, WITNESSES = 0.7, 0.35, 4.0
 # For each class: the distance of its new mean from its old mean, divided by the distance of its new mean from the nearest
 # old mean of another class. Above this limit the class has probably taken windows of the other class. The second limit is
 # used if one class makes up more than 60 % of the windows. Chosen on seeds 2-13 of the simulator and the people above.
@@ -139,11 +132,11 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
             for k in range(len(self.classes_)):
                 rows = (person == name) & (code == k)
                 residual[rows] -= v[rows].mean(axis=0) if rows.any() else 0.0
-        model = _discriminant(v, code)
+        model = shrunk_discriminant(v, code)
         self.means_, self.covariance_, self.priors_ = model.means_ + centre, model.covariance_, model.priors_
         self.within_ = self.covariance_
         if len(people) > 1:
-            self.within_ = _discriminant(residual + model.means_[code], code).covariance_
+            self.within_ = shrunk_discriminant(residual + model.means_[code], code).covariance_
         self.n_people_ = len(people)
         self._begin_from(self.means_, self.covariance_, 0, calibrated=False)
         return self
@@ -152,13 +145,13 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
         """Learn from unlabelled windows of a new person or day. X : Windows, or (window, channel, sample) array."""
         check_is_fitted(self, "means_")
         v = self._vectors(X)
-        few = _spread(len(v), SEEN)
+        few = spread(len(v), SEEN)
         overlap = max(self._overlap(X) * len(few) / max(len(v), 1), 1.0)
         v, means, roll = v[few], self.base_means_, self.base_roll_
         self._decide_by(means, self.base_covariance_, roll)
         self.adapted_ = False
         if len(v) < 2 * overlap:
-            _say("the windows cover less signal than the length of two windows")
+            not_adapted("the windows cover less signal than the length of two windows")
             return self
         white = whitening(self.base_covariance_)
         whitened, gain = means @ white, 0.0
@@ -166,24 +159,23 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
             roll, gain = self._likely_roll(v, white, overlap)
         before, after = (v[:, self.rolls_[r]] @ white for r in (self.base_roll_, roll))
         together = moved(after, whitened, overlap, RIGID, margin=self._margin)
-        seen = int((together.counts >= WITNESSES).sum())
-        least = ceil((COVERED if self._same_person else COVERED_NEW) * len(means))
-        if seen < least and not (self._same_person and gain > SURE_TURN):
-            _say(f"the windows show {seen} of {len(means)} classes for long enough, but {least} are needed")
+        few_classes = too_few_classes(together.counts, self._same_person)
+        if few_classes and not (self._same_person and gain > SURE_TURN):
+            not_adapted(few_classes)
             return self
-        if seen < least:
+        if few_classes:
             self._decide_by(means, self.base_covariance_, roll)
         else:
             prior, weight = CALIBRATED if self.calibrated_ else FREE, np.ones(len(v))
             if self._same_person:  # for a new person, too few windows are recognised to know which class is frequent
                 weight = limited(after, whitened, together)
-            if not _pays(before, after, whitened, overlap, prior, self._margin, weight):
-                _say("the adaptation to one half of the windows did not make the other half more probable")
+            if not pays(before, after, whitened, overlap, prior, self._margin, weight):
+                not_adapted("the adaptation to one half of the windows did not make the other half more probable")
                 return self
             offsets = moved(after, whitened, overlap, prior, margin=self._margin, weight=weight).offsets
             most = DISPLACED_UNEQUAL if together.counts.max() > 0.6 * together.counts.sum() else DISPLACED
             if self._same_person and _displaced(whitened + offsets, whitened + together.offsets) > most:
-                _say("the mean of a class would move to where that of another class was")
+                not_adapted("the mean of a class would move to where that of another class was")
                 return self
             self._decide_by(means + offsets @ np.linalg.inv(white), self.base_covariance_, roll)
         self.adapted_ = True
@@ -194,12 +186,8 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
         the Windows."""
         check_is_fitted(self, "means_")
         y = np.asarray(X.y if y is None else y)
-        if unknown := sorted(set(y.tolist()) - set(self.classes_.tolist())):
-            raise ConfigError(
-                f"calibrate got windows of the classes {', '.join(map(str, unknown))}, which the training windows did not "
-                "contain; fit on people who made these movements, or leave these windows out"
-            )
-        v, code = self._vectors(X), np.searchsorted(self.classes_, y)
+        code = codes_of(y, self.classes_)
+        v = self._vectors(X)
         remember(self.features_, X, more=True)
         known = np.unique(code)
         there, ours = np.stack([v[code == k].mean(axis=0) for k in known]), self.means_[known]
@@ -209,8 +197,8 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
         means, covariance = self.means_ + (there - ours).mean(axis=0), self.within_
         means[known] = there
         if len(known) > 1:
-            weight = HELD / (HELD + len(v) / self._overlap(X) / len(known))
-            covariance = weight * covariance + (1 - weight) * _discriminant(v, code).covariance_
+            weight = source_share(HELD, len(v) / self._overlap(X) / len(known))
+            covariance = weight * covariance + (1 - weight) * shrunk_discriminant(v, code).covariance_
         self._begin_from(means, covariance, roll, calibrated=True)
         self.adapted_ = True
         return self
@@ -229,12 +217,12 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
 
     def _overlap(self, X: Any) -> float:
         """Return the average number of windows that cover the same sample."""
-        return overlap_of(X) if hasattr(X, "recordings") and len(X) else float(self.overlap)
+        return overlap_in(X, self.overlap)
 
     def _one_frame(self, v: np.ndarray, code: np.ndarray, people: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Return the windows without each person's rotation and mean, and the average of these means."""
         n_classes = len(self.classes_)
-        means = [_class_means(v[rows], code[rows], n_classes) for rows in people]
+        means = [class_means(v[rows], code[rows], n_classes) for rows in people]
         turns = align_groups([m - np.nanmean(m, axis=0) for m in means], self.rolls_)
         v, centres = v.copy(), []
         for rows, mean, turn in zip(people, means, turns):
@@ -247,7 +235,7 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
         its gain over no rotation in nats per window."""
         if len(self.rolls_) == 1:
             return 0, 0.0
-        few = _spread(len(v), SEARCHED)
+        few = spread(len(v), SEARCHED)
         overlap = max(overlap * len(few) / len(v), 1.0)
         found = []
         for roll in self.rolls_:
@@ -310,28 +298,6 @@ def aligned_lda(roll: bool = True, overlap: float = 5.0, feature_options: dict[s
     return AlignedLDA(roll, overlap, feature_options)
 
 
-def _pays(
-    before: np.ndarray,
-    after: np.ndarray,
-    means: np.ndarray,
-    overlap: float,
-    prior: Prior,
-    margin: float,
-    weight: np.ndarray,
-) -> bool:
-    """Return whether what is learnt from one half of the windows makes the other half more probable.
-
-    The halves alternate in blocks of two windows' length. The blocks are short, so that a movement that is held for a second
-    is in both halves."""
-    block = np.arange(len(after)) // max(round(2 * overlap), 1) % 2
-    gain = 0.0
-    for held in (0, 1):
-        rows = block == held
-        taught = moved(after[~rows], means, overlap, prior, margin=margin, weight=weight[~rows]).offsets
-        gain += evidence(after[rows], means + taught, weight[rows]) - evidence(before[rows], means, weight[rows])
-    return gain > 0
-
-
 def _displaced(after: np.ndarray, before: np.ndarray) -> float:
     """Return the largest ratio over classes: distance of a class's new mean from its old mean, divided by its distance from
     the nearest old mean of another class."""
@@ -339,16 +305,6 @@ def _displaced(after: np.ndarray, before: np.ndarray) -> float:
     own = np.diag(away).copy()
     np.fill_diagonal(away, np.inf)
     return float((own / away.min(axis=1)).max())
-
-
-def _discriminant(v: np.ndarray, code: np.ndarray) -> FastLDA:
-    return FastLDA(solver="lsqr", shrinkage="auto", store_covariance=True).fit(v, code)
-
-
-def _class_means(v: np.ndarray, code: np.ndarray, n_classes: int) -> np.ndarray:
-    """Return the (class, column) means; NaN for a class without windows."""
-    nothing = np.full(v.shape[1], np.nan)
-    return np.stack([v[code == k].mean(axis=0) if (code == k).any() else nothing for k in range(n_classes)])
 
 
 def _centred(means: np.ndarray) -> np.ndarray:
@@ -360,12 +316,3 @@ def _without_gain(vector: np.ndarray) -> np.ndarray:
     n = int(np.sqrt(2 * len(vector)))
     a, b = np.triu_indices(n)
     return vector - np.where(a == b, vector[a == b].mean(), 0.0)
-
-
-def _spread(n: int, most: int) -> np.ndarray:
-    """Return at most `most` of n positions, evenly spaced."""
-    return np.arange(n) if n <= most else np.linspace(0, n - 1, most).astype(int)
-
-
-def _say(why: str) -> None:
-    warnings.warn(f"adapt changed nothing: {why}", NotAdaptedWarning, stacklevel=3)

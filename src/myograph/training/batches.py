@@ -47,7 +47,8 @@ def gather(source: Windows | np.ndarray, rows: Any = None) -> np.ndarray:
     """
     if isinstance(source, Windows):
         return source.batch(rows).astype(np.float32, copy=False)
-    return np.ascontiguousarray(source if rows is None else source[rows], dtype=np.float32)
+    found = np.ascontiguousarray(source if rows is None else source[rows], dtype=np.float32)
+    return found.copy() if min(found.strides) < 0 else found  # one window of a reversed array, which torch refuses
 
 
 def pick_device(device: str | torch.device) -> torch.device:

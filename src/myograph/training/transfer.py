@@ -1,4 +1,4 @@
-"""Transfer learning: layer-wise pretraining, fine-tuning, and batch norm statistics of the target.
+"""Transfer learning: layer-wise pretraining, fine-tuning, embeddings, and batch norm statistics of the target.
 
 A new head on a pretrained body needs no separate function: `NeuralClassifier(pretrained=path, layers={...})` copies all
 weights that fit and initialises the rest. `layers` freezes layers or sets their learning rates.
@@ -265,6 +265,93 @@ def fine_tune(fitted: Any, X: Any, y: Any = None, groups: Any = None, **changes:
     tuned.fit(X, y, groups)
     tuned.trained_on_ = joined_origin(fitted.trained_on_, origin_of(as_source(X)))
     return tuned
+
+
+def last_layer(fitted: Any, X: Any) -> str:
+    """Return the name of the linear or convolutional layer that a fitted network runs last.
+
+    X : one or more windows.
+
+    >>> from myograph.training import NeuralClassifier
+    >>> x = np.random.default_rng(0).normal(size=(8, 4, 64)).astype(np.float32)
+    >>> options = {"bands": 1, "combinations": 2, "hidden": 4}
+    >>> last_layer(NeuralClassifier("myonet", options, epochs=1, device="cpu").fit(x, np.arange(8) % 2), x)
+    'head'
+    """
+    _need_network(fitted, "last_layer")
+    order: list[str] = []
+    layers = {n: m for n, m in fitted.module_.named_modules() if isinstance(m, (nn.Linear, *_CONV))}
+    hooks = [m.register_forward_hook(lambda *_, name=name: order.append(name)) for name, m in layers.items()]
+    try:
+        fitted._outputs(as_source(X)[:1])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not order:
+        raise ConfigError(f"model {fitted.model!r} has no linear or convolutional layer")
+    return order[-1]
+
+
+def embeddings(fitted: Any, X: Any) -> np.ndarray:
+    """Return the (window, unit) input of the last layer of a fitted network, with several axes flattened.
+
+    Raises
+    ------
+    ConfigError : the network is not fitted, or has no such layer.
+
+    >>> from myograph.training import NeuralClassifier
+    >>> x = np.random.default_rng(0).normal(size=(8, 4, 64)).astype(np.float32)
+    >>> options = {"bands": 1, "combinations": 2, "hidden": 4}
+    >>> embeddings(NeuralClassifier("myonet", options, epochs=1, device="cpu").fit(x, np.arange(8) % 2), x).shape
+    (8, 4)
+    """
+    name = last_layer(fitted, X)
+    layer = fitted.module_.get_submodule(name)
+    caught: list[torch.Tensor] = []
+    hook = layer.register_forward_pre_hook(lambda _, args: caught.append(args[0].flatten(1).double().cpu()))
+    try:
+        fitted._outputs(X)
+    finally:
+        hook.remove()
+    return torch.cat(caught).numpy()
+
+
+def train_last_layer(fitted: Any, X: Any, y: Any, epochs: int = 20, lr: float | None = None) -> Any:
+    """Return a copy of a fitted classifier whose last layer is trained further on other windows.
+
+    The other weights and the statistics of batch norm stay as they are; augmentation and dropout after the last frozen layer
+    are those of training.
+
+    Parameters
+    ----------
+    fitted : a fitted NeuralClassifier; it is not changed.
+    X, y : windows and labels; all labels must be among the classes of `fitted`, which the copy keeps.
+    epochs : passes over the windows.
+    lr : learning rate, constant; None takes that of `fitted`.
+
+    Raises
+    ------
+    ConfigError : the network is not fitted, or an invalid number of epochs.
+
+    >>> from myograph.training import NeuralClassifier
+    >>> x = np.random.default_rng(0).normal(size=(8, 4, 64)).astype(np.float32)
+    >>> network = NeuralClassifier("m5", epochs=1, device="cpu").fit(x, np.arange(8) % 2)
+    >>> tuned = train_last_layer(network, 3 * x, np.arange(8) % 2, epochs=1)
+    >>> changed = [n for n, p in tuned.module_.named_parameters() if (p != network.module_.get_parameter(n)).any()]
+    >>> {name.rpartition(".")[0] for name in changed} == {last_layer(network, x)}
+    True
+    """
+    if not isinstance(epochs, (int, np.integer)) or epochs < 1:
+        raise ConfigError(f"epochs must be a whole number of at least 1, got {epochs!r}")
+    head = last_layer(fitted, X)
+    tuned = copy.deepcopy(fitted)
+    frozen = {n: 0.0 for n, _ in tuned.module_.named_parameters() if n.rpartition(".")[0] != head}
+    tuned.set_params(layers=frozen or None, lr=fitted.lr if lr is None else lr, checkpoint=None)
+    tuned.__dict__.pop("_trainer", None)
+    for _ in range(epochs):
+        tuned.partial_fit(X, y)
+    tuned.__dict__.pop("_trainer")  # a later partial_fit trains all layers again
+    return tuned.set_params(layers=fitted.layers, lr=fitted.lr, checkpoint=fitted.checkpoint)
 
 
 def _need_network(fitted: Any, asker: str) -> None:
