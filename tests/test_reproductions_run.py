@@ -28,7 +28,7 @@ from myograph.training.transfer import LayerwiseAutoencoder
 
 READERS = {
     "atzori2016": [db.dataset for db in atzori2016.DATABASES.values()],
-    "zhai2017": ["ninapro_db2", "ninapro_db3", "ninapro_db5", *zhai2017.DAYS],
+    "zhai2017": ["ninapro_db1", "ninapro_db2", "ninapro_db3", "ninapro_db5", *zhai2017.DAYS],
     "ding2018": ["ninapro_db2", "3dc"],
     "muscle_cnn_lstm": ["trigno_maize", "leg_muscles", "plux_biceps"],
     "hd_mobilenet": ["ice_lab", *hd_mobilenet.GRIDS],

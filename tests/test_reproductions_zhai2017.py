@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from myograph import Recording, Windows
+from myograph import Recording, Windowing, Windows
 from myograph.datasets.base import get
 from myograph.datasets.ninapro import FACTS
 from myograph.evaluation.recipe import RECIPES
@@ -136,6 +136,23 @@ def test_the_papers_curves_are_dotted_beside_real_recordings_alone():
     assert not any("SVM" in name for name in amputees)
 
 
+def test_a_window_of_few_values_has_fewer_components_and_zeros_in_the_other_places():
+    assert [_zhai_system.components_at(rate, 200) for rate in (2000, 200, 100)] == [25, 25, 14]
+    rng = np.random.default_rng(0)
+    signal = np.abs(rng.normal(size=(3, 4000)))
+    label = np.arange(4000) // 200 % 2
+    windows = Windows.cut(Recording(signal, 100, label, subject="1"), Windowing(200, 100))
+    method = zhai.network(20, 8, epochs=1, components=14).fit(windows, windows.y)
+    given = method[:-1].transform(windows)
+    assert given.shape == (len(windows), 3, 25)
+    assert (given[..., :14].std(axis=0) > 0).all()
+    assert (given[..., 14:] == 0).all()
+    assert set(method.predict(windows)) <= {"0", "1"}
+    alone = zhai.methods(small=True, components=14)["SVM"](0).fit(windows, windows.y)
+    assert alone[:-1].transform(windows).shape == (len(windows), 3 * 14)
+    assert [name for name, _ in zhai.network().steps] == ["spectrogram", "pca", "classify"]  # as published
+
+
 def test_days_that_are_not_here_are_said_to_be_missing(tmp_path, monkeypatch):
     monkeypatch.setenv("MYOGRAPH_DATA", str(tmp_path))
     found = reproduce("zhai2017", dataset="longterm_myo", out=tmp_path / "run")
@@ -150,7 +167,7 @@ def test_simulated_people_are_told_apart_and_nothing_is_learnt_before_the_first_
         "CNN": lambda seed: zhai.network(200, 16, seed=seed),
         "SVM": lambda seed: _zhai_system.support_vectors(False),
     }
-    monkeypatch.setattr(zhai, "methods", lambda small: methods)
+    monkeypatch.setattr(zhai, "methods", lambda small, components: methods)
     rows = {r["setting"]: r for r in reproduce("zhai2017", out=tmp_path)["rows"]}
     for method in ("CNN", "SVM"):
         assert rows[f"{method}, 6 movements"]["ours"]["mean"] > 3 / 7  # three times chance
@@ -183,7 +200,7 @@ def test_sessions_of_db5_gain_as_the_front_page_says(tmp_path):
 @pytest.mark.nightly
 def test_real_days_are_sessions(tmp_path, monkeypatch):
     cohort = dataclasses.replace(zhai.DAYS["longterm_myo"], sessions=3)
-    monkeypatch.setattr(zhai, "methods", lambda small: {"SVM": lambda seed: _zhai_system.support_vectors(False)})
+    monkeypatch.setattr(zhai, "methods", lambda *_, **__: {"SVM": lambda seed: _zhai_system.support_vectors(False)})
     context = Context("zhai2017", Path(tmp_path), quick=False)
     rows = {r.setting: r for r in zhai.days(context, cohort)}
     assert len(rows["SVM, none"].values) == 2

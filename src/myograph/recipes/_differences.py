@@ -94,8 +94,8 @@ ZHAI2017 = (
     Difference(
         "recordings",
         "DB2 (40 people, 50 classes), DB3 (10 amputees, 10 movements)",
-        "the sets named on each table: DB5, and sets of several days",
-        "DB2 and DB3 were not at hand; DB5 has 16 electrodes at 200 Hz",
+        "the sets named on each table: DB5, DB1, and sets of several days",
+        "DB2 and DB3 were not at hand; DB5 has 16 electrodes at 200 Hz, DB1 10 rectified and smoothed ones at 100 Hz",
     ),
     Difference("windows", "200 ms every 100 ms", "the same", "50 ms steps on the 1.5 s trials of longterm_myo"),
     Difference(
@@ -111,7 +111,12 @@ ZHAI2017 = (
         "on the first training windows, and frozen",
         "test windows may not be used",
     ),
-    Difference("image", "25 scores placed in a spiral, per channel", "the same places", "Fig. 1B"),
+    Difference(
+        "image",
+        "25 scores placed in a spiral, per channel",
+        "the same places; on DB1 14 scores, and zero in the other places",
+        "Fig. 1B; at 100 Hz a window gives 7 x 2 values per channel",
+    ),
     Difference(
         "feature maps of the convolution",
         'not given ("same number of neurons in each layer")',

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import SVC
 
 from myograph.datasets.base import get
@@ -25,16 +26,17 @@ from myograph.preprocessing.cutters import Trials
 from myograph.protocols import Protocol
 from myograph.recording import Recording
 
+RANKS = 25  # components per channel that the network places in its image
 HALF_WIDTH = 10  # windows on each side over which the classifier's own predictions are smoothed
 
 Make = Callable[[int], Any]
 """A seed to an unfitted estimator."""
 
 
-def network(units: int = 800, planes: int = 800, epochs: int = 30, seed: int = 0) -> Pipeline:
+def network(units: int = 800, planes: int = 800, epochs: int = 30, seed: int = 0, components: int = RANKS) -> Pipeline:
     """Return the network of the paper on the spectrogram: 25 scores per channel, in order of rank.
 
-    Our choice, where the paper says only gradient descent: AdamW, rate 0.001 with a cosine, batches of 64, 30 epochs;
+    With fewer `components`, the other places of the image are zero. Our choice, where the paper says only gradient descent: AdamW, rate 0.001 with a cosine, batches of 64, 30 epochs;
     fine-tuning continues at a constant 0.001. Scores are not normalised further.
     """
     from myograph.training.estimator import NeuralClassifier
@@ -42,24 +44,45 @@ def network(units: int = 800, planes: int = 800, epochs: int = 30, seed: int = 0
     classifier = NeuralClassifier(
         "zhai", {"planes": planes, "units": units}, epochs=epochs, batch_size=64, lr=1e-3, normalise="none", seed=seed
     )
-    return _on_scores("ranks", classifier)
+    return _on_scores("ranks", classifier, components)
 
 
-def support_vectors(search: bool = True) -> Pipeline:
+def support_vectors(search: bool = True, components: int = RANKS) -> Pipeline:
     """Return a support vector machine with an RBF kernel on the same scores.
 
     `search` chooses C and gamma by 4-fold cross-validation on the training windows, as in the paper. The grid is our choice.
     """
     if not search:
-        return _on_scores("flat", SVC(C=10.0))
+        return _on_scores("flat", SVC(C=10.0), components)
     grid = {"C": [1.0, 10.0, 100.0], "gamma": ["scale", 0.01, 0.1]}
-    return _on_scores("flat", GridSearchCV(SVC(), grid, cv=4))
+    return _on_scores("flat", GridSearchCV(SVC(), grid, cv=4), components)
 
 
-def _on_scores(placement: Any, classifier: Any) -> Pipeline:
-    return Pipeline(
-        [("spectrogram", Spectrogram()), ("pca", ChannelPCA(placement=placement)), ("classify", classifier)]
-    )
+def _on_scores(placement: Any, classifier: Any, components: int) -> Pipeline:
+    steps = [("spectrogram", Spectrogram()), ("pca", ChannelPCA(components, placement)), ("classify", classifier)]
+    if components < RANKS and placement == "ranks":
+        steps.insert(2, ("missing", FunctionTransformer(fill_ranks)))
+    return Pipeline(steps)
+
+
+def fill_ranks(scores: np.ndarray) -> np.ndarray:
+    """Return (window, channel, component) scores with zeros for the ranks up to 25 that are missing.
+
+    >>> fill_ranks(np.ones((4, 2, 14))).sum(axis=2).shape, fill_ranks(np.ones((4, 2, 14))).shape
+    ((4, 2), (4, 2, 25))
+    """
+    return np.pad(scores, ((0, 0), (0, 0), (0, RANKS - scores.shape[2])))
+
+
+def components_at(rate_hz: float, window_ms: float) -> int:
+    """Return the number of components per channel: 25, or as many as a spectrogram at this rate has values.
+
+    >>> components_at(2000, 200), components_at(100, 200)
+    (25, 14)
+    """
+    window = np.zeros((1, 1, round(window_ms * rate_hz / 1000)))
+    values = Spectrogram(rate_hz).fit_transform(window)[0, 0].size
+    return min(RANKS, values)
 
 
 def recalibrating(estimator: Any, policy: Any) -> SelfRecalibrating:
@@ -83,6 +106,7 @@ class Cohort:
     """The people of one table: their recordings, and which windows are cut.
 
     sessions : use only this many sessions, from the first on; None uses all.
+    components : principal components per channel.
     """
 
     key: str
@@ -92,6 +116,7 @@ class Cohort:
     options: dict[str, Any] = field(default_factory=dict)
     leave_out: tuple[str, ...] = ()
     sessions: int | None = None
+    components: int = RANKS
 
     def subjects(self) -> list[str]:
         chosen = get(self.dataset, **self.options)
@@ -108,15 +133,15 @@ class Cohort:
         )
 
 
-def methods(small: bool) -> dict[str, Make]:
+def methods(small: bool, components: int = RANKS) -> dict[str, Make]:
     """Return the network and the support vector machine by name, as published or small.
 
     400 units are "nearly as good" in the paper.
     """
     size = {"units": 400, "planes": 32} if small else {"units": 800, "planes": 800}
     return {
-        "CNN": lambda seed: network(**size, seed=seed),
-        "SVM": lambda seed: support_vectors(search=not small),
+        "CNN": lambda seed: network(**size, seed=seed, components=components),
+        "SVM": lambda seed: support_vectors(search=not small, components=components),
     }
 
 

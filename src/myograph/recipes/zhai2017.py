@@ -38,6 +38,7 @@ from myograph.recipes._zhai_system import (
     Cohort,
     Make,
     by_session,
+    components_at,
     following,
     methods,
     network,
@@ -49,7 +50,7 @@ from myograph.recording import Recording
 BASELINE = WithinSubject(test_repetitions=(2, 5), train_repetitions=(1, 3, 4, 6))
 REPETITIONS = SessionStream(by="repetition")
 POLICIES = ("none", "last", "all")
-ROMAN = ("I", "II", "III", "IV", "V")
+ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX")
 GROUPS = {"basic": slice(0, 17), "grasp": slice(17, 40), "force": slice(40, 49)}  # exercises B, C and D, in order
 
 # The ten movements of Li et al. 2010 among those of NinaPro. Which of its grasps stand for chuck, key, power, fine
@@ -199,10 +200,12 @@ def _published(context: Context) -> list[Cohort]:
     """As in the paper, or on the data set that was asked for."""
     if context.dataset not in (None, "ninapro_db2", "ninapro_db3"):
         # the one exercise that all copies have
-        options: dict[str, Any] = {"exercises": (1,)} if context.dataset == "ninapro_db5" else {}
-        first = load(context.dataset, **options)[0].label_names
-        after = next(n for n in first if n != "rest") if "rest" in first else None
-        return [Cohort("set", "all movements", context.dataset, Trials(rest_after=after), options)]
+        options: dict[str, Any] = {"exercises": (1,)} if context.dataset in ("ninapro_db1", "ninapro_db5") else {}
+        first = load(context.dataset, **options)[0]
+        after = next(n for n in first.label_names if n != "rest") if "rest" in first.label_names else None
+        windowing = Trials(rest_after=after)
+        components = components_at(first.rate_hz, windowing.length_ms)
+        return [Cohort("set", "all movements", context.dataset, windowing, options, components=components)]
     found = []
     if context.dataset != "ninapro_db3":
         found = [
@@ -224,7 +227,7 @@ def _rows(cohort: Cohort, context: Context, section: str) -> Callable[..., Row]:
 def baseline(context: Context, cohort: Cohort) -> Iterator[Row]:
     """Table 1; basic, grasp and force are groups of the classes of the 50-class problem."""
     row = _rows(cohort, context, "Baseline: repetitions 2 and 5 test (Table 1)")
-    for method, make in methods(context.quick).items():
+    for method, make in methods(context.quick, cohort.components).items():
         started = time.perf_counter()
         runs = run(context, cohort, f"baseline-{method}", BASELINE, make)
         recalls = {subject: [recall_by_class(s) for s in seeds] for subject, seeds in runs.items()}
@@ -255,7 +258,7 @@ def recalibration(context: Context, cohort: Cohort) -> Iterator[Row]:
     """Per-session curves (Fig. 6, 8) and gains over no recalibration (Table 2)."""
     curves: dict[str, Sequence[float]] = {}
     n_later = 0
-    for method, make in methods(context.quick).items():
+    for method, make in methods(context.quick, cohort.components).items():
         row = _rows(cohort, context, f"Recalibration, {cohort.title}: {method}")
         found: dict[str, np.ndarray] = {}
         for policy in POLICIES:
@@ -272,16 +275,19 @@ def recalibration(context: Context, cohort: Cohort) -> Iterator[Row]:
                 yield row(f"{method}, {policy}, session {session}", values, published, seconds=0.0 if k else spent)
         n_later = found["none"].shape[1]
         gain = found["last"] - found["none"]
-        papers = TABLE_2.get(cohort.key, {}).get(method, (None,) * 5)
+        papers = TABLE_2.get(cohort.key, {}).get(method, (None,) * max(5, n_later))
         for k in range(1, n_later):
             paper = papers[k - 1]
             published = Published(f"session {ROMAN[k]}", paper, None, "Table 2") if paper else None
             yield row(f"{method}, gain of last over none, session {ROMAN[k]}", tuple(gain[:, k].tolist()), published)
         published = Published("mean of II-V", papers[4], None, "Table 2") if papers[4] else None
+        later = f"II-{ROMAN[n_later - 1]}"
         of_last, of_all = (by_person(found[policy] - found["none"]) for policy in ("last", "all"))
-        yield row(f"{method}, gain of last over none, II-V", tuple(of_last.tolist()), published, note=gained(of_last))
+        yield row(
+            f"{method}, gain of last over none, {later}", tuple(of_last.tolist()), published, note=gained(of_last)
+        )
         published = Published("all", ALL_SESSION_GAIN[method], None, "text") if cohort.key == "all" else None
-        yield row(f"{method}, gain of all over none, II-V", tuple(of_all.tolist()), published, note=gained(of_all))
+        yield row(f"{method}, gain of all over none, {later}", tuple(of_all.tolist()), published, note=gained(of_all))
     paper = dotted(cohort, n_later)
     context.figure(
         f"Accuracy by session, {cohort.title}",
@@ -325,7 +331,7 @@ def corrections(context: Context, cohort: Cohort) -> Iterator[Row]:
     row = _rows(cohort, context, "Accuracy of corrected labels by half width x (Fig. 4)")
     subjects = cohort.subjects()[: context.choose(None, 10)]  # the paper chose x on the first ten
     curves = {}
-    for method, make in methods(context.quick).items():
+    for method, make in methods(context.quick, cohort.components).items():
         per_subject = []
         for subject in subjects:
             recordings = cohort.recordings(subject)
