@@ -138,6 +138,26 @@ def test_a_class_that_was_not_calibrated_moves_with_the_others(fitted):
     assert (method.predict(test.without_labels())[test.y == "d"] == "d").mean() > 0.95
 
 
+def test_the_means_of_a_known_person_are_mixed_and_those_of_new_people_are_replaced():
+    rng = np.random.default_rng(0)
+    scale = np.array([[1.0, 3.0], [3.0, 1.0]])
+    y = np.arange(400) % 2
+    X = rng.standard_normal((400, 2, 60)) * scale[y][:, :, None]
+    known = AlignedLDA(roll=False, overlap=1.0).fit(X, y)
+    few = np.concatenate([np.flatnonzero(y == 0)[:20], np.flatnonzero(y == 1)[:60]])
+    later, code = X[few] * [[2.0], [5.0]], y[few]
+    there = known._vectors(later)
+    labelled = np.stack([there[code == k].mean(axis=0) for k in (0, 1)])
+    shifted = known.means_ + (labelled - known.means_).mean(axis=0)
+    half, quarter = 20 / (20 + 20), 20 / (20 + 60)  # the weight of 20 windows against 20 and 60
+    expected = [half * shifted[0] + half * labelled[0], quarter * shifted[1] + (1 - quarter) * labelled[1]]
+    known.calibrate(later, code)
+    np.testing.assert_allclose(known.base_means_, expected, rtol=1e-10)
+    known.n_people_ = 2
+    known.calibrate(later, code)
+    np.testing.assert_allclose(known.base_means_, labelled, rtol=1e-10)
+
+
 def test_arrays_and_windows_give_the_same(fitted):
     test = cut(recording(11))
     np.testing.assert_allclose(

@@ -28,7 +28,8 @@ CALIBRATED = Prior(common=20.0, own=5.0)
 STEP = 0.5
 # For a known person, a large shift or a rotation is accepted only if it gains more than this many nats per window.
 FAR = TURN = 3.0
-# In `calibrate`, the covariance of the training people weighs as much as this many non-overlapping windows per class.
+# In `calibrate`, the covariance of the training people weighs as much as this many non-overlapping windows per class, and so
+# do the class means of a known person; the second was chosen on the six people of 3DC.
 HELD = 20.0
 # For each class: the distance of its new mean from its old mean, divided by the distance of its new mean from the nearest
 # old mean of another class. Above this limit the class has probably taken windows of the other class. The second limit is
@@ -182,8 +183,13 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
         return self
 
     def calibrate(self, X: Any, y: Any = None) -> AlignedLDA:
-        """Learn from some labelled windows of a new person or day. X : as in `adapt`. y : (window,) labels; by default those of
-        the Windows."""
+        """Learn from some labelled windows of a new person or day.
+
+        The class means become those of the labelled windows. If `fit` saw a single person, they are mixed with the means of
+        `fit`, which are first shifted by the mean difference; the more labelled windows there are, the less these count.
+
+        X : as in `adapt`. y : (window,) labels; by default those of the Windows.
+        """
         check_is_fitted(self, "means_")
         y = np.asarray(X.y if y is None else y)
         code = codes_of(y, self.classes_)
@@ -195,7 +201,10 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
         roll = int(np.argmin(away)) if len(known) > 1 else 0
         v, there = v[:, self.rolls_[roll]], there[:, self.rolls_[roll]]
         means, covariance = self.means_ + (there - ours).mean(axis=0), self.within_
-        means[known] = there
+        share = 0.0
+        if self.n_people_ == 1:
+            share = source_share(HELD, np.bincount(code)[known] / self._overlap(X))[:, None]
+        means[known] = share * means[known] + (1 - share) * there
         if len(known) > 1:
             weight = source_share(HELD, len(v) / self._overlap(X) / len(known))
             covariance = weight * covariance + (1 - weight) * shrunk_discriminant(v, code).covariance_
