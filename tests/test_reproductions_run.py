@@ -11,7 +11,7 @@ import pytest
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from myograph.datasets import flexemg, ninapro
+from myograph.datasets import csl_hdemg, flexemg, ninapro
 from myograph.datasets.base import DATASETS
 from myograph.datasets.simulated import Simulated
 from myograph.errors import ConfigError
@@ -50,6 +50,8 @@ def test_a_system_runs_to_its_end_on_the_files_of_a_data_set(system, name, tmp_p
     # The 1 Hz filter and 25 components need longer movements, and of DB2 a miniature has the first three of each exercise.
     monkeypatch.setattr(ninapro, "MINIATURE_HOLD_S", 1.0)
     monkeypatch.setattr(flexemg, "MINIATURE_HOLD_S", 1.0)
+    # Each sample of CSL-HDEMG is a window, and three networks learn from 40 folds of them.
+    monkeypatch.setattr(csl_hdemg, "MINIATURE_SAMPLES", 80)
     few = (
         "B1 thumb up",
         "C1 large diameter grasp",

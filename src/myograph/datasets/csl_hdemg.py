@@ -24,6 +24,7 @@ N_ROWS = 192
 # Neighbouring electrodes of a column are subtracted, so every eighth row spans two columns and is meaningless.
 KEPT = np.flatnonzero(np.arange(N_ROWS) % 8 != 7)
 N_GESTURES = 27
+MINIATURE_SAMPLES = 320  # per trial
 
 
 @DATASETS.register
@@ -145,7 +146,7 @@ class CslHdemg(FilePerRecording):
                     loud = 1e-4 + 1e-3 * (np.arange(N_ROWS)[:, None] // 8 % 3 == gesture) * (gesture > 0)
                     cells = np.empty((30 if gesture == 0 else 10, 1), object)
                     for i in range(len(cells)):
-                        cells[i, 0] = (rng.normal(size=(N_ROWS, 320 + i % 3)) * loud).round(6)
+                        cells[i, 0] = (rng.normal(size=(N_ROWS, MINIATURE_SAMPLES + i % 3)) * loud).round(6)
                     write_matlab(
                         folder / f"subject{subject}" / f"session{session}" / f"gest{gesture}.mat",
                         {"gestures": cells},

@@ -265,7 +265,7 @@ HD_MOBILENET = (
         "flexemg: one person, 64 electrodes at 1 kHz; simulated grids",
         "the papers' sets were not at hand",
     ),
-    Difference("sample", "one instant of the grid as an image (8 x 24)", "the same; flexemg 4 x 16", "0.39 ms or 1 ms"),
+    Difference("sample", "one instant of the grid as an image (8 x 24)", "the same; flexemg 16 x 4", "0.39 ms or 1 ms"),
     Difference(
         "split",
         "single samples at random: LEAKY",

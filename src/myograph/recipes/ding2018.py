@@ -96,8 +96,9 @@ def reproduce(context: Context) -> Iterator[Row]:
     paper's was not found.
 
     **Published results.** C-B1PB2 on exercise B of DB2 (40 people): 83.79 %, derived from another paper's abstract, which
-    says by how much it is better than the best before. On all exercises: 78.86 %, from public notes on the paper. Both are
-    second-hand. Its tables of variants and classical methods were not found.
+    says by how much it is better than the best before; that this best is C-B1PB2 is recalled, not read. On all exercises:
+    78.86 %, from public notes on the paper. Both are second-hand. Its tables of variants and classical methods were not
+    found.
 
     **From the paper.** The kernels, feature maps, batch normalisation and dropout of C-B1PB2, the 520 values before its
     classifier, and the 17 gestures of exercise B. Derived from these: pools of stride 2, no padding, and final kernels
