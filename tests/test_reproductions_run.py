@@ -34,7 +34,8 @@ READERS = {
     "hd_mobilenet": ["ice_lab", *hd_mobilenet.GRIDS],
     "fin2025": ["ninapro_db2", *(name for name in fin2025.OPTIONS if name != "simulated")],
 }
-QUICK_ONES: set[tuple[str, str]] = set()  # of these the usual tests run; the others take minutes each
+# The usual tests run these; the others take minutes each.
+QUICK_ONES = {("muscle_cnn_lstm", "plux_biceps"), ("muscle_cnn_lstm", "leg_muscles")}
 
 
 def combinations() -> list[Any]:
