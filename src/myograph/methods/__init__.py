@@ -24,6 +24,7 @@ _HOME_OF = {
     "PriorWeightedLDA": "prior_weighted",
     "ProductOfViews": "views",
     "Prototypes": "few_shot",
+    "Recentred": "recentring",
     "SHAPE": "views",
     "SoftSVC": "kernel",
     "TIME_DOMAIN": "_pipeline",
@@ -37,6 +38,7 @@ _HOME_OF = {
     "prior_weighted_lda": "prior_weighted",
     "prototypes": "few_shot",
     "random_forest": "forest",
+    "recentred": "recentring",
     "svm": "kernel",
 }
 __all__ = [*_HOME_OF]  # pyright: ignore[reportUnsupportedDunderAll]

@@ -1,0 +1,237 @@
+"""Riemannian re-centring: the channels of a later session are mixed so that its mean covariance is that of training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from myograph.errors import ConfigError
+from myograph.methods._adapter import Adapter
+from myograph.methods._target import codes_of, groups_of, not_adapted, overlap_in, too_few_classes
+from myograph.methods.registry import METHODS
+from myograph.windows import Windows
+
+RIDGE = 1e-6  # share of the mean variance that is added to each channel, so that every covariance has a logarithm
+
+
+class Recentred(Adapter):
+    """Any classifier whose input is re-centred: the samples of each person and session are multiplied by one matrix, so
+    that their mean channel covariance is the same.
+
+    A moved electrode, another gain or another skin thickness changes all movements in a similar way, and most of this
+    change is in the mean covariance. The mean is that of the matrix logarithms, over classes that count equally. Only the
+    samples change, so the classifier may be any method, including a network.
+
+    `fit` re-centres every session of every person to the mean over all of them. `adapt` estimates the matrix of a new session
+    or person from unlabelled windows, whose classes are those that the classifier predicts, `calibrate` from labelled ones.
+    Only the classes that are seen are compared with training, so a class that is seen more often than others, or is missing,
+    does no harm as long as the predictions are mostly right. Each call of `adapt` starts from the state that `fit` or
+    `calibrate` left.
+
+    `adapt` gives a NotAdaptedWarning and changes nothing if the windows show fewer than 70 % of the classes (35 % for a new
+    person), or if the classes do not agree on a change: the mean change must be larger than its standard error over the
+    classes.
+
+    Source: Zanini et al. 2018, doi:10.1109/TBME.2017.2742541 (Riemannian alignment), with the mean of the log-Euclidean metric
+    (Arsigny et al. 2006, doi:10.1002/mrm.20965). The balanced mean and the checks are ours.
+
+    Parameters
+    ----------
+    estimator : a classifier over windows.
+    overlap : average number of windows that cover the same sample. It is used for arrays only; for Windows it is computed.
+
+    Attributes
+    ----------
+    estimator_ : the fitted classifier.
+    means_ : (class, channel, channel) mean logarithms of the covariances of training.
+    matrix_ : (channel, channel), by which samples are multiplied before they are classified.
+
+    Examples
+    --------
+    >>> from myograph.methods import lda
+    >>> from myograph.testing import make_windows
+    >>> windows = make_windows(n_sessions=2, n_classes=4, n_channels=3)
+    >>> monday, tuesday = windows.where(session=1), windows.where(session=2)
+    >>> gains = np.array([[3.0], [0.5], [1.0]])
+    >>> moved = Windows([r.with_signal(gains * r.signal) for r in tuesday.recordings], tuesday.table)
+    >>> method = Recentred(lda()).fit(monday, monday.y)
+    >>> before = (method.predict(moved) == tuesday.y).mean()
+    >>> after = (method.adapt(moved.without_labels()).predict(moved) == tuesday.y).mean()
+    >>> float(before), float(after)
+    (0.75, 1.0)
+    >>> method.calibrate(moved[:40], moved.y[:40]).matrix_.shape
+    (3, 3)
+    """
+
+    def __init__(self, estimator: Any = None, overlap: float = 5.0):
+        self.estimator = estimator
+        self.overlap = overlap
+
+    def fit(self, X: Any, y: Any = None) -> Recentred:
+        """Learn from labelled windows of one or more people and sessions.
+
+        Raises
+        ------
+        ConfigError : windows of single channels, which have no covariance between channels.
+        """
+        y = np.asarray(X.y if y is None else y)
+        classes, code = np.unique(y, return_inverse=True)
+        logs, group = log_covariances(X), groups_of(X, ("subject", "session"))
+        frames = np.stack(
+            [_balanced(logs[group == g], code[group == g], len(classes))[0] for g in range(group.max() + 1)]
+        )
+        centre, turned = frames.mean(axis=0), X
+        if len(frames) > 1:
+            turned = _multiplied(X, np.stack([_matrix(centre, frame) for frame in frames]), group)
+            logs = log_covariances(turned)
+        super().fit(turned, y)
+        self._remember(X)
+        self.means_ = _balanced(logs, code, len(classes))[1]
+        self.n_people_ = len(np.unique(groups_of(X)))
+        self.matrix_ = self.base_matrix_ = np.eye(logs.shape[1])
+        self.calibrated_ = False
+        return self
+
+    def adapt(self, X: Any) -> Recentred:
+        """Learn from unlabelled windows of a new person or session. X : Windows, or (window, channel, sample) array."""
+        check_is_fitted(self, "means_")
+        known, self.matrix_ = self.n_people_ == 1 or self.calibrated_, self.base_matrix_
+        logs = log_covariances(X)
+        if not known:  # the classes are recognised better if the mean over all windows is that of training
+            self.matrix_ = _matrix(self.means_.mean(axis=0), logs.mean(axis=0))
+        code = codes_of(self.predict(X), self.classes_)
+        self.matrix_ = self.base_matrix_
+        counts = np.bincount(code, minlength=len(self.classes_)) / overlap_in(X, self.overlap)
+        if few := too_few_classes(counts, known):
+            not_adapted(few)
+            return self
+        seen = np.flatnonzero(counts >= 1)
+        there = np.stack([logs[code == k].mean(axis=0) for k in seen])
+        if not _agree(there - self._expected(seen)):
+            not_adapted("the classes do not agree on a change of the covariances")
+            return self
+        self.matrix_ = self._matrix_to(seen, there)
+        return self
+
+    def calibrate(self, X: Any, y: Any = None) -> Recentred:
+        """Learn from some labelled windows of a new person or session; y : (window,) labels, by default those of the Windows.
+
+        Raises
+        ------
+        ConfigError : a class that training did not have.
+        """
+        check_is_fitted(self, "means_")
+        code = codes_of(X.y if y is None else y, self.classes_)
+        self._remember(X)
+        logs, seen = log_covariances(X), np.unique(code)
+        self.matrix_ = self._matrix_to(seen, np.stack([logs[code == k].mean(axis=0) for k in seen]))
+        self.base_matrix_, self.calibrated_ = self.matrix_, True
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return (window,) labels."""
+        check_is_fitted(self, "means_")
+        return super().predict(_multiplied(X, self.matrix_[None]))
+
+    @property
+    def predict_proba(self) -> Any:
+        """(window, class) probabilities, if the classifier has them."""
+        check_is_fitted(self, "means_")
+        inner = self.estimator_.predict_proba
+        return lambda X: inner(_multiplied(X, self.matrix_[None]))
+
+    def _expected(self, seen: np.ndarray) -> np.ndarray:
+        """(class, channel, channel) mean logarithms before the base matrix is applied."""
+        if np.array_equal(self.base_matrix_, np.eye(len(self.base_matrix_))):
+            return self.means_[seen]
+        back = np.linalg.inv(self.base_matrix_)
+        return _log(back @ _exp(self.means_[seen]) @ back.T)
+
+    def _matrix_to(self, seen: np.ndarray, there: np.ndarray) -> np.ndarray:
+        return _matrix(self.means_[seen].mean(axis=0), there.mean(axis=0))
+
+
+@METHODS.register
+def recentred(classifier: str = "lda_svm", overlap: float = 5.0, **options: Any) -> Recentred:
+    """Another method whose samples are re-centred for each person and session: see `Recentred`.
+
+    Parameters
+    ----------
+    classifier : name of the method.
+    overlap : average number of windows that cover the same sample, for arrays.
+    options : of the method.
+
+    Examples
+    --------
+    >>> from myograph.methods import recentred
+    >>> recentred("knn").estimator["classify"]
+    KNeighborsClassifier()
+    """
+    return Recentred(METHODS.create(classifier, **options), overlap)
+
+
+def log_covariances(X: Any) -> np.ndarray:
+    """Return the (window, channel, channel) logarithms of the channels' covariances; the mean of each channel is taken as 0.
+
+    >>> logs = log_covariances(np.array([[[1.0, -1.0], [2.0, 2.0]]]))
+    >>> np.exp(np.diag(logs[0])).round(3)
+    array([1., 4.])
+    """
+    parts = X.batches() if isinstance(X, Windows) else [np.asarray(X)]
+    found = []
+    for part in parts:
+        if part.shape[1] < 2:
+            raise ConfigError("re-centring needs windows of two or more channels, got windows of single channels")
+        x = part.astype(np.float64)
+        covariance = x @ x.swapaxes(1, 2) / x.shape[2]
+        least = RIDGE * np.trace(covariance, axis1=1, axis2=2) / x.shape[1]
+        found.append(_log(covariance + np.maximum(least, np.finfo(float).tiny)[:, None, None] * np.eye(x.shape[1])))
+    return np.concatenate(found)
+
+
+def _multiplied(X: Any, matrices: np.ndarray, group: np.ndarray | None = None) -> Any:
+    """The same windows after multiplication of their samples, each by the matrix of its group."""
+    if len(matrices) == 1 and np.array_equal(matrices[0], np.eye(len(matrices[0]))):
+        return X
+    if not isinstance(X, Windows):
+        return (matrices[0] @ np.asarray(X)).astype(np.asarray(X).dtype)
+    of = np.zeros(len(X.recordings), int)
+    if group is not None:  # a recording is of one person and session
+        of[X.column("recording")] = group
+    changed = [
+        r.with_signal((matrices[g] @ r.signal).astype(np.result_type(r.signal, np.float32)))
+        for r, g in zip(X.recordings, of)
+    ]
+    return Windows(changed, X.table)
+
+
+def _balanced(logs: np.ndarray, code: np.ndarray, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """The mean over classes that count equally, and the mean of each class (NaN if it is missing)."""
+    means = np.full((n_classes, *logs.shape[1:]), np.nan)
+    for k in np.unique(code):
+        means[k] = logs[code == k].mean(axis=0)
+    return np.nanmean(means, axis=0), means
+
+
+def _agree(changes: np.ndarray) -> bool:
+    """Whether the mean of (class, channel, channel) changes is larger than its standard error over the classes."""
+    n, mean = len(changes), changes.mean(axis=0)
+    spread = np.square(changes - mean).sum() / max(n - 1, 1)
+    return n > 1 and float(np.square(mean).sum()) > spread / n
+
+
+def _matrix(to: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """The matrix that turns samples of one mean logarithm into samples of another."""
+    return _exp(to / 2) @ _exp(-of / 2)
+
+
+def _log(symmetric: np.ndarray) -> np.ndarray:
+    values, vectors = np.linalg.eigh(symmetric)
+    return (vectors * np.log(values)[..., None, :]) @ vectors.swapaxes(-1, -2)
+
+
+def _exp(symmetric: np.ndarray) -> np.ndarray:
+    values, vectors = np.linalg.eigh(symmetric)
+    return (vectors * np.exp(values)[..., None, :]) @ vectors.swapaxes(-1, -2)

@@ -1,0 +1,152 @@
+"""Re-centring of samples: a session whose channels were mixed is turned back, and where it must do nothing."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+from scipy.linalg import expm, logm
+from sklearn.dummy import DummyClassifier
+
+from myograph import Windowing, Windows
+from myograph.errors import ConfigError, NotAdaptedWarning
+from myograph.evaluation.recipe import Recipe
+from myograph.evaluation.run import evaluate
+from myograph.methods import METHODS, Recentred
+from myograph.methods.recentring import _matrix, log_covariances
+from myograph.protocols import CrossSession
+from myograph.testing import make_windows
+
+MIX = np.array([[1.5, 0.3, 0.1], [0.2, 0.8, -0.1], [0.0, 0.1, 1.8]])
+
+
+@pytest.fixture(scope="module")
+def windows():
+    return make_windows(n_sessions=2, n_classes=4, n_channels=3)
+
+
+@pytest.fixture(scope="module")
+def fitted(windows):
+    first = windows.where(session=1)
+    return Recentred(METHODS.create("lda")).fit(first, first.y)
+
+
+def mixed(windows, matrix):
+    return Windows([r.with_signal(matrix @ r.signal) for r in windows.recordings], windows.table)
+
+
+def accuracy(method, windows):
+    return float((method.predict(windows) == windows.y).mean())
+
+
+def test_logarithms_are_scipys(windows):
+    some = windows[:5]
+    for found, x in zip(log_covariances(some), some.batch()):
+        covariance = x @ x.T / x.shape[1]
+        np.testing.assert_allclose(found, logm(covariance), atol=1e-4)
+
+
+def test_a_matrix_turns_one_covariance_into_another():
+    one, other = (a @ a.T + np.eye(3) for a in np.random.default_rng(0).normal(size=(2, 3, 3)))
+    matrix = _matrix(logm(one), logm(other))
+    np.testing.assert_allclose(matrix @ other @ matrix.T, one, rtol=1e-8)
+
+
+def test_a_mixture_of_channels_is_undone(windows, fitted):
+    later = mixed(windows.where(session=2), MIX)
+    before = accuracy(fitted, later)
+    method = copy.deepcopy(fitted).adapt(later.without_labels())
+    assert accuracy(method, later) > max(before + 0.1, 0.9)
+    known = copy.deepcopy(fitted).calibrate(later, later.y)
+    assert accuracy(known, later) > 0.95
+    # The mean of the classes' mean logarithms is now that of training.
+    logs = log_covariances(mixed(later, known.matrix_))
+    there = np.mean([logs[later.y == name].mean(axis=0) for name in known.classes_], axis=0)
+    np.testing.assert_allclose(there, known.means_.mean(axis=0), atol=0.15)
+
+
+def test_gains_alone_are_undone_exactly_by_labels(windows, fitted):
+    """Gains of separate channels commute with nothing but each other, a common gain with everything."""
+    later = windows.where(session=2)
+    plain = copy.deepcopy(fitted).calibrate(later, later.y)
+    louder = mixed(later, 5.0 * np.eye(3))
+    method = copy.deepcopy(fitted).calibrate(louder, louder.y)
+    np.testing.assert_allclose(5 * method.matrix_, plain.matrix_, rtol=1e-4)
+    assert method.predict(louder).tolist() == plain.predict(later).tolist()
+
+
+def test_one_class_that_is_seen_most_of_the_time_changes_little(windows, fitted):
+    later = mixed(windows.where(session=2), np.diag([1.5, 0.8, 1.2]))
+    even = copy.deepcopy(fitted).adapt(later.without_labels())
+    rows = np.concatenate([np.arange(len(later)), np.repeat(np.flatnonzero(later.y == later.y[0]), 20)])
+    uneven = copy.deepcopy(fitted).adapt(later[rows].without_labels())
+    assert accuracy(uneven, later) > accuracy(even, later) - 0.05
+    assert accuracy(uneven, later) > 0.9
+
+
+def test_it_changes_nothing_and_says_so_where_nothing_speaks_for_a_change(windows, fitted):
+    method = copy.deepcopy(fitted)
+    later = windows.where(session=2)
+    with pytest.warns(NotAdaptedWarning, match="the windows show 1 of 4 classes"):
+        method.adapt(later[later.y == "rest"].without_labels())
+    assert np.array_equal(method.matrix_, np.eye(3))
+    first = windows.where(session=1)
+    with pytest.warns(NotAdaptedWarning, match="the classes do not agree"):
+        method.adapt(first.without_labels())  # the same session
+    assert np.array_equal(method.matrix_, np.eye(3))
+
+
+def test_adapt_begins_where_fit_or_calibrate_left_it(windows, fitted):
+    later = mixed(windows.where(session=2), MIX)
+    once = copy.deepcopy(fitted).adapt(later.without_labels())
+    twice = copy.deepcopy(once).adapt(later.without_labels())
+    np.testing.assert_array_equal(once.matrix_, twice.matrix_)
+    known = copy.deepcopy(fitted).calibrate(later, later.y)
+    base = known.matrix_
+    with pytest.warns(NotAdaptedWarning, match="the classes do not agree"):
+        known.adapt(later.without_labels())  # what calibrated it
+    np.testing.assert_array_equal(known.matrix_, base)
+    even_later = mixed(later, np.diag([2.0, 2.0, 2.0]))
+    known.adapt(even_later.without_labels())
+    np.testing.assert_allclose(2 * known.matrix_, base, rtol=0.2, atol=0.1)
+    assert accuracy(known, even_later) > 0.9
+
+
+def test_each_person_and_session_of_training_is_turned_to_the_same_mean(windows):
+    second = mixed(windows.where(session=2), MIX)
+    both = Windows.concatenate([windows.where(session=1), second])
+    method = Recentred(METHODS.create("lda")).fit(both, both.y)
+    assert accuracy(method, both) > 0.9
+    frames = []
+    for part in (windows.where(session=1), second):
+        logs = log_covariances(part)
+        frames.append(np.mean([logs[part.y == name].mean(axis=0) for name in method.classes_], axis=0))
+    turned = mixed(second, expm(np.mean(frames, axis=0) / 2) @ expm(-frames[1] / 2))
+    logs = log_covariances(turned)
+    np.testing.assert_allclose(
+        np.mean([logs[turned.y == name].mean(axis=0) for name in method.classes_], axis=0),
+        np.mean(frames, axis=0),
+        atol=0.15,
+    )
+
+
+def test_arrays_and_windows_give_the_same(windows, fitted):
+    later = mixed(windows.where(session=2), MIX)
+    a = copy.deepcopy(fitted).adapt(later.without_labels())
+    np.testing.assert_allclose(a.predict_proba(later), a.predict_proba(np.asarray(later)), rtol=1e-3, atol=1e-5)
+
+
+def test_it_is_a_method_of_recipes_and_refuses_what_it_cannot_do(windows):
+    recordings = windows.recordings
+    recipe = Recipe(
+        "r", "own", CrossSession(("1",)), "recentred", {}, windowing=Windowing(200, 100), rest="keep",
+        method_options={"classifier": "lda"}, transfer="adapt",
+    )  # fmt: skip
+    scores = evaluate(recipe, recordings)
+    assert scores.summary["accuracy"]["mean"] > 0.9
+    with pytest.raises(ConfigError, match="two or more channels"):
+        Recentred(DummyClassifier()).fit(windows.split_channels(), windows.split_channels().y)
+    fresh = Recentred(METHODS.create("lda")).fit(windows, windows.y)
+    with pytest.raises(ConfigError, match="did not contain"):
+        fresh.calibrate(windows[:4], np.array(["new"] * 4))
