@@ -129,6 +129,29 @@ def test_calls_after_one_that_left_something_run_elsewhere(monkeypatch):
     assert asked == [(leaves_notes, (2,)), (leaves_notes, (3,))]
 
 
+class Streams(Own):
+    """The user's code with a generator, which cannot be pickled and of which nothing can be said."""
+
+    def __init__(self):
+        self.stream = (i for i in range(3))
+
+
+def test_a_method_that_cannot_be_pickled_runs_here_as_long_as_nothing_else_changes(monkeypatch):
+    monkeypatch.setattr(apart, "alone", lambda *_: "alone")
+    NOTES.clear()
+    assert dict(each_apart(lambda estimator, number: number, Streams(), [(5,), (6,)], jobs=1)) == {0: 5, 1: 6}
+    found = dict(each_apart(leaves_notes, Streams(), [(7,), (8,)], jobs=1))
+    assert found == {0: "here", 1: "alone"}
+
+
+def test_a_process_of_its_own_needs_a_method_that_can_be_sent_and_loaded():
+    with pytest.raises(LeakageError, match="but the method cannot be pickled"):
+        apart.alone(None, sum, 10)
+    with pytest.raises(ConfigError, match="that one cannot load it"):
+        apart.alone(b"nothing that was pickled", sum, 10)
+    assert apart.alone(pickled([3, 4]), sum, 10) == 17
+
+
 def meets_nan(estimator, text):
     raise ValueError(text)
 
