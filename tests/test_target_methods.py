@@ -152,6 +152,17 @@ def test_few_windows_change_little_and_the_next_call_starts_again(people):
     np.testing.assert_allclose(again.predict_proba(new), once.predict_proba(new))
 
 
+def test_windows_that_tell_nothing_new_change_nothing(people):
+    """From so few windows, the covariance of one half does not describe the other."""
+    train, _ = people
+    rng = np.random.default_rng(0)
+    fitted = CORAL(plain(), strength=0.0, ridge=0.1).fit(train, train.y)
+    alike = fitted.rows_[rng.permutation(len(train))[:6]] + 0.01 * rng.normal(size=(6, 4))
+    assert not fitted._pays(alike, np.ones(6), overlap=1.0)
+    assert fitted._pays(alike + 50.0, np.ones(6), overlap=1.0)
+    assert not fitted._pays(alike[:1], np.ones(1), overlap=1.0)
+
+
 def test_one_movement_alone_changes_nothing():
     monday, tuesday = (cut(person("a", seed=i, session=str(i))) for i in (1, 2))
     for method in (CORAL(lda()), PriorWeightedLDA(lda())):
@@ -252,6 +263,7 @@ def test_strengths_are_the_best_on_people_who_were_left_out():
     group = np.unique(subject, return_inverse=True)[1]
     held_out = list(held_out_groups(train, rows, code, group, 2.0, len(names)))
     hits = np.zeros((len(OF_MEANS), len(OF_COVARIANCE)))
+    one_by_one = iter(held_out)
     for name in np.unique(subject):
         for size in (1, 2):
             known, tested = ((subject == name) & part for part in (repetition <= size, repetition > size))
@@ -261,6 +273,10 @@ def test_strengths_are_the_best_on_people_who_were_left_out():
                 offsets.append(means - means.mean(axis=0))
                 within.append(rows[subject == other] - means[code[subject == other]])
             source = Source(np.mean(offsets, axis=0), _pooled(np.concatenate(within), code[subject != name]))
+            held = next(one_by_one)
+            np.testing.assert_allclose(held.others.offsets, source.offsets)
+            np.testing.assert_allclose(held.others.within, source.within)
+            np.testing.assert_array_equal(held.rows, rows[tested])
             there = np.stack([rows[known & (code == k)].mean(axis=0) for k in range(4)])
             centre = (there - source.offsets).mean(axis=0)
             own = _pooled(rows[known], code[known])
@@ -377,6 +393,22 @@ def test_an_expert_that_disagrees_loses_weight_without_labels():
     assert method.weights_[4] < 0.5 * method.weights_[:4].min()
     alike = cut(*(person(str(i), seed=i) for i in range(2)))
     assert adapted(PersonExperts(lda()).fit(alike, alike.y), new)[1]  # two experts always agree with each other
+
+
+def test_the_power_is_the_best_on_people_who_were_left_out():
+    """Two people make other movements than the five others. For them agreement is wrong, which tempers the power."""
+    train = cut(*(relabelled(str(i), i, 1 if i > 4 else 0) for i in range(7)))
+    names, subject = np.unique(train.y), train.column("subject")
+    experts = {who: lda().fit(train[subject == who], train.y[subject == who]) for who in np.unique(subject)}
+    loss = dict.fromkeys(POWERS, 0.0)
+    for who in experts:
+        own = train[subject == who]
+        proba = np.stack([0.99 * e.predict_proba(own) + 0.01 / 4 for other, e in experts.items() if other != who])
+        true = proba[:, np.arange(len(own)), np.searchsorted(names, own.y)]
+        for power in POWERS:
+            weights = agreement(proba) ** power
+            loss[power] -= np.log(weights @ true / weights.sum()).mean()
+    assert PersonExperts(lda()).fit(train, train.y).power_ == min(loss, key=lambda power: loss[power])
 
 
 def test_the_mixture_is_the_weighted_mean_of_the_experts():
