@@ -280,11 +280,12 @@ class AmongPeople(Protocol):
 
 
 def test_facts_of_a_split_count_people_and_sessions():
-    given = [person("a"), person("a", "2", seed=1), person("a", "3", seed=2), person("b", seed=3), person("c", seed=4)]
+    sessions = {"a": "123", "b": "12", "c": "12"}
+    given = [person(name, s, seed=10 * ord(name) + int(s)) for name, each in sessions.items() for s in each]
     found = split(recipe(AmongPeople()), given)
     assert found.people == ["a", "b", "c"]
     assert found.facts["train_people"] == [1, 2]
-    assert found.facts["sessions_per_person"] == [1, 3]
+    assert found.facts["sessions_per_person"] == [2, 3]
 
 
 def test_channels_and_filters_are_checked_before_windows_are_cut():
