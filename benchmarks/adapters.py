@@ -21,7 +21,7 @@ from myograph.datasets import load
 from myograph.errors import NotAdaptedWarning
 from myograph.evaluation.recipe import Recipe
 from myograph.evaluation.run import evaluate
-from myograph.methods import AdaBN, Prototypes
+from myograph.methods import METHODS, AdaBN, Prototypes
 from myograph.training import NeuralClassifier
 from new_days import WINDOWING, mean, of
 
@@ -59,6 +59,7 @@ def network() -> NeuralClassifier:
 ROWS: dict[str, tuple[Any, bool]] = {
     "lda": ("lda", False),
     "aligned_lda": ("aligned_lda", True),
+    "recentred": (METHODS.create("recentred", classifier="lda"), True),
     "coral": ("coral", True),
     "prior_weighted_lda": ("prior_weighted_lda", True),
     "person_experts": ("person_experts", True),

@@ -116,7 +116,9 @@ class Recentred(Adapter):
         return self
 
     def calibrate(self, X: Any, y: Any = None) -> Recentred:
-        """Learn from some labelled windows of a new person or session; y : (window,) labels, by default those of the Windows.
+        """Learn the matrix, and nothing else, from some labelled windows of a new person or session.
+
+        y : (window,) labels, by default those of the Windows.
 
         Raises
         ------
