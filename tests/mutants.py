@@ -42,7 +42,7 @@ TESTS = {
     "audit": ["spine_audit"],
     "_common/content": ["spine_content"],
     "_common/seen": ["spine_seen"],
-    "evaluation/folds": ["spine_folds", "blind"],
+    "evaluation/folds": ["spine_folds", "blind", "kept"],
     "evaluation/apart": ["spine_apart", "attempts_methods", "spine_folds", "attempts_apart"],
     "evaluation/sealed": ["spine_apart", "attempts_methods"],
     "evaluation/filtering": ["spine_apart", "attempts_protocols"],

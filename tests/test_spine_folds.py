@@ -15,8 +15,17 @@ from conftest import make_recording
 from myograph import KFoldRepetitions, Windowing, Windows
 from myograph.errors import ConfigError
 from myograph.evaluation import folds as folds_module
-from myograph.evaluation.folds import KeptFolds, fitted_before, labelled_in, predictions_of, run_folds, streams
+from myograph.evaluation.folds import (
+    KeptFolds,
+    fitted_before,
+    labelled_in,
+    predict_stream,
+    predictions_of,
+    run_folds,
+    streams,
+)
 from myograph.protocols import Fold, SessionStream
+from myograph.testing import make_windows
 
 PROBA = np.array([[0.2, 0.8, 0.0], [0.5, 0.1, 0.4], [0.3, 0.3, 0.4]])
 
@@ -202,3 +211,39 @@ def test_recordings_without_train_rows_have_no_labels():
     last = int(both.column("stop")[rows[1]])
     assert (train.recordings[1].label[:last] >= 0).all()
     assert (train.recordings[1].label[last:] == -1).all()
+
+
+class Notes(ClassifierMixin, BaseEstimator):
+    """Notes what it adapts to."""
+
+    noted: list = []  # noqa: RUF012
+
+    def fit(self, X, y=None):
+        self.classes_ = np.unique(X.y)
+        return self
+
+    def predict(self, X):
+        return np.full(len(X), self.classes_[0])
+
+    def adapt(self, X):
+        self.noted.append(X.column("session")[0])
+        return self
+
+
+def test_a_stream_adapts_after_every_session_but_the_last():
+    windows = make_windows(n_sessions=4)
+    Notes.noted.clear()
+    predict_stream(Notes(), windows, list(SessionStream().folds(windows)))
+    assert Notes.noted == ["2", "3"]  # session 1 trains, and nothing is scored after session 4
+
+
+def test_every_recording_is_labelled_inside_the_rows():
+    windows = make_windows(n_sessions=2)
+    rows = np.concatenate([np.flatnonzero(windows.column("recording") == i)[:3] for i in (0, 1)])
+    found = labelled_in(windows, rows)
+    for i, recording in enumerate(found.recordings):
+        inside = np.zeros(recording.n_samples, bool)
+        for row in rows[windows.column("recording")[rows] == i]:
+            inside[windows.column("start")[row] : windows.column("stop")[row]] = True
+        assert inside.any()
+        np.testing.assert_array_equal(recording.label >= 0, inside)
