@@ -49,7 +49,7 @@ TESTS = {
     "evaluation/telling": ["spine_apart"],
     "evaluation/prepared": ["spine_run"],
     "evaluation/identity": ["attempts_identity", "identity"],
-    "evaluation/run": ["spine_run", "question", "continuous", "kept"],
+    "evaluation/run": ["spine_run", "question", "continuous", "kept", "evaluation"],
 }
 UNCOMPILED = ("_common/content",)  # their loops run as plain Python, so that no mutant waits for a compiler
 # A mutant may use this much processor time, plus so many times what the unchanged module's tests take. Processor time does
