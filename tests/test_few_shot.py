@@ -67,7 +67,7 @@ def accuracy(method, windows):
 
 
 def hidden_of(network, windows):
-    """Second route: the layers of myonet, called one by one."""
+    """Second route: the layers of myonet, each called in turn."""
     with torch.no_grad():
         x = network.normalise_(torch.from_numpy(windows.batch().astype(np.float32)))
         return network.module_.mlp(network.module_.features(x)).numpy()

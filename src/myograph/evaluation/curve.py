@@ -15,11 +15,12 @@ from myograph._common.files import plain, write_bytes
 from myograph._common.progress import Progress, silent
 from myograph._common.svg import lines, standalone
 from myograph.errors import ConfigError, ProtocolError
-from myograph.evaluation.prepared import prepare, read
+from myograph.evaluation.prepared import Splitter, prepare_with_rest, read, split
 from myograph.evaluation.recipe import Recipe
 from myograph.evaluation.run import evaluate, make_method
 from myograph.evaluation.transfer import HOW
 from myograph.recording import Recording
+from myograph.windows import Windows
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,9 @@ def learning_curve(
     usual = [how for how in HOW if how != "adapt" or (hasattr(method, "adapt") and hasattr(method, "calibrate"))]
     progress = progress or silent
     recordings = read(recipe, progress) if recordings is None else recordings
-    repetitions = _possible(recipe, recordings) if repetitions is None else sorted(set(repetitions))
+    ready = prepare_with_rest(recipe, recordings, progress)
+    repetitions = _possible(recipe.protocol, ready[0]) if repetitions is None else sorted(set(repetitions))
+    share: Splitter = lambda asked, given, told: split(asked, given, told, ready)  # noqa: E731
     rows, question = [], ""
     for n in repetitions:
         protocol = _calibrated(recipe.protocol, n, reserved=repetitions[-1])
@@ -130,7 +133,7 @@ def learning_curve(
             if n == 0 and how in ("weight", "target only"):
                 continue
             asked = dataclasses.replace(recipe, protocol=protocol, transfer=how)
-            scores = evaluate(asked, recordings, None, root, jobs, progress)
+            scores = evaluate(asked, recordings, None, root, jobs, progress, shared=share)
             question = scores.question
             rows += [
                 {"transfer": how, "repetitions": n, "subject": person["subject"], "accuracy": person["accuracy"]}
@@ -143,11 +146,10 @@ def _calibrated(protocol: Any, repetitions: int, reserved: int) -> Any:
     return dataclasses.replace(protocol, calibration_repetitions=repetitions, reserved_repetitions=reserved)
 
 
-def _possible(recipe: Recipe, recordings: Sequence[Recording]) -> list[int]:
+def _possible(protocol: Any, windows: Windows) -> list[int]:
     """Return those of the `USUAL` numbers of repetitions that leave everybody something to test."""
-    windows = prepare(recipe, recordings)
     for most in range(len(USUAL), 1, -1):
         with contextlib.suppress(ProtocolError):
-            list(_calibrated(recipe.protocol, USUAL[most - 1], reserved=USUAL[most - 1]).folds(windows))
+            list(_calibrated(protocol, USUAL[most - 1], reserved=USUAL[most - 1]).folds(windows))
             return list(USUAL[:most])
     return [0]

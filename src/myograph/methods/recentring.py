@@ -8,12 +8,13 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from myograph.errors import ConfigError
+from myograph.features.channels import shrunk_covariance, symmetric_function, symmetric_log
 from myograph.methods._adapter import Adapter
 from myograph.methods._target import codes_of, groups_of, not_adapted, overlap_in, too_few_classes
 from myograph.methods.registry import METHODS
 from myograph.windows import Windows
 
-RIDGE = 1e-6  # share of the mean variance that is added to each channel, so that every covariance has a logarithm
+SHRINKAGE = 1e-6  # of the covariances, so that every one has a logarithm
 
 
 class Recentred(Adapter):
@@ -149,7 +150,7 @@ class Recentred(Adapter):
         if np.array_equal(self.base_matrix_, np.eye(len(self.base_matrix_))):
             return self.means_[seen]
         back = np.linalg.inv(self.base_matrix_)
-        return _log(back @ _exp(self.means_[seen]) @ back.T)
+        return symmetric_log(back @ _exp(self.means_[seen]) @ back.T)
 
     def _matrix_to(self, seen: np.ndarray, there: np.ndarray) -> np.ndarray:
         return _matrix(self.means_[seen].mean(axis=0), there.mean(axis=0))
@@ -175,22 +176,16 @@ def recentred(classifier: str = "lda_svm", overlap: float = 5.0, **options: Any)
 
 
 def log_covariances(X: Any) -> np.ndarray:
-    """Return the (window, channel, channel) logarithms of the channels' covariances; the mean of each channel is taken as 0.
+    """Return the (window, channel, channel) logarithms of the channels' covariances.
 
-    >>> logs = log_covariances(np.array([[[1.0, -1.0], [2.0, 2.0]]]))
+    >>> logs = log_covariances(np.array([[[1.0, -1.0, 1.0, -1.0], [2.0, 2.0, -2.0, -2.0]]]))
     >>> np.exp(np.diag(logs[0])).round(3)
     array([1., 4.])
     """
+    if X.shape[1] < 2:
+        raise ConfigError("re-centring needs windows of two or more channels, got windows of single channels")
     parts = X.batches() if isinstance(X, Windows) else [np.asarray(X)]
-    found = []
-    for part in parts:
-        if part.shape[1] < 2:
-            raise ConfigError("re-centring needs windows of two or more channels, got windows of single channels")
-        x = part.astype(np.float64)
-        covariance = x @ x.swapaxes(1, 2) / x.shape[2]
-        least = RIDGE * np.trace(covariance, axis1=1, axis2=2) / x.shape[1]
-        found.append(_log(covariance + np.maximum(least, np.finfo(float).tiny)[:, None, None] * np.eye(x.shape[1])))
-    return np.concatenate(found)
+    return np.concatenate([symmetric_log(shrunk_covariance(part, SHRINKAGE)) for part in parts])
 
 
 def _multiplied(X: Any, matrices: np.ndarray, group: np.ndarray | None = None) -> Any:
@@ -229,11 +224,5 @@ def _matrix(to: np.ndarray, of: np.ndarray) -> np.ndarray:
     return _exp(to / 2) @ _exp(-of / 2)
 
 
-def _log(symmetric: np.ndarray) -> np.ndarray:
-    values, vectors = np.linalg.eigh(symmetric)
-    return (vectors * np.log(values)[..., None, :]) @ vectors.swapaxes(-1, -2)
-
-
 def _exp(symmetric: np.ndarray) -> np.ndarray:
-    values, vectors = np.linalg.eigh(symmetric)
-    return (vectors * np.exp(values)[..., None, :]) @ vectors.swapaxes(-1, -2)
+    return symmetric_function(symmetric, np.exp, floor=-np.inf)
