@@ -77,8 +77,9 @@ class Suite:
     Parameters
     ----------
     name : name of the suite.
-    methods : names, or `Method`s; "all", "classical" (methods that are not networks) and "networks" stand for all
-        registered ones.
+    methods : names, or `Method`s; "all" stands for all registered ones, "networks" for the networks, and "classical" for
+        those that neither are nor wrap another method. An adapter around another method is useful only with a transfer,
+        so it is given by name.
     datasets : names, or `Data`; "present" stands for every registered data set whose files are present.
     protocols : `Protocol`s, or text as in `--set protocol=`. "usual" is the default protocol of each data set; "honest"
         stands for one protocol per question: new repetitions, new sessions, new people.
@@ -296,7 +297,11 @@ def load_modules(paths: Sequence[str | Path]) -> list[str]:
 
 
 def _methods(given: Iterable[Method | str]) -> Iterable[Method]:
-    groups = {"all": list(METHODS), "networks": list(MODELS), "classical": [n for n in METHODS if n not in MODELS]}
+    groups = {
+        "all": list(METHODS),
+        "networks": list(MODELS),
+        "classical": [n for n in METHODS if n not in MODELS and not _wraps_another(n)],
+    }
     for method in given:
         if isinstance(method, str) and method in groups:
             yield from map(Method, groups[method])
@@ -305,6 +310,11 @@ def _methods(given: Iterable[Method | str]) -> Iterable[Method]:
         if method.name not in METHODS:
             raise unknown_name("method", method.name, [*METHODS, *groups])
         yield method
+
+
+def _wraps_another(method: str) -> bool:
+    """Whether a method has another one as a part, which its factory takes by name."""
+    return bool({"classifier", "model"} & {*inspect.signature(METHODS[method]).parameters})
 
 
 def _datasets(given: Iterable[Data | str]) -> Iterable[Data]:
