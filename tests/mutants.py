@@ -43,12 +43,12 @@ TESTS = {
     "_common/content": ["spine_content"],
     "_common/seen": ["spine_seen"],
     "evaluation/folds": ["spine_folds", "blind", "kept"],
-    "evaluation/apart": ["spine_apart", "attempts_methods", "spine_folds", "attempts_apart"],
+    "evaluation/apart": ["spine_lasting", "spine_apart", "attempts_methods", "spine_folds", "attempts_apart"],
     "evaluation/sealed": ["spine_apart", "attempts_methods"],
     "evaluation/filtering": ["spine_apart", "attempts_protocols"],
     "evaluation/telling": ["spine_apart"],
     "evaluation/prepared": ["spine_run"],
-    "evaluation/identity": ["attempts_identity", "identity"],
+    "evaluation/identity": ["spine_identity", "attempts_identity", "identity"],
     "evaluation/run": ["spine_run", "question", "continuous", "kept", "evaluation"],
 }
 UNCOMPILED = ("_common/content",)  # their loops run as plain Python, so that no mutant waits for a compiler
@@ -361,7 +361,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
-    for heavy in ("numpy", "pandas", "scipy.signal", "sklearn.ensemble", "numba", "pytest", "hypothesis", "joblib"):
+    for heavy in ("numpy", "pandas", "scipy.signal", "sklearn.ensemble", "numba", "pytest", "hypothesis", "joblib", "torch"):
         importlib.import_module(heavy)
     paths = {module: (ROOT / "src" / "myograph" / module).with_suffix(".py") for module in TESTS}
     sources = {module: path.read_text() for module, path in paths.items()}
