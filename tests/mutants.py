@@ -40,7 +40,7 @@ TESTS = {
     "windows": ["spine_windows", "spine_mutants", "windows"],
     "protocols": ["spine_protocols", "spine_mutants", "protocols"],
     "audit": ["spine_audit"],
-    "_common/content": ["spine_content"],
+    "_common/content": ["spine_content_steps", "spine_content"],
     "_common/seen": ["spine_seen"],
     "evaluation/folds": ["spine_folds", "blind", "kept"],
     "evaluation/apart": ["spine_lasting", "spine_apart", "attempts_methods", "spine_folds", "attempts_apart"],

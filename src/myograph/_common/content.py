@@ -361,9 +361,7 @@ def _extend(x, y, here, lag, block, most):  # pragma: no cover
         if line[0] == 0.0 or 4 * agreeing < 3 * block:
             return here, here, line
         begin = _reach(x, y, begin, lag, -1, line, most)
-        begin = here if here < begin else begin
         end = _reach(x, y, end - 1, lag, 1, line, most) + 1
-        end = here + block if here + block > end else end
         better = _fit(x, y, begin, end, lag, line[0], line[1], 4 * TOLERANCE * line[3])
         line = better if better[0] != 0.0 else line
     return begin, end, line
