@@ -51,6 +51,8 @@ TESTS = {
     "evaluation/identity": ["spine_identity", "attempts_identity", "identity"],
     "evaluation/run": ["spine_run", "question", "continuous", "kept", "evaluation"],
 }
+# Imported once for all mutants.
+HEAVY = ["numpy", "pandas", "scipy.signal", "sklearn.ensemble", "numba", "pytest", "hypothesis", "joblib", "torch"]
 UNCOMPILED = ("_common/content",)  # their loops run as plain Python, so that no mutant waits for a compiler
 # A mutant may use this much processor time, plus so many times what the unchanged module's tests take. Processor time does
 # not depend on what else runs on the machine; a mutant that only waits is ended after WAITS times as much time.
@@ -200,13 +202,15 @@ class Finder(importlib.abc.MetaPathFinder):
 class Coverage:
     """A pytest plugin: which tests run which lines of one file, and how long each test takes.
 
-    Lines that run while fixtures are made, or while files are imported, count for every test of the file.
+    Lines that run while fixtures are made count for every test of the file; those that run while files are imported, such as
+    the values of constants, for every test.
     """
 
     def __init__(self, path: Path):
         self.path, self.lines, self.seconds = str(path), set(), {}
         self.tests_of: dict[int, set[str]] = {}
         self.shared: dict[int, set[str]] = {}
+        self.imported: set[int] = set()
 
     def trace(self, frame, event, argument):
         if frame.f_code.co_filename != self.path:
@@ -221,6 +225,9 @@ class Coverage:
     def take(self) -> set[int]:
         found, self.lines = self.lines, set()
         return found
+
+    def pytest_collection_finish(self):
+        self.imported = self.take()
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_setup(self, item):
@@ -242,6 +249,7 @@ class Coverage:
         for line, files in self.shared.items():
             of_files = {test for test in self.seconds if test.partition("::")[0] in files}
             self.tests_of[line] = self.tests_of.get(line, set()) | of_files
+        self.tests_of |= {line: {*self.seconds} for line in self.imported}
         found = {str(line): sorted(tests) for line, tests in self.tests_of.items()}
         path.write_text(json.dumps({"tests_of": found, "seconds": self.seconds}))
 
@@ -361,7 +369,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
-    for heavy in ("numpy", "pandas", "scipy.signal", "sklearn.ensemble", "numba", "pytest", "hypothesis", "joblib", "torch"):
+    for heavy in HEAVY:
         importlib.import_module(heavy)
     paths = {module: (ROOT / "src" / "myograph" / module).with_suffix(".py") for module in TESTS}
     sources = {module: path.read_text() for module, path in paths.items()}

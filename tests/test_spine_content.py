@@ -97,6 +97,17 @@ def test_a_shifted_copy_is_found_from_its_first_to_its_last_sample():
     assert abs(match.start + match.n - 280) <= 2
 
 
+def test_a_stretch_of_a_windows_length_is_found_at_every_place():
+    x = noise(21)
+    for first in range(100, 125):
+        y = noise(22)
+        y[:, first + 9 : first + 9 + LENGTH] = x[:, first : first + LENGTH]
+        (match,) = found(x, y)
+        assert (match.first, match.second, match.other_start - match.start) == (0, 1, 9)
+        assert abs(match.start - first) <= 2
+        assert abs(match.n - LENGTH) <= 4
+
+
 @pytest.mark.parametrize("gain", [1.0, -2.0, 0.01])
 @pytest.mark.parametrize("offset", [0.0, 300.0])
 def test_a_line_may_lie_between_the_two(gain, offset):

@@ -70,7 +70,9 @@ def test_the_order_in_which_attributes_were_set_makes_no_difference_to_a_set():
 
 
 def test_what_a_mask_hides_makes_no_difference():
-    one, other, shown = (np.ma.array([1, hidden], mask=mask) for hidden, mask in ((7, [0, 1]), (9, [0, 1]), (7, [0, 0])))
+    one, other, shown = (
+        np.ma.array([1, hidden], mask=mask) for hidden, mask in ((7, [0, 1]), (9, [0, 1]), (7, [0, 0]))
+    )
     assert describe(one) == describe(other)
     assert describe(one) != describe(shown)
 
@@ -125,6 +127,13 @@ def test_the_order_of_methods_and_of_a_functions_attributes_makes_no_difference(
     vars(functions[2]).update(a=2, b=1)
     found = [code(function) for function in functions]
     assert found[0] == found[1] != found[2]
+
+
+def test_a_member_of_a_constant_tuple_and_its_type_count():
+    functions = [lambda x: x in (1, 2), lambda x: x in (1, 2), lambda x: x in (1, 3), lambda x: x in (1, 2.0)]
+    one, same, *others = (Description().code(function) for function in functions)
+    assert one == same
+    assert len({one, *others}) == 3
 
 
 def test_a_slot_is_not_a_class_attribute_that_is_none():
