@@ -3,8 +3,10 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -117,6 +119,48 @@ def test_an_evaluated_row_has_a_value_a_subject_averaged_over_seeds(tmp_path):
     assert row.data.startswith("simulated")
     single = [Context("any", tmp_path, seeds=(s,)).evaluate("LDA", recipe(), PAPER, "accuracy").values for s in (0, 1)]
     assert np.allclose(row.values, np.mean(single, axis=0))
+
+
+def test_a_matrix_is_of_all_runs_and_each_row_of_it_adds_up_to_100():
+    context = Context("any", Path())
+    people = [SimpleNamespace(labels=["rest", *more], predictions=pd.DataFrame(answers)) for more, answers in (
+        (["fist"], {"y_true": ["rest", "rest", "fist"], "y_pred": ["rest", "fist", "fist"]}),
+        (["fist", "open"], {"y_true": ["rest", "open", "open"], "y_pred": ["rest", "open", "fist"]}),
+    )]  # fmt: skip
+    context.matrix("Two people", people)
+    (figure,) = context.figures
+    assert figure["labels"] == ["rest", "fist", "open"]
+    assert figure["matrix"] == [[2, 1, 0], [0, 1, 0], [0, 1, 1]]
+    shares = [float(v) for v in re.findall(r"--v:([\d.]+)", draw(figure))]
+    assert np.reshape(shares, (3, 3)).tolist() == [[0.667, 0.333, 0.0], [0.0, 1.0, 0.0], [0.0, 0.5, 0.5]]
+    assert re.findall(r'class="pct[^>]+>(\d+)<', draw(figure)) == ["67", "33", "100", "50", "50"]
+
+
+def test_matrices_stand_beside_one_another_and_other_figures_below():
+    matrix = {"title": "CNN & co", "matrix": [[3, 1], [0, 4]], "labels": ["rest", "fist"]}
+    large = {"title": "all", "matrix": np.eye(50, dtype=int).tolist(), "labels": [f"movement {i}" for i in range(50)]}
+    chart = {"title": "Loss", "series": {"train": [0.5, 0.25]}, "x": [1, 2], "y": "loss"}
+    row = Row("CNN", (0.5, 0.7), data="ninapro_db5").as_dict()
+    about = {
+        "title": "t",
+        "about": "a",
+        "name": "n",
+        "kind": "full",
+        "dataset": "ninapro_db5",
+        "n_seeds": 1,
+        "wall_s": 60,
+    }
+    result = {**about, "finished": "today", "rows": [row], "figures": [matrix, matrix, large, chart]}
+    (group,) = re.findall(r'<div class="beside">(.+)</div>', page_of([result]))
+    assert re.findall(r"<figure([^>]*)><figcaption>([^<]+)", group) == [
+        ("", "CNN &amp; co"),
+        ("", "CNN &amp; co"),
+        (' class="many"', "all"),
+    ]
+    assert group.count('class="cell') == 4 + 4 + 2500
+    assert group.count(">movement 49<") == 2  # a row and a column
+    assert "loss" not in group
+    assert "**Loss**" in page_of([result])
 
 
 def test_a_leaky_row_stands_beside_its_honest_one_on_every_page(system, tmp_path):

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from myograph.datasets.ninapro import FACTS
 from myograph.datasets.simulated import Simulated
 from myograph.errors import ConfigError
 from myograph.evaluation.recipe import RECIPES
@@ -100,22 +101,73 @@ def test_a_database_that_the_paper_did_not_use_stands_without_its_figures(tmp_pa
     tiny = Simulated("ninapro_db1", n_subjects=1, n_gestures=2, n_repetitions=2, hold_s=0.5)
     monkeypatch.setattr(module, "read", lambda *_: read(DATABASES["DB1"].network(tiny)))
 
+    drawn = set()
+
     class Spy(Context):
-        def evaluate(self, setting, recipe, published=None, metric="", note="", section="", recordings=None):
+        def curves(self, name, recipe, title, recordings=None):
+            drawn.add(title)
+
+        def evaluate(
+            self, setting, recipe, published=None, metric="", note="", section="", recordings=None, matrix=False
+        ):
             assert recipe.dataset == "ninapro_db5"
+            drawn.add(setting if matrix else None)
             assert (recipe.windowing.step_ms == 10.0) == (setting == "CNN, 10 ms step")
             assert recipe.method_options.get("search", False) == setting.endswith("cross-validated")
             metrics = {"balanced_accuracy": (0.5, 0.7)}
             return Row(setting, (0.5, 0.7), published, metrics=metrics, note=note, section=section)
 
     rows = list(reproduce(Spy("atzori2016", tmp_path, quick=False, dataset="ninapro_db5")))
-    # networks, of which one with a short step; classical methods; average and best; SVM and kNN cross-validated
-    assert len(rows) == 3 + 4 * 5 + 2 + 2 * 5
+    # networks, of which one with a short step; starts; classical methods; average and best; SVM and kNN cross-validated
+    assert len(rows) == 3 + 4 + 4 * 5 + 2 + 2 * 5
+    title = "CNN, DB5, which the paper did not use, first person"
+    assert drawn == {None, "CNN", "RF, all features", title}
     searched = [r for r in rows if r.setting.endswith(", cross-validated")]
     assert {r.setting.split(",")[0] for r in searched} == {"SVM", "kNN"}
     assert not any(r.published for r in rows)
-    assert {r.section for r in rows} == {"DB5, which the paper did not use"}
+    judged = "DB5, which the paper did not use: initial weights, judged on repetition 6 of the training"
+    assert {r.section for r in rows if "draw" in r.setting} == {judged}
+    assert {r.section for r in rows if "draw" not in r.setting} == {"DB5, which the paper did not use"}
     assert "3 classes, the whole database 53" in rows[0].note
+
+
+def test_initial_weights_are_chosen_on_a_training_repetition(tmp_path, monkeypatch):
+    """The second draw of Glorot's weights is best where they are judged; the tested repetitions favour He's."""
+    module = sys.modules[reproduce.__module__]
+    db = DATABASES["DB5"]
+    tiny = Simulated("ninapro_db1", n_subjects=1, n_gestures=2, n_repetitions=2, hold_s=0.5)
+    monkeypatch.setattr(module, "read", lambda *_: read(DATABASES["DB1"].network(tiny)))
+    used = {}
+
+    class Spy(Context):
+        def curves(self, name, recipe, title, recordings=None):
+            used["curves"] = recipe.method_options["model_options"]["init"], recipe.seed
+
+        def evaluate(self, setting, recipe, *_, **__):
+            score = 0.5
+            if recipe.method.startswith("atzori"):
+                start = recipe.method_options["model_options"]["init"], self.seeds[0]
+                used[setting] = start
+                judged = not set(recipe.protocol.test_repetitions) & set(db.test_repetitions)
+                score = 0.1 + 0.8 * ((start == ("glorot", module.DRAW)) if judged else (start[0] == "he"))
+            return Row(setting, (score,), metrics={"balanced_accuracy": (score,)})
+
+    context = Spy("atzori2016", tmp_path, quick=False, dataset="ninapro_db5")
+    rows = {r.setting: r for r in reproduce(context)}
+    best = ("glorot", module.DRAW)
+    assert {used[name] for name in ("CNN", "CNN, 10 ms step", "CNN, causal 1 Hz low-pass", "curves")} == {best}
+    assert len({used[name] for name in used if "initial weights" in name}) == 4
+    assert "initial weights: Glorot's, draw 2" in rows["CNN"].note
+
+
+@pytest.mark.parametrize("key", sorted(DATABASES))
+def test_where_initial_weights_are_judged_no_tested_repetition_takes_part(key):
+    db = DATABASES[key]
+    split = db.within_training()
+    used = {*split.test_repetitions, *split.train_repetitions}
+    assert used == {*range(1, db.repetitions + 1)} - {*db.test_repetitions}
+    assert not {*split.test_repetitions} & {*split.train_repetitions}
+    assert FACTS[db.dataset].n_repetitions == db.repetitions
 
 
 @pytest.mark.nightly

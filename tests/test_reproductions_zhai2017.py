@@ -12,6 +12,7 @@ from myograph.datasets.ninapro import FACTS
 from myograph.evaluation.recipe import RECIPES
 from myograph.evaluation.reproduction import REPRODUCTIONS, Context, load_result, reproduce
 from myograph.preprocessing import Trials
+from myograph.protocols import WithinSubject
 from myograph.recipes import _zhai_system
 from myograph.recipes import zhai2017 as zhai
 
@@ -157,6 +158,31 @@ def test_days_that_are_not_here_are_said_to_be_missing(tmp_path, monkeypatch):
     monkeypatch.setenv("MYOGRAPH_DATA", str(tmp_path))
     found = reproduce("zhai2017", dataset="longterm_myo", out=tmp_path / "run")
     assert [row["note"] for row in found["rows"]] == ["not measured"]
+
+
+def test_people_in_two_processes_have_the_scores_of_one(tmp_path):
+    two = zhai.simulated("ten", "2 movements", n_subjects=2, n_gestures=2, n_repetitions=2, hold_s=1.0, rest_s=1.0)
+    make = zhai.methods(small=True, components=5)["SVM"]
+    found = {}
+    for jobs in (1, 2):
+        context = Context("zhai2017", tmp_path / str(jobs), jobs=jobs)
+        runs = zhai.run(context, two, "SVM", WithinSubject((2,)), make)
+        found[jobs] = {subject: scores.confusion.tolist() for subject, [scores] in runs.items()}
+    assert list(found[1]) == ["1", "2"]
+    assert found[1] == found[2]
+    assert found[1]["1"] != found[1]["2"]
+
+
+def test_matrices_of_both_methods_are_kept(tmp_path):
+    two = zhai.simulated("ten", "2 movements", n_subjects=2, n_gestures=2, hold_s=1.0, rest_s=1.0)
+    context = Context("zhai2017", tmp_path, epochs=1)
+    rows = {r.setting: r for r in zhai.baseline(context, dataclasses.replace(two, components=5))}
+    assert [f["title"] for f in context.figures] == ["2 movements: CNN", "2 movements: SVM"]
+    counts = np.array(context.figures[1]["matrix"])
+    # both people have as many windows of each class, so that the mean of their recalls is the recall of all windows
+    assert np.mean(counts.diagonal() / counts.sum(axis=1)) == pytest.approx(
+        np.mean(rows["SVM, 2 movements"].values), abs=0.01
+    )
 
 
 @pytest.mark.nightly

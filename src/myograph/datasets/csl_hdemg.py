@@ -25,6 +25,7 @@ N_ROWS = 192
 KEPT = np.flatnonzero(np.arange(N_ROWS) % 8 != 7)
 N_GESTURES = 27
 MINIATURE_SAMPLES = 320  # per trial
+MINIATURE_SUBJECTS = MINIATURE_SESSIONS = (1, 2)
 
 
 @DATASETS.register
@@ -140,8 +141,8 @@ class CslHdemg(FilePerRecording):
         )
 
     def write_miniature(self, folder: Path, rng: np.random.Generator) -> None:
-        for subject in (1, 2):
-            for session in (1, 2):
+        for subject in MINIATURE_SUBJECTS:
+            for session in MINIATURE_SESSIONS:
                 for gesture in range(3):
                     loud = 1e-4 + 1e-3 * (np.arange(N_ROWS)[:, None] // 8 % 3 == gesture) * (gesture > 0)
                     cells = np.empty((30 if gesture == 0 else 10, 1), object)

@@ -1,7 +1,6 @@
 """Reproductions of published systems: each is a function that yields the rows of its table.
 
-Each row is stored when it is finished, so an interrupted reproduction can resume. The paper's figure is shown beside
-ours, and an honest figure beside a leaky one.
+Each finished row is stored, so that an interrupted reproduction can resume.
 """
 
 from __future__ import annotations
@@ -19,17 +18,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import pandas as pd
 
 from myograph._common.files import only_run_in, plain, write_json
 from myograph._common.progress import Progress, silent
 from myograph.errors import ConfigError, DataError, ResultsError
 from myograph.evaluation.info import versions
-from myograph.evaluation.metrics import TITLES, summarise
+from myograph.evaluation.metrics import TITLES, confusion, summarise
 from myograph.evaluation.prepared import hashes_of
 from myograph.evaluation.recipe import Published, Recipe
 from myograph.evaluation.registry import REPRODUCTIONS
 from myograph.evaluation.report.systems import write_page
 from myograph.evaluation.run import check, evaluate, name_of, prepare, read
+from myograph.evaluation.scores import Scores
 from myograph.evaluation.shortened import shortened
 
 RESULT = "result.json"
@@ -210,11 +211,9 @@ class Context:
             seeded = dataclasses.replace(recipe, seed=seed)
             progress = lambda what, done, total: self.progress(f"{setting}: {what}", done, total)  # noqa: E731
             runs.append(evaluate(seeded, recordings, root=self.folder / "runs", jobs=self.jobs, progress=progress))
-        if matrix:
-            counts = np.sum([run.confusion for run in runs], axis=0)
-            title = ", ".join(filter(None, [section, setting]))
-            self.figures.append(plain({"title": title, "matrix": counts.tolist(), "labels": runs[0].labels}))
         over = runs[0].over
+        if matrix:
+            self.matrix(", ".join(filter(None, [section, setting])), runs)
         metrics = {m: tuple(np.mean([_values(run, m, over) for run in runs], axis=0).tolist()) for m in TITLES}
         honest = None
         if runs[0].honest is not None:
@@ -235,6 +234,13 @@ class Context:
             note=note,
             section=section,
         )
+
+    def matrix(self, title: str, runs: Sequence[Scores]) -> None:
+        """Store the confusion matrix of all windows of these runs as a figure."""
+        answers = pd.concat([run.predictions for run in runs])
+        labels = list(dict.fromkeys(name for run in runs for name in run.labels))
+        counts = confusion(answers["y_true"].to_numpy(str), answers["y_pred"].to_numpy(str), labels)
+        self.figures.append(plain({"title": title, "matrix": counts.tolist(), "labels": labels}))
 
     def remember(self, key: str, settings: Any, compute: Callable[[], Any]) -> Any:
         """Return `compute()`, or the value stored for the same key and settings; values are plain JSON."""
@@ -258,7 +264,7 @@ class Context:
         found = self.watched(name, recipe, recordings)
         for kind in ("loss", "accuracy"):
             series = {"train": found[f"train_{kind}"], "test": found[f"valid_{kind}"]}
-            epochs = list(range(1, len(series["train"]) + 1))
+            epochs = range(1, len(series["train"]) + 1)
             self.figure(f"{kind.capitalize()} by epoch: {title}", series, epochs, kind, CURVES)
 
     def watched(self, name: str, recipe: Recipe, recordings: Sequence[Any] | None = None) -> dict[str, list[float]]:

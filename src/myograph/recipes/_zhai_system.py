@@ -1,12 +1,14 @@
 """The system of Zhai et al. 2017 (spectrogram, 25 components per channel, a network or an SVM, recalibration), and how a
-cohort is run, one subject at a time."""
+cohort is run, each subject separately."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from sklearn.model_selection import GridSearchCV
@@ -31,6 +33,7 @@ HALF_WIDTH = 10  # windows on each side over which the classifier's own predicti
 
 Make = Callable[[int], Any]
 """A seed to an unfitted estimator."""
+T = TypeVar("T")
 
 
 def network(units: int = 800, planes: int = 800, epochs: int = 30, seed: int = 0, components: int = RANKS) -> Pipeline:
@@ -146,17 +149,36 @@ def methods(small: bool, components: int = RANKS) -> dict[str, Make]:
 
 
 def run(context: Context, cohort: Cohort, name: str, protocol: Protocol, make: Make) -> dict[str, list[Scores]]:
-    """Return the scores of each subject, one per seed. Subjects run one at a time: their electrodes may differ, and memory
-    use stays small."""
-    found: dict[str, list[Scores]] = {}
-    subjects = cohort.subjects()
-    for n, subject in enumerate(subjects):
-        context.progress(f"{cohort.title}, {name}", n, len(subjects))
-        recordings = cohort.recordings(subject)
-        for seed in context.seeds:
-            recipe = dataclasses.replace(cohort.recipe(name, protocol, make(seed)), seed=seed, subjects=(subject,))
-            scores = evaluate(context.shorten(recipe), recordings, root=context.folder / "runs", jobs=context.jobs)
-            found.setdefault(subject, []).append(scores)
+    """Return the scores of each subject, one per seed.
+
+    Subjects are evaluated separately, because their electrodes may differ, in `context.jobs` processes.
+    """
+    recipe = context.shorten(cohort.recipe(name, protocol, None))
+    methods = {seed: context.shorten(make(seed)) for seed in context.seeds}
+    recipes = [dataclasses.replace(recipe, method=method, seed=seed) for seed, method in methods.items()]
+    work = partial(_scores_of, cohort, context.folder / "runs", recipes)
+    return each_subject(context, f"{cohort.title}, {name}", cohort.subjects(), work)
+
+
+def _scores_of(cohort: Cohort, root: Path, recipes: Sequence[Recipe], subject: str) -> list[Scores]:
+    recordings = cohort.recordings(subject)
+    return [evaluate(dataclasses.replace(r, subjects=(subject,)), recordings, root=root) for r in recipes]
+
+
+def each_subject(context: Context, what: str, subjects: Sequence[str], work: Callable[[str], T]) -> dict[str, T]:
+    """Return `work(subject)` of each subject, in `context.jobs` processes; `what` is shown as the progress.
+
+    >>> each_subject(Context("zhai2017", Path("runs")), "doubling", ["1", "2"], lambda subject: 2 * subject)
+    {'1': '11', '2': '22'}
+    """
+    import joblib
+
+    done = joblib.Parallel(context.jobs, return_as="generator")(joblib.delayed(work)(subject) for subject in subjects)
+    found: dict[str, T] = {}
+    context.progress(what, 0, len(subjects))
+    for subject, result in zip(subjects, done):
+        found[subject] = result
+        context.progress(what, len(found), len(subjects))
     return found
 
 

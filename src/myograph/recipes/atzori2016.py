@@ -23,6 +23,7 @@ from myograph.features.transformer import Features
 from myograph.preprocessing.filters import LowPass, Rectify, Resample, ZeroPhase
 from myograph.protocols import WithinSubject
 from myograph.recipes._differences import ATZORI2016
+from myograph.recording import Recording
 from myograph.windows import Windowing
 
 PAPER = "Atzori et al. 2016, results"
@@ -33,6 +34,10 @@ TITLES = {"random_forest": "RF", "svm": "SVM", "knn": "kNN", "lda": "LDA"}
 CNN_STEP_MS = CLASSICAL_STEP_MS = 50.0
 SHORT_STEP_MS = 10.0
 SEARCHED = ("svm", "knn")
+STARTS = tuple((init, draw) for init in ("he", "glorot") for draw in (0, 1))
+"""The candidates for the initial weights: their distribution, and the number of the draw from it."""
+INITS = {"he": "He's", "glorot": "Glorot's"}
+DRAW = 1000  # the seeds of two draws differ by this number
 
 
 def features(names: str) -> FeatureUnion:
@@ -52,6 +57,7 @@ class Database:
 
     paper : mean and deviation of the CNN, of the average and of the best classical method; empty where the paper did not
         use the database, which then runs when it is asked for by name.
+    repetitions : number of repetitions of each movement.
     """
 
     title: str
@@ -62,6 +68,7 @@ class Database:
     paper: dict[str, tuple[float, float]]
     best: tuple[str, str]
     simulated: Simulated | None
+    repetitions: int = 6
 
     def filters(self, causal: bool = False) -> tuple[Any, ...]:
         """What the networks see: the 1 Hz low-pass, Delsys electrodes rectified before it and at 200 Hz after it."""
@@ -103,6 +110,15 @@ class Database:
             windowing=Windowing(150.0, step_ms),
             method_options=CNN | training,
         )
+
+    def within_training(self) -> WithinSubject:
+        """Return the split that judges initial weights: the last training repetition tests, the other ones train.
+
+        >>> DATABASES["DB1"].within_training()
+        WithinSubject(test_repetitions=(10,), train_repetitions=(1, 3, 4, 6, 8, 9))
+        """
+        train = [r for r in range(1, self.repetitions + 1) if r not in self.test_repetitions]
+        return WithinSubject((train[-1],), tuple(train[:-1]))
 
     def tsinganos(self, dataset: Any = None, **training: Any) -> Recipe:
         """The variant of Tsinganos et al. 2018."""
@@ -153,6 +169,7 @@ DATABASES = {
         {"CNN": (66.59, 6.40), "average": (62.06, 6.07), "best": (75.32, 5.69)},
         ("random_forest", "all"),
         Simulated(preset="ninapro_db1", n_subjects=3, n_gestures=12, hold_s=2.0, rest_s=1.0),
+        10,
     ),
     "DB2": Database(
         "DB2",
@@ -272,7 +289,7 @@ def reproduce(context: Context) -> Iterator[Row]:
     the first two people, and the network with windows every 10 ms takes as many steps as the one with windows every 50 ms.
     """
     for db, dataset in _databases(context):
-        yield from _measure(context, db, dataset)
+        yield from _Measurement.of(context, db, dataset).rows()
 
 
 def _databases(context: Context) -> Iterator[tuple[Database, Any]]:
@@ -290,35 +307,86 @@ def _databases(context: Context) -> Iterator[tuple[Database, Any]]:
         yield from ((db, db.dataset) for db in known)
 
 
-def _measure(context: Context, db: Database, dataset: Any) -> Iterator[Row]:
-    subjects = tuple(people(dataset)[:2]) if context.quick and isinstance(dataset, str) else None
-    recordings = read(Recipe(name="read", dataset=dataset, subjects=subjects), context.progress)
-    n = len({name for r in recordings for name in np.asarray(r.label_names)[np.unique(r.label[r.label >= 0])]})
-    title = db.title if db.paper else f"{db.title}, which the paper did not use"
-    if context.quick and isinstance(dataset, str):
-        title += ", small run"
-    section = title if isinstance(dataset, str) else f"Simulated in the shape of {db.title}"
-    of = "the paper" if db.paper else "the whole database"
-    size = "" if n == db.n_classes else f"{n} classes, {of} {db.n_classes}"
+@dataclass(frozen=True)
+class _Measurement:
+    """One database as it is measured: its recordings, and what all its rows share."""
 
-    def row(setting: str, recipe: Recipe, published: Published | None = None, note: str = "") -> Row:
-        found = context.evaluate(setting, recipe, published, "accuracy", section=section, recordings=recordings)
+    context: Context
+    db: Database
+    dataset: Any
+    recordings: list[Recording]
+    section: str
+    size: str
+
+    @classmethod
+    def of(cls, context: Context, db: Database, dataset: Any) -> _Measurement:
+        is_real = isinstance(dataset, str)
+        subjects = tuple(people(dataset)[:2]) if context.quick and is_real else None
+        recordings = read(Recipe(name="read", dataset=dataset, subjects=subjects), context.progress)
+        n = len({name for r in recordings for name in np.asarray(r.label_names)[np.unique(r.label[r.label >= 0])]})
+        title = db.title if db.paper else f"{db.title}, which the paper did not use"
+        if context.quick and is_real:
+            title += ", small run"
+        section = title if is_real else f"Simulated in the shape of {db.title}"
+        of = "the paper" if db.paper else "the whole database"
+        size = "" if n == db.n_classes else f"{n} classes, {of} {db.n_classes}"
+        return cls(context, db, dataset, recordings, section, size)
+
+    def row(self, setting: str, recipe: Recipe, published: Published | None = None, note: str = "", **how: Any) -> Row:
+        """Return a row; `how` replaces the context or the section, or asks for a confusion matrix."""
+        context, settings = how.pop("context", self.context), {"section": self.section, **how}
+        found = context.evaluate(setting, recipe, published, "accuracy", recordings=self.recordings, **settings)
         balanced = f"class-balanced {100 * np.mean(found.metrics['balanced_accuracy']):.1f}"
-        return dataclasses.replace(found, note="; ".join(filter(None, [balanced, note, size])))
+        return dataclasses.replace(found, note="; ".join(filter(None, [balanced, note, self.size])))
 
-    faster = context.choose({"epochs": 12, "lr": 0.01}, {})
-    slower = context.choose("12 epochs at learning rate 0.01 instead of 30 at 0.001", "")
-    yield row("CNN", db.network(dataset, **faster), db.beside("CNN"), slower)
-    if isinstance(dataset, str):
-        note = f"a window every {SHORT_STEP_MS:g} ms, to learn from and to test"
-        # A small run takes as many steps of the optimiser as with the longer step, so that it costs the same.
-        fewer = context.choose({"epochs": round(12 * SHORT_STEP_MS / CNN_STEP_MS), "lr": 0.01}, {})
-        note += context.choose(f"; {fewer.get('epochs')} epochs at learning rate 0.01", "")
-        yield row("CNN, 10 ms step", db.network(dataset, step_ms=SHORT_STEP_MS, **fewer), None, note)
-    if db.title == "DB1":
-        epochs = context.choose({"epochs": 30, "schedule_options": {"every": 5, "factor": 0.5}}, {})
-        said = context.choose("30 epochs instead of 100", "")
-        variant = row("Tsinganos 2018 variant", db.tsinganos(dataset, **epochs), TSINGANOS_WINDOW, said)
+    def rows(self) -> Iterator[Row]:
+        yield from self.networks()
+        yield from self.classical()
+
+    def networks(self) -> Iterator[Row]:
+        context, db, dataset = self.context, self.db, self.dataset
+        faster = context.choose({"epochs": 12, "lr": 0.01}, {})
+        slower = context.choose("12 epochs at learning rate 0.01 instead of 30 at 0.001", "")
+        (init, draw), starts = self.best_start(faster)
+        faster |= {"model_options": {"init": init}}
+        drawn = dataclasses.replace(context, seeds=seeds_of(context, draw))
+        cnn = db.network(dataset, **faster)
+        note = "; ".join(filter(None, [f"initial weights: {INITS[init]}, draw {draw + 1}", slower]))
+        yield self.row("CNN", cnn, db.beside("CNN"), note, context=drawn, matrix=True)
+        if isinstance(dataset, str):
+            note = f"a window every {SHORT_STEP_MS:g} ms, to learn from and to test"
+            # A small run takes as many steps of the optimiser as with the longer step, so that it costs the same.
+            fewer = context.choose({"epochs": round(12 * SHORT_STEP_MS / CNN_STEP_MS), "lr": 0.01}, {})
+            note += context.choose(f"; {fewer.get('epochs')} epochs at learning rate 0.01", "")
+            short = db.network(dataset, step_ms=SHORT_STEP_MS, **(faster | fewer))
+            yield self.row("CNN, 10 ms step", short, None, note, context=drawn)
+        if db.title == "DB1":
+            yield from self.tsinganos()
+        causal = db.network(dataset, True, **faster)
+        yield self.row("CNN, causal 1 Hz low-pass", causal, None, slower, context=drawn)
+        yield from starts
+        first = dataclasses.replace(cnn, seed=drawn.seeds[0])
+        context.curves(f"CNN, {self.section}", first, f"CNN, {self.section}, first person", self.recordings)
+
+    def best_start(self, training: dict[str, Any]) -> tuple[tuple[str, int], list[Row]]:
+        """Return the initial weights with the best mean accuracy on the last training repetition, and a row of each."""
+        split = self.db.within_training()
+        section = f"{self.section}: initial weights, judged on repetition {split.test_repetitions[0]} of the training"
+        rows = {}
+        for init, draw in STARTS:
+            recipe = self.db.network(self.dataset, **training, model_options={"init": init})
+            recipe = dataclasses.replace(recipe, name=f"{recipe.name}-start", protocol=split)
+            drawn = dataclasses.replace(self.context, seeds=seeds_of(self.context, draw))
+            title = f"CNN, {INITS[init]} initial weights, draw {draw + 1}"
+            rows[init, draw] = self.row(title, recipe, context=drawn, section=section)
+        best = max(STARTS, key=lambda start: np.mean(rows[start].values))
+        return best, list(rows.values())
+
+    def tsinganos(self) -> Iterator[Row]:
+        epochs = self.context.choose({"epochs": 30, "schedule_options": {"every": 5, "factor": 0.5}}, {})
+        said = self.context.choose("30 epochs instead of 100", "")
+        recipe = self.db.tsinganos(self.dataset, **epochs)
+        variant = self.row("Tsinganos 2018 variant", recipe, TSINGANOS_WINDOW, said)
         yield variant
         yield dataclasses.replace(
             variant,
@@ -326,26 +394,46 @@ def _measure(context: Context, db: Database, dataset: Any) -> Iterator[Row]:
             values=variant.metrics["trial_vote_accuracy"],
             metric="trial_vote_accuracy",
             published=TSINGANOS_VOTE,
-            note="; ".join(filter(None, [said, size])),
+            note="; ".join(filter(None, [said, self.size])),
             seconds=0.0,
         )
-    yield row("CNN, causal 1 Hz low-pass", db.network(dataset, True, **faster), None, slower)
-    classical = {}
-    for classifier in CLASSIFIERS:
-        for names in context.choose(("all", "RMS"), ("all", "RMS", "TD", "HIST", "mDWT")):
-            best = (classifier, names) == db.best
-            said = "the paper's best; it names SVM, not the features" if best and classifier == "svm" else ""
-            title = f"{TITLES[classifier]}, {names if names != 'all' else 'all features'}"
-            found = row(title, db.classical(classifier, names, dataset), db.beside("best") if best else None, said)
-            classical[title] = found
-            yield found
-    yield from summaries(list(classical.values()), db)
-    if isinstance(dataset, str):
-        for classifier in SEARCHED:
-            for names in context.choose(("RMS",), SETS):
-                title = f"{TITLES[classifier]}, {names if names != 'all' else 'all features'}, cross-validated"
-                note = "parameters chosen on the training windows, by repetition"
-                yield row(title, db.classical(classifier, names, dataset, search=True), None, note)
+
+    def classical(self) -> Iterator[Row]:
+        db, dataset, found = self.db, self.dataset, []
+        for classifier in CLASSIFIERS:
+            for names in self.context.choose(("all", "RMS"), ("all", "RMS", "TD", "HIST", "mDWT")):
+                best = (classifier, names) == db.best
+                said = "the paper's best; it names SVM, not the features" if best and classifier == "svm" else ""
+                paper = db.beside("best") if best else None
+                recipe = db.classical(classifier, names, dataset)
+                found.append(self.row(titled(classifier, names), recipe, paper, said, matrix=best))
+                yield found[-1]
+        yield from summaries(found, db)
+        if isinstance(dataset, str):
+            for classifier in SEARCHED:
+                for names in self.context.choose(("RMS",), SETS):
+                    title = f"{titled(classifier, names)}, cross-validated"
+                    note = "parameters chosen on the training windows, by repetition"
+                    yield self.row(title, db.classical(classifier, names, dataset, search=True), None, note)
+
+
+def titled(classifier: str, names: str) -> str:
+    """Return the setting of a classical method's row.
+
+    >>> titled("svm", "all")
+    'SVM, all features'
+    """
+    return f"{TITLES[classifier]}, {names if names != 'all' else 'all features'}"
+
+
+def seeds_of(context: Context, draw: int) -> tuple[int, ...]:
+    """Return the seeds of a run with these initial weights.
+
+    >>> from pathlib import Path
+    >>> seeds_of(Context("atzori2016", Path("runs"), seeds=(0, 1)), 2)
+    (2000, 2001)
+    """
+    return tuple(seed + DRAW * draw for seed in context.seeds)
 
 
 def people(dataset: str) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from myograph._common.progress import silent
 from myograph.datasets.load import is_here, load
 from myograph.evaluation.metrics import per_class_recall
 from myograph.evaluation.recipe import RECIPES, Published, Recipe
@@ -39,6 +40,7 @@ from myograph.recipes._zhai_system import (
     Make,
     by_session,
     components_at,
+    each_subject,
     following,
     methods,
     network,
@@ -230,6 +232,9 @@ def baseline(context: Context, cohort: Cohort) -> Iterator[Row]:
     for method, make in methods(context.quick, cohort.components).items():
         started = time.perf_counter()
         runs = run(context, cohort, f"baseline-{method}", BASELINE, make)
+        context.matrix(
+            f"{cohort.title.capitalize()}: {method}", [scores for seeds in runs.values() for scores in seeds]
+        )
         recalls = {subject: [recall_by_class(s) for s in seeds] for subject, seeds in runs.items()}
         groups = {"": slice(None)}
         if cohort.key == "all":
@@ -332,13 +337,9 @@ def corrections(context: Context, cohort: Cohort) -> Iterator[Row]:
     subjects = cohort.subjects()[: context.choose(None, 10)]  # the paper chose x on the first ten
     curves = {}
     for method, make in methods(context.quick, cohort.components).items():
-        per_subject = []
-        for subject in subjects:
-            recordings = cohort.recordings(subject)
-            recipe = context.shorten(cohort.recipe(f"{method}-correction", REPETITIONS, make(context.seeds[0])))
-            settings = [recipe.as_dict(), subject, [r.content_hash for r in recordings], WIDTHS]
-            measure = partial(_correct, recipe, recordings)
-            per_subject.append(context.remember(f"{method}-correction-{subject}", settings, measure))
+        recipe = context.shorten(cohort.recipe(f"{method}-correction", REPETITIONS, make(context.seeds[0])))
+        work = partial(_corrected, dataclasses.replace(context, progress=silent), cohort, method, recipe)
+        per_subject = list(each_subject(context, f"{method}, corrected labels", subjects, work).values())
         curves[method] = 100 * np.mean(per_subject, axis=0)
         for k, x in enumerate(WIDTHS):
             paper = FIGURE_4[method].get(x) if cohort.key in TABLE_2 else None
@@ -346,6 +347,12 @@ def corrections(context: Context, cohort: Cohort) -> Iterator[Row]:
             values = tuple(s[k] for s in per_subject)
             yield row(f"{method}, x = {x}", values, published, metric="accuracy", n_seeds=1)
     context.figure("Accuracy of corrected labels", curves, WIDTHS, "accuracy (%)", "x: windows on each side")
+
+
+def _corrected(context: Context, cohort: Cohort, method: str, recipe: Recipe, subject: str) -> list[float]:
+    recordings = cohort.recordings(subject)
+    settings = [recipe.as_dict(), subject, [r.content_hash for r in recordings], WIDTHS]
+    return context.remember(f"{method}-correction-{subject}", settings, partial(_correct, recipe, recordings))
 
 
 def _correct(recipe: Recipe, recordings: list[Recording]) -> list[float]:

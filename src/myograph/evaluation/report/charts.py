@@ -11,6 +11,10 @@ import pandas as pd
 
 from myograph._common.svg import begin, shorten, tip
 
+FEW_LABELS = 14  # a confusion matrix of more has no numbers in its cells
+MOST_NAMED = 60  # and of more than this, no names
+LONGEST_LABEL = 20
+
 
 def bars(
     names: Sequence[str],
@@ -121,6 +125,8 @@ def reliability(bins: pd.DataFrame) -> str:
 def matrix(counts: np.ndarray, labels: Sequence[str]) -> str:
     """A confusion matrix with normalised rows: one row per true label, one column per predicted label.
 
+    A cell shows its share of the row in percent, if there are few labels and the share rounds to 1 % or more.
+
     Parameters
     ----------
     counts : (label, label) numbers of windows.
@@ -130,37 +136,34 @@ def matrix(counts: np.ndarray, labels: Sequence[str]) -> str:
     4
     """
     n = len(labels)
-    cell = 42 if n <= 14 else max(12, 560 // n)
-    left = 20 + 7 * max((len(shorten(name, 22)) for name in labels), default=0)
+    few = n <= FEW_LABELS
+    cell, letter, font = (26, 7.2, "") if few else (12, 5.8, 'style="font-size:10px"')
+    left = 12 + letter * max((len(shorten(name, LONGEST_LABEL)) for name in labels), default=0)
     side = cell * n
-    width, height = left + side + 8, side + left + 8
+    width, height = left + side + 4, side + left + 4
+    # Few labels fit the width of a phone; a chart of many is scrolled there.
+    size = f"width:100%;max-width:{(1.5 if few else 1) * width:.0f}px;min-width:{0 if few else width:.0f}px"
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    parts = [begin(width, height, "matrix", natural=True)]
+    parts = [f'<svg class="chart matrix" viewBox="0 0 {width:.0f} {height:.0f}" role="img" style="{size}">']
     for i, true in enumerate(labels):
-        y = 4 + cell * i
-        if n <= 60:
-            parts.append(
-                f'<text x="{left - 8}" y="{y + cell / 2 + 4:.1f}" text-anchor="end">{escape(shorten(true, 22))}</text>'
-            )
-            x, below = left + cell * i + cell / 2 + 4, side + 14
-            parts.append(
-                f'<text transform="translate({x:.1f} {below}) rotate(-90)" text-anchor="end">'
-                f"{escape(shorten(true, 22))}</text>"
-            )
+        y = 2 + cell * i
+        if n <= MOST_NAMED:
+            name = escape(shorten(true, LONGEST_LABEL))
+            parts.append(f'<text x="{left - 6:.1f}" y="{y + cell / 2 + 4:.1f}" text-anchor="end" {font}>{name}</text>')
+            x, below = left + cell * i + cell / 2 + 4, side + 10
+            turned = f"translate({x:.1f} {below}) rotate(-90)"
+            parts.append(f'<text transform="{turned}" text-anchor="end" {font}>{name}</text>')
         for j, predicted in enumerate(labels):
             value, count = float(share[i, j]), int(counts[i, j])
-            right = "correct" if i == j else "wrong"
+            right, x = "correct" if i == j else "wrong", left + cell * j
             what = f"{true} classified as {predicted}"
             parts.append(
-                f'<rect class="cell {right}" x="{left + cell * j}" y="{y}" width="{cell - 1}" height="{cell - 1}" '
+                f'<rect class="cell {right}" x="{x:.1f}" y="{y}" width="{cell - 1}" height="{cell - 1}" '
                 f'style="--v:{value:.3f}" {tip(f"{what}: {value:.1%} ({count} of {int(counts[i].sum())} windows)")}/>'
             )
-            if n <= 14 and round(100 * value):
-                ink = "on" if value > 0.6 else ""
-                parts.append(
-                    f'<text class="pct {ink}" x="{left + cell * j + cell / 2:.1f}" y="{y + cell / 2 + 4:.1f}" '
-                    f'text-anchor="middle">{100 * value:.0f}</text>'
-                )
+            if few and round(100 * value):
+                ink, middle = "on" if value > 0.6 else "", f'x="{x + cell / 2:.1f}" y="{y + cell / 2 + 4:.1f}"'
+                parts.append(f'<text class="pct {ink}" {middle} text-anchor="middle">{100 * value:.0f}</text>')
     return "".join([*parts, "</svg>"])
 
 

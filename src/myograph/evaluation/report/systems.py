@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from importlib.resources import files
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,10 @@ FEWEST_DOTS = 2  # a chart of single values says no more than its table
 COUNTED = "no data: counted"
 SIGNIFICANT = 0.05
 CUT = "Every training was cut short by --epochs. This shows that the run reaches its end; its scores mean nothing."
+MATRICES = (
+    "Confusion matrices of the test windows of all people: one row per true class, one column per predicted class, each cell in "
+    "percent of its row."
+)
 LEAKY = '<strong class="leaky">LEAKY</strong>'  # red on the site, bold elsewhere
 
 FRONT = """\
@@ -306,11 +312,29 @@ def _run(
         here = [] if simulated else compared.get(section, [])
         for chart in (dots_of(inside), bars_of(inside), *(lines_of(inside, names) for names in here)):
             text += [f'<div class="figure">{chart}</div>', ""] if chart else []
-    for figure in result["figures"]:
-        text += [f"**{figure['title']}**", ""]
-        text += [figure["note"], ""] if figure.get("note") else []
-        text += [f'<div class="figure">{draw(figure)}</div>', ""]
+    for is_matrix, group in groupby(result["figures"], lambda figure: "matrix" in figure):
+        text += (beside if is_matrix else _one_by_one)(list(group))
     return text
+
+
+def _one_by_one(figures: Sequence[Mapping[str, Any]]) -> list[str]:
+    text = []
+    for figure in figures:
+        note = [figure["note"], ""] if figure.get("note") else []
+        text += [f"**{figure['title']}**", "", *note, f'<div class="figure">{draw(figure)}</div>', ""]
+    return text
+
+
+def beside(figures: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the lines of confusion matrices side by side, if the page is wide enough and they have few labels.
+
+    >>> one = {"title": "CNN", "matrix": [[3, 1], [0, 4]], "labels": ["rest", "fist"]}
+    >>> beside([one, {**one, "title": "SVM"}])[-2].count("<figure")
+    2
+    """
+    kind = lambda figure: ' class="many"' if len(figure["labels"]) > charts.FEW_LABELS else ""  # noqa: E731
+    shown = (f"<figure{kind(f)}><figcaption>{escape(f['title'])}</figcaption>{draw(f)}</figure>" for f in figures)
+    return [MATRICES, "", f'<div class="beside">{"".join(shown)}</div>', ""]
 
 
 def table(rows: Sequence[dict[str, Any]], simulated: bool) -> list[str]:
