@@ -51,8 +51,10 @@ def test_a_system_runs_to_its_end_on_the_files_of_a_data_set(system, name, tmp_p
     # The 1 Hz filter and 25 components need longer movements, and of DB2 a miniature has the first three of each exercise.
     monkeypatch.setattr(ninapro, "MINIATURE_HOLD_S", 1.0)
     monkeypatch.setattr(flexemg, "MINIATURE_HOLD_S", 1.0)
-    # Each sample of CSL-HDEMG is a window, and three networks learn from 40 folds of them.
-    monkeypatch.setattr(csl_hdemg, "MINIATURE_SAMPLES", 80)
+    # Each sample of CSL-HDEMG is a window, and M5 needs 20 of a trial. Every session has 10 folds for three large networks.
+    monkeypatch.setattr(csl_hdemg, "MINIATURE_SAMPLES", 22)
+    monkeypatch.setattr(csl_hdemg, "MINIATURE_SUBJECTS", (1,))
+    monkeypatch.setattr(csl_hdemg, "MINIATURE_SESSIONS", (1,))
     few = (
         "B1 thumb up",
         "C1 large diameter grasp",

@@ -48,9 +48,9 @@ ATZORI2016 = (
     ),
     Difference(
         "initial weights",
-        "not found",
-        "He's",
-        "subject 1 of DB1 scored 59 % on its test repetitions with them and 18 % with Glorot's: chosen on a score",
+        "not found (recalled: the best of several starts)",
+        "the best of four starts on the last training repetition: two draws each of He's and of Glorot's distribution",
+        "no tested repetition takes part; each start trains a third of the epochs, all four as long as the network once more",
     ),
     Difference(
         "noise copy",

@@ -38,6 +38,9 @@ STARTS = tuple((init, draw) for init in ("he", "glorot") for draw in (0, 1))
 """The candidates for the initial weights: their distribution, and the number of the draw from it."""
 INITS = {"he": "He's", "glorot": "Glorot's"}
 DRAW = 1000  # the seeds of two draws differ by this number
+JUDGED_AFTER = (
+    3  # candidates train this part of the epochs: a third, so that all four cost about as much as one network
+)
 
 
 def features(names: str) -> FeatureUnion:
@@ -259,15 +262,21 @@ def reproduce(context: Context) -> Iterator[Row]:
     which is our choice.
 
     **Our choice, because no source was found.** A window every 50 ms; on real recordings the network also with one every 10
-    ms. He's initial weights. z-scores per channel over the training windows. Delsys signals rectified, low-passed and
+    ms. Initial weights, chosen as described below. z-scores per channel over the training windows. Delsys signals rectified, low-passed and
     resampled to 200 Hz for the network, raw for the classical methods; DB5's Myo armbands are treated in the same way. 200
     ms windows for those, as in Atzori et al. 2014. 100 trees, 5 neighbours, C = 10 and gamma "scale". The paper
     cross-validates SVM and kNN; rows named so do it too, on the training windows alone. HIST over the mean ± 3 deviations
     of the training windows. Ledoit-Wolf shrinkage for LDA.
 
-    **Chosen while looking at scores.** He's initial weights: subject 1 of DB1, exercise A, scored 59 % on its test
-    repetitions after 30 epochs, and 18 % with Glorot's. This person is one of the eight in the table of DB1. The small
-    run's simulated people were also used while this program was written. The best classical method was picked by its test
+    **Initial weights.** The best of four starts is kept: two draws each of He's and of Glorot's distribution. Each start
+    trains for a third of the epochs without the last training repetition (10 on DB1, 6 elsewhere), and is judged by its mean
+    accuracy on this repetition over all people. The start that is chosen then trains on all training repetitions. Tested
+    repetitions take no part in this. It costs about as much as training the network once more. The other rows of the
+    network (10 ms, causal) have the same start.
+
+    **Chosen while looking at scores.** The recipe of `myograph run atzori2016` has He's weights, because subject 1 of DB1,
+    exercise A, scored 59 % on its test repetitions with them after 30 epochs, and 18 % with Glorot's. The small run's
+    simulated people were also used while this program was written. The best classical method was picked by its test
     score, so its row is marked LEAKY; the honest figure takes, for each subject, the method that is best on all others.
 
     **The network's training.** On DB5 the network of the small run (12 epochs at 0.01, set for simulated people) scores 77
@@ -373,12 +382,14 @@ class _Measurement:
         split = self.db.within_training()
         section = f"{self.section}: initial weights, judged on repetition {split.test_repetitions[0]} of the training"
         rows = {}
+        epochs = (CNN | training)["epochs"] // JUDGED_AFTER
         for init, draw in STARTS:
-            recipe = self.db.network(self.dataset, **training, model_options={"init": init})
+            options = training | {"epochs": epochs, "model_options": {"init": init}}
+            recipe = self.db.network(self.dataset, **options)
             recipe = dataclasses.replace(recipe, name=f"{recipe.name}-start", protocol=split)
             drawn = dataclasses.replace(self.context, seeds=seeds_of(self.context, draw))
             title = f"CNN, {INITS[init]} initial weights, draw {draw + 1}"
-            rows[init, draw] = self.row(title, recipe, context=drawn, section=section)
+            rows[init, draw] = self.row(title, recipe, None, f"after {epochs} epochs", context=drawn, section=section)
         best = max(STARTS, key=lambda start: np.mean(rows[start].values))
         return best, list(rows.values())
 
