@@ -42,8 +42,8 @@ def test_a_stretch_holds_a_whole_block(length, expected):
     assert sum(expected) <= max(length, 16)
 
 
-def test_marks_stand_where_a_channel_is_steepest():
-    x = noise(0, channels=2)
+@pytest.mark.parametrize("x", [noise(0, channels=2), np.rint(noise(0, channels=2))], ids=["floating point", "ties"])
+def test_marks_stand_where_a_channel_is_steepest(x):
     block, reach = block_of(LENGTH)
     marks = marks_of(x, LENGTH)
     assert sorted(set(marks.channel.tolist())) == [0, 1]
@@ -59,7 +59,7 @@ def test_marks_stand_where_a_channel_is_steepest():
                 expected.append(best)
         at = marks.at[marks.channel == channel]
         assert (at + half).tolist() == expected
-    assert len(np.unique(marks.key)) == len(marks.key)
+        assert len(np.unique(marks.key)) == len(marks.key)
 
 
 def test_marks_go_with_the_samples_and_not_with_their_scale():
@@ -129,9 +129,22 @@ def test_what_stands_twice_in_one_recording():
     assert match.other_start - match.start == 150
     assert abs(match.start - 50) <= 2
     assert abs(match.n - 100) <= 4
+    x = noise(23)
+    x[:, 140:180] = x[:, 100:140]
+    (match,) = found(x)
+    assert match.other_start - match.start == LENGTH
     # Nearer than a window's length: overlapping windows share these samples anyway.
     near = np.tile(noise(10, 30), 10)
     assert not [m for m in found(near) if abs(m.other_start - m.start) < LENGTH]
+
+
+def test_two_marks_that_are_equal_by_chance_hide_no_stretch():
+    x, y = noise(24), noise(25)
+    y[:, 100:160] = x[:, 100:160]
+    marks = [marks_of(s, LENGTH) for s in (x, y)]
+    marks[1].key[0] = marks[0].key[0]
+    (match,) = matches([x, y], marks, LENGTH)
+    assert (match.start, match.other_start, match.n) == (100, 100, 60)
 
 
 def test_nothing_in_common():
@@ -263,6 +276,7 @@ def test_stretches_are_joined_over_channels_where_they_hold_enough():
     stretches = np.array([[7, 10, 50], [7, 40, 40], [7, 200, 20], [9, 10, 50]])
     joined = content._evident(1, 2, stretches, np.array([70.0, 30.0, 28.0, 127.0]))
     assert joined == [Match(1, 2, 10, 17, 70), Match(1, 2, 200, 207, 20)]
+    assert content._evident(1, 2, stretches, np.array([1.0, 1.0, 1.0, 128.0])) == [Match(1, 2, 10, 19, 50)]
     touching = content._evident(0, 1, np.array([[-3, 60, 10], [-3, 50, 10]]), np.array([100.0, 100.0]))
     assert touching == [Match(0, 1, 50, 47, 20)]
     chain = content._evident(0, 1, np.array([[0, 10, 50], [0, 40, 40], [0, 70, 30]]), np.array([90.0, 90.0, 90.0]))
