@@ -398,7 +398,7 @@ def _explain(
     through = ""
     if what == "samples" and not overlapping(table, test, train).any():
         reach = windows.recordings[int(first["recording"])].reach_samples
-        through = f" through filters with a reach of {reach} samples"
+        through = f" through filters, or a method that reads earlier windows, with a reach of {reach} samples"
     return (
         f"{count}{through}, for example test window {row} and train window {partner} ({where}, samples {first['start']} to "
         f"{first['stop']}); {advice}"

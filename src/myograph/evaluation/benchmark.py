@@ -19,9 +19,10 @@ from myograph._common.progress import Progress, silent
 from myograph.errors import MyographError, ProtocolError, ShapeError, WindowError
 from myograph.evaluation.engines import Engine, LocalEngine, WorkerDied
 from myograph.evaluation.identity import describe
-from myograph.evaluation.prepared import Split, hashes_of, prepare_with_rest, read, split
+from myograph.evaluation.prepared import Split, hashes_of, make_method, prepare_with_rest, read, split
 from myograph.evaluation.recipe import Recipe
 from myograph.evaluation.run import evaluate
+from myograph.evaluation.sealed import past_ms
 from myograph.evaluation.store import Store
 from myograph.evaluation.suite import Suite, load_modules
 from myograph.recording import Recording
@@ -273,7 +274,8 @@ class Shared(threading.local):
             self._splits.clear()
             self._windows.clear()
             self._windows[key] = prepare_with_rest(recipe, recordings, progress)
-        of_protocol = json.dumps(describe([recipe.protocol, recipe.how_to_transfer()]), default=str)
+        settings = [recipe.protocol, recipe.how_to_transfer(), past_ms(make_method(recipe))]
+        of_protocol = json.dumps(describe(settings), default=str)
         if of_protocol not in self._splits:
             self._splits[of_protocol] = split(recipe, recordings, progress, self._windows[key])
         return self._splits[of_protocol]

@@ -15,9 +15,9 @@ from myograph._common.files import plain, write_bytes
 from myograph._common.progress import Progress, silent
 from myograph._common.svg import lines, standalone
 from myograph.errors import ConfigError, ProtocolError
-from myograph.evaluation.prepared import Splitter, prepare_with_rest, read, split
+from myograph.evaluation.prepared import Splitter, make_method, prepare_with_rest, read, split
 from myograph.evaluation.recipe import Recipe
-from myograph.evaluation.run import evaluate, make_method
+from myograph.evaluation.run import evaluate
 from myograph.evaluation.transfer import HOW
 from myograph.recording import Recording
 from myograph.windows import Windows

@@ -24,6 +24,7 @@ from myograph.evaluation.identity import is_fitted_name
 from myograph.evaluation.sealed import sealer
 from myograph.evaluation.tables import ONE_FOLD, PLACE, from_parquet, to_parquet
 from myograph.evaluation.transfer import Transfer
+from myograph.methods import Smoothed
 from myograph.protocols import Fold
 from myograph.recording import Recording
 from myograph.windows import Windows
@@ -277,8 +278,8 @@ def _answers(model: Any, test: Any) -> tuple[np.ndarray, np.ndarray]:
         return predicted, np.full(len(predicted), np.nan)
     proba, classes = np.asarray(model.predict_proba(test)), np.asarray(model.classes_)
     best = proba.argmax(axis=1)
-    # Networks and soft votes predict the most probable class; other methods, such as a tuned threshold, need not.
-    if hasattr(model, "module_") or getattr(model, "voting", None) == "soft":
+    # These predict the most probable class; other methods, such as a tuned threshold, need not.
+    if hasattr(model, "module_") or getattr(model, "voting", None) == "soft" or isinstance(model, Smoothed):
         return classes[best], proba.max(axis=1)
     predicted = np.asarray(model.predict(test))
     if predicted.shape != best.shape:

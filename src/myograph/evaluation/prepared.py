@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import InitVar, dataclass, field
+from dataclasses import InitVar, dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from inspect import signature
+from typing import Any, cast
 
 import numpy as np
+from sklearn.base import BaseEstimator, clone
 
 from myograph._common.files import plain
 from myograph._common.progress import Progress
@@ -16,7 +19,9 @@ from myograph.errors import ConfigError, ProtocolError
 from myograph.evaluation.filtering import check_own_filters
 from myograph.evaluation.info import glimpse
 from myograph.evaluation.recipe import Recipe
+from myograph.evaluation.sealed import past_ms
 from myograph.evaluation.telling import check_channels
+from myograph.methods.registry import METHODS
 from myograph.preprocessing.filters import apply_all
 from myograph.protocols import Fold, Protocol
 from myograph.recording import Recording
@@ -104,11 +109,49 @@ def split(
     1
     """
     windows, rest = prepared or prepare_with_rest(recipe, recordings, progress)
+    windows = with_past(windows, past_ms(make_method(recipe)))
     folds = recipe.how_to_transfer().settle(list(recipe.protocol.folds(windows)))
     if len({f.name for f in folds}) < max(len(folds), 1):
         what = "two folds with the same name; give each its own name" if folds else "no folds for these windows"
         raise ProtocolError(f"{recipe.protocol} gives {what}")
     return Split(windows, rest, folds, recipe.protocol)
+
+
+def make_method(recipe: Recipe) -> BaseEstimator:
+    """Return the recipe's unfitted estimator, with the recipe's seed if it takes one.
+
+    >>> type(make_method(Recipe("example", "simulated", method="lda"))).__name__
+    'Pipeline'
+    """
+    if not isinstance(recipe.method, str):
+        if recipe.method_options:
+            raise ConfigError("method_options need a method given by name; set the parameters on the estimator itself")
+        if not hasattr(recipe.method, "get_params") or not hasattr(recipe.method, "fit"):
+            raise ConfigError(
+                "method must be a name of `myograph methods` or a scikit-learn estimator over windows, got "
+                f"{recipe.method!r}"
+            )
+        return cast(BaseEstimator, clone(recipe.method))
+    options = dict(recipe.method_options)
+    if "seed" in signature(METHODS[recipe.method]).parameters:
+        options.setdefault("seed", recipe.seed)
+    return METHODS.create(recipe.method, **options)
+
+
+def with_past(windows: Windows, past_ms: float) -> Windows:
+    """Return the windows of a method that also reads the samples of the last `past_ms` before each window.
+
+    For protocols and audits this is the same as a filter with that reach.
+
+    >>> from myograph.testing import make_windows
+    >>> with_past(make_windows(), 250.0).recordings[0].reach_samples
+    250
+    """
+    if not past_ms:
+        return windows
+    more = [math.ceil(past_ms * r.rate_hz / 1000) for r in windows.recordings]
+    found = [replace(r, reach_samples=r.reach_samples + n) for r, n in zip(windows.recordings, more)]
+    return windows._with({}, tuple(found))
 
 
 def hashes_of(recordings: Sequence[Recording]) -> dict[str, str]:

@@ -28,13 +28,16 @@ from myograph.evaluation.prepared import (
     Splitter,
     check,
     hashes_of,
+    make_method,
     prepare,
     read,
     rest_label,
     split,
+    with_past,
 )
 from myograph.evaluation.recipe import Recipe
 from myograph.evaluation.scores import TARGET_ONLY, Scores
+from myograph.evaluation.sealed import past_ms
 from myograph.protocols import CrossSession, Fold, KFoldRepetitions, LeaveOneSubjectOut, Protocol
 from myograph.recording import Recording
 from myograph.windows import Windows
@@ -144,13 +147,12 @@ def evaluate_continuously(
     """
     windowing = check_continuous(recipe)
     progress = progress or silent
-    windows = prepare(dataclasses.replace(recipe, rest="keep"), recordings, progress)
+    method = make_method(recipe)
+    windows = with_past(prepare(dataclasses.replace(recipe, rest="keep"), recordings, progress), past_ms(method))
     folds = list(recipe.protocol.folds(windows))
     check(windows, folds, recipe.protocol)
     rest = rest_label(recipe) or "rest"
-    return find_continuous(
-        make_method(recipe), windows, folds, windowing, rest, recipe.how_to_transfer(), jobs, progress
-    )
+    return find_continuous(method, windows, folds, windowing, rest, recipe.how_to_transfer(), jobs, progress)
 
 
 def _beside(
@@ -323,33 +325,6 @@ def _info(recipe: Recipe, recordings: Sequence[Recording], parts: Split) -> dict
         "versions": versions(),
         "published": [dataclasses.asdict(p) for p in recipe.published],
     }
-
-
-def make_method(recipe: Recipe) -> BaseEstimator:
-    """Return the recipe's unfitted estimator, with the recipe's seed if it takes one.
-
-    >>> type(make_method(Recipe("example", "simulated", method="lda"))).__name__
-    'Pipeline'
-    """
-    if not isinstance(recipe.method, str):
-        if recipe.method_options:
-            raise ConfigError("method_options need a method given by name; set the parameters on the estimator itself")
-        if not hasattr(recipe.method, "get_params") or not hasattr(recipe.method, "fit"):
-            raise ConfigError(
-                "method must be a name of `myograph methods` or a scikit-learn estimator over windows, got "
-                f"{recipe.method!r}"
-            )
-        from sklearn.base import clone
-
-        return cast("BaseEstimator", clone(recipe.method))
-    from inspect import signature
-
-    from myograph.methods.registry import METHODS
-
-    options = dict(recipe.method_options)
-    if "seed" in signature(METHODS[recipe.method]).parameters:
-        options.setdefault("seed", recipe.seed)
-    return METHODS.create(recipe.method, **options)
 
 
 def _fold_table(parts: list[pd.DataFrame], folds: list[Fold], audits: list[Audit]) -> pd.DataFrame:

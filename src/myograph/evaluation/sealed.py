@@ -7,7 +7,9 @@ read more without any bad intent, for example if it filters a whole recording in
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,10 +31,25 @@ def has_own_code(estimator: Any) -> bool:
     return description.own
 
 
-def sealed(windows: Windows) -> Windows:
+def past_ms(estimator: Any) -> float:
+    """Return how far before its windows a method reads samples, in ms: the largest `past_ms` of its parts.
+
+    Of myograph's methods only `Smoothed` reads such samples. A user's class that does so states it as an attribute
+    `past_ms`; the samples are otherwise hidden from it.
+
+    >>> from myograph.methods import METHODS
+    >>> past_ms(METHODS.create("smoothed")), past_ms(METHODS.create("lda"))
+    (500.0, 0.0)
+    """
+    parts = [estimator, *(estimator.get_params(deep=True).values() if hasattr(estimator, "get_params") else [])]
+    given = [getattr(part, "past_ms", 0.0) for part in parts if not isinstance(part, type)]
+    return max(float(value) for value in [0.0, *given] if isinstance(value, (int, float)))
+
+
+def sealed(windows: Windows, past_ms: float = 0.0) -> Windows:
     """Return the same windows on copies of their recordings in which every sample outside these windows is NaN.
 
-    The copies have the fields of `Recording` and no other attributes. They share no memory with the originals.
+    The samples of the last `past_ms` before each window are not hidden, but those before a break are. The copies have the fields of `Recording` and no other attributes. They share no memory with the originals.
 
     >>> from myograph import Windowing
     >>> recording = Recording(np.ones((1, 6)), 1000, np.zeros(6, int), subject="1")
@@ -46,11 +63,14 @@ def sealed(windows: Windows) -> Windows:
         signal = np.full(recording.signal.shape, np.nan, recording.signal.dtype)
         mine = np.flatnonzero(of == i)
         edges = np.zeros(recording.n_samples + 1, np.int64)
-        np.add.at(edges, start[mine], 1)
+        borders = np.array([0, *recording.breaks])
+        begin = borders[np.searchsorted(borders, start[mine], side="right") - 1]
+        past = math.ceil(past_ms * recording.rate_hz / 1000)
+        np.add.at(edges, np.maximum(start[mine] - past, begin), 1)
         np.add.at(edges, stop[mine], -1)
         inside = np.cumsum(edges[:-1]) > 0
-        borders = np.flatnonzero(np.diff(inside, prepend=False, append=False)).reshape(-1, 2)
-        for first, last in borders.tolist():
+        stretches = np.flatnonzero(np.diff(inside, prepend=False, append=False)).reshape(-1, 2)
+        for first, last in stretches.tolist():
             signal[:, first:last] = recording.signal[:, first:last]
         signal.flags.writeable = False
         made = object.__new__(Recording)
@@ -65,7 +85,7 @@ def sealer(estimator: Any) -> Callable[[Windows], Windows]:
     """Return `sealed` for a method that contains the user's own code, and a function that changes nothing for any other.
 
     >>> from sklearn.preprocessing import FunctionTransformer
-    >>> sealer(FunctionTransformer(lambda X: X)) is sealed
+    >>> sealer(FunctionTransformer(lambda X: X)).func is sealed
     True
     """
-    return sealed if has_own_code(estimator) else lambda windows: windows
+    return partial(sealed, past_ms=past_ms(estimator)) if has_own_code(estimator) else lambda windows: windows

@@ -6,6 +6,7 @@ from one over a single window. The predictions are therefore identical bit for b
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,8 @@ from sklearn.preprocessing import StandardScaler
 from myograph.features.stream import FeatureStream
 from myograph.features.transformer import Features
 from myograph.live._kernels import discriminant
-from myograph.methods import CalibratedLDA, FastLDA, LogScale, ProductOfViews
+from myograph.methods import CalibratedLDA, FastLDA, LogScale, ProductOfViews, Smoothed
+from myograph.methods.smoothing import averaged
 from myograph.windows import Windowing
 
 Window = Any  # (1, channel, time) samples, or None if no step reads them
@@ -64,6 +66,8 @@ class StreamPredictor:
             return self._classifier(_steps(estimator))
         if type(estimator) in (VotingClassifier, ProductOfViews) and estimator.voting == "soft":
             return self._vote(estimator)
+        if type(estimator) is Smoothed:
+            return self._smoothed(estimator)
         return self._classifier([estimator])
 
     def _classifier(self, steps: list[Any]) -> Answer:
@@ -99,6 +103,20 @@ class StreamPredictor:
             return int(proba.argmax()), proba
 
         return vote
+
+    def _smoothed(self, estimator: Smoothed) -> Answer:
+        answer = self._compile(estimator.estimator_)
+        self.needs_samples = True
+        step = self._windowing.samples(self._rate_hz)[1]
+        recent: deque[tuple[np.ndarray, float]] = deque(maxlen=1 + estimator.n_before(1000 * step / self._rate_hz))
+
+        def smoothed(window: Window) -> tuple[int, np.ndarray]:
+            recent.appendleft((answer(window)[1], float(np.abs(window).mean(dtype=np.float64))))
+            proba, amplitude = (np.array(values)[None] for values in zip(*recent))
+            mean = averaged(proba, amplitude)[0]
+            return int(mean.argmax()), mean
+
+        return smoothed
 
     def _shares(self, steps: list[Any]) -> Transform:
         """(1, class) probabilities."""

@@ -26,6 +26,7 @@ _HOME_OF = {
     "Prototypes": "few_shot",
     "Recentred": "recentring",
     "SHAPE": "views",
+    "Smoothed": "smoothing",
     "SoftSVC": "kernel",
     "TIME_DOMAIN": "_pipeline",
     "adabn": "adapt",
@@ -39,6 +40,7 @@ _HOME_OF = {
     "prototypes": "few_shot",
     "random_forest": "forest",
     "recentred": "recentring",
+    "smoothed": "smoothing",
     "svm": "kernel",
 }
 __all__ = [*_HOME_OF]  # pyright: ignore[reportUnsupportedDunderAll]

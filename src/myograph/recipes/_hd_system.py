@@ -213,7 +213,7 @@ def train(options: HDOptions) -> Iterator[tuple[Any, float | None, Path | None]]
     each network is written: to this file, or into this folder as `mobilenet_v2.safetensors`; of several folds the
     files end in `-fold1` and so on.
     """
-    from myograph.evaluation.run import make_method
+    from myograph.evaluation.prepared import make_method
 
     recipe = system(options)
     windows = prepare(recipe, recordings(options))

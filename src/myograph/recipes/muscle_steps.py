@@ -17,10 +17,9 @@ import numpy as np
 
 from myograph.errors import ConfigError, DataError
 from myograph.evaluation.metrics import confusion
-from myograph.evaluation.prepared import read, split
+from myograph.evaluation.prepared import make_method, read, split
 from myograph.evaluation.recipe import Recipe
 from myograph.evaluation.reproduction import Context
-from myograph.evaluation.run import make_method
 from myograph.protocols import LeaveOneSubjectOut, PooledSubjects, Protocol
 from myograph.recipes.muscle_cnn_lstm import NETWORKS, muscles, setting, walking_settings
 from myograph.windows import Windows
