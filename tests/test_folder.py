@@ -416,7 +416,7 @@ def test_the_baseline_takes_a_description_for_a_data_set(tmp_path: Path) -> None
 
     recipe = baseline(str(tmp_path / "dataset.toml"))
     assert (recipe.name, recipe.dataset, recipe.dataset_options) == (
-        "folder-lda_svm",
+        "folder-smoothed",
         "folder",
         {"path": str(tmp_path / "dataset.toml")},
     )

@@ -1,7 +1,7 @@
 """What earlier versions wrote must still be what it was: identities of recipes, and a saved network.
 
-`tests/golden/identities.json` was written before the package was laid out in folders: a recipe whose identity changes
-cannot resume the runs that it started. `network.safetensors` was saved by version 0.1.0 before that change.
+`tests/golden/identities.json` was written before the package was laid out in folders, when `lda_svm` was the default method: a
+recipe whose identity changes cannot resume the runs that it started. `network.safetensors` was saved by version 0.1.0 before that change.
 """
 
 import json
@@ -23,7 +23,7 @@ def test_identity_of_a_registered_recipe_is_unchanged(name):
 
 @pytest.mark.parametrize("name", sorted(IDENTITIES["baselines"]))
 def test_identity_of_a_data_sets_baseline_is_unchanged(name):
-    assert baseline(name).identity({"1/1/0": "0" * 64}) == IDENTITIES["baselines"][name]
+    assert baseline(name, "lda_svm").identity({"1/1/0": "0" * 64}) == IDENTITIES["baselines"][name]
 
 
 def test_every_registered_recipe_is_in_the_table():

@@ -92,7 +92,7 @@ def test_honest_protocols_do_not_warn(windows, protocol, make):
 
 METHODS_OF_OURS = {
     "lda": lambda: METHODS.create("lda"),
-    "default": lambda: METHODS.create("lda_svm"),
+    "default": lambda: METHODS.create("smoothed"),
     "audited": theirs,
     "network": network,
     "tangent": lambda: make_pipeline(TangentSpace(), LinearDiscriminantAnalysis()),

@@ -66,7 +66,7 @@ def test_from_the_first_sample_to_the_report(tmp_path):
         )
 
         page.click("#tab-train")
-        assert page.value("document.querySelector('[name=method]').value") == "lda_svm"
+        assert page.value("document.querySelector('[name=method]').value") == "smoothed"
         page.click("#panel-train button[type=submit]")
         page.wait("document.querySelector('#panel-train .matrix')")
         page.wait("document.querySelector('#panel-train .badge.good')?.textContent === 'audit passed'")

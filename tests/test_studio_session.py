@@ -204,7 +204,7 @@ def four(tmp_path_factory):
     return studio
 
 
-@pytest.mark.parametrize(("n_channels", "method"), [(4, "lda_svm"), (16, "lda_svm"), (17, "lda"), (64, "lda")])
+@pytest.mark.parametrize(("n_channels", "method"), [(4, "smoothed"), (16, "smoothed"), (17, "lda"), (64, "lda")])
 def test_the_method_that_is_proposed_can_be_trained_in_seconds(n_channels, method, tmp_path):
     assert Studio(Person(n_channels=n_channels), tmp_path).trainer.part()["default"] == method
 

@@ -79,8 +79,8 @@ def test_words_stand_for_what_is_registered():
     classical, networks = ({r.method for r in Suite("s", (word,)).cells()} for word in ("classical", "networks"))
     assert every == set(METHODS)
     assert networks == set(MODELS)
-    adapters = {"adabn", "coral", "person_experts", "prior_weighted_lda", "prototypes", "recentred"}
-    assert classical == every - networks - adapters
+    wrappers = {"adabn", "coral", "person_experts", "prior_weighted_lda", "prototypes", "recentred", "smoothed"}
+    assert classical == every - networks - wrappers
 
 
 def test_a_split_by_person_gives_each_person_a_recipe():

@@ -25,7 +25,7 @@ class Compiled(event.Listener):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["lda", "lda_svm", "random_forest", "knn", "svm"])
+@pytest.mark.parametrize("name", ["lda", "lda_svm", "smoothed", "random_forest", "knn", "svm"])
 def test_after_warming_nothing_is_compiled_by_a_fold(name):
     windows = Windows.cut(make_recording(np.random.default_rng(0), n_labels=3, n_channels=4), Windowing(100, 50))
     method = METHODS.create(name)

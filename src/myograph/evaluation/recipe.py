@@ -20,7 +20,7 @@ from myograph.windows import Cutter, Windowing
 
 __all__ = ["DEFAULT_METHOD", "RECIPES", "Published", "Recipe", "baseline", "describe"]
 
-DEFAULT_METHOD = "lda_svm"
+DEFAULT_METHOD = "smoothed"
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ class Decoder:
     def fit(
         cls,
         recordings: Recording | Iterable[Recording],
-        method: Any = "lda_svm",
+        method: Any = "smoothed",
         filters: Filter | Sequence[Filter] = (),
         windowing: Windowing | None = None,
         post: PostProcessor | Sequence[PostProcessor] = (),

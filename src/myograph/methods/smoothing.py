@@ -73,7 +73,7 @@ class Smoothed(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any = None) -> Smoothed:
         """Fit the classifier on labelled windows. X : Windows, or (window, channel, sample) array."""
-        if not (np.isscalar(self.past_ms) and 0 <= cast(float, self.past_ms) < np.inf):
+        if not (isinstance(self.past_ms, (int, float, np.number)) and 0 <= self.past_ms < np.inf):
             raise ConfigError(f"past_ms must be a number of milliseconds, 0 or more, got {self.past_ms!r}")
         if not hasattr(self.estimator, "predict_proba"):
             raise ConfigError(

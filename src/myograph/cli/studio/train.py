@@ -24,7 +24,7 @@ from myograph.protocols import KFoldRepetitions
 from myograph.recording import Recording
 from myograph.windows import Windowing
 
-CLASSICAL = ("lda", "lda_svm", "svm", "knn", "random_forest")
+CLASSICAL = ("lda", "smoothed", "lda_svm", "svm", "knn", "random_forest")
 MOST_CHANNELS = 16  # up to which the package's default method is proposed
 LOW_HZ, HIGH_HZ = 20.0, 450.0
 ENDING = ".myo"
