@@ -301,7 +301,10 @@ def test_windows_within_the_reach_are_left_out_and_refused(breaks):
     audit(windows, fold.train, fold.test)
     if not breaks:
         near = np.append(fold.train, fold.train[-1] + 1)
-        with pytest.raises(LeakageError, match=r"1 of 39 test windows .* through filters, or a method that reads earlier windows, with a reach of 99 samples"):
+        with pytest.raises(
+            LeakageError,
+            match=r"1 of 39 test windows .* through filters, or a method that reads earlier windows, with a reach of 99 samples",
+        ):
             audit(windows, near, fold.test)
 
 

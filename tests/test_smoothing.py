@@ -267,3 +267,12 @@ def test_adapters_can_be_smoothed_and_other_methods_do_not_claim_to_adapt():
     assert hasattr(METHODS.create("smoothed", classifier="aligned_lda"), "adapt")
     assert hasattr(METHODS.create("smoothed", classifier="aligned_lda"), "calibrate")
     assert not hasattr(METHODS.create("smoothed"), "adapt")
+
+
+def test_a_score_says_that_earlier_windows_were_used():
+    recordings = [make_recording(n_classes=3, n_repetitions=4)]
+    said = [
+        evaluate(Recipe("r", "mine", KFoldRepetitions(2), method), recordings).notes
+        for method in (METHODS.create("smoothed", classifier="lda", past_ms=250), "lda")
+    ]
+    assert ["250 ms before" in " ".join(notes) for notes in said] == [True, False]

@@ -123,7 +123,8 @@ def test_the_message_says_that_only_a_filter_reaches_over():
     windows = cut(recording(noise(0), repetition=np.repeat(np.arange(1, 13), 100), reach_samples=30), step=100)
     said = refusal(windows, [0], [1])
     assert (
-        "1 of 1 test windows share samples with train through filters, or a method that reads earlier windows, with a reach of 30 samples, for example" in said
+        "1 of 1 test windows share samples with train through filters, or a method that reads earlier windows, with a reach of 30 samples, for example"
+        in said
     )
     direct = refusal(windows, [0, 1], [1, 5])
     assert "through filters" not in direct

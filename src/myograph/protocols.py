@@ -86,8 +86,7 @@ class Protocol:
                 if not len(train):
                     raise ProtocolError(
                         f"{self}: every train window of fold {name!r} shares samples with a test window, or lies within "
-                        "the reach of the filters of one, or of a method that also reads earlier windows; use shorter windows or "
-                        "filters, or leave rest between them"
+                        "the reach of the filters or of the method; use shorter windows or filters, or leave rest between them"
                     )
             yield Fold(name, train, test, train[np.isin(train, np.flatnonzero(calibration))])
         if empty:

@@ -7,8 +7,8 @@ from typing import Any
 
 from myograph._common.progress import Progress
 from myograph.errors import ConfigError
-from myograph.evaluation.recipe import Recipe
 from myograph.evaluation.prepared import make_method, prepare, read
+from myograph.evaluation.recipe import Recipe
 from myograph.evaluation.scores import Scores
 from myograph.live.decoder import Decoder
 from myograph.live.postprocess import PostProcessor

@@ -113,6 +113,11 @@ def notes(info: dict[str, Any]) -> list[str]:
             f"without labels: {settings.get('adapt_on', 'each session')}"
             f"{'' if seconds is None else f', the first {seconds:g} s'}."
         )
+    if past := facts.get("past_ms"):
+        found.append(
+            f"Each decision also rests on the windows of the {past:g} ms before it, so its score is not "
+            "comparable with that of methods that decide from single windows."
+        )
     if lacking := facts["missing_classes"]:
         first = lacking[0]
         found.append(

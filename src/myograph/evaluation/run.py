@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -287,6 +287,7 @@ def _make_ready(recipe: Recipe, recordings: Sequence[Recording], parts: Split) -
     facts = {
         **parts.facts,
         "fitted_before": fitted_before(estimator, parts.people),
+        "past_ms": past_ms(estimator),
         "not_resumable": recipe.unknown_parts(),
     }
     info = _info(recipe, recordings, parts)
