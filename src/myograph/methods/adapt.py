@@ -20,7 +20,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from myograph.errors import ConfigError
 from myograph.methods._adapter import Adapter
 from myograph.methods._discriminant import decide_by, need_means_and_covariance
-from myograph.methods._target import codes_of
+from myograph.methods._sameness import Sameness
+from myograph.methods._target import codes_of, not_adapted
 from myograph.methods.registry import METHODS
 from myograph.windows import Windows
 
@@ -202,8 +203,9 @@ class AdaBN(Adapter):
     """Replace a network's batch-norm statistics by those of the new session, and fine-tune its last layer if there are labels.
 
     `adapt` replaces the statistics by those of the unlabelled windows. If these windows are scored afterwards, the result is
-    transductive. There is no guard: it takes the windows to be as class-balanced as those in training, and a session that
-    shows few movements can make the network worse.
+    transductive. The windows must be about as class-balanced as those in training: if one movement makes up most of them
+    (see `_sameness`), `adapt` changes nothing and gives a NotAdaptedWarning. There is no other guard, so a session that shows
+    only some of the movements can make the network worse.
 
     `calibrate` replaces the statistics by those of the labelled windows, and then trains only the last layer on these windows
     for a few epochs. All earlier weights stay as they are. A later `adapt` keeps the trained layer, and replaces the
@@ -217,6 +219,11 @@ class AdaBN(Adapter):
     estimator : a `NeuralClassifier` with batch norm, or a pipeline that ends in one.
     epochs : passes over the labelled windows in `calibrate`.
     lr : learning rate in `calibrate`; None takes the network's own, which was better than 0.01 on people 1 to 3 of 3DC.
+
+    Attributes
+    ----------
+    estimator_ : the current network or pipeline.
+    adapted_ : whether the last `adapt` or `calibrate` changed anything.
 
     Raises
     ------
@@ -244,13 +251,19 @@ class AdaBN(Adapter):
     def fit(self, X: Any, y: Any = None) -> AdaBN:
         """Train the network on labelled windows."""
         super().fit(X, y)
+        self.sameness_, self.adapted_ = Sameness.of(X, X.y if y is None else y), False
         return self
 
     def adapt(self, X: Any) -> AdaBN:
         """Take the batch-norm statistics of these windows."""
         from myograph.training.transfer import adapt_batch_norm
 
-        self._replace_last(adapt_batch_norm(self._last, self._before_last(X)))
+        why = self.sameness_.one_movement(X)
+        self.adapted_ = why is None
+        if why:
+            not_adapted(why)
+        else:
+            self._replace_last(adapt_batch_norm(self._last, self._before_last(X)))
         return self
 
     def calibrate(self, X: Any, y: Any = None) -> AdaBN:
@@ -264,6 +277,7 @@ class AdaBN(Adapter):
         given = self._before_last(X)
         adapted = adapt_batch_norm(self._last, given)
         self._replace_last(train_last_layer(adapted, given, y, self.epochs, self.lr))
+        self.adapted_ = True
         return self
 
 

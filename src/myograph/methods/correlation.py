@@ -10,6 +10,7 @@ from myograph.errors import ConfigError
 from myograph.methods._adapter import Adapter
 from myograph.methods._discriminant import MANY
 from myograph.methods._moments import Moments
+from myograph.methods._sameness import Sameness
 from myograph.methods._target import codes_of, groups_of, halves, not_adapted, overlap_in, source_share, too_few_classes
 from myograph.methods.registry import METHODS
 
@@ -32,12 +33,9 @@ class CORAL(Adapter):
     CORAL takes the classes to be about as frequent in the target as in training. `adapt` therefore changes nothing and gives a
     NotAdaptedWarning if
 
-    * fewer than 70 % of the classes (35 % for a new person) are predicted, each for about four windows' length, or
+    * fewer than 70 % of the classes (35 % for a new person) are predicted, each for about four windows' length,
+    * one movement makes up most of the windows (see `_sameness`), or
     * the moments that are learnt from one half of the windows do not make the other half more probable.
-
-    For a known person, classes that are predicted much more often than the median class get less weight. For a new person
-    they do not, because too few windows are recognised: there is no guard against one movement that makes up most of a
-    new person's windows, if the others are seen as well.
 
     Source: Sun, Feng & Saenko 2016, "Return of frustratingly easy domain adaptation", arXiv:1511.05547, which has no
     means (its features are centred) and adds 1 to the diagonal of the covariances. That each training session is aligned
@@ -95,6 +93,7 @@ class CORAL(Adapter):
                 f"CORAL needs the square root of the covariance of {self.rows_.shape[1]} columns; choose features of at most "
                 f"{MANY} columns"
             )
+        self.sameness_ = Sameness.of(X, y)
         self.known_person_ = len(np.unique(groups_of(X))) == 1
         self.labelled_: tuple[np.ndarray, np.ndarray] | None = None
         self.reference_, self.base_, self.adapted_ = self._source(self.classes_), self.estimator_, False
@@ -104,17 +103,13 @@ class CORAL(Adapter):
         """Learn from unlabelled windows of a new person or session."""
         self.estimator_, self.adapted_ = self.base_, False
         rows, overlap = self._table(X), overlap_in(X, self.overlap)
-        shares = self._shares(rows)
-        counts = shares.sum(axis=0) / overlap
-        why = too_few_classes(counts, self.known_person_)
-        weight = np.ones(len(rows))
-        if self.known_person_:
-            weight = shares @ np.minimum(1.0, 2 * np.median(counts) / np.maximum(counts, 1e-9))
-        if why or not self._pays(rows, weight, overlap):
+        counts = self._shares(rows).sum(axis=0) / overlap
+        why = too_few_classes(counts, self.known_person_) or self.sameness_.one_movement(X)
+        if why or not self._pays(rows, overlap):
             not_adapted(why or "the covariance of one half of the windows did not make the other half more probable")
             return self
         share = float(source_share(self.strength, len(rows) / overlap))
-        self._align(Moments.of(rows, weight).mixed(self.reference_, share), share, self.classes_)
+        self._align(Moments.of(rows, np.ones(len(rows))).mixed(self.reference_, share), share, self.classes_)
         return self
 
     def calibrate(self, X: Any, y: Any = None) -> CORAL:
@@ -158,7 +153,7 @@ class CORAL(Adapter):
         self.adapted_ = True
         return moved, y
 
-    def _pays(self, rows: np.ndarray, weight: np.ndarray, overlap: float) -> bool:
+    def _pays(self, rows: np.ndarray, overlap: float) -> bool:
         """Return whether the moments of one half of the windows make the other half more probable."""
         half, gain = halves(len(rows), overlap), 0.0
         for held in (0, 1):
@@ -166,7 +161,7 @@ class CORAL(Adapter):
             if not (learnt.any() and out.any()):
                 return False
             share = float(source_share(self.strength, learnt.sum() / overlap))
-            target = Moments.of(rows[learnt], weight[learnt]).mixed(self.reference_, share)
+            target = Moments.of(rows[learnt], np.ones(learnt.sum())).mixed(self.reference_, share)
             gain += target.evidence(rows[out], self.ridge) - self.reference_.evidence(rows[out], self.ridge)
         return gain > 0
 

@@ -20,6 +20,7 @@ FLOOR = 0.01  # share of the uniform distribution in each expert's probabilities
 POWERS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)
 COMPARED = 500  # largest number of windows of each training person on which the power is chosen
 STEPS = 200
+LOSABLE = 0.01  # accuracy that `adapt` may cost a training person, who was left out, for it to be used at all
 
 
 def mixture_weights(likelihood: np.ndarray, overlap: float = 1.0, prior: float = 1.0) -> np.ndarray:
@@ -64,9 +65,9 @@ class PersonExperts(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     `adapt` learns from unlabelled windows of a new person: an expert's weight is its agreement with the other experts on
     these windows (see `agreement`), to a power. The power is chosen in `fit` by leave-one-out over the training people: it
-    is the one with the least log loss on the windows of the person that is left out. The power 0, which keeps equal weights,
-    is the guard: if agreement does not tell which expert to trust for the training people, `adapt` changes nothing and
-    gives a NotAdaptedWarning. The same happens if there are fewer than three experts, and after `calibrate`, because labels
+    is the one with the least mean log loss on the windows of the person that is left out, among those that cost none of them
+    more than 1 % of accuracy. The power 0, which keeps equal weights, is the guard: if agreement does not tell which expert to trust for
+    the training people, `adapt` changes nothing and gives a NotAdaptedWarning. The same happens if there are fewer than three experts, and after `calibrate`, because labels
     are better evidence. Each call starts from the experts, not from earlier weights.
 
     `calibrate` learns from a few labelled windows. One more expert is fitted on them. The weights are those with the least
@@ -196,16 +197,20 @@ class PersonExperts(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return _floored(found, len(self.classes_))
 
     def _chosen_power(self, X: Any, code: np.ndarray, parts: list[np.ndarray]) -> float:
-        """Return the power with the least log loss on each person, predicted by the experts of the others."""
-        loss = np.zeros(len(POWERS))
+        """Return the power with the least mean log loss over the people, each predicted by the experts of the others, among
+        the powers that cost nobody accuracy."""
+        loss, hits = np.empty((2, len(parts), len(POWERS)))
         for left_out, rows in enumerate(parts):
             few = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), COMPARED)).astype(int))]
             with no_leakage_warning():
                 proba = self._each([e for i, e in enumerate(self.experts_) if i != left_out], X[few])
-            true = proba[:, np.arange(len(few)), code[few]]
             agreed = agreement(proba)
-            loss -= [np.log(_powers(agreed, power) @ true).mean() for power in POWERS]
-        return POWERS[int(np.argmin(loss))]
+            for p, power in enumerate(POWERS):
+                mixed = np.tensordot(_powers(agreed, power), proba, axes=1)
+                loss[left_out, p] = -np.log(mixed[np.arange(len(few)), code[few]]).mean()
+                hits[left_out, p] = (mixed.argmax(axis=1) == code[few]).mean()
+        harmless = (hits >= hits[:, :1] - LOSABLE).all(axis=0)
+        return POWERS[int(np.argmin(np.where(harmless, loss.mean(axis=0), np.inf)))]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

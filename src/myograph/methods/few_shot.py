@@ -12,6 +12,7 @@ from myograph._common.seen import no_leakage_warning
 from myograph.errors import ConfigError
 from myograph.methods._adapter import Adapter
 from myograph.methods._discriminant import class_means
+from myograph.methods._sameness import Sameness
 from myograph.methods._target import codes_of, groups_of, not_adapted, overlap_in, source_share, too_few_classes
 from myograph.methods.calibrated import fit_temperature
 from myograph.methods.registry import METHODS
@@ -33,7 +34,8 @@ class Prototypes(Adapter):
     `adapt` learns from unlabelled windows by one step of soft k-means (Ren et al. 2018): each prototype is mixed in the same
     way with the mean of the windows, weighted by their probability of its class. It changes nothing and gives a
     NotAdaptedWarning if fewer than 70 % of the classes (35 % for a new person) are recognised, each for about four windows'
-    length. There is no other guard. Each call starts from the state that `fit` or `calibrate` left.
+    length, or if one movement makes up most of a new person's windows (see `_sameness`). There is no other guard. Each call
+    starts from the state that `fit` or `calibrate` left.
 
     Sources: Snell, Swersky & Zemel 2017, "Prototypical networks for few-shot learning", arXiv:1703.05175; Ren et al. 2018,
     arXiv:1803.00676.
@@ -89,6 +91,7 @@ class Prototypes(Adapter):
         self.source_ = self.base_ = self.prototypes_ = class_means(hidden, code, len(self.classes_))
         self.temperature_ = fit_temperature(-_distances(hidden, self.prototypes_), code)
         self.known_person_ = len(np.unique(groups_of(X))) == 1
+        self.sameness_ = Sameness.of(X, y)
         self.adapted_ = False
         return self
 
@@ -100,7 +103,10 @@ class Prototypes(Adapter):
             hidden = self._hidden(X)
         share = softmax(-_distances(hidden, self.base_) / self.temperature_, axis=1)
         count = share.sum(axis=0) / overlap_in(X, self.overlap)
-        if why := too_few_classes(count, self.known_person_):
+        why = too_few_classes(count, self.known_person_)
+        if not self.known_person_:
+            why = why or self.sameness_.one_movement(X)
+        if why:
             not_adapted(why)
             return self
         mean = share.T @ hidden / np.maximum(share.sum(axis=0), 1e-9)[:, None]

@@ -12,6 +12,7 @@ from myograph.methods._adapter import Adapter
 from myograph.methods._discriminant import decide_by, need_means_and_covariance
 from myograph.methods._mixture import limited, moved, pays, whitening
 from myograph.methods._prior import Labelled, Source, best_strengths, held_out_groups
+from myograph.methods._sameness import Sameness
 from myograph.methods._target import codes_of, groups_of, not_adapted, overlap_in, spread, too_few_classes
 from myograph.methods.aligned import FAR, RIGID, SEEN
 from myograph.methods.calibrated import fit_temperature
@@ -42,7 +43,9 @@ class PriorWeightedLDA(Adapter):
 
     `adapt` learns from unlabelled windows: all class means are shifted by the vector that makes the windows most
     probable (see `_mixture`); few windows cause only a small shift. It changes nothing and gives a NotAdaptedWarning if too few
-    classes are seen, or if the shift that is learnt from one half of the windows does not make the other half more probable.
+    classes are seen, if one movement makes up most of a new person's windows (see `_sameness`), or if the shift that is learnt
+    from one half of the windows does not make the other half more probable. On the later days of a known person these checks
+    do not always suffice: a single day of `longterm_myo` lost 16 points.
 
     Source: mixing of means and covariances as in Vidovic et al. 2016, doi:10.1109/TNSRE.2015.2492619. The choice of the
     weights, the offsets from the person's own mean, and `adapt` are our own.
@@ -103,6 +106,7 @@ class PriorWeightedLDA(Adapter):
             self.temperature_ = fit_temperature(
                 np.concatenate(scores), np.concatenate([held.code for held in held_out])
             )
+        self.sameness_ = Sameness.of(X, y)
         self.base_, self.adapted_ = self.estimator_, False
         return self
 
@@ -124,7 +128,10 @@ class PriorWeightedLDA(Adapter):
         margin = FAR if self.known_person_ else 0.0
         together = moved(z, means, overlap, RIGID, margin=margin)
         weight = limited(z, means, together) if self.known_person_ else np.ones(len(z))
-        if why := too_few_classes(together.counts, self.known_person_):
+        why = too_few_classes(together.counts, self.known_person_)
+        if not self.known_person_:  # otherwise `limited` knows the frequent class
+            why = why or self.sameness_.one_movement(X)
+        if why:
             not_adapted(why)
         elif not pays(z, z, means, overlap, RIGID, margin, weight):
             not_adapted(

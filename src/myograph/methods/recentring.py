@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from myograph.errors import ConfigError
 from myograph.features.channels import shrunk_covariance, symmetric_function, symmetric_log
 from myograph.methods._adapter import Adapter
+from myograph.methods._sameness import Sameness
 from myograph.methods._target import codes_of, groups_of, not_adapted, overlap_in, too_few_classes
 from myograph.methods.registry import METHODS
 from myograph.windows import Windows
@@ -32,8 +33,8 @@ class Recentred(Adapter):
     `calibrate` left.
 
     `adapt` gives a NotAdaptedWarning and changes nothing if the windows show fewer than 70 % of the classes (35 % for a new
-    person), or if the classes do not agree on a change: the mean change must be larger than its standard error over the
-    classes.
+    person), if one movement makes up most of a new person's windows (see `_sameness`), or if the classes do not agree on a
+    change: the mean change must be larger than its standard error over the classes.
 
     Source: Zanini et al. 2018, doi:10.1109/TBME.2017.2742541 (Riemannian alignment), with the mean of the log-Euclidean metric
     (Arsigny et al. 2006, doi:10.1002/mrm.20965). The balanced mean and the checks are ours.
@@ -90,6 +91,7 @@ class Recentred(Adapter):
         super().fit(turned, y)
         self._remember(X)
         self.means_ = _balanced(logs, code, len(classes))[1]
+        self.sameness_ = Sameness.of(X, y)
         self.n_people_ = len(np.unique(groups_of(X)))
         self.matrix_ = self.base_matrix_ = np.eye(logs.shape[1])
         self.calibrated_ = False
@@ -105,8 +107,11 @@ class Recentred(Adapter):
         code = codes_of(self.predict(X), self.classes_)
         self.matrix_ = self.base_matrix_
         counts = np.bincount(code, minlength=len(self.classes_)) / overlap_in(X, self.overlap)
-        if few := too_few_classes(counts, known):
-            not_adapted(few)
+        why = too_few_classes(counts, known)
+        if not known:  # otherwise the classes are recognised well enough to count equally
+            why = why or self.sameness_.one_movement(X)
+        if why:
+            not_adapted(why)
             return self
         seen = np.flatnonzero(counts >= 1)
         there = np.stack([logs[code == k].mean(axis=0) for k in seen])
