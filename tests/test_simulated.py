@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from myograph.datasets.base import DATASETS
+from myograph.datasets.base import DATASETS, get
 from myograph.datasets.load import load
 from myograph.datasets.simulated import PRESETS, RING_SIZES, Simulated
 from myograph.errors import ConfigError, UnknownNameError
+from myograph.evaluation.recipe import Recipe
+from myograph.evaluation.settings import change
 
 TINY = {"n_subjects": 2, "n_sessions": 1, "n_repetitions": 2, "n_gestures": 2, "hold_s": 1.0, "rest_s": 1.0}
 
@@ -61,6 +63,38 @@ def test_a_part_of_the_cohort_is_the_same_part_of_the_whole():
     assert alone.content_hash == same.content_hash
     assert len({r.content_hash for r in whole}) == 6
     assert recordings(**TINY, seed=1)[0].content_hash != whole[0].content_hash
+
+
+@pytest.mark.parametrize("preset", ["default", "muscles"])
+def test_people_of_several_seeds_are_dealt_in_turn(preset):
+    """Person i of n seeds is person i // n of seed i % n, with the number i, whoever else is read."""
+    seeds, size = (8, 3), TINY | {"preset": preset, "n_sessions": 2}
+    hashes = {}
+    for seed in seeds:
+        for r in Simulated(**size, seed=seed).read():
+            hashes.setdefault((seed, r.subject), []).append(r.content_hash)
+    of = [(8, "1"), (3, "1"), (8, "2"), (3, "2")]
+    people = Simulated(**size | {"n_subjects": 4}, seed=seeds)
+    assert people.subjects() == ["1", "2", "3", "4"]
+    for subject, one in zip(people.subjects(), of):
+        found = list(people.read(subjects=[subject]))
+        assert [r.content_hash for r in found] == hashes[one]
+        assert {r.subject for r in found} == {subject}
+        assert all(f"subject {subject}," in r.name for r in found)
+    assert len({h for each in hashes.values() for h in each}) == sum(map(len, hashes.values()))
+
+
+def test_several_seeds_can_be_set_and_one_is_itself(tmp_path, monkeypatch):
+    monkeypatch.setenv("MYOGRAPH_CACHE", str(tmp_path))
+    assert Simulated(seed=(4,)) == Simulated(seed=4)
+    assert Simulated(seed=[1, np.int64(2)]) == Simulated(seed=(1, 2)) != Simulated(seed=(2, 1))
+    both, first, second = (load("simulated", **TINY, seed=s) for s in ((1, 2), 1, 2))
+    assert [r.content_hash for r in both] == [first[0].content_hash, second[0].content_hash]
+    for dataset in ("simulated", Simulated(), Simulated(seed=(5, 6))):
+        recipe = Recipe("any", dataset)
+        changed = change(recipe, ["dataset.seed=1,2"])
+        assert get(changed.dataset, **changed.dataset_options) == Simulated(seed=(1, 2))
+        assert changed.identity({}) != recipe.identity({})
 
 
 def test_subjects_come_in_the_order_asked_for():
@@ -161,6 +195,13 @@ def test_load_keeps_a_decoded_copy(tmp_path, monkeypatch):
         ({"n_subjects": 0}, ConfigError, "whole number from 1"),
         ({"noise_uv": -1.0}, ConfigError, "0 or more"),
         ({"label_track": "stimulus"}, ConfigError, "'relabelled' or 'cue'"),
+        ({"seed": ()}, ConfigError, r"several different ones such as \(1, 2, 3\), got \(\)"),
+        ({"seed": (1, 2, 1)}, ConfigError, r"several different ones .*got \(1, 2, 1\)"),
+        ({"seed": (1, 2.0)}, ConfigError, "a whole number from 0"),
+        ({"seed": 1.5}, ConfigError, "got 1.5"),
+        ({"seed": -1}, ConfigError, "got -1"),
+        ({"seed": True}, ConfigError, "got True"),
+        ({"seed": "7"}, ConfigError, "got '7'"),
     ],
 )
 def test_options_that_do_not_fit_are_explained(options, error, advice):

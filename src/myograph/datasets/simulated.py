@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from myograph._common.splits import is_whole
 from myograph.datasets.base import DATASETS, Dataset
 from myograph.datasets.simulation.anatomy import CATALOGUES
 from myograph.errors import ConfigError, unknown_name
@@ -92,7 +93,10 @@ class Simulated(Dataset):
     asymmetry : factor on the differences between a person's two sides in fat, strength and conduction velocity, if
         muscles of both are recorded (preset "muscles").
     interval_cv : coefficient of variation of the motor units' inter-spike intervals.
-    seed : seed of all random choices.
+    seed : a whole number from 0 decides all random choices. Several seeds deal the people in turn: of n seeds, the first
+        n people are subject 1 of each seed, the next n are subject 2 of each. A person is drawn from the seed and their
+        number within it, and nothing is shared between two people, so people of one seed are as independent as people of
+        several.
 
     Raises
     ------
@@ -105,6 +109,13 @@ class Simulated(Dataset):
     (['1', '2'], 1000.0)
     >>> next(data.read(subjects=["1"]))
     <Recording simulated, subject 1, session 1: 12 channels x 2.0 s @ 1000 Hz, uV, 2 labels>
+
+    Subject 2 of the seeds 7 and 8 together is subject 1 of seed 8:
+
+    >>> small = {"n_subjects": 2, "n_sessions": 1, "n_gestures": 1, "n_repetitions": 1, "hold_s": 0.5, "rest_s": 0.5}
+    >>> both, alone = Simulated(**small, seed=(7, 8)), Simulated(**small, seed=8)
+    >>> next(both.read(subjects=["2"])).content_hash == next(alone.read(subjects=["1"])).content_hash
+    True
     """
 
     preset: str = "default"
@@ -126,7 +137,7 @@ class Simulated(Dataset):
     session_variability: float = 1.0
     asymmetry: float = 1.0
     interval_cv: float = 0.15
-    seed: int = 0
+    seed: int | tuple[int, ...] = 0
 
     name: ClassVar[str] = "simulated"
     title: ClassVar[str] = "Simulated surface EMG (motor units in a layered limb)"
@@ -177,6 +188,13 @@ class Simulated(Dataset):
             raise ConfigError(f"interval_cv must be from 0 to 0.5, got {self.interval_cv}")
         if self.label_track not in ("relabelled", "cue"):
             raise ConfigError(f"label_track must be 'relabelled' or 'cue', got {self.label_track!r}")
+        seeds = tuple(self.seed) if isinstance(self.seed, (list, tuple)) else (self.seed,)
+        if not seeds or not all(is_whole(seed, 0) for seed in seeds) or len(set(seeds)) < len(seeds):
+            raise ConfigError(
+                f"seed must be a whole number from 0, or several different ones such as (1, 2, 3), got {self.seed!r}"
+            )
+        # one seed is the same data set whether it is given alone or in a tuple
+        object.__setattr__(self, "seed", int(seeds[0]) if len(seeds) == 1 else tuple(map(int, seeds)))
 
     @property
     def settings(self) -> dict[str, Any]:

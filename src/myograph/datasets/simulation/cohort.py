@@ -60,6 +60,18 @@ class Keys:
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
 
 
+def dealt(seed: int | tuple[int, ...], person: int) -> tuple[Keys, int]:
+    """Return the generators of a person and the person's number within their seed, from 0.
+
+    Several seeds deal the people of a cohort in turn.
+
+    >>> dealt(7, 4), dealt((7, 8, 9), 4)
+    ((Keys(seed=7), 4), (Keys(seed=8), 1))
+    """
+    seeds = seed if isinstance(seed, tuple) else (seed,)
+    return Keys(seeds[person % len(seeds)]), person // len(seeds)
+
+
 @dataclass(frozen=True)
 class Person:
     """One subject's forearm: limb, motor units, habits and placement of the electrodes.

@@ -17,6 +17,7 @@ from myograph.datasets.simulation.cohort import (
     Day,
     Keys,
     Person,
+    dealt,
     draw_limb,
     effort_profile,
     slow_noise,
@@ -52,7 +53,8 @@ def forearm(settings: dict[str, Any], subject: int, session: int) -> Iterator[Re
     >>> next(forearm(settings, subject=0, session=0))
     <Recording simulated, subject 1, session 1: 8 channels x 2.0 s @ 1000 Hz, uV, 2 labels>
     """
-    keys = Keys(settings["seed"])
+    name = str(subject + 1)
+    keys, subject = dealt(settings["seed"], subject)
     person = Person.draw(keys, subject)
     scale, drift = settings["variability"], settings["drift"]
     gestures = CATALOGUES[settings["catalogue"]][: settings["n_gestures"]]
@@ -87,7 +89,7 @@ def forearm(settings: dict[str, Any], subject: int, session: int) -> Iterator[Re
         )
         tape.start += tape.trial_samples
     yield tape.finish(
-        ("rest", *gestures), day, electrodes, keys.rng(NOISE, subject, session), str(subject + 1), str(session + 1)
+        ("rest", *gestures), day, electrodes, keys.rng(NOISE, subject, session), name, str(session + 1)
     )
 
 
@@ -116,7 +118,8 @@ def muscles(settings: dict[str, Any], subject: int, session: int) -> Iterator[Re
     >>> next(muscles(settings, subject=0, session=0))
     <Recording simulated, subject 1, session 1, left_biceps: 16 channels x 2.0 s @ 1000 Hz, uV, 2 labels>
     """
-    keys = Keys(settings["seed"])
+    name = str(subject + 1)
+    keys, subject = dealt(settings["seed"], subject)
     asymmetry = settings["asymmetry"]
     names = tuple(name for name, *_ in MUSCLES)[: settings["n_gestures"]]
     for row, (_, muscle, radius, fat) in enumerate(MUSCLES[: settings["n_gestures"]]):
@@ -149,7 +152,7 @@ def muscles(settings: dict[str, Any], subject: int, session: int) -> Iterator[Re
             )  # fmt: skip
             tape.start += tape.trial_samples
         noise = keys.rng(NOISE, subject, session, row)
-        yield tape.finish(("rest", *names), day, electrodes, noise, str(subject + 1), str(session + 1), names[row])
+        yield tape.finish(("rest", *names), day, electrodes, noise, name, str(session + 1), names[row])
 
 
 class Tape:
