@@ -19,14 +19,12 @@ def tiny(monkeypatch):
     two = {"epochs": 2, "batch_size": 96, "lr": 5e-3}
     sizes = dataclasses.replace(
         fin.QUICK,
-        n_seen=None,
         n_channels=4,
         imitation=two,
         ahead_imitation=two | {"epochs": 1},
         gains=(1.0,),
         shadow={"shadow_epochs": 6, "shadow_batch_size": 12},
         joint_epochs=2,
-        shares=(0.203, 0.995),
         random_shares=(),
         control_shares=(0.995,),
         ahead=(0, 5),

@@ -410,7 +410,7 @@ def test_random_samples_look_solved_and_a_repetition_left_out_is_not():
         hd.system(
             dataclasses.replace(ice, model_width=0.2),
             hd._split(context, ice),
-            (hd.KeepMiddle(hd.QUICK_MS),),
+            (hd._middle(ice),),
             rest="drop",
         )
     )

@@ -21,6 +21,7 @@ from myograph.evaluation.reproduction import Context, reproduce
 from myograph.evaluation.shortened import shortened
 from myograph.methods.adapt import SelfRecalibrating
 from myograph.recipes import atzori2016, ding2018, fin2025, hd_mobilenet, muscle_cnn_lstm, zhai2017
+from myograph.recipes._report import REPORT_SEEDS
 from myograph.training.estimator import NeuralClassifier
 from myograph.training.imitation import FeatureImitation, feature_imitating_classifier
 from myograph.training.loop import Trainer
@@ -115,6 +116,19 @@ def test_a_cut_run_is_another_run_than_a_whole_one(tmp_path):
         reproduce("ding2018", out=tmp_path, epochs=0)
     assert Context("any", tmp_path).shorten({"epochs": 30}) == {"epochs": 30}
     assert Context("any", tmp_path, epochs=1).shorten({"epochs": 30}) == {"epochs": 1}
+
+
+def test_figures_of_simulated_people_come_from_five_seeds_on_which_nothing_was_chosen():
+    """Programs are written on seeds below 100; the page of each system says which seeds its people come from."""
+    assert len(set(REPORT_SEEDS)) >= 5
+    assert min(REPORT_SEEDS) > 100
+    for system, cohorts in simulated_people().items():
+        assert cohorts, system
+        for people in cohorts:
+            assert people.seed == REPORT_SEEDS, system
+            assert people.settings["n_subjects"] >= len(REPORT_SEEDS), system
+        words = " ".join((REPRODUCTIONS[system].__doc__ or "").split())
+        assert f"seeds {REPORT_SEEDS[0]} to {REPORT_SEEDS[-1]}" in words, system
 
 
 SIZES = {"preset", "n_subjects", "n_sessions", "n_repetitions", "n_gestures", "hold_s", "rest_s", "seed"}

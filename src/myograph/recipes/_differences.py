@@ -376,7 +376,7 @@ FIN2025 = (
     Difference(
         "people seen and new",
         "25 and 15, one division",
-        "on other data sets each half of the people is seen in turn",
+        "on other data sets, and of simulated people, each half is seen in turn",
         "so few people would leave two new ones",
     ),
     Difference(

@@ -15,7 +15,6 @@ from myograph.datasets.simulation.cohort import (
     PERSON,
     Attempt,
     Day,
-    Keys,
     Person,
     dealt,
     draw_limb,
@@ -88,9 +87,7 @@ def forearm(settings: dict[str, Any], subject: int, session: int) -> Iterator[Re
             attempt.velocity_factor,
         )
         tape.start += tape.trial_samples
-    yield tape.finish(
-        ("rest", *gestures), day, electrodes, keys.rng(NOISE, subject, session), name, str(session + 1)
-    )
+    yield tape.finish(("rest", *gestures), day, electrodes, keys.rng(NOISE, subject, session), name, str(session + 1))
 
 
 MUSCLES: tuple[tuple[str, Muscle, float, float], ...] = (
@@ -164,6 +161,7 @@ class Tape:
     n_channels, n_trials : numbers of channels and of trials.
 
     >>> from myograph.datasets.simulated import Simulated
+    >>> from myograph.datasets.simulation.cohort import Keys
     >>> tape = Tape(Simulated(hold_s=1.0, rest_s=1.0).settings, n_channels=8, n_trials=1)
     >>> profile = tape.trial(label=1, repetition=1, rng=np.random.default_rng(0))
     >>> day = Day.draw(Keys(0), 0, 0, n_channels=8, scale=1.0)
