@@ -416,7 +416,7 @@ def test_random_samples_look_solved_and_a_repetition_left_out_is_not():
     )
     leaky, honest = scores.folds["accuracy"].mean(), scores.honest.folds["accuracy"].mean()
     assert scores.leaky
-    assert leaky >= 0.97
+    assert leaky >= 0.9  # 0.98 on one person of seed 51
     assert honest <= leaky - 0.10
 
 
