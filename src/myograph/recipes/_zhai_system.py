@@ -4,11 +4,11 @@ cohort is run, each subject separately."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from sklearn.model_selection import GridSearchCV
@@ -176,7 +176,7 @@ def each_subject(context: Context, what: str, subjects: Sequence[str], work: Cal
     done = joblib.Parallel(context.jobs, return_as="generator")(joblib.delayed(work)(subject) for subject in subjects)
     found: dict[str, T] = {}
     context.progress(what, 0, len(subjects))
-    for subject, result in zip(subjects, done):
+    for subject, result in zip(subjects, cast(Iterable[T], done)):
         found[subject] = result
         context.progress(what, len(found), len(subjects))
     return found

@@ -14,9 +14,9 @@ from sklearn.pipeline import FeatureUnion
 from myograph.datasets.base import get
 from myograph.datasets.load import locate
 from myograph.datasets.simulated import Simulated
-from myograph.errors import ConfigError
+from myograph.errors import ConfigError, LeakageError
 from myograph.evaluation.recipe import RECIPES, Published, Recipe
-from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, differs, need_data
+from myograph.evaluation.reproduction import REPRODUCTIONS, Context, Row, describe_data, differs, need_data
 from myograph.evaluation.run import read
 from myograph.features.histogram import TrainHistogram
 from myograph.features.transformer import Features
@@ -254,8 +254,10 @@ def reproduce(context: Context) -> Iterator[Row]:
     **From the paper.** The network's layers, 150 ms windows, SGD with momentum 0.9, learning rate 0.001, weight decay
     0.0005, batches of 256, 30 epochs, a second copy of the training windows with white noise, and the first-order 1 Hz
     low-pass, which Tsinganos et al. report of it. That filter ran forwards and backwards, so the published system cannot
-    run live and sees about 0.2 s past the end of a repetition. A causal filter is shown next to it. Classical methods:
-    random forest, SVM (RBF), kNN and LDA on RMS, TD, HIST, mDWT and on all of them z-scored.
+    run live and sees about 0.2 s past the end of a repetition. A causal filter is shown next to it, but not on DB1: its
+    electrodes rest at one value, single steps above it become equal decays under this filter, and the audit, which cannot
+    be turned off, takes them for copies of one another. Classical methods: random forest, SVM (RBF), kNN and LDA on RMS,
+    TD, HIST, mDWT and on all of them z-scored.
 
     **From Tsinganos et al. 2018,** who rebuilt it: strides, padding, 25 dB for the noise. Their own variant has max pools,
     dropout 0.15, weight decay 0.0002, learning rate 0.05 halved every 15 epochs, 100 epochs, batches of 512, each window
@@ -263,9 +265,9 @@ def reproduce(context: Context) -> Iterator[Row]:
     which is our choice.
 
     **Our choice, because no source was found.** A window every 50 ms; on real recordings the network also with one every 10
-    ms. Initial weights, chosen as described below. z-scores per channel over the training windows. Delsys signals rectified, low-passed and
-    resampled to 200 Hz for the network, raw for the classical methods; DB5's Myo armbands are treated in the same way. 200
-    ms windows for those, as in Atzori et al. 2014. 100 trees, 5 neighbours, C = 10 and gamma "scale". The paper
+    ms. Initial weights, chosen as described below. z-scores per channel over the training windows. Delsys signals
+    rectified, low-passed and resampled to 200 Hz for the network, raw for the classical methods; DB5's Myo armbands are
+    treated in the same way. 200 ms windows for those, as in Atzori et al. 2014. 100 trees, 5 neighbours, C = 10 and gamma "scale". The paper
     cross-validates SVM and kNN; rows named so do it too, on the training windows alone. HIST over the mean ± 3 deviations
     of the training windows. Ledoit-Wolf shrinkage for LDA.
 
@@ -374,7 +376,12 @@ class _Measurement:
         if db.title == "DB1":
             yield from self.tsinganos()
         causal = db.network(dataset, True, **faster)
-        yield self.row("CNN, causal 1 Hz low-pass", causal, None, slower, context=drawn)
+        try:
+            yield self.row("CNN, causal 1 Hz low-pass", causal, None, slower, context=drawn)
+        except LeakageError:
+            refused = "not measured: refused by the audit, see the text"
+            data = describe_data(causal)
+            yield Row("CNN, causal 1 Hz low-pass", (), data=data, section=self.section, note=refused)
         yield from starts
         first = dataclasses.replace(cnn, seed=drawn.seeds[0])
         context.curves(f"CNN, {self.section}", first, f"CNN, {self.section}, first person", self.recordings)
