@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -160,3 +161,30 @@ def test_simulated_people_are_those_of_the_preset_but_for_their_number_and_time(
             assert changed == set(said.get(system, {})), system
         for words in said.get(system, {}).values():
             assert words in (REPRODUCTIONS[system].__doc__ or "")
+
+
+COUNTED = {4: "four", 5: "five", 10: "ten"}
+UNITS = {
+    "n_subjects": "",
+    "n_sessions": " session",
+    "n_gestures": " (gestures|movements)",
+    "n_repetitions": " (repetitions|bursts)",
+    "hold_s": r" s\b",
+    "rest_s": " s of rest",
+}
+
+
+def test_every_size_that_is_not_the_presets_stands_in_the_pages_paragraph_on_the_small_run():
+    for system, cohorts in simulated_people().items():
+        (text,) = (
+            " ".join(paragraph.split())
+            for paragraph in (REPRODUCTIONS[system].__doc__ or "").split("\n\n")
+            if paragraph.strip().startswith(("**A small run**", "**The small run**"))
+        )
+        for people in cohorts:
+            preset = Simulated(people.preset).settings
+            for size in UNITS:
+                value = people.settings[size]
+                words = [f"{value:g}", COUNTED.get(value, "one" if value == 1 else "")]
+                found = any(re.search(rf"\b{word}{UNITS[size]}", text) for word in words if word)
+                assert found or value == preset[size], (system, size, value)

@@ -122,6 +122,8 @@ def hd_mobilenet(context: Context) -> Iterator[Row]:
     two folds of repetitions (five per session on flexemg). Its simulated people are five in the shape of each set, one of
     each of the simulator's seeds 101 to 105, with one session, four gestures and four repetitions. A gesture is held for 1 s,
     with 0.5 s of rest. Every person has networks of their own; those in the shape of CSL-HDEMG train for 5 epochs.
+    (`myograph run hd_mobilenet` has one person of seed 0 in the shape of the ICE Lab's, with five gestures, four repetitions
+    and 60 ms of each, and prints no figure of this page.)
 
     **Chosen while looking at scores.** The small run's training was set while watching the LEAKY score on seven simulated
     gestures of a person of seed 0, on whom this program was written. The small run's people are others, and nothing was
