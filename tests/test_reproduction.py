@@ -300,6 +300,8 @@ def test_bars_show_leaky_scores_above_honest_ones():
     assert "honest 25.0%" in chart
     assert chart.count("<rect") == 2
     assert bars_of([row | {"leaky": False, "honest": None}]) == ""
+    assert bars_of([row | {"honest": [None, None]}]) == ""  # the method that is best on others, of one person
+    assert "honest 30.0%" in bars_of([row | {"honest": [None, 0.3]}])
 
 
 def test_runs_with_more_people_come_first():

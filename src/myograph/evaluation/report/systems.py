@@ -391,10 +391,10 @@ def _known(values: Sequence[float | None]) -> list[float]:
 
 def bars_of(rows: Sequence[dict[str, Any]]) -> str:
     """Return bars of the leaky scores, each above the bar of its honest one; "" if no row is leaky."""
-    rows = [r for r in rows if r["unit"] == "%" and r["leaky"]]
+    rows = [r for r in rows if r["unit"] == "%" and r["leaky"] and _known(r["values"]) and _known(r["honest"])]
     if not rows:
         return ""
-    mean = lambda values: float(np.mean(values))  # noqa: E731
+    mean = lambda values: float(np.mean(_known(values)))  # noqa: E731
     return charts.twins([r["setting"] for r in rows], [(mean(r["values"]), mean(r["honest"])) for r in rows])
 
 
