@@ -13,7 +13,7 @@ from myograph._common.svg import begin, shorten, tip
 
 FEW_LABELS = 14  # a confusion matrix of more has no numbers in its cells
 MOST_NAMED = 60  # and of more than this, no names
-LONGEST_LABEL = 20
+LONGEST_LABEL = 18
 
 
 def bars(
@@ -137,7 +137,7 @@ def matrix(counts: np.ndarray, labels: Sequence[str]) -> str:
     """
     n = len(labels)
     few = n <= FEW_LABELS
-    cell, letter, font = (26, 7.2, "") if few else (12, 5.8, 'style="font-size:10px"')
+    cell, letter, font = (22, 7.2, "") if few else (12, 5.8, 'style="font-size:10px"')
     left = 12 + letter * max((len(shorten(name, LONGEST_LABEL)) for name in labels), default=0)
     side = cell * n
     width, height = left + side + 4, side + left + 4
