@@ -56,7 +56,7 @@ HEAVY = ["numpy", "pandas", "scipy.signal", "sklearn.ensemble", "numba", "pytest
 UNCOMPILED = ("_common/content",)  # their loops run as plain Python, so that no mutant waits for a compiler
 # A mutant may use this much processor time, plus so many times what the unchanged module's tests take. Processor time does
 # not depend on what else runs on the machine; a mutant that only waits is ended after WAITS times as much time.
-LIMIT_S, TIMES, WAITS = 30.0, 4.0, 20.0
+LIMIT_S, TIMES, WAITS = 30.0, 4.0, 6.0
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import types
 
 import numpy as np
 import pytest
@@ -62,6 +63,13 @@ def test_the_clock_of_files_is_later_than_any_file_that_exists(tmp_path):
         assert then < now <= place.stat().st_mtime_ns
 
 
+def test_the_clock_of_files_waits_for_the_next_step_of_a_coarse_clock(monkeypatch):
+    times = iter([7000, 7000, 7000, 7004])
+    coarse = types.SimpleNamespace(fstat=lambda number: types.SimpleNamespace(st_mtime_ns=next(times)))
+    monkeypatch.setattr(apart, "os", coarse)
+    assert apart._file_clock() == 7004
+
+
 @pytest.mark.parametrize(
     ("written", "refused"), [(999, False), (1000, True), (1001, True), (1999, True), (2000, False), (2001, False)]
 )
@@ -77,6 +85,7 @@ def test_the_span_of_refused_files_holds_its_begin_but_not_its_end(tmp_path, mon
                 place.read_text()
         else:
             assert place.read_text() == "x"
+    assert place.read_text() == "x"  # outside, any file
 
 
 def test_the_first_fold_of_a_process_is_watched_too(tmp_path):
