@@ -315,7 +315,7 @@ class Baseline:
 
     Raises
     ------
-    SystemExit : they fail.
+    SystemExit : they fail, in the order of the files or in that of `tests`.
     """
 
     def __init__(self, module: str, source: str):
@@ -329,6 +329,9 @@ class Baseline:
             found = json.loads(kept.read_text())
         self.tests_of = {int(line): set(tests) for line, tests in found["tests_of"].items()}
         self.seconds = found["seconds"]
+        said, _ = in_child(lambda: run(module, source, sorted(self.seconds, key=self.seconds.__getitem__)), 1800)
+        if said != "passed":  # then every mutant would count as killed
+            raise SystemExit(f"{module}.py: the tests fail without any change if the quickest is run first")
 
     def tests(self, mutant: Mutant) -> list[str]:
         """The tests that run the mutant's statement, the quickest first; all if none is seen to run it, since Python traces

@@ -96,6 +96,12 @@ def with_closure():
     return ClosureNotebook()
 
 
+@pytest.fixture(autouse=True)
+def _empty_notebooks():
+    for notes in (NOTEBOOK, ClassNotebook.seen, DefaultNotebook.fit.__defaults__[0]):
+        notes.clear()
+
+
 @pytest.mark.parametrize(
     ("method", "jobs"),
     [(GlobalNotebook, 1), (ClassNotebook, 1), (DefaultNotebook, 1), (with_closure, 1), (ClassNotebook, 2)],
@@ -105,7 +111,6 @@ def test_what_a_fold_writes_outside_the_estimator_does_not_reach_the_next(people
 
 
 def test_a_run_does_not_resume_with_another_notebook(people, tmp_path):
-    NOTEBOOK.clear()
     NOTEBOOK["page"] = "g0"
     with pytest.raises(KeyboardInterrupt):
         accuracy(people[:2], Interrupted(), out=tmp_path / "run")
