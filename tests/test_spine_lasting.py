@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import os
 import types
 
@@ -12,7 +13,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from myograph.errors import LeakageError
 from myograph.evaluation import apart
-from myograph.evaluation.apart import no_file_since, pickled, state_of
+from myograph.evaluation.apart import each_apart, no_file_since, pickled, state_of
 
 
 class Own(BaseEstimator):
@@ -44,6 +45,27 @@ def test_a_generator_of_random_numbers_in_place_of_nothing_is_a_change():
         found.append(state_of(draws))
     assert len(set(found[:3])) == 3
     assert found[2] == found[3]
+
+
+SHELF: contextvars.ContextVar = contextvars.ContextVar("SHELF")
+
+
+class Shelves(Own):
+    """What the code keeps in a context cannot be described, but the method can be pickled."""
+
+    def fit(self, X, y=None):
+        SHELF.set(X)
+        return self
+
+
+def number(estimator, n):
+    return n
+
+
+def test_a_method_that_can_be_sent_is_not_trusted_with_what_cannot_be_described(monkeypatch):
+    monkeypatch.setattr(apart, "alone", lambda method, *arguments: type(method))
+    assert dict(each_apart(number, Shelves(), [(5,), (6,)], jobs=1)) == {0: bytes, 1: bytes}
+    assert dict(each_apart(number, Own(), [(5,), (6,)], jobs=1)) == {0: 5, 1: 6}
 
 
 def test_the_work_of_another_process_is_done_with_the_method_that_it_was_sent():
