@@ -42,7 +42,16 @@ def test_a_stretch_holds_a_whole_block(length, expected):
     assert sum(expected) <= max(length, 16)
 
 
-@pytest.mark.parametrize("x", [noise(0, channels=2), np.rint(noise(0, channels=2))], ids=["floating point", "ties"])
+def with_step(x, at):
+    """Return the signal with a large step between samples `at` and `at + 1`."""
+    return x + 70 * (np.arange(x.shape[1]) > at)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [noise(0, channels=2), np.rint(noise(0, channels=2)), with_step(noise(0, channels=2), 10 + 19)],
+    ids=["floating point", "ties", "the last of the first samples"],
+)
 def test_marks_stand_where_a_channel_is_steepest(x):
     block, reach = block_of(LENGTH)
     marks = marks_of(x, LENGTH)

@@ -42,12 +42,22 @@ def line(gain=1.0, offset=0.0, mean=0.0, spread=1.0):
 
 @pytest.mark.parametrize("n", [BLOCK + 1, BLOCK + 5, BLOCK + REACH - 1])
 def test_a_signal_that_is_shorter_than_a_window_has_one_mark(n):
+    half = BLOCK // 2
     x = noise(0, n)
+    x[n - BLOCK + half :] += 70  # the last place where a mark may stand is the steepest
     with np.errstate(over="ignore"):  # hashes are modulo 2**64
         (at,) = marks_of(x[None], 40).at
-    half = BLOCK // 2
-    steep = np.abs(np.diff(x))[half : n - half]
-    assert at == int(np.argmax(steep))
+    assert at == n - BLOCK - 1
+
+
+@pytest.mark.parametrize(
+    ("length", "levels"), [(16, 16), (20, 16), (24, 13), (32, 10), (46, 6), (64, 5), (500, 5)]
+)  # fmt: skip
+def test_short_blocks_are_rounded_to_more_levels(monkeypatch, length, levels):
+    asked = []
+    monkeypatch.setattr(content, "_mark", lambda x, block, reach, levels, *rest: asked.append(levels) or 0)
+    marks_of(noise(0)[None], length)
+    assert asked == [levels]
 
 
 def steps(values, block=32):
@@ -152,6 +162,18 @@ def test_a_constant_signal_has_no_line():
         assert content._fit(one, other, 0, 40, 0, 0.0, 0.0, np.inf) == (0.0, 0.0, 0.0, 0.0)
 
 
+def test_errors_up_to_the_limit_are_within_it():
+    x = np.arange(40.0)
+    y = x.copy()
+    y[7] += 2
+    for limit, used in ((2.0, np.arange(40)), (1.9, np.delete(np.arange(40), 7))):
+        gain, offset, mean, _ = content._fit(x, y, 0, 40, 0, 1.0, 0.0, limit)
+        assert (gain, offset, mean) == pytest.approx((*np.polyfit(x[used], y[used], 1), y[used].mean()))
+    assert content._agrees(np.zeros(1), np.array([0.03]), 0, 0, line(mean=0.03))
+    assert not content._agrees(np.zeros(1), np.array([5.04]), 0, 0, line(offset=5, mean=5))
+    assert content._agrees(np.zeros(1), np.array([5.03]), 0, 0, line(offset=5, mean=5))
+
+
 REACHES = {
     "three in a row disagree": ("ddd", True),
     "four in a row disagree": ("dddd", False),
@@ -212,7 +234,7 @@ def test_the_line_is_fitted_to_the_whole_stretch():
 
 @pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
 def test_changed_samples_in_the_block_are_left_out_whatever_the_unit(scale):
-    x = noise(14, scale=scale)
+    x = noise(14, scale=scale) + 30 * scale
     y = 2 * x + 7 * scale
     y[105] += 12 * scale
     y[112] -= 10 * scale
