@@ -142,7 +142,7 @@ def matrix(counts: np.ndarray, labels: Sequence[str]) -> str:
     side = cell * n
     width, height = left + side + 4, side + left + 4
     # Few labels fit the width of a phone; a chart of many is scrolled there.
-    size = f"width:100%;max-width:{(1.5 if few else 1) * width:.0f}px;min-width:{0 if few else width:.0f}px"
+    size = f"width:100%;max-width:{(1.5 if few else 1) * width:.0f}px;min-width:{0 if few else 0.9 * width:.0f}px"
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     parts = [f'<svg class="chart matrix" viewBox="0 0 {width:.0f} {height:.0f}" role="img" style="{size}">']
     for i, true in enumerate(labels):
