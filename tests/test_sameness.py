@@ -63,7 +63,7 @@ def test_the_chance_of_two_windows_to_be_alike_is_that_of_their_labels():
                 "one movement makes up most of the windows"
             )
         assert found.one_movement(x) is None
-        assert found.chance(x[new.y == "rest"]) > 0.9
+        assert found.chance(x[new.y == "rest"]) > 0.8
     assert found.chance(x[:1]) == 1.0
 
 
