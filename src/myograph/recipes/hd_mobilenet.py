@@ -108,11 +108,9 @@ def hd_mobilenet(context: Context) -> Iterator[Row]:
     **flexemg** (`--dataset flexemg`) is a real 16 x 4 grid on one person at 1 kHz, which the authors did not use: the
     published random split LEAKY, repetitions left out within a session beside it (10 folds, five in each of two sessions),
     and the array put on again. In that later session the array sat a quarter turn further around the arm (4 of its 16 rows;
-    the page on the simulator has the evidence), so the network sees each muscle at other electrodes. Its 23 % is the figure
-    of four gestures that are not recognised at all (25 % by chance), and no estimate for an array put back in its place.
-
-    **Older figures.** The figures of flexemg come from a trainer that spared biases and batch
-    normalisation from weight decay. Today's, like the authors' code, decays every parameter.
+    the page on the simulator has the evidence), so the network sees each muscle at other electrodes. Its 14 % is no
+    better than guessing among four gestures (25 %), and says nothing about an array that is put back in its place. The
+    minutes of this run are the sum over 16 processes.
 
     **Cannot be confirmed here.** The honest accuracy of the ICE Lab's person and the figures of CSL-HDEMG: neither set was
     at hand. The authors publish no honest figure.

@@ -154,6 +154,8 @@ def zhai2017(context: Context) -> Iterator[Row]:
     **Older figures.** The networks of longterm_myo (2026-11-21) were trained by a trainer that spared biases and norms from
     weight decay. Today's decays every parameter.
 
+    **Cost.** The tables of DB5 and DB1 were measured in 16 processes; their minutes are the sum over all processes.
+
     **Limits.** Smoothing looks ahead, and whole movements follow one another in these recordings, so smoothing is worth
     more here than in free use. The paper chose ±10 windows on subjects that it then tested.
 
