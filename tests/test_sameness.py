@@ -7,10 +7,12 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from myograph import Windowing, Windows
 from myograph.errors import NotAdaptedWarning
-from myograph.methods import CORAL, AdaBN, PriorWeightedLDA, Prototypes, Recentred, lda
+from myograph.methods import CORAL, AdaBN, FastLDA, PriorWeightedLDA, Prototypes, Recentred, lda
 from myograph.methods._sameness import Sameness
 from myograph.testing import make_recording, make_windows
 from myograph.training import NeuralClassifier
@@ -77,6 +79,18 @@ def test_a_class_that_dominates_training_too_is_no_reason():
     dead = new.batch().copy()
     dead[:, 2] = 0
     assert Sameness.of(train, train.y).one_movement(dead) is None
+
+
+def test_tables_of_features_are_compared_as_they_are():
+    rng, y = np.random.default_rng(0), np.arange(400) % 4
+    rows = 9 * np.eye(4)[y] + rng.normal(size=(400, 4))
+    model = make_pipeline(StandardScaler(), FastLDA(solver="lsqr"))
+    fitted = CORAL(model, overlap=1.0).fit(rows[:200], y[:200])
+    assert fitted.sameness_.chance(5 - rows[200:]) == pytest.approx(0.25, abs=0.05)
+    moved = rows[200:] + np.array([4.0, -4.0, 4.0, -4.0])
+    assert copy.deepcopy(fitted).adapt(moved).adapted_
+    with pytest.warns(NotAdaptedWarning, match="one movement makes up most"):
+        fitted.adapt(moved[np.concatenate([np.arange(200), np.repeat(np.flatnonzero(y[200:] == 1), 12)])])
 
 
 def changes_nothing_if_one_movement_dominates(fitted, new):

@@ -90,9 +90,13 @@ class Sameness:
 def log_variances(X: Any) -> np.ndarray:
     """Return the (window, channel) logarithms of the variances of Windows, or of a (window, channel, sample) array.
 
+    A (window, column) array holds features and is returned as it is.
+
     >>> np.exp(log_variances(np.array([[[1.0, -1.0], [3.0, -3.0]]]))).round(3)
     array([[1., 9.]])
     """
+    if not isinstance(X, Windows) and np.ndim(X) == 2:
+        return np.asarray(X, float)
     parts = X.batches() if isinstance(X, Windows) else [np.asarray(X)]
     return np.concatenate([np.log(part.var(axis=2, dtype=float) + DEAD) for part in parts])
 
