@@ -9,11 +9,12 @@ import pytest
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from conftest import make_recording
 from myograph import KFoldRepetitions, Windowing, Windows
-from myograph.errors import ConfigError
+from myograph.errors import ConfigError, LeakageError
 from myograph.evaluation import folds as folds_module
 from myograph.evaluation.folds import (
     KeptFolds,
@@ -21,9 +22,11 @@ from myograph.evaluation.folds import (
     labelled_in,
     predict_stream,
     predictions_of,
+    refuse_fitted_on,
     run_folds,
     streams,
 )
+from myograph.features.transformer import Features
 from myograph.protocols import Fold, SessionStream
 from myograph.testing import make_windows
 
@@ -247,3 +250,56 @@ def test_every_recording_is_labelled_inside_the_rows():
             inside[windows.column("start")[row] : windows.column("stop")[row]] = True
         assert inside.any()
         np.testing.assert_array_equal(recording.label >= 0, inside)
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "union"),
+    [
+        ([5, 0, 2], [9, 3, 4], [(0, 4), (5, 9)]),
+        ([0, 10, 12], [5, 20, 14], [(0, 5), (10, 20)]),  # one inside another
+        ([0, 5, 10], [5, 10, 12], [(0, 12)]),  # touching ones
+        ([7], [8], [(7, 8)]),
+    ],
+)
+def test_the_union_of_intervals_is_disjoint_and_has_gaps(start, stop, union):
+    assert folds_module._merged(np.array(start), np.array(stop)) == union
+
+
+def test_a_stream_of_which_one_fold_is_kept_is_run_as_a_whole(tmp_path):
+    windows = make_windows(n_sessions=3)
+    folds = list(SessionStream().folds(windows))
+    assert streams(folds, sequential=True) == [[0, 1]]
+    arguments = (Power(), windows, folds, True)
+    whole = run_folds(*arguments, KeptFolds(tmp_path, "x"), 1, lambda *what: None)
+    (tmp_path / "folds" / "0001.parquet").unlink()
+    again = run_folds(*arguments, KeptFolds(tmp_path, "x"), 1, lambda *what: None)
+    assert [t["y_pred"].tolist() for t in again] == [t["y_pred"].tolist() for t in whole]
+
+
+class HasParameters:
+    parameters = 3
+
+
+def test_every_part_with_weights_is_named_and_no_other():
+    fitted = FrozenEstimator(LinearDiscriminantAnalysis().fit([[0], [1], [5]], [0, 1, 1]))
+    method = Pipeline(
+        [("a", Answers(labels=torch.nn.Linear(2, 2))), ("b", Answers(labels=HasParameters())), ("c", fitted)]
+    )
+    assert fitted_before(method) == [
+        "Linear: a network with weights of its own, fitted on unknown data if at all",
+        "LinearDiscriminantAnalysis: fitted before this run, on unknown data",
+    ]
+
+
+def test_a_part_that_was_fitted_on_another_window_of_a_test_repetition_is_refused():
+    windows = make_windows()
+    _, runs = np.unique([windows.column("repetition").astype(str), windows.y], axis=1, return_inverse=True)
+    first = np.unique(runs, return_index=True)[1][:2]  # one window of each of two classes
+    last = np.flatnonzero(runs == runs[first[0]])[-1:]
+    assert windows.column("stop")[first[0]] <= windows.column("start")[last]
+    fitted = FrozenEstimator(Features("MAV").fit(windows[first], windows.y[first]))
+    with pytest.raises(
+        LeakageError, match="that 0 of 1 test windows share samples with, and 1 share a repetition with"
+    ):
+        refuse_fitted_on(fitted, windows, last)
+    refuse_fitted_on(fitted, windows, np.flatnonzero(~np.isin(runs, runs[first])))
