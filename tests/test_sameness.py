@@ -82,7 +82,8 @@ def test_a_class_that_dominates_training_too_is_no_reason():
 
 
 def test_tables_of_features_are_compared_as_they_are():
-    rng, y = np.random.default_rng(0), np.arange(400) % 4
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 4, 400)
     rows = 9 * np.eye(4)[y] + rng.normal(size=(400, 4))
     model = make_pipeline(StandardScaler(), FastLDA(solver="lsqr"))
     fitted = CORAL(model, overlap=1.0).fit(rows[:200], y[:200])
