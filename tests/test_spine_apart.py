@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
 from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from myograph import Recording, Windowing, Windows
@@ -19,7 +20,7 @@ from myograph.errors import ConfigError, LeakageError
 from myograph.evaluation import apart, telling
 from myograph.evaluation.apart import each_apart, no_file_since, pickled, state_of
 from myograph.evaluation.filtering import check_own_filters
-from myograph.evaluation.sealed import has_own_code, sealed, sealer
+from myograph.evaluation.sealed import has_own_code, past_ms, sealed, sealer
 from myograph.evaluation.telling import check_channels
 from myograph.preprocessing import LowPass, SampleFilter
 from myograph.preprocessing.base import Filter
@@ -50,10 +51,29 @@ def test_sealed_recordings_hold_their_windows_and_nothing_else():
     assert (first.rate_hz, first.subject, first.unit) == (1000.0, "1", whole.recordings[0].unit)
 
 
+@pytest.mark.parametrize("past_ms", [0, 4.5, 100])
+def test_the_stated_past_of_a_window_is_shown_up_to_the_last_break(past_ms):
+    whole = Windows.cut(recording(breaks=(27,)), Windowing(10, 5))
+    for row, (start, stop) in enumerate(zip(whole.column("start"), whole.column("stop"))):
+        first = max(start - {0: 0, 4.5: 5, 100: 100}[past_ms], 27 if start >= 27 else 0)
+        shown = np.isfinite(sealed(whole[[row]], past_ms).recordings[0].signal)
+        assert np.array_equal(shown, np.tile((np.arange(60) >= first) & (np.arange(60) < stop), (2, 1)))
+    assert 27 in whole.column("start")
+
+
+def test_the_past_of_a_method_is_the_largest_of_its_parts():
+    short, long, text = Own(1), Own(2), Own(3)
+    short.past_ms, long.past_ms, text.past_ms = 100, 300.0, "long"
+    for parts in ([short, long], [long, short], [long, text], [text, short, long]):
+        assert past_ms(make_pipeline(*parts)) == 300.0
+    assert past_ms(make_pipeline(text, PCA())) == past_ms(object()) == 0.0
+    assert sealer(make_pipeline(short, long)).keywords == {"past_ms": 300.0}
+
+
 def test_methods_of_installed_packages_are_given_the_windows_themselves():
     windows = Windows.cut(recording(), Windowing(10, 5))
     assert sealer(PCA())(windows) is windows
-    assert sealer(FunctionTransformer(lambda X: X)) is sealed
+    assert sealer(FunctionTransformer(lambda X: X)).func is sealed
     assert not has_own_code(PCA())
 
 

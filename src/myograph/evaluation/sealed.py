@@ -49,7 +49,8 @@ def past_ms(estimator: Any) -> float:
 def sealed(windows: Windows, past_ms: float = 0.0) -> Windows:
     """Return the same windows on copies of their recordings in which every sample outside these windows is NaN.
 
-    The samples of the last `past_ms` before each window are not hidden, but those before a break are. The copies have the fields of `Recording` and no other attributes. They share no memory with the originals.
+    The samples of the last `past_ms` before each window are not hidden, but those before a break are. The copies have the
+    fields of `Recording` and no other attributes. They share no memory with the originals.
 
     >>> from myograph import Windowing
     >>> recording = Recording(np.ones((1, 6)), 1000, np.zeros(6, int), subject="1")
