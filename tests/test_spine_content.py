@@ -47,6 +47,39 @@ def with_step(x, at):
     return x + 70 * (np.arange(x.shape[1]) > at)
 
 
+@pytest.mark.parametrize("latest", [60, 2**31 - 1])
+def test_links_are_the_different_pairs_of_marks_in_ascending_order(latest):
+    rng = np.random.default_rng(latest % 7)
+    marks = [
+        content.Marks(
+            rng.integers(0, 30, n).astype(np.uint64),
+            rng.integers(0, 192, n).astype(np.int16),
+            rng.integers(0, latest, n).astype(np.int32),
+        )
+        for n in (200, 0, 150)
+    ]
+    of, pairs = content._candidates(marks)
+    channel, at = (np.concatenate([getattr(m, name) for m in marks]).tolist() for name in ("channel", "at"))
+    expected = set()
+    for i, j in pairs.tolist():
+        if of[i] != of[j] or abs(at[j] - at[i]) >= LENGTH:
+            expected.add((int(of[i]), int(of[j]), channel[i], channel[j], at[j] - at[i], at[i]))
+    links = [tuple(link) for link in content._links(marks, LENGTH).tolist()]
+    assert links == sorted(expected)
+    assert min(link[4] for link in links) < 0 < max(link[4] for link in links)
+    assert content._links(marks[1:2], LENGTH).shape == (0, 6)
+
+
+@pytest.mark.parametrize("bit", [20, 29, 30])
+def test_a_late_sample_at_one_lag_is_another_link_than_an_early_one_at_the_next(bit):
+    late = 5 + 2**bit
+    one, other = (
+        content.Marks(np.array([1, 2], np.uint64), np.zeros(2, np.int16), np.array(at, np.int32))
+        for at in ([late, 5], [late + 100, 5 + 101])
+    )
+    assert content._links([one, other], LENGTH).tolist() == [[0, 1, 0, 0, 100, late], [0, 1, 0, 0, 101, 5]]
+
+
 @pytest.mark.parametrize(
     "x",
     [noise(0, channels=2), np.rint(noise(0, channels=2)), with_step(noise(0, channels=2), 10 + 19)],

@@ -93,15 +93,7 @@ def matches(
         filter that is switched on is similar in all trials, so equal first samples of two trials are no evidence.
     """
     begins = [np.array([0] if starts is None else starts[i], np.int64) for i in range(len(signals))]
-    of, pairs = _candidates(marks)
-    if not len(pairs):
-        return []
-    first, second = of[pairs[:, 0]], of[pairs[:, 1]]
-    channel, at = (np.concatenate([getattr(m, name) for m in marks]) for name in ("channel", "at"))
-    here, there = at[pairs[:, 0]].astype(np.int64), at[pairs[:, 1]].astype(np.int64)
-    kept = (first != second) | (abs(there - here) >= length)  # at shorter lags, windows overlap without being copies
-    columns = np.stack([first, second, channel[pairs[:, 0]], channel[pairs[:, 1]], there - here, here], 1)[kept]
-    columns = np.unique(columns[np.lexsort(columns.T[::-1])], axis=0)
+    columns = _links(marks, length)
     found: list[Match] = []
     borders = np.flatnonzero(np.any(np.diff(columns[:, :2], axis=0) != 0, axis=1)) + 1
     for links in np.split(columns, borders) if len(columns) else []:
@@ -114,6 +106,29 @@ def matches(
             stretches, bits = _verify(x, y, links[long, 2:], *block_of(length), begins[a], begins[b])
             found += _evident(a, b, stretches, bits)
     return found
+
+
+def _links(marks: Sequence[Marks], length: int) -> np.ndarray:
+    """Return what pairs of marks with equal fingerprints suggest, each once and in ascending order: (link, 6), the columns
+    being the two signals, the two channels, the lag and the first sample. In one signal, the lag is `length` or more."""
+    of, pairs = _candidates(marks)
+    if not len(pairs):
+        return np.zeros((0, 6), np.int64)
+    channel, at = (np.concatenate([getattr(m, name) for m in marks]).astype(np.int64) for name in ("channel", "at"))
+    one, other = pairs.T
+    apart = (of[one] != of[other]) | (abs(at[other] - at[one]) >= length)  # at shorter lags, windows overlap
+    one, other = one[apart], other[apart]
+    lag, n_channels = at[other] - at[one], int(channel.max()) + 1
+    # Two keys that sort as the six columns do; sorting by six takes minutes for the millions of links of a grid.
+    where = ((of[one].astype(np.int64) * len(marks) + of[other]) * n_channels + channel[one]) * n_channels + channel[
+        other
+    ]
+    when = (lag << 31) + at[one]
+    order = np.lexsort((when, where))
+    where, when = where[order], when[order]
+    new = np.append(True, (where[1:] != where[:-1]) | (when[1:] != when[:-1]))[: len(order)]
+    one, other = one[order[new]], other[order[new]]
+    return np.stack([of[one], of[other], channel[one], channel[other], lag[order[new]], at[one]], 1)
 
 
 def _candidates(marks: Sequence[Marks]) -> tuple[np.ndarray, np.ndarray]:
