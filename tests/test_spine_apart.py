@@ -473,3 +473,16 @@ def test_paths_are_told_in_full(tmp_path):
     (tmp_path / "model").write_text("x")
     with no_file_since(begun), pytest.raises(LeakageError, match=str(tmp_path / "model")):
         Path(tmp_path / "model").read_text()
+
+
+def growth_allowed(estimator, call):
+    from joblib.externals.loky import process_executor
+
+    return os.getpid(), process_executor._MAX_MEMORY_LEAK_SIZE
+
+
+def test_processes_may_grow_by_more_than_a_cohort():
+    """joblib stops a process that has grown by 300 MB, and prints a warning in the middle of a run."""
+    done = dict(each_apart(growth_allowed, None, [(1,), (2,), (3,)], jobs=2))
+    assert os.getpid() not in {pid for pid, _ in done.values()}
+    assert min(allowed for _, allowed in done.values()) >= 2e9

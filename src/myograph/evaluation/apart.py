@@ -34,6 +34,7 @@ from myograph.evaluation.sealed import has_own_code
 
 RANDOM = (np.random.Generator, np.random.RandomState, np.random.BitGenerator, random.Random)
 CACHED = type(functools.lru_cache(len))
+MOST_GROWTH = 1 << 32  # bytes by which a process may grow before it is replaced
 _span: ContextVar[tuple[int, int] | None] = ContextVar("span", default=None)
 
 
@@ -72,6 +73,20 @@ def each_apart(
         yield i, done[0] if done else alone(method, _quietly, begun, work, calls[i])
 
 
+def keep_worker() -> None:
+    """Let a process of joblib's grow: called in it, for tasks that differ in size by more than a leak.
+
+    joblib stops a process that has grown by 300 MB since its first task, and warns of it. Compiled kernels, torch and the
+    recordings of a larger cohort are more than that, and a new process would have to load them again.
+
+    >>> keep_worker()
+    """
+    from joblib.externals.loky import process_executor
+
+    if hasattr(process_executor, "_MAX_MEMORY_LEAK_SIZE"):
+        process_executor._MAX_MEMORY_LEAK_SIZE = MOST_GROWTH
+
+
 def _here(
     i: int,
     state: str | None,
@@ -82,6 +97,7 @@ def _here(
     call: tuple[Any, ...],
 ) -> tuple[int, tuple[Any] | None]:
     """What the call gives; None if another one left something in the user's code in this process."""
+    keep_worker()
     if state is not None and state_of(estimator, trusting) != state:
         return i, None
     return i, (_quietly(estimator, begun, work, call),)

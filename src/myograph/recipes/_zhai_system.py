@@ -18,6 +18,7 @@ from sklearn.svm import SVC
 
 from myograph.datasets.base import get
 from myograph.datasets.load import load, locate
+from myograph.evaluation.apart import keep_worker
 from myograph.evaluation.recipe import Recipe
 from myograph.evaluation.reproduction import Context
 from myograph.evaluation.run import evaluate
@@ -173,13 +174,19 @@ def each_subject(context: Context, what: str, subjects: Sequence[str], work: Cal
     """
     import joblib
 
-    done = joblib.Parallel(context.jobs, return_as="generator")(joblib.delayed(work)(subject) for subject in subjects)
+    calls = (joblib.delayed(_of_subject)(work, subject) for subject in subjects)
+    done = joblib.Parallel(context.jobs, return_as="generator")(calls)
     found: dict[str, T] = {}
     context.progress(what, 0, len(subjects))
     for subject, result in zip(subjects, cast(Iterable[T], done)):
         found[subject] = result
         context.progress(what, len(found), len(subjects))
     return found
+
+
+def _of_subject(work: Callable[[str], T], subject: str) -> T:
+    keep_worker()
+    return work(subject)
 
 
 def by_session(runs: dict[str, list[Scores]]) -> np.ndarray:
