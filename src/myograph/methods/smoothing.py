@@ -24,9 +24,10 @@ class Smoothed(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     The log probabilities of the window are averaged with those of the windows up to `past_ms` before it, in the same
     recording and after the same break. The weight of an earlier window is (smaller amplitude / larger amplitude)^4 of the
-    two windows. At the start and at the end of a movement the amplitude changes, so the windows before the change hardly
-    count, and the change is decided without delay. A movement that becomes another of the same strength is decided up to
-    half of `past_ms` later.
+    two windows. At the start and at the end of a movement the amplitude changes, so the windows before the change count
+    less. Changes are still decided later than by the classifier alone, and false activations are rarer: with rest as a class
+    and 500 ms, on two people of NinaPro DB5, by 175 ms at the start of a movement and 25 ms at its end, with 1 false
+    activation instead of 19. A movement that becomes another of the same strength is decided up to 250 ms later.
 
     The earlier windows are cut from the recording at the step of the training windows. They need not be among the given
     windows, so a score equals that of a decoder that runs through the whole recording. Only earlier samples are read, and
