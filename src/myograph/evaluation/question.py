@@ -115,7 +115,7 @@ def notes(info: dict[str, Any]) -> list[str]:
         )
     if past := facts.get("past_ms"):
         found.append(
-            f"Each decision also rests on the windows of the {past:g} ms before it, so its score is not "
+            f"Each decision also uses the windows of the {past:g} ms before it, so its score is not "
             "comparable with that of methods that decide from single windows."
         )
     if lacking := facts["missing_classes"]:

@@ -1,4 +1,4 @@
-"""The default method: a classifier whose decision for a window also rests on the windows shortly before it."""
+"""The default method: a classifier whose decision for a window also uses the windows shortly before it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LEAST = 1e-6  # added to probabilities, so that no single window can exclude a c
 
 
 class Smoothed(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
-    """Any classifier with probabilities, whose decision for a window also rests on the windows shortly before it.
+    """Any classifier with probabilities, whose decision for a window also uses the windows shortly before it.
 
     The log probabilities of the window are averaged with those of the windows up to `past_ms` before it, in the same
     recording and after the same break. The weight of an earlier window is (smaller amplitude / larger amplitude)^4 of the
@@ -177,7 +177,7 @@ def _with_past(windows: Windows, n: int, step: int) -> tuple[Windows, np.ndarray
 
 @METHODS.register
 def smoothed(classifier: str = "lda_svm", past_ms: float = 500.0, **options: Any) -> Smoothed:
-    """The default method: another method whose decisions also rest on the windows shortly before: see `Smoothed`.
+    """The default method: another method whose decisions also use the windows shortly before: see `Smoothed`.
 
     Parameters
     ----------
