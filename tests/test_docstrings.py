@@ -28,6 +28,7 @@ WITHOUT_EXAMPLE = {
     "myograph.evaluation.report.decision_charts": "charts of live sessions: tests/test_cli_live.py looks at their page",
     "myograph.evaluation.report.live": "whole pages: tests/test_cli_live.py looks at them",
     "myograph.evaluation.report.page": "whole pages: tests/test_report.py looks at them",
+    "myograph.evaluation.reproduction.Context.matrix": "tests/test_reproduction.py counts its windows",
     "myograph.evaluation.report.systems.bars_of": "tests/test_reproduction.py counts its bars",
     "myograph.evaluation.report.systems.dots_of": "tests/test_reproduction.py counts its dots",
     "myograph.evaluation.report.systems.lines_of": "tests/test_reproduction.py counts its lines",

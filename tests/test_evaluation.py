@@ -421,7 +421,12 @@ class _Named(Protocol):
 def test_folds_of_one_name_and_no_folds_are_told_before_anything_is_fitted(recordings):
     for names, says in ((("a", "a"), "two folds with the same name"), ((), "no folds")):
         with pytest.raises(ProtocolError, match=says):
-            evaluate(recipe(protocol=_Named(*names), method=None), recordings)
+            evaluate(recipe(protocol=_Named(*names), method=_NeverFitted()), recordings)
+
+
+class _NeverFitted(BaseEstimator):
+    def fit(self, X, y):
+        raise AssertionError("fitted")
 
 
 class _Plain:
