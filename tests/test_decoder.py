@@ -109,6 +109,15 @@ def test_live_is_offline_to_the_last_bit(name, cuts, decoders):
     assert np.isfinite(whole.proba).all() == (name != "svm")
 
 
+@pytest.mark.parametrize(
+    "name", ["aligned_lda", "coral", "person_experts", "prior_weighted_lda", "recentred", "smoothed"]
+)
+def test_methods_around_others_are_saved_with_what_they_learnt(name, tmp_path):
+    decoder = Decoder.fit([recording(1)], name, windowing=Windowing(120, 40))
+    again = Decoder.load(decoder.save(tmp_path / "decoder.myo"))
+    assert again.decide(recording(2)) == decoder.decide(recording(2))
+
+
 @pytest.mark.parametrize("chunk", [1, 7, 20, 60, 1000])
 @pytest.mark.parametrize("windowing", [Windowing(100, 30), Windowing(60, 130), Windowing(100, 50, future_ms=40)])
 def test_any_windowing_and_filters_that_change_the_rate(chunk, windowing):

@@ -120,9 +120,8 @@ def _links(marks: Sequence[Marks], length: int) -> np.ndarray:
     one, other = one[apart], other[apart]
     lag, n_channels = at[other] - at[one], int(channel.max()) + 1
     # Two keys that sort as the six columns do; sorting by six takes minutes for the millions of links of a grid.
-    where = ((of[one].astype(np.int64) * len(marks) + of[other]) * n_channels + channel[one]) * n_channels + channel[
-        other
-    ]
+    signals = of[one].astype(np.int64) * len(marks) + of[other]
+    where = (signals * n_channels + channel[one]) * n_channels + channel[other]
     when = (lag << 31) + at[one]
     order = np.lexsort((when, where))
     where, when = where[order], when[order]

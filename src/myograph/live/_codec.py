@@ -269,7 +269,8 @@ def _class(name: str, own: Mapping[str, type]) -> type | None:
 
 @functools.cache
 def _ours() -> dict[str, type]:
-    """Return myograph's estimators: the classes defined in `features` and `methods`, and networks."""
+    """Return myograph's estimators, and the dataclasses that fitted ones hold: the classes defined in `features` and `methods`,
+    and networks."""
     from myograph.training.estimator import NeuralClassifier
 
     found: dict[str, type] = {"NeuralClassifier": NeuralClassifier}
@@ -277,9 +278,9 @@ def _ours() -> dict[str, type]:
         package = importlib.import_module(folder)
         names = [folder, *(m.name for m in pkgutil.iter_modules(package.__path__, f"{folder}.") if not m.ispkg)]
         for name in names:
-            for thing in vars(importlib.import_module(name)).values():
-                if isinstance(thing, type) and issubclass(thing, BaseEstimator) and thing.__module__ == name:
-                    found[thing.__name__] = thing
+            own = [t for t in vars(importlib.import_module(name)).values() if getattr(t, "__module__", "") == name]
+            classes = [t for t in own if isinstance(t, type)]
+            found |= {t.__name__: t for t in classes if issubclass(t, BaseEstimator) or dataclasses.is_dataclass(t)}
     return found
 
 

@@ -66,9 +66,9 @@ class PersonExperts(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     `adapt` learns from unlabelled windows of a new person: an expert's weight is its agreement with the other experts on
     these windows (see `agreement`), to a power. The power is chosen in `fit` by leave-one-out over the training people: it
     is the one with the least mean log loss on the windows of the person that is left out, among those that cost none of them
-    more than 1 % of accuracy. The power 0, which keeps equal weights, is the guard: if agreement does not tell which expert to trust for
-    the training people, `adapt` changes nothing and gives a NotAdaptedWarning. The same happens if there are fewer than three experts, and after `calibrate`, because labels
-    are better evidence. Each call starts from the experts, not from earlier weights.
+    more than 1 % of accuracy. The power 0, which keeps equal weights, is the guard: if agreement does not tell which
+    expert to trust for the training people, `adapt` changes nothing and gives a NotAdaptedWarning. The same happens if there
+    are fewer than three experts, and after `calibrate`, because labels are better evidence. Each call starts from the experts, not from earlier weights.
 
     `calibrate` learns from a few labelled windows. One more expert is fitted on them. The weights are those with the least
     log loss on these windows, with a prior of one window per expert on equal weights (see `mixture_weights`). The new

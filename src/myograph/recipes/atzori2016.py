@@ -39,9 +39,8 @@ STARTS = tuple((init, draw) for init in ("he", "glorot") for draw in (0, 1))
 """The candidates for the initial weights: their distribution, and the number of the draw from it."""
 INITS = {"he": "He's", "glorot": "Glorot's"}
 DRAW = 1000  # the seeds of two draws differ by this number
-JUDGED_AFTER = (
-    3  # candidates train this part of the epochs: a third, so that all four cost about as much as one network
-)
+JUDGED_AFTER = 3
+"""Candidates train for a third of the epochs, so that all four cost about as much as one network."""
 
 
 def features(names: str) -> FeatureUnion:
