@@ -13,7 +13,7 @@ from myograph import Layout, Recording, Windowing, Windows
 from myograph.errors import ConfigError, NotAdaptedWarning
 from myograph.methods import METHODS, AlignedLDA
 from myograph.methods._mixture import Prior, evidence, moved, whitening
-from myograph.methods._rolls import align_groups, columns_of, rolls_of
+from myograph.methods._rolls import _smallest, align_groups, columns_of, rolls_of, sizes_of
 
 N_CHANNELS = 6
 
@@ -234,6 +234,34 @@ def test_groups_are_aligned_with_a_missing_class():
     base = rng.normal(size=(3, 5))
     groups = [base, base[:, np.roll(np.arange(5), 2)] + 0.01, base.copy()]
     groups[1][2] = np.nan
-    chosen = align_groups(groups, rolls)
+    chosen = align_groups(groups, rolls, sizes_of(rolls))
     assert chosen[0] == chosen[2] == 0
     np.testing.assert_allclose(groups[1][:2, rolls[chosen[1]]], base[:2] + 0.01)
+
+
+@pytest.mark.parametrize("turns", [[3, 0, 0, 0], [0, 0, 0, 3], [2, 2, 0, 2], [1, 0, 0, 5], [4, 4, 4, 4]])
+def test_groups_keep_their_channels_if_most_of_them_agree(turns):
+    """A ring of six electrodes: whoever comes first, those who agree are not rolled, and the other ones take few steps."""
+    rolls = rolls_of(Layout.ring(6), 6)
+    base = np.random.default_rng(1).normal(size=(4, 6))
+    groups = [np.roll(base, turn, axis=1) for turn in turns]
+    chosen = align_groups(groups, rolls, sizes_of(rolls))
+    aligned = [group[:, rolls[k]] for group, k in zip(groups, chosen)]
+    assert all(np.array_equal(aligned[0], other) for other in aligned)
+    usual = max(turns, key=turns.count)
+    assert [k == 0 for k in chosen] == [turn == usual for turn in turns]
+
+
+@pytest.mark.parametrize(
+    ("layout", "chosen", "smallest"),
+    [
+        (Layout.ring(10), [0, 1, 1, 8, 1], [9, 0, 0, 7, 0]),
+        (Layout.ring(10), [0, 1], [0, 1]),  # both are equally good: nothing is exchanged
+        (Layout.ring(6), [0, 0, 5], [0, 0, 5]),
+        (Layout.grid(2, 3), [0, 1, 1], [1, 0, 0]),  # one of two rows is its own opposite
+        (Layout.grid(2, 3), [1, 2, 2], [1, 2, 2]),  # a row and a column together are no roll
+    ],
+)
+def test_of_equivalent_rolls_the_smallest_are_chosen(layout, chosen, smallest):
+    rolls = rolls_of(layout, len(layout))
+    assert _smallest(chosen, rolls, sizes_of(rolls)) == smallest

@@ -67,13 +67,22 @@ def common_layout(X: Any) -> Layout | None:
     return layouts.pop() if len(layouts) == 1 else None
 
 
-def align_groups(means: list[np.ndarray], rolls: np.ndarray, most: int = 10) -> list[int]:
+def align_groups(means: list[np.ndarray], rolls: np.ndarray, sizes: np.ndarray, most: int = 10) -> list[int]:
     """Return the roll of each group that brings its class means nearest to the mean of the other groups.
+
+    The class means determine the rolls only up to a roll of all groups together. Of these, the one with the smallest sum of
+    sizes is chosen: most groups then stay as they are, and so does a new group that resembles them.
 
     Parameters
     ----------
     means : for each group the (class, column) class means minus the group's mean; NaN for a missing class.
     rolls : (roll, column), as positions of columns.
+    sizes : (roll,), see `sizes_of`.
+
+    >>> ring = rolls_of(Layout.ring(4), 4)
+    >>> first = np.array([[5.0, 1.0, 0.0, 0.0], [0.0, 0.0, 9.0, 0.0]])
+    >>> align_groups([first, first[:, ring[3]], first[:, ring[3]]], ring, sizes_of(ring))
+    [3, 0, 0]
     """
     chosen = [0] * len(means)
     if len(rolls) == 1 or len(means) < 2:
@@ -88,4 +97,12 @@ def align_groups(means: list[np.ndarray], rolls: np.ndarray, most: int = 10) -> 
             chosen[i] = int(np.argmin(np.nansum(np.square(mine - reference), axis=(1, 2))))
         if chosen == before:
             break
-    return chosen
+    return _smallest(chosen, rolls, sizes)
+
+
+def _smallest(chosen: list[int], rolls: np.ndarray, sizes: np.ndarray) -> list[int]:
+    """The rolls after a further roll of all groups, where the sum of their sizes is smallest."""
+    number = {tuple(roll): k for k, roll in enumerate(rolls.tolist())}
+    together = [[number.get(tuple(rolls[k][by].tolist()), -1) for k in chosen] for by in rolls]
+    possible = [found for found in together if -1 not in found]  # two rolls along different sides of a grid are no roll
+    return min(possible, key=lambda found: sizes[found].sum())
