@@ -67,7 +67,9 @@ def rows_of(name: str) -> dict[str, tuple[Any, bool]]:
     return {
         "lda": ("lda", False),
         "aligned_lda": ("aligned_lda", True),
-        "recentred": (METHODS.create("recentred", classifier="lda"), True),
+        "recentred(lda)": (METHODS.create("recentred", classifier="lda"), True),
+        "smoothed": ("smoothed", False),
+        "recentred(smoothed)": ("recentred", True),
         "coral": ("coral", True),
         "prior_weighted_lda": ("prior_weighted_lda", True),
         "person_experts": ("person_experts", True),

@@ -9,11 +9,14 @@ import pytest
 from scipy.linalg import expm, logm
 from sklearn.dummy import DummyClassifier
 
-from myograph import Windowing, Windows
+from myograph import Layout, Recording, Windowing, Windows
 from myograph.errors import ConfigError, NotAdaptedWarning
+from myograph.evaluation.continuous import every_window
 from myograph.evaluation.recipe import Recipe
 from myograph.evaluation.run import evaluate
-from myograph.methods import METHODS, Recentred
+from myograph.live.decoder import Decoder
+from myograph.methods import METHODS, Calibrated, Recentred, Smoothed
+from myograph.methods.adapt import SelfRecalibrating
 from myograph.methods.recentring import _matrix, log_covariances
 from myograph.protocols import CrossSession
 from myograph.testing import make_windows
@@ -92,7 +95,7 @@ def test_it_changes_nothing_and_says_so_where_nothing_speaks_for_a_change(window
         method.adapt(later[later.y == "rest"].without_labels())
     assert np.array_equal(method.matrix_, np.eye(3))
     first = windows.where(session=1)
-    with pytest.warns(NotAdaptedWarning, match="the classes do not agree"):
+    with pytest.warns(NotAdaptedWarning, match="did not make the other half more probable"):
         method.adapt(first.without_labels())  # the same session
     assert np.array_equal(method.matrix_, np.eye(3))
 
@@ -104,9 +107,8 @@ def test_adapt_begins_where_fit_or_calibrate_left_it(windows, fitted):
     np.testing.assert_array_equal(once.matrix_, twice.matrix_)
     known = copy.deepcopy(fitted).calibrate(later, later.y)
     base = known.matrix_
-    with pytest.warns(NotAdaptedWarning, match="the classes do not agree"):
-        known.adapt(later.without_labels())  # what calibrated it
-    np.testing.assert_array_equal(known.matrix_, base)
+    known.adapt(later.without_labels())  # what calibrated it
+    np.testing.assert_allclose(known.matrix_, base, rtol=0.1, atol=0.05)
     even_later = mixed(later, np.diag([2.0, 2.0, 2.0]))
     known.adapt(even_later.without_labels())
     np.testing.assert_allclose(2 * known.matrix_, base, rtol=0.2, atol=0.1)
@@ -150,3 +152,88 @@ def test_it_is_a_method_of_recipes_and_refuses_what_it_cannot_do(windows):
     fresh = Recentred(METHODS.create("lda")).fit(windows, windows.y)
     with pytest.raises(ConfigError, match="did not contain"):
         fresh.calibrate(windows[:4], np.array(["new"] * 4))
+
+
+def on_a_ring(*recordings):
+    """Windows of noise whose loud channels, on a ring of six, depend on the label; (seed, person, session, turn, gain)."""
+    found = []
+    for seed, person, session, turn, gain in recordings:
+        label, repetition = np.tile(np.repeat(np.arange(4), 500), 4), np.repeat(np.arange(1, 5), 2000)
+        size = 1.0 + 4.0 * np.eye(6)[:4] + 2.0 * np.eye(6)[[1, 3, 0, 2]]
+        signal = np.random.default_rng(seed).normal(size=(6, len(label))) * size[label].T
+        signal = (np.roll(signal, turn, axis=0) * np.broadcast_to(gain, 6)[:, None]).astype(np.float32)
+        who = {"subject": person, "session": session, "repetition": repetition}
+        found.append(Recording(signal, 500.0, label, label_names=tuple("abcd"), layout=Layout.ring(6), **who))
+    return Windows.cut(found, Windowing(200, 50))
+
+
+@pytest.fixture(scope="module")
+def before():
+    train = on_a_ring((0, "1", "1", 0, 1.0))
+    return Recentred(METHODS.create("lda")).fit(train, train.y)
+
+
+@pytest.mark.parametrize("turn", [1, 4])
+@pytest.mark.parametrize("gain", [1.0, (2.0, 1.0, 0.6, 1.0, 1.0, 1.5)])
+def test_a_rotated_armband_is_rotated_back(before, turn, gain):
+    later = on_a_ring((1, "1", "2", turn, gain))
+    assert accuracy(before, later) < 0.7
+    unlabelled = copy.deepcopy(before).adapt(later.without_labels())
+    assert accuracy(unlabelled, later) > 0.97
+    # Up to the gains, the matrix exchanges the channels: its largest entry in each row is where the armband was turned from.
+    assert (np.abs(unlabelled.matrix_).argmax(axis=1) == np.roll(np.arange(6), -turn)).all()
+    first, rest = later.where(repetition=1), later[later.column("repetition") > 2]
+    calibrated = copy.deepcopy(before).calibrate(first, first.y)
+    assert accuracy(calibrated, rest) > 0.97
+    assert accuracy(calibrated.adapt(rest.without_labels()), rest) > 0.97
+    fixed = Recentred(METHODS.create("lda"), roll=False)
+    train = on_a_ring((0, "1", "1", 0, 1.0))
+    assert accuracy(fixed.fit(train, train.y).adapt(later.without_labels()), later) < 0.9
+
+
+def test_people_whose_armbands_are_rotated_train_one_classifier():
+    train = on_a_ring(*((10 + k, str(k), "1", k, 1.0 + k) for k in range(4)))
+    new = on_a_ring((20, "9", "1", 5, 0.5))
+    method = Recentred(METHODS.create("lda")).fit(train, train.y)
+    assert accuracy(method, new) < 0.7
+    assert accuracy(method.adapt(new.without_labels()), new) > 0.97
+
+
+def test_few_movements_with_strong_evidence_for_a_rotation_only_rotate(before):
+    later = on_a_ring((1, "1", "2", 2, 1.0))
+    two = later[np.isin(later.y, ("a", "b"))]
+    method = copy.deepcopy(before).adapt(two.without_labels())
+    np.testing.assert_array_equal(method.matrix_, np.eye(6)[np.roll(np.arange(6), -2)])
+    assert accuracy(method, later) > 0.97
+
+
+@pytest.mark.parametrize("around", [lambda m: Recentred(Smoothed(m)), lambda m: Smoothed(Recentred(m))])
+def test_live_decisions_are_those_of_the_adapted_method(around, tmp_path):
+    """The samples of a stream are mixed and rotated as well, and earlier windows count there too."""
+    recordings = on_a_ring((0, "1", "1", 0, 1.0)).recordings
+    decoder = Decoder.fit(recordings, around(METHODS.create("lda")), windowing=Windowing(200, 50))
+    test = on_a_ring((1, "1", "2", 2, (2.0, 1.0, 0.6, 1.0, 1.0, 1.5))).recordings[0]
+    unadapted = decoder.decide(test)
+    windows, _ = every_window(Windows.cut(test), [np.ones(test.n_samples, bool)], Windowing(200, 50))
+    decoder.method.adapt(windows.without_labels())
+    live = decoder.decide(test)
+    assert np.abs(live.proba - unadapted.proba).max() > 0.5
+    np.testing.assert_allclose(live.proba, decoder.method.predict_proba(windows.without_labels()), atol=1e-4)
+    again = Decoder.load(decoder.save(tmp_path / "decoder.myo"))
+    np.testing.assert_array_equal(again.decide(test).proba, live.proba)
+    stream = again.stream()
+    pieces = [stream.push(part).proba for part in np.array_split(test.signal, 37, axis=1)]
+    np.testing.assert_array_equal(np.concatenate(pieces), live.proba)
+
+
+def test_a_decoder_refuses_earlier_windows_that_it_could_not_use(windows):
+    with pytest.raises(ConfigError, match="put Smoothed around the whole method instead"):
+        Decoder.fit(windows.recordings, Calibrated(Smoothed(METHODS.create("lda"))), windowing=Windowing(200, 100))
+
+
+@pytest.mark.parametrize(("name", "has"), [("lda", True), ("svm", False)])
+def test_an_adapter_has_probabilities_if_its_classifier_has_before_and_after_fit(name, has, windows):
+    first = windows.where(session=1)
+    for adapter in (Recentred(METHODS.create(name)), SelfRecalibrating(METHODS.create(name), correction="mode")):
+        assert hasattr(adapter, "predict_proba") == has
+        assert hasattr(adapter.fit(first, first.y), "predict_proba") == has

@@ -16,11 +16,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from myograph import Recording, Windowing, Windows
+from myograph._common.pipelines import past_ms
 from myograph.errors import ConfigError, LeakageError
 from myograph.evaluation import apart, telling
 from myograph.evaluation.apart import each_apart, no_file_since, pickled, state_of
 from myograph.evaluation.filtering import check_own_filters
-from myograph.evaluation.sealed import has_own_code, past_ms, sealed, sealer
+from myograph.evaluation.sealed import has_own_code, sealed, sealer
 from myograph.evaluation.telling import check_channels
 from myograph.preprocessing import LowPass, SampleFilter
 from myograph.preprocessing.base import Filter

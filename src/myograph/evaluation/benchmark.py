@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from myograph._common.pipelines import past_ms
 from myograph._common.progress import Progress, silent
 from myograph.errors import MyographError, ProtocolError, ShapeError, WindowError
 from myograph.evaluation.engines import Engine, LocalEngine, WorkerDied
@@ -22,7 +23,6 @@ from myograph.evaluation.identity import describe
 from myograph.evaluation.prepared import Split, hashes_of, make_method, prepare_with_rest, read, split
 from myograph.evaluation.recipe import Recipe
 from myograph.evaluation.run import evaluate
-from myograph.evaluation.sealed import past_ms
 from myograph.evaluation.store import Store
 from myograph.evaluation.suite import Suite, load_modules
 from myograph.recording import Recording

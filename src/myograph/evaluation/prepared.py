@@ -13,13 +13,13 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 from myograph._common.files import plain
+from myograph._common.pipelines import past_ms
 from myograph._common.progress import Progress
 from myograph.audit import Audit, audit
 from myograph.errors import ConfigError, ProtocolError
 from myograph.evaluation.filtering import check_own_filters
 from myograph.evaluation.info import glimpse
 from myograph.evaluation.recipe import Recipe
-from myograph.evaluation.sealed import past_ms
 from myograph.evaluation.telling import check_channels
 from myograph.methods.registry import METHODS
 from myograph.preprocessing.filters import apply_all

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from myograph._common.files import only_run_in, plain
+from myograph._common.pipelines import past_ms
 from myograph._common.progress import Progress, silent
 from myograph.audit import Audit
 from myograph.errors import ConfigError, LeakageError, ProtocolError
@@ -37,7 +38,6 @@ from myograph.evaluation.prepared import (
 )
 from myograph.evaluation.recipe import Recipe
 from myograph.evaluation.scores import TARGET_ONLY, Scores
-from myograph.evaluation.sealed import past_ms
 from myograph.protocols import CrossSession, Fold, KFoldRepetitions, LeaveOneSubjectOut, Protocol
 from myograph.recording import Recording
 from myograph.windows import Windows

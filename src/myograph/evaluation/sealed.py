@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from myograph._common.pipelines import past_ms
 from myograph.evaluation.identity import Description
 from myograph.recording import Recording
 from myograph.windows import Windows
@@ -29,21 +30,6 @@ def has_own_code(estimator: Any) -> bool:
     description = Description()
     description.of(estimator)
     return description.own
-
-
-def past_ms(estimator: Any) -> float:
-    """Return how far before its windows a method reads samples, in ms: the largest `past_ms` of its parts.
-
-    Of myograph's methods only `Smoothed` reads such samples. A user's class that does so states it as an attribute
-    `past_ms`; the samples are otherwise hidden from it.
-
-    >>> from myograph.methods import METHODS
-    >>> past_ms(METHODS.create("smoothed")), past_ms(METHODS.create("lda"))
-    (500.0, 0.0)
-    """
-    parts = [estimator, *(estimator.get_params(deep=True).values() if hasattr(estimator, "get_params") else [])]
-    given = [getattr(part, "past_ms", 0.0) for part in parts if not isinstance(part, type)]
-    return max(float(value) for value in [0.0, *given] if isinstance(value, (int, float)))
 
 
 def sealed(windows: Windows, past_ms: float = 0.0) -> Windows:

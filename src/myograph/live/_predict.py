@@ -16,10 +16,12 @@ from sklearn.ensemble import VotingClassifier
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import StandardScaler
 
+from myograph._common.pipelines import past_ms
+from myograph.errors import ConfigError
 from myograph.features.stream import FeatureStream
 from myograph.features.transformer import Features
 from myograph.live._kernels import discriminant
-from myograph.methods import CalibratedLDA, FastLDA, LogScale, ProductOfViews, Smoothed
+from myograph.methods import CalibratedLDA, FastLDA, LogScale, ProductOfViews, Recentred, Smoothed
 from myograph.methods.smoothing import averaged
 from myograph.windows import Windowing
 
@@ -50,12 +52,15 @@ class StreamPredictor:
         self._streams: list[FeatureStream] = []
         self._stream_of: dict[str, int] = {}
         self._rows: list[np.ndarray] = []
+        self._matrices: list[np.ndarray] = []  # by which a `Recentred` multiplies the samples
         self.needs_samples = False
         self._index = {name: i for i, name in enumerate(classes)}
         self.answer = self._compile(estimator)
 
     def push(self, piece: np.ndarray) -> None:
         """Process the next (channel, time) samples, which may complete at most one window."""
+        for matrix in self._matrices:
+            piece = _mixed(matrix, piece)
         for i, stream in enumerate(self._streams):
             rows = stream.push(piece)
             if len(rows):
@@ -68,6 +73,8 @@ class StreamPredictor:
             return self._vote(estimator)
         if type(estimator) is Smoothed:
             return self._smoothed(estimator)
+        if type(estimator) is Recentred:
+            return self._recentred(estimator)
         return self._classifier([estimator])
 
     def _classifier(self, steps: list[Any]) -> Answer:
@@ -118,6 +125,12 @@ class StreamPredictor:
 
         return smoothed
 
+    def _recentred(self, estimator: Recentred) -> Answer:
+        matrix = estimator.matrix_
+        self._matrices.append(matrix)
+        answer = self._compile(estimator.estimator_)
+        return lambda window: answer(_mixed(matrix, window) if self.needs_samples else window)
+
     def _shares(self, steps: list[Any]) -> Transform:
         """(1, class) probabilities."""
         before, shares = steps[:-1], steps[-1].predict_proba
@@ -162,6 +175,28 @@ class StreamPredictor:
             self._rows.append(np.empty((0, 0)))
         i = self._stream_of[key]
         return lambda window: self._rows[i]
+
+
+def check_past(method: Any) -> None:
+    """Raise ConfigError if a method that gets single windows from a stream also uses the windows before them.
+
+    >>> check_past(Smoothed(LinearDiscriminantAnalysis()))
+    >>> check_past(Pipeline([("smoothed", Smoothed(LinearDiscriminantAnalysis()))]))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    myograph.errors.ConfigError: a decoder gives Pipeline single windows, but a part of it uses the 500 ms before them; put ...
+    """
+    while type(method) in (Smoothed, Recentred):  # a stream keeps the earlier windows for these
+        method = method.estimator
+    if past_ms(method):
+        raise ConfigError(
+            f"a decoder gives {type(method).__name__} single windows, but a part of it uses the {past_ms(method):g} ms before "
+            "them; put Smoothed around the whole method instead"
+        )
+
+
+def _mixed(matrix: np.ndarray, samples: np.ndarray) -> np.ndarray:
+    """The (..., channel, time) samples multiplied by a (channel, channel) matrix, in their own precision."""
+    return (matrix @ samples).astype(np.result_type(samples, np.float32), copy=False)
 
 
 def _plain(step: Any) -> Transform:

@@ -17,6 +17,7 @@ from sklearn.base import clone
 from myograph.errors import ConfigError, DataError, ShapeError, SignalError
 from myograph.live import _file
 from myograph.live._codec import Decoded, Encoder
+from myograph.live._predict import check_past
 from myograph.live.decisions import Decisions
 from myograph.live.postprocess import PostProcessor, ProportionalVelocity, run_all
 from myograph.live.stream import DecoderStream
@@ -110,6 +111,7 @@ class Decoder:
                 f"{type(self.method).__name__} gives no probabilities, which {self.post} needs; choose a method with "
                 "predict_proba"
             )
+        check_past(self.method)
         run_all(self.post, self.classes)  # raises if settings name unknown classes
 
     @classmethod

@@ -7,12 +7,18 @@ from typing import Any, cast
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.pipeline import Pipeline
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from myograph._common.pipelines import before_last
 from myograph._common.seen import no_leakage_warning, remember
 from myograph.errors import ConfigError
 from myograph.windows import Windows
+
+
+def has_probabilities(method: Any) -> bool:
+    """Whether the classifier that a method wraps has `predict_proba`."""
+    return hasattr(getattr(method, "estimator_", method.estimator), "predict_proba")
 
 
 class Adapter(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
@@ -83,7 +89,8 @@ class Adapter(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
                 f"predict_proba; {instead}"
             )
 
-    @property
-    def predict_proba(self) -> Any:
+    @available_if(has_probabilities)
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return (window, class) probabilities."""
         check_is_fitted(self, "estimator_")
-        return self.estimator_.predict_proba
+        return np.asarray(self.estimator_.predict_proba(X))

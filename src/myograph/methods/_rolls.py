@@ -75,7 +75,8 @@ def align_groups(means: list[np.ndarray], rolls: np.ndarray, sizes: np.ndarray, 
 
     Parameters
     ----------
-    means : for each group the (class, column) class means minus the group's mean; NaN for a missing class.
+    means : for each group the (class, column) class means; NaN for a missing class. The mean over the group's classes does
+        not matter.
     rolls : (roll, column), as positions of columns.
     sizes : (roll,), see `sizes_of`.
 
@@ -87,7 +88,8 @@ def align_groups(means: list[np.ndarray], rolls: np.ndarray, sizes: np.ndarray, 
     chosen = [0] * len(means)
     if len(rolls) == 1 or len(means) < 2:
         return chosen
-    rolled = [m[:, rolls].transpose(1, 0, 2) for m in means]  # (roll, class, column)
+    centred = [m - np.nanmean(m, axis=0) for m in means]
+    rolled = [m[:, rolls].transpose(1, 0, 2) for m in centred]  # (roll, class, column)
     for _ in range(most):
         before = list(chosen)
         for i, mine in enumerate(rolled):

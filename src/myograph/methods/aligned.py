@@ -81,7 +81,8 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
     means_, covariance_, within_ : estimated by `fit`. (class, column) means; (column, column) covariance; and (column,
         column) covariance within the training people.
     coef_, intercept_ : (class, column) and (class,), of the current discriminant.
-    roll_ : number of the chosen rotation; 0 leaves the channels as they are.
+    turns_ : (person,) number of the rotation of each training person, in order of appearance.
+    roll_ : number of the rotation that `adapt` or `calibrate` chose; 0 leaves the channels as they are.
     adapted_ : whether the last `adapt` or `calibrate` changed anything.
 
     Raises
@@ -125,7 +126,7 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
             v = self._vectors(X)
         person = np.asarray(X.column("subject")) if hasattr(X, "recordings") else np.zeros(len(v), int)
         people = list(dict.fromkeys(person.tolist()))
-        centre = np.zeros(v.shape[1])
+        centre, self.turns_ = np.zeros(v.shape[1]), np.zeros(1, int)
         if len(people) > 1:
             v, centre = self._one_frame(v, code, [person == name for name in people])
         residual = v.copy()
@@ -144,6 +145,18 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
 
     def adapt(self, X: Any) -> AlignedLDA:
         """Learn from unlabelled windows of a new person or day. X : Windows, or (window, channel, sample) array."""
+        if why := self.learn_from(X):
+            not_adapted(why)
+        return self
+
+    def learn_from(self, X: Any) -> str | None:
+        """Do what `adapt` does, and return why it changed nothing, or None, instead of a warning.
+
+        >>> from myograph.testing import make_windows
+        >>> windows = make_windows(n_classes=3)
+        >>> AlignedLDA().fit(windows, windows.y).learn_from(windows[:3].without_labels())
+        'the windows cover less signal than the length of two windows'
+        """
         check_is_fitted(self, "means_")
         v = self._vectors(X)
         few = spread(len(v), SEEN)
@@ -152,8 +165,7 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
         self._decide_by(means, self.base_covariance_, roll)
         self.adapted_ = False
         if len(v) < 2 * overlap:
-            not_adapted("the windows cover less signal than the length of two windows")
-            return self
+            return "the windows cover less signal than the length of two windows"
         white = whitening(self.base_covariance_)
         whitened, gain = means @ white, 0.0
         if not self.calibrated_:
@@ -162,8 +174,7 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
         together = moved(after, whitened, overlap, RIGID, margin=self._margin)
         few_classes = too_few_classes(together.counts, self._same_person)
         if few_classes and not (self._same_person and gain > SURE_TURN):
-            not_adapted(few_classes)
-            return self
+            return few_classes
         if few_classes:
             self._decide_by(means, self.base_covariance_, roll)
         else:
@@ -171,16 +182,14 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
             if self._same_person:  # for a new person, too few windows are recognised to know which class is frequent
                 weight = limited(after, whitened, together)
             if not pays(before, after, whitened, overlap, prior, self._margin, weight):
-                not_adapted("the adaptation to one half of the windows did not make the other half more probable")
-                return self
+                return "the adaptation to one half of the windows did not make the other half more probable"
             offsets = moved(after, whitened, overlap, prior, margin=self._margin, weight=weight).offsets
             most = DISPLACED_UNEQUAL if together.counts.max() > 0.6 * together.counts.sum() else DISPLACED
             if self._same_person and _displaced(whitened + offsets, whitened + together.offsets) > most:
-                not_adapted("the mean of a class would move to where that of another class was")
-                return self
+                return "the mean of a class would move to where that of another class was"
             self._decide_by(means + offsets @ np.linalg.inv(white), self.base_covariance_, roll)
         self.adapted_ = True
-        return self
+        return None
 
     def calibrate(self, X: Any, y: Any = None) -> AlignedLDA:
         """Learn from some labelled windows of a new person or day.
@@ -232,9 +241,9 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
         """Return the windows without each person's rotation and mean, and the average of these means."""
         n_classes = len(self.classes_)
         means = [class_means(v[rows], code[rows], n_classes) for rows in people]
-        turns = align_groups([m - np.nanmean(m, axis=0) for m in means], self.rolls_, self.sizes_)
+        self.turns_ = np.array(align_groups(means, self.rolls_, self.sizes_))
         v, centres = v.copy(), []
-        for rows, mean, turn in zip(people, means, turns):
+        for rows, mean, turn in zip(people, means, self.turns_):
             centres.append(np.nanmean(mean, axis=0)[self.rolls_[turn]])
             v[rows] = v[rows][:, self.rolls_[turn]] - centres[-1]
         return v, np.mean(centres, axis=0)

@@ -1,17 +1,21 @@
-"""Riemannian re-centring: the channels of a later session are mixed so that its mean covariance is that of training."""
+"""Riemannian re-centring: the channels of a later session are rotated and mixed so that its mean covariance is that of training."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from myograph._common.seen import no_leakage_warning
 from myograph.errors import ConfigError
 from myograph.features.channels import shrunk_covariance, symmetric_function, symmetric_log
-from myograph.methods._adapter import Adapter
+from myograph.methods._adapter import Adapter, has_probabilities
+from myograph.methods._rolls import common_layout, rolls_of
 from myograph.methods._sameness import Sameness
 from myograph.methods._target import codes_of, groups_of, not_adapted, overlap_in, too_few_classes
+from myograph.methods.aligned import AlignedLDA
 from myograph.methods.registry import METHODS
 from myograph.windows import Windows
 
@@ -23,30 +27,33 @@ class Recentred(Adapter):
     that their mean channel covariance is the same.
 
     A moved electrode, another gain or another skin thickness changes all movements in a similar way, and most of this
-    change is in the mean covariance. The mean is that of the matrix logarithms, over classes that count equally. Only the
-    samples change, so the classifier may be any method, including a network.
+    change is in the mean covariance. The mean is that of the matrix logarithms, over classes that count equally. An armband or
+    grid that was rotated changes the order of the channels, so the matrix also rotates them. Only the samples change, so the
+    classifier may be any method, including a network.
 
-    `fit` re-centres every session of every person to the mean over all of them. `adapt` estimates the matrix of a new session
-    or person from unlabelled windows, whose classes are those that the classifier predicts, `calibrate` from labelled ones.
-    Only the classes that are seen are compared with training, so a class that is seen more often than others, or is missing,
-    does no harm as long as the predictions are mostly right. Each call of `adapt` starts from the state that `fit` or
-    `calibrate` left.
+    `fit` rotates the channels of the training people so that their movements agree best, and re-centres each of their
+    sessions to the mean over all of them. `adapt` estimates the matrix of a new session or person from unlabelled windows,
+    `calibrate` from labelled ones. The rotation, and the classes of unlabelled windows, are those that an `AlignedLDA` finds
+    after it has adapted to the same windows. Only the classes that are seen are compared with training, so a class that is
+    seen more often than others, or is missing, does no harm as long as most windows are recognised. Each call of `adapt`
+    starts from the state that `fit` or `calibrate` left.
 
-    `adapt` gives a NotAdaptedWarning and changes nothing if the windows show fewer than 70 % of the classes (35 % for a new
-    person), if one movement makes up most of a new person's windows (see `_sameness`), or if the classes do not agree on a
-    change: the mean change must be larger than its standard error over the classes.
+    `adapt` gives a NotAdaptedWarning and changes nothing if the `AlignedLDA` does not adapt, for example because the windows
+    show too few classes, or if the person is new and one movement makes up most of the windows (see `_sameness`).
 
     Source: Zanini et al. 2018, doi:10.1109/TBME.2017.2742541 (Riemannian alignment), with the mean of the log-Euclidean metric
-    (Arsigny et al. 2006, doi:10.1002/mrm.20965). The balanced mean and the checks are ours.
+    (Arsigny et al. 2006, doi:10.1002/mrm.20965). The balanced mean, the rotation and the checks are ours.
 
     Parameters
     ----------
     estimator : a classifier over windows.
     overlap : average number of windows that cover the same sample. It is used for arrays only; for Windows it is computed.
+    roll : whether armbands and grids may be rotated.
 
     Attributes
     ----------
     estimator_ : the fitted classifier.
+    aligner_ : the fitted `AlignedLDA`.
     means_ : (class, channel, channel) mean logarithms of the covariances of training.
     matrix_ : (channel, channel), by which samples are multiplied before they are classified.
 
@@ -67,32 +74,38 @@ class Recentred(Adapter):
     (3, 3)
     """
 
-    def __init__(self, estimator: Any = None, overlap: float = 5.0):
+    def __init__(self, estimator: Any = None, overlap: float = 5.0, roll: bool = True):
         self.estimator = estimator
         self.overlap = overlap
+        self.roll = roll
 
     def fit(self, X: Any, y: Any = None) -> Recentred:
         """Learn from labelled windows of one or more people and sessions.
 
         Raises
         ------
-        ConfigError : windows of single channels, which have no covariance between channels.
+        ConfigError : windows of single channels, which have no covariance between channels, or labels of one class.
         """
         y = np.asarray(X.y if y is None else y)
         classes, code = np.unique(y, return_inverse=True)
-        logs, group = log_covariances(X), groups_of(X, ("subject", "session"))
-        frames = np.stack(
-            [_balanced(logs[group == g], code[group == g], len(classes))[0] for g in range(group.max() + 1)]
-        )
-        centre, turned = frames.mean(axis=0), X
+        logs, person, session = log_covariances(X), groups_of(X), groups_of(X, ("subject", "session"))
+        self.aligner_ = AlignedLDA(self.roll, self.overlap).fit(X, y)
+        layout = common_layout(X) if self.roll else None
+        self.turns_ = np.eye(logs.shape[1])[rolls_of(layout, logs.shape[1])]
+        first = np.unique(session, return_index=True)[1]
+        turn = self.turns_[self.aligner_.turns_[person[first]]]  # (session, channel, channel)
+        means = [_balanced(logs[session == s], code[session == s], len(classes))[0] for s in range(len(turn))]
+        frames = turn @ np.stack(means) @ turn.transpose(0, 2, 1)
+        turned = X
         if len(frames) > 1:
-            turned = _multiplied(X, np.stack([_matrix(centre, frame) for frame in frames]), group)
+            centre = frames.mean(axis=0)
+            turned = _multiplied(X, np.stack([_matrix(centre, f) @ t for f, t in zip(frames, turn)]), session)
             logs = log_covariances(turned)
         super().fit(turned, y)
         self._remember(X)
         self.means_ = _balanced(logs, code, len(classes))[1]
         self.sameness_ = Sameness.of(X, y)
-        self.n_people_ = len(np.unique(groups_of(X)))
+        self.n_people_ = int(person.max()) + 1
         self.matrix_ = self.base_matrix_ = np.eye(logs.shape[1])
         self.calibrated_ = False
         return self
@@ -101,24 +114,21 @@ class Recentred(Adapter):
         """Learn from unlabelled windows of a new person or session. X : Windows, or (window, channel, sample) array."""
         check_is_fitted(self, "means_")
         known, self.matrix_ = self.n_people_ == 1 or self.calibrated_, self.base_matrix_
-        logs = log_covariances(X)
-        if not known:  # the classes are recognised better if the mean over all windows is that of training
-            self.matrix_ = _matrix(self.means_.mean(axis=0), logs.mean(axis=0))
-        code = codes_of(self.predict(X), self.classes_)
-        self.matrix_ = self.base_matrix_
+        with no_leakage_warning():  # these windows are used to learn, not scored
+            why = None if known else self.sameness_.one_movement(X)
+            if why := why or self.aligner_.learn_from(X):
+                not_adapted(why)
+                return self
+            code = codes_of(self.aligner_.predict(X), self.classes_)
+        logs, turn = self._rotated(X)
         counts = np.bincount(code, minlength=len(self.classes_)) / overlap_in(X, self.overlap)
-        why = too_few_classes(counts, known)
-        if not known:  # otherwise the classes are recognised well enough to count equally
-            why = why or self.sameness_.one_movement(X)
-        if why:
-            not_adapted(why)
-            return self
-        seen = np.flatnonzero(counts >= 1)
-        there = np.stack([logs[code == k].mean(axis=0) for k in seen])
-        if not _agree(there - self._expected(seen)):
-            not_adapted("the classes do not agree on a change of the covariances")
-            return self
-        self.matrix_ = self._matrix_to(seen, there)
+        few = too_few_classes(counts, known)
+        if not few:
+            self.matrix_ = self._matrix_to(logs, code, np.flatnonzero(counts >= 1)) @ turn
+        elif known and not self.calibrated_ and self.aligner_.roll_:  # few classes, but strong evidence for a rotation
+            self.matrix_ = turn
+        else:
+            not_adapted(few)
         return self
 
     def calibrate(self, X: Any, y: Any = None) -> Recentred:
@@ -131,10 +141,12 @@ class Recentred(Adapter):
         ConfigError : a class that training did not have.
         """
         check_is_fitted(self, "means_")
-        code = codes_of(X.y if y is None else y, self.classes_)
+        y = np.asarray(X.y if y is None else y)
+        code = codes_of(y, self.classes_)
         self._remember(X)
-        logs, seen = log_covariances(X), np.unique(code)
-        self.matrix_ = self._matrix_to(seen, np.stack([logs[code == k].mean(axis=0) for k in seen]))
+        self.aligner_.calibrate(X, y)
+        logs, turn = self._rotated(X)
+        self.matrix_ = self._matrix_to(logs, code, np.unique(code)) @ turn
         self.base_matrix_, self.calibrated_ = self.matrix_, True
         return self
 
@@ -143,32 +155,34 @@ class Recentred(Adapter):
         check_is_fitted(self, "means_")
         return super().predict(_multiplied(X, self.matrix_[None]))
 
-    @property
-    def predict_proba(self) -> Any:
-        """(window, class) probabilities, if the classifier has them."""
+    @available_if(has_probabilities)
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return (window, class) probabilities."""
         check_is_fitted(self, "means_")
-        inner = self.estimator_.predict_proba
-        return lambda X: inner(_multiplied(X, self.matrix_[None]))
+        return super().predict_proba(_multiplied(X, self.matrix_[None]))
 
-    def _expected(self, seen: np.ndarray) -> np.ndarray:
-        """(class, channel, channel) mean logarithms before the base matrix is applied."""
-        if np.array_equal(self.base_matrix_, np.eye(len(self.base_matrix_))):
-            return self.means_[seen]
-        back = np.linalg.inv(self.base_matrix_)
-        return symmetric_log(back @ _exp(self.means_[seen]) @ back.T)
+    def _rotated(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return (window, channel, channel) logarithms of the covariances after the rotation that the aligner found, and the
+        matrix of this rotation."""
+        turn = self.turns_[self.aligner_.roll_]
+        return turn @ log_covariances(X) @ turn.T, turn
 
-    def _matrix_to(self, seen: np.ndarray, there: np.ndarray) -> np.ndarray:
+    def _matrix_to(self, logs: np.ndarray, code: np.ndarray, seen: np.ndarray) -> np.ndarray:
+        """The matrix that gives the windows of the classes `seen` the mean covariance that these have in training."""
+        there = np.stack([logs[code == k].mean(axis=0) for k in seen])
         return _matrix(self.means_[seen].mean(axis=0), there.mean(axis=0))
 
 
 @METHODS.register
-def recentred(classifier: str = "lda_svm", overlap: float = 5.0, **options: Any) -> Recentred:
-    """Another method whose samples are re-centred for each person and session: see `Recentred`.
+def recentred(classifier: str = "smoothed", overlap: float = 5.0, roll: bool = True, **options: Any) -> Recentred:
+    """Another method, by default the default method, whose samples are re-centred for each person and session: see
+    `Recentred`.
 
     Parameters
     ----------
     classifier : name of the method.
     overlap : average number of windows that cover the same sample, for arrays.
+    roll : whether armbands and grids may be rotated.
     options : of the method.
 
     Examples
@@ -177,7 +191,7 @@ def recentred(classifier: str = "lda_svm", overlap: float = 5.0, **options: Any)
     >>> recentred("knn").estimator["classify"]
     KNeighborsClassifier()
     """
-    return Recentred(METHODS.create(classifier, **options), overlap)
+    return Recentred(METHODS.create(classifier, **options), overlap, roll)
 
 
 def log_covariances(X: Any) -> np.ndarray:
@@ -215,13 +229,6 @@ def _balanced(logs: np.ndarray, code: np.ndarray, n_classes: int) -> tuple[np.nd
     for k in np.unique(code):
         means[k] = logs[code == k].mean(axis=0)
     return np.nanmean(means, axis=0), means
-
-
-def _agree(changes: np.ndarray) -> bool:
-    """Whether the mean of (class, channel, channel) changes is larger than its standard error over the classes."""
-    n, mean = len(changes), changes.mean(axis=0)
-    spread = np.square(changes - mean).sum() / max(n - 1, 1)
-    return n > 1 and float(np.square(mean).sum()) > spread / n
 
 
 def _matrix(to: np.ndarray, of: np.ndarray) -> np.ndarray:
