@@ -1,4 +1,4 @@
-"""`myograph train`, `predict` and `decoder`: save a decoder to one file, describe it, and run it on recordings."""
+"""`myograph train`, `predict` and `decoder`: save a decoder to one file, describe it, run it, adapt it to a new day."""
 
 from __future__ import annotations
 
@@ -122,9 +122,66 @@ def info(file: Annotated[Path, typer.Argument(help="A decoder's file.")], as_jso
     facts["trained on"] = (
         f"{len(trained.get('recordings', []))} recordings of {len(people)} people, {trained.get('date')}"
     )
+    learnt = [
+        f"{len(step['recordings'])} recordings, {'with' if step['labels'] else 'without'} labels, {step['date']}"
+        for step in trained.get("adapted_to", [])
+    ]
+    if learnt:
+        facts["adapted to"] = "; ".join(learnt)
     summary = (scores or {}).get("metrics", {}).get("accuracy", {})
     facts["accuracy in the evaluation"] = "not evaluated" if not summary else f"{summary['mean']:.3f}"
     print_facts({k: json.dumps(v) if isinstance(v, (list, dict)) else v for k, v in facts.items()})
+
+
+@app.command()
+def adapt(
+    file: Annotated[Path, typer.Argument(help="A decoder's file.")],
+    recordings: Annotated[
+        list[str],
+        typer.Argument(
+            help="Recordings of one new session or person: names of data sets, paths of dataset.toml files, or .npy files."
+        ),
+    ],
+    save: Annotated[Path, typer.Option(help="File to write the adapted decoder to.")] = Path("adapted.myo"),
+    subjects: Subjects = None,
+    sessions: Annotated[str | None, typer.Option(help="Only these sessions, by name: 2 or day02,day03.")] = None,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="Learn from the labels too; one repetition of each movement is enough.")
+    ] = False,
+    leave_out: Annotated[
+        str | None, typer.Option(help="Leave out windows with these labels, such as rest: rest,unknown.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Let a saved decoder learn from recordings of a new day or a new person, by default without labels.
+
+    The method of the decoder must be able to adapt, as recentred and aligned_lda are. If it finds no reason to change, this
+    is an error, and nothing is written.
+    """
+    import warnings
+
+    from myograph.errors import NotAdaptedWarning
+    from myograph.live.decoder import Decoder
+
+    decoder = Decoder.load(file)
+    with progress_bar() as progress:
+        loaded = [r for given in recordings for r in load_recordings(given, subjects, decoder, progress)]
+    there = list(dict.fromkeys(r.session for r in loaded))
+    if sessions is not None:
+        wanted = [name.strip() for name in sessions.split(",")]
+        if unknown := [name for name in wanted if name not in there]:
+            raise ConfigError(f"no session {', '.join(unknown)}; the recordings have the sessions {', '.join(there)}")
+        loaded = [r for r in loaded if r.session in wanted]
+    left_out = [name.strip() for name in (leave_out or "").split(",") if name.strip()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", NotAdaptedWarning)
+        try:
+            learnt = decoder.calibrated(loaded, left_out) if labels else decoder.adapted(loaded, left_out)
+        except NotAdaptedWarning as why:
+            raise ConfigError(
+                f"{why}; nothing was written. Record more movements, or use recordings with labels and --labels"
+            ) from None
+    report_saved(learnt, learnt.save(save), as_json)
 
 
 def parse_post(given: list[str] | None) -> list[PostProcessor]:

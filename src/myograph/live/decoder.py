@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import time
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,7 +16,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from myograph.errors import ConfigError, DataError, ShapeError, SignalError
+from myograph.errors import ConfigError, DataError, NotAdaptedWarning, ShapeError, SignalError
 from myograph.live import _file
 from myograph.live._codec import Decoded, Encoder
 from myograph.live._predict import check_past
@@ -220,6 +222,99 @@ class Decoder:
     def with_post(self, *post: PostProcessor) -> Decoder:
         """Return the same decoder with other post-processors."""
         return replace(self, post=tuple(post))
+
+    def adapted(self, recordings: Recording | Iterable[Recording], leave_out: Sequence[str] = ()) -> Decoder:
+        """Return a decoder whose method has also learnt from unlabelled recordings of a new day or a new person.
+
+        All recordings should be of one session. Every window of them is used, also those of rest and transitions, so the
+        method should know rest as a class if rest was recorded. The new decoder has no scores, because those of this one do
+        not hold for it. If the method changes nothing, it gives a NotAdaptedWarning, and this decoder is returned.
+
+        Parameters
+        ----------
+        recordings : one or several recordings; their labels are not used.
+        leave_out : names of labels whose windows are left out, such as "rest". This needs labels, for example those of prompts.
+
+        Raises
+        ------
+        ConfigError : the method cannot adapt.
+        ShapeError, SignalError : another number of channels, rate or unit than in training.
+
+        Examples
+        --------
+        >>> from myograph.testing import make_recording
+        >>> days = ("monday", "tuesday")
+        >>> monday, tuesday = (make_recording(n_classes=4, n_channels=3, seconds=1.5, session=day) for day in days)
+        >>> moved = tuesday.with_signal(tuesday.signal * [[3.0], [0.5], [1.0]])
+        >>> decoder = Decoder.fit(monday, "aligned_lda")
+        >>> errors = [d.decide(moved).metrics(moved, "rest")["total_error"] for d in (decoder, decoder.adapted(moved))]
+        >>> errors[0] > 0.2, errors[1] < 0.1
+        (True, True)
+        """
+        return self._learnt("adapt", recordings, leave_out)
+
+    def calibrated(self, recordings: Recording | Iterable[Recording], leave_out: Sequence[str] = ()) -> Decoder:
+        """Return a decoder whose method has also learnt from labelled recordings of a new day or a new person.
+
+        One repetition of each movement is usually enough. The new decoder has no scores, because those of this one do not
+        hold for it.
+
+        Parameters
+        ----------
+        recordings : one or several labelled recordings of one session.
+        leave_out : names of labels whose windows are left out, such as "rest".
+
+        Raises
+        ------
+        ConfigError : the method cannot be calibrated, or the recordings have a label that it does not know.
+        ShapeError, SignalError : another number of channels, rate or unit than in training.
+
+        Examples
+        --------
+        >>> from myograph.testing import make_recording
+        >>> decoder = Decoder.fit(make_recording(n_classes=3, n_channels=3), "aligned_lda")
+        >>> new = decoder.calibrated(make_recording(n_classes=3, n_channels=3, subject="2"))
+        >>> new.scores, [learnt["labels"] for learnt in new.trained_on["adapted_to"]]
+        (None, [True])
+        """
+        return self._learnt("calibrate", recordings, leave_out)
+
+    def _learnt(self, how: str, recordings: Recording | Iterable[Recording], leave_out: Sequence[str]) -> Decoder:
+        recordings = [recordings] if isinstance(recordings, Recording) else list(recordings)
+        if not hasattr(self.method, how):
+            raise ConfigError(
+                f"{type(self.method).__name__} has no {how}, so this decoder stays as it is; train one with a method that "
+                "has it, such as recentred or aligned_lda"
+            )
+        if not recordings:
+            raise ConfigError(f"{how} needs at least one recording")
+        for recording in recordings:
+            self._check(recording)
+        labelled = how == "calibrate"
+        filtered = [apply_all(self.filters, r) for r in recordings]
+        if not (labelled or leave_out):
+            filtered = [replace(r, label=None, label_names=(), repetition=None) for r in filtered]
+        windows = Windows.cut(filtered, self.windowing)
+        if leave_out:
+            windows = windows[~np.isin(windows.y, list(leave_out))]
+        if not len(windows):
+            raise ConfigError(f"{how} has no windows of {self.windowing.length_ms:g} ms to learn from")
+        method = copy.deepcopy(self.method)
+        with warnings.catch_warnings(record=True) as given:
+            warnings.simplefilter("always")
+            getattr(method, how)(*((windows, windows.y) if labelled else (windows.without_labels(),)))
+        for warning in given:
+            warnings.warn(warning.message, stacklevel=3)
+        if any(issubclass(warning.category, NotAdaptedWarning) for warning in given):
+            return self
+        origin = {**_provenance(recordings, len(windows)), "labels": labelled}
+        return replace(
+            self,
+            method=method,
+            classes=tuple(str(c) for c in method.classes_),
+            trained_on={**self.trained_on, "adapted_to": [*self.trained_on.get("adapted_to", []), origin]},
+            scores=None,
+        )
 
     def save(self, path: str | os.PathLike[str], classes: Sequence[type] = ()) -> Path:
         """Write the decoder to one file; an existing file is replaced only when the new one is complete.

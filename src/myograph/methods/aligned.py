@@ -158,7 +158,8 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
         'the windows cover less signal than the length of two windows'
         """
         check_is_fitted(self, "means_")
-        v = self._vectors(X)
+        with no_leakage_warning():  # these windows are used to learn, not scored
+            v = self._vectors(X)
         few = spread(len(v), SEEN)
         overlap = max(self._overlap(X) * len(few) / max(len(v), 1), 1.0)
         v, means, roll = v[few], self.base_means_, self.base_roll_
@@ -202,7 +203,8 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "means_")
         y = np.asarray(X.y if y is None else y)
         code = codes_of(y, self.classes_)
-        v = self._vectors(X)
+        with no_leakage_warning():
+            v = self._vectors(X)
         remember(self.features_, X, more=True)
         known = np.unique(code)
         there, ours = np.stack([v[code == k].mean(axis=0) for k in known]), self.means_[known]
