@@ -14,6 +14,7 @@ from myograph.errors import ConfigError, NotAdaptedWarning
 from myograph.methods import METHODS, AlignedLDA
 from myograph.methods._mixture import Prior, evidence, moved, whitening
 from myograph.methods._rolls import _smallest, align_groups, columns_of, rolls_of, sizes_of
+from myograph.methods.aligned import _components
 
 N_CHANNELS = 6
 
@@ -265,3 +266,31 @@ def test_groups_keep_their_channels_if_most_of_them_agree(turns):
 def test_of_equivalent_rolls_the_smallest_are_chosen(layout, chosen, smallest):
     rolls = rolls_of(layout, len(layout))
     assert _smallest(chosen, rolls, sizes_of(rolls)) == smallest
+
+
+@pytest.mark.parametrize("kept", [16, 500])
+def test_many_columns_are_reduced_to_components(kept, monkeypatch):
+    """As for more than 70 channels: rotations and gains are still found, with people on differently turned armbands too."""
+    monkeypatch.setattr("myograph.methods.aligned.WIDE", 20)
+    monkeypatch.setattr("myograph.methods.aligned.KEPT", kept)
+    train, test = cut(recording(0)), cut(recording(3, session="2", turn=2, gain=GAIN))
+    method = AlignedLDA().fit(train, train.y)
+    n_columns = N_CHANNELS * (N_CHANNELS + 1) // 2
+    assert method.basis_.shape == (n_columns, min(kept, n_columns))
+    assert method.means_.shape == (4, min(kept, n_columns))
+    assert accuracy(copy.deepcopy(method).adapt(test.without_labels()), test) > 0.97
+    first, rest = test[test.column("repetition") == 1], test[test.column("repetition") > 2]
+    assert accuracy(copy.deepcopy(method).calibrate(first, first.y), rest) > 0.97
+    people, new = (
+        cut(*(recording(10 + i, str(i), turn=i, gain=1 + i) for i in range(3))),
+        cut(recording(20, "9", turn=4)),
+    )
+    assert accuracy(AlignedLDA().fit(people, people.y).adapt(new.without_labels()), new) > 0.97
+
+
+def test_components_are_those_of_numpy():
+    v = np.random.default_rng(0).normal(size=(40, 6)) * [5.0, 4.0, 3.0, 2.0, 1.0, 0.0]
+    found = _components(v)
+    assert found.shape == (6, 5)  # the constant column has no variance
+    _, vectors = np.linalg.eigh(np.cov(v.T))
+    np.testing.assert_allclose(np.abs(found), np.abs(vectors[:, :0:-1]), atol=1e-8)

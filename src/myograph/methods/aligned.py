@@ -38,6 +38,9 @@ DISPLACED, DISPLACED_UNEQUAL = 1.5, 0.87
 # If fewer classes are seen, a rotation is still accepted if it gains more than this many nats per window. Chosen on people
 # 0-2 of electrode_shift and people 1 and 2 of longterm_myo.
 SURE_TURN = 10.0
+# With more columns than this, LOGCOV is reduced to at most KEPT principal components of training: 192 channels have 18,528
+# columns, whose covariance would take 2.7 GB and a quarter of an hour to whiten.
+WIDE, KEPT = 2500, 500
 SEARCHED, SEEN = 500, 4000  # largest number of windows used to search for the rotation, and in all of `adapt`
 
 
@@ -45,7 +48,8 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
     """Linear discriminant analysis of log-covariances that adapts to a new person or day.
 
     Each window is represented by the matrix logarithm of its channel covariance (feature LOGCOV). In these coordinates, a
-    different gain or skin thickness, or a slight shift of the electrodes, moves all windows by about the same vector.
+    different gain or skin thickness, or a slight shift of the electrodes, moves all windows by about the same vector. With 71
+    channels or more, the first 500 principal components of training are used.
 
     `fit` on several people rotates each person's armband or grid so that the class means agree best, removes each person's
     mean, and fits a discriminant with shrinkage. The windows of a single person are used unchanged.
@@ -79,7 +83,8 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
     ----------
     classes_ : (class,) labels.
     means_, covariance_, within_ : estimated by `fit`. (class, column) means; (column, column) covariance; and (column,
-        column) covariance within the training people.
+        column) covariance within the training people. A column is one of LOGCOV, or a component if `basis_` is set.
+    basis_ : (column of LOGCOV, component), or None.
     coef_, intercept_ : (class, column) and (class,), of the current discriminant.
     turns_ : (person,) number of the rotation of each training person, in order of appearance.
     roll_ : number of the rotation that `adapt` or `calibrate` chose; 0 leaves the channels as they are.
@@ -129,6 +134,9 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
         centre, self.turns_ = np.zeros(v.shape[1]), np.zeros(1, int)
         if len(people) > 1:
             v, centre = self._one_frame(v, code, [person == name for name in people])
+        self.basis_ = _components(v) if v.shape[1] > WIDE else None
+        if self.basis_ is not None:
+            v, centre = v @ self.basis_, centre @ self.basis_
         residual = v.copy()
         for name in people:
             for k in range(len(self.classes_)):
@@ -171,7 +179,7 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
         whitened, gain = means @ white, 0.0
         if not self.calibrated_:
             roll, gain = self._likely_roll(v, white, overlap)
-        before, after = (v[:, self.rolls_[r]] @ white for r in (self.base_roll_, roll))
+        before, after = (self._turned(v, r) @ white for r in (self.base_roll_, roll))
         together = moved(after, whitened, overlap, RIGID, margin=self._margin)
         few_classes = too_few_classes(together.counts, self._same_person)
         if few_classes and not (self._same_person and gain > SURE_TURN):
@@ -208,9 +216,9 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
         remember(self.features_, X, more=True)
         known = np.unique(code)
         there, ours = np.stack([v[code == k].mean(axis=0) for k in known]), self.means_[known]
-        away = [np.square(_centred(there[:, roll]) - _centred(ours)).sum() for roll in self.rolls_]
+        away = [np.square(_centred(self._turned(there, r)) - _centred(ours)).sum() for r in range(len(self.rolls_))]
         roll = int(np.argmin(away)) if len(known) > 1 else 0
-        v, there = v[:, self.rolls_[roll]], there[:, self.rolls_[roll]]
+        v, there = self._turned(v, roll), self._turned(there, roll)
         means, covariance = self.means_ + (there - ours).mean(axis=0), self.within_
         share = 0.0
         if self.n_people_ == 1:
@@ -226,7 +234,7 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: Any) -> np.ndarray:
         """(window, class) probabilities."""
         check_is_fitted(self, "means_")
-        return softmax(self._vectors(X)[:, self.rolls_[self.roll_]] @ self.coef_.T + self.intercept_, axis=1)
+        return softmax(self._turned(self._vectors(X), self.roll_) @ self.coef_.T + self.intercept_, axis=1)
 
     def predict(self, X: Any) -> np.ndarray:
         """(window,) labels."""
@@ -234,6 +242,18 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
 
     def _vectors(self, X: Any) -> np.ndarray:
         return self.features_.transform(X)
+
+    def _turned(self, v: np.ndarray, roll: int) -> np.ndarray:
+        """Return the windows after the rotation of this number, in the coordinates of the class means."""
+        v = v[:, self.rolls_[roll]]
+        return v if self.basis_ is None else v @ self.basis_
+
+    def _without_gain(self, vector: np.ndarray) -> np.ndarray:
+        """Remove from a vector the part that depends on the common gain of all channels."""
+        a, b = np.triu_indices(self.features_.n_features_in_)
+        gain = (a == b).astype(float)
+        gain = gain if self.basis_ is None else gain @ self.basis_
+        return vector - gain * (vector @ gain) / (gain @ gain)
 
     def _overlap(self, X: Any) -> float:
         """Return the average number of windows that cover the same sample."""
@@ -258,12 +278,12 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
         few = spread(len(v), SEARCHED)
         overlap = max(overlap * len(few) / len(v), 1.0)
         found = []
-        for roll in self.rolls_:
-            turned = v[few][:, roll]
+        for roll in range(len(self.rolls_)):
+            turned = self._turned(v[few], roll)
             score = moved(turned @ white, self.base_means_ @ white, overlap, RIGID, 10, self._margin).evidence
             if self.n_people_ > 1:  # all classes differ between people, but the positions of muscles are similar
-                score -= float(np.linalg.norm(_without_gain(turned.mean(axis=0) - self.base_means_.mean(axis=0))))
-                score -= STEP * float(self.sizes_[len(found)])
+                score -= float(np.linalg.norm(self._without_gain(turned.mean(axis=0) - self.base_means_.mean(axis=0))))
+                score -= STEP * float(self.sizes_[roll])
             found.append(score)
         best = int(np.argmax(found))
         gain = found[best] - found[0]
@@ -331,8 +351,8 @@ def _centred(means: np.ndarray) -> np.ndarray:
     return means - means.mean(axis=0)
 
 
-def _without_gain(vector: np.ndarray) -> np.ndarray:
-    """Remove from a log-covariance vector the part that depends on the common gain of all channels."""
-    n = int(np.sqrt(2 * len(vector)))
-    a, b = np.triu_indices(n)
-    return vector - np.where(a == b, vector[a == b].mean(), 0.0)
+def _components(v: np.ndarray) -> np.ndarray:
+    """Return the (column, component) principal components of up to SEEN windows that have any variance, at most KEPT."""
+    some = v[spread(len(v), SEEN)]
+    _, size, components = np.linalg.svd(some - some.mean(axis=0), full_matrices=False)
+    return components[: min(KEPT, int((size > 1e-6 * size[0]).sum()))].T.copy()
