@@ -114,6 +114,8 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
     array([0, 1, 0, 1])
     """
 
+    basis_: np.ndarray | None = None  # a decoder saved by an earlier version has none
+
     def __init__(self, roll: bool = True, overlap: float = 5.0, feature_options: dict[str, Any] | None = None):
         self.roll = roll
         self.overlap = overlap
