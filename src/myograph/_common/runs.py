@@ -47,6 +47,16 @@ def stretch_numbers(breaks: tuple[int, ...], n: int) -> np.ndarray:
     return np.cumsum(number, dtype=np.int32)
 
 
+def stretch_starts(breaks: tuple[int, ...], at: np.ndarray) -> np.ndarray:
+    """Return the first sample of the stretch between two breaks in which each sample of `at` is.
+
+    >>> stretch_starts((20, 30), np.array([0, 19, 20, 35]))
+    array([ 0,  0, 20, 30])
+    """
+    borders = np.array([0, *breaks])
+    return borders[np.searchsorted(borders, at, side="right") - 1]
+
+
 def count_within_runs(*tracks: np.ndarray) -> np.ndarray:
     """Return 0, 1, 2, … within each run over which all tracks are constant."""
     n = len(tracks[0])

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from myograph._common.pipelines import past_ms
+from myograph._common.runs import stretch_starts
 from myograph.evaluation.identity import Description
 from myograph.recording import Recording
 from myograph.windows import Windows
@@ -50,8 +51,7 @@ def sealed(windows: Windows, past_ms: float = 0.0) -> Windows:
         signal = np.full(recording.signal.shape, np.nan, recording.signal.dtype)
         mine = np.flatnonzero(of == i)
         edges = np.zeros(recording.n_samples + 1, np.int64)
-        borders = np.array([0, *recording.breaks])
-        begin = borders[np.searchsorted(borders, start[mine], side="right") - 1]
+        begin = stretch_starts(recording.breaks, start[mine])
         past = math.ceil(past_ms * recording.rate_hz / 1000)
         np.add.at(edges, np.maximum(start[mine] - past, begin), 1)
         np.add.at(edges, stop[mine], -1)

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clo
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from myograph._common.runs import stretch_starts
 from myograph.errors import ConfigError
 from myograph.methods.registry import METHODS
 from myograph.windows import Windows
@@ -161,8 +162,7 @@ def _with_past(windows: Windows, n: int, step: int) -> tuple[Windows, np.ndarray
     begin = np.empty(len(start), np.int64)
     for k, recording in enumerate(windows.recordings):
         here = of == k
-        borders = np.array([0, *recording.breaks])
-        begin[here] = borders[np.searchsorted(borders, start[here], side="right") - 1]
+        begin[here] = stretch_starts(recording.breaks, start[here])
     starts = start[:, None] - step * np.arange(n + 1)
     exists = starts >= begin[:, None]
     row = np.broadcast_to(np.arange(len(start))[:, None], starts.shape)[exists]
