@@ -80,10 +80,20 @@ def test_one_repetition_with_labels_is_enough(decoder, moved):
     assert error(decoder.calibrated(first), moved) < 0.2
 
 
-def test_windows_of_a_label_are_left_out(decoder, moved):
-    windows = decoder.calibrated(moved).trained_on["adapted_to"][0]["n_windows"]
-    fewer = decoder.calibrated(moved, leave_out=["rest"]).trained_on["adapted_to"][0]["n_windows"]
-    assert fewer == pytest.approx(windows * 4 / 5, rel=0.02)
+def test_windows_that_touch_a_label_are_left_out(decoder, moved):
+    def used(learnt):
+        return learnt.trained_on["adapted_to"][-1]["n_windows"]
+
+    touching = decoder.decide(moved)
+    at = [np.isin(moved.label[start:stop], 0).any() for start, stop in zip(touching.start, touching.stop)]
+    assert 0 < sum(at) < len(at)
+    assert used(decoder.adapted(moved, leave_out=["rest"])) == len(at) - sum(at)
+    # Windows of one label alone: rest takes a fifth of them.
+    assert used(decoder.calibrated(moved, leave_out=["rest"])) == pytest.approx(
+        0.8 * used(decoder.calibrated(moved)), rel=0.02
+    )
+    partly = replace(moved, label=np.where(np.arange(moved.n_samples) < 2000, moved.label, -1))
+    assert used(decoder.adapted(partly, leave_out=["rest"])) > used(decoder.adapted(moved, leave_out=["rest"]))
 
 
 def test_without_evidence_the_same_decoder_is_returned(decoder):
@@ -102,6 +112,10 @@ def test_what_cannot_be_learnt_is_told(decoder, moved):
         decoder.adapted([])
     with pytest.raises(ConfigError, match="classes other, which the training windows did not"):
         decoder.calibrated(replace(moved, label_names=("rest", "fist", "open", "pinch", "other")))
+    with pytest.raises(ConfigError, match="there is no label rset to leave out; the recordings have"):
+        decoder.adapted(moved, leave_out=["rset"])
+    with pytest.raises(ConfigError, match="one session of one person, got 2: subject 1, session tuesday; subject 2"):
+        decoder.adapted([moved, replace(moved, subject="2")])
     with pytest.raises(ConfigError, match="no windows of 200 ms to learn from"):
         decoder.calibrated(moved, leave_out=moved.label_names)
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+import warnings
 
 import numpy as np
 import pytest
 from scipy.linalg import expm, logm
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier
 
 from myograph import Layout, Recording, Windowing, Windows
-from myograph.errors import ConfigError, NotAdaptedWarning
+from myograph.errors import ConfigError, LeakageWarning, NotAdaptedWarning
 from myograph.evaluation.continuous import every_window
 from myograph.evaluation.recipe import Recipe
 from myograph.evaluation.run import evaluate
@@ -18,7 +20,7 @@ from myograph.live.decoder import Decoder
 from myograph.methods import METHODS, Calibrated, Recentred, Smoothed
 from myograph.methods.adapt import SelfRecalibrating
 from myograph.methods.recentring import _matrix, log_covariances
-from myograph.protocols import CrossSession
+from myograph.protocols import CrossSession, LeaveOneSubjectOut
 from myograph.testing import make_windows
 
 MIX = np.array([[1.5, 0.3, 0.1], [0.2, 0.8, -0.1], [0.0, 0.1, 1.8]])
@@ -207,12 +209,14 @@ def test_few_movements_with_strong_evidence_for_a_rotation_only_rotate(before):
     assert accuracy(method, later) > 0.97
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("around", [lambda m: Recentred(Smoothed(m)), lambda m: Smoothed(Recentred(m))])
-def test_live_decisions_are_those_of_the_adapted_method(around, tmp_path):
+def test_live_decisions_are_those_of_the_adapted_method(around, dtype, tmp_path):
     """The samples of a stream are mixed and rotated as well, and earlier windows count there too."""
-    recordings = on_a_ring((0, "1", "1", 0, 1.0)).recordings
+    recordings = [r.with_signal(r.signal.astype(dtype)) for r in on_a_ring((0, "1", "1", 0, 1.0)).recordings]
     decoder = Decoder.fit(recordings, around(METHODS.create("lda")), windowing=Windowing(200, 50))
     test = on_a_ring((1, "1", "2", 2, (2.0, 1.0, 0.6, 1.0, 1.0, 1.5))).recordings[0]
+    test = test.with_signal(test.signal.astype(dtype))
     unadapted = decoder.decide(test)
     windows, _ = every_window(Windows.cut(test), [np.ones(test.n_samples, bool)], Windowing(200, 50))
     decoder.method.adapt(windows.without_labels())
@@ -221,9 +225,10 @@ def test_live_decisions_are_those_of_the_adapted_method(around, tmp_path):
     np.testing.assert_allclose(live.proba, decoder.method.predict_proba(windows.without_labels()), atol=1e-4)
     again = Decoder.load(decoder.save(tmp_path / "decoder.myo"))
     np.testing.assert_array_equal(again.decide(test).proba, live.proba)
-    stream = again.stream()
-    pieces = [stream.push(part).proba for part in np.array_split(test.signal, 37, axis=1)]
-    np.testing.assert_array_equal(np.concatenate(pieces), live.proba)
+    for n_pieces in (37, 2100):
+        stream = again.stream()
+        pieces = [stream.push(part).proba for part in np.array_split(test.signal, n_pieces, axis=1)]
+        np.testing.assert_array_equal(np.concatenate(pieces), live.proba)
 
 
 def test_a_decoder_refuses_earlier_windows_that_it_could_not_use(windows):
@@ -237,3 +242,63 @@ def test_an_adapter_has_probabilities_if_its_classifier_has_before_and_after_fit
     for adapter in (Recentred(METHODS.create(name)), SelfRecalibrating(METHODS.create(name), correction="mode")):
         assert hasattr(adapter, "predict_proba") == has
         assert hasattr(adapter.fit(first, first.y), "predict_proba") == has
+
+
+def test_a_channel_without_signal_in_training_is_not_explained_by_a_rotation():
+    for seed in range(3):
+        train, test = on_a_ring((seed, "1", "1", 0, 1.0)), on_a_ring((seed + 50, "1", "2", 0, 1.0))
+        dead = Windows([r.with_signal(r.signal * (np.arange(6) != 2)[:, None]) for r in train.recordings], train.table)
+        method = Recentred(METHODS.create("lda")).fit(dead, dead.y)
+        assert accuracy(method.adapt(test.without_labels()), test) > 0.95
+
+
+def test_sessions_are_compared_over_the_classes_that_they_have():
+    """One class is loud, and the second session has only that and another one; nothing else differs."""
+    one, two = on_a_ring((0, "1", "1", 0, 1.0)), on_a_ring((1, "1", "2", 0, 1.0))
+    loud = [r.with_signal(r.signal * np.where(r.label == 3, 6.0, 1.0)) for r in (*one.recordings, *two.recordings)]
+    both = Windows.cut(loud, Windowing(200, 50))
+    train = both[(both.column("session") == "1") | np.isin(both.y, ("c", "d"))]
+    method = Recentred(METHODS.create("lda")).fit(train, train.y)
+    third = on_a_ring((2, "1", "3", 0, 1.0)).recordings[0]
+    test = Windows.cut(third.with_signal(third.signal * np.where(third.label == 3, 6.0, 1.0)), Windowing(200, 50))
+    assert accuracy(method, test) > 0.97
+    # A session that is the same but for its classes is hardly changed.
+    half = method.means_[[2, 3]].mean(axis=0)
+    logs = log_covariances(both)
+    first = np.mean([logs[(both.column("session") == "1") & (both.y == k)].mean(axis=0) for k in ("c", "d")], axis=0)
+    np.testing.assert_allclose(half, first, atol=0.1)
+
+
+class Nearest(ClassifierMixin, BaseEstimator):
+    """A user's own classifier: the class whose mean log variances are nearest."""
+
+    def fit(self, X, y):
+        rows = np.log(np.asarray(X).var(axis=2))
+        self.classes_ = np.unique(y)
+        self.means_ = np.stack([rows[np.asarray(y) == k].mean(axis=0) for k in self.classes_])
+        return self
+
+    def predict(self, X):
+        rows = np.log(np.asarray(X).var(axis=2))
+        return self.classes_[np.square(rows[:, None] - self.means_).sum(axis=2).argmin(axis=1)]
+
+
+@pytest.mark.parametrize("protocol", [CrossSession(("1",)), LeaveOneSubjectOut()])
+def test_it_is_evaluated_around_the_users_own_code(protocol):
+    people = on_a_ring(*((10 * k + s, str(k), str(s), 0, 1.0 + s) for k in (1, 2) for s in (1, 2))).recordings
+    recipe = Recipe("own", "own", protocol, Recentred(Nearest()), {}, windowing=Windowing(200, 50), transfer="adapt")
+    assert evaluate(recipe, list(people)).summary["accuracy"]["mean"] > 0.9
+
+
+def test_a_score_on_training_or_calibration_windows_gives_a_warning():
+    train, later = on_a_ring((0, "1", "1", 0, 1.0), (1, "1", "2", 0, 2.0)), on_a_ring((2, "1", "3", 0, 1.5))
+    method = Recentred(METHODS.create("smoothed", classifier="lda")).fit(train, train.y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        method.predict(later)
+    for windows in (train, later):
+        method.calibrate(later, later.y)
+        with pytest.warns(LeakageWarning):
+            method.predict(windows)
+        with pytest.warns(LeakageWarning):
+            method.predict_proba(windows)

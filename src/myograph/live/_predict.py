@@ -195,8 +195,14 @@ def check_past(method: Any) -> None:
 
 
 def _mixed(matrix: np.ndarray, samples: np.ndarray) -> np.ndarray:
-    """The (..., channel, time) samples multiplied by a (channel, channel) matrix, in their own precision."""
-    return (matrix @ samples).astype(np.result_type(samples, np.float32), copy=False)
+    """The (..., channel, time) samples multiplied by a (channel, channel) matrix, in their own precision.
+
+    The channels are added in a fixed order; a matrix product rounds differently for chunks of different sizes.
+    """
+    mixed = matrix[:, :1] * samples[..., :1, :]
+    for j in range(1, len(matrix)):
+        mixed = mixed + matrix[:, j : j + 1] * samples[..., j : j + 1, :]
+    return mixed.astype(np.result_type(samples, np.float32), copy=False)
 
 
 def _plain(step: Any) -> Transform:

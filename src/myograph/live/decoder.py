@@ -226,25 +226,28 @@ class Decoder:
     def adapted(self, recordings: Recording | Iterable[Recording], leave_out: Sequence[str] = ()) -> Decoder:
         """Return a decoder whose method has also learnt from unlabelled recordings of a new day or a new person.
 
-        All recordings should be of one session. Every window of them is used, also those of rest and transitions, so the
+        All recordings must be of one session of one person. Every window of them is used, also those of rest and transitions, so the
         method should know rest as a class if rest was recorded. The new decoder has no scores, because those of this one do
-        not hold for it. If the method changes nothing, it gives a NotAdaptedWarning, and this decoder is returned.
+        not hold for it. If the method changes nothing, it gives a NotAdaptedWarning, and this decoder is returned. Methods such as
+        recentred and aligned_lda start from their training or last calibration each time, so unlabelled recordings that they
+        were adapted to before no longer count.
 
         Parameters
         ----------
         recordings : one or several recordings; their labels are not used.
-        leave_out : names of labels whose windows are left out, such as "rest". This needs labels, for example those of prompts.
+        leave_out : names of labels, such as "rest"; windows with a sample that has one are left out. This needs labels, for
+            example those of prompts.
 
         Raises
         ------
-        ConfigError : the method cannot adapt.
+        ConfigError : the method cannot adapt, the recordings are of several people or sessions, or have no label to leave out.
         ShapeError, SignalError : another number of channels, rate or unit than in training.
 
         Examples
         --------
         >>> from myograph.testing import make_recording
-        >>> days = ("monday", "tuesday")
-        >>> monday, tuesday = (make_recording(n_classes=4, n_channels=3, seconds=1.5, session=day) for day in days)
+        >>> monday = make_recording(n_classes=4, n_channels=3, seconds=1.5, session="monday")
+        >>> tuesday = make_recording(n_classes=4, n_channels=3, seconds=1.5, session="tuesday", seed=1)
         >>> moved = tuesday.with_signal(tuesday.signal * [[3.0], [0.5], [1.0]])
         >>> decoder = Decoder.fit(monday, "aligned_lda")
         >>> errors = [d.decide(moved).metrics(moved, "rest")["total_error"] for d in (decoder, decoder.adapted(moved))]
@@ -266,7 +269,7 @@ class Decoder:
 
         Raises
         ------
-        ConfigError : the method cannot be calibrated, or the recordings have a label that it does not know.
+        ConfigError : as in `adapted`, or the recordings have a label that the method does not know.
         ShapeError, SignalError : another number of channels, rate or unit than in training.
 
         Examples
@@ -290,13 +293,21 @@ class Decoder:
             raise ConfigError(f"{how} needs at least one recording")
         for recording in recordings:
             self._check(recording)
+        if len(of := sorted({(r.subject, r.session) for r in recordings})) > 1:
+            listed = "; ".join(f"subject {subject}, session {session}" for subject, session in of[:6])
+            raise ConfigError(
+                f"{how} needs recordings of one session of one person, got {len(of)}: {listed}; select one"
+            )
+        known = sorted({name for r in recordings for name in r.label_names})
+        if unknown := [name for name in leave_out if name not in known]:
+            raise ConfigError(
+                f"there is no label {', '.join(unknown)} to leave out; the recordings have {known or 'none'}"
+            )
         labelled = how == "calibrate"
         filtered = [apply_all(self.filters, r) for r in recordings]
-        if not (labelled or leave_out):
-            filtered = [replace(r, label=None, label_names=(), repetition=None) for r in filtered]
-        windows = Windows.cut(filtered, self.windowing)
-        if leave_out:
-            windows = windows[~np.isin(windows.y, list(leave_out))]
+        bare = [replace(r, label=None, label_names=(), repetition=None) for r in filtered]
+        windows = Windows.cut(filtered if labelled else bare, self.windowing)
+        windows = windows[~_touching(windows, filtered, leave_out)]
         if not len(windows):
             raise ConfigError(f"{how} has no windows of {self.windowing.length_ms:g} ms to learn from")
         method = copy.deepcopy(self.method)
@@ -435,6 +446,18 @@ def _learn(post: ProportionalVelocity, windows: Windows) -> ProportionalVelocity
         return post
     amplitude = np.concatenate([np.abs(batch).mean(axis=(1, 2), dtype=np.float64) for batch in windows.batches()])
     return post.learn(amplitude, windows.y)
+
+
+def _touching(windows: Windows, recordings: Sequence[Recording], names: Sequence[str]) -> np.ndarray:
+    """(window,) whether a sample of the window has one of these labels."""
+    of, start, stop = (windows.column(name) for name in ("recording", "start", "stop"))
+    touching = np.zeros(len(of), bool)
+    for k, recording in enumerate(recordings):
+        code = [i for i, name in enumerate(recording.label_names) if name in names]
+        before = np.concatenate([[0], np.cumsum(np.isin(recording.label, code))])
+        mine = of == k
+        touching[mine] = before[stop[mine]] > before[start[mine]]
+    return touching
 
 
 def _provenance(recordings: Sequence[Recording], n_windows: int) -> dict[str, Any]:

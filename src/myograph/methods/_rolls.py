@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -94,7 +95,8 @@ def align_groups(means: list[np.ndarray], rolls: np.ndarray, sizes: np.ndarray, 
         before = list(chosen)
         for i, mine in enumerate(rolled):
             others = np.stack([rolled[j][chosen[j]] for j in range(len(means)) if j != i])
-            with np.errstate(invalid="ignore"):
+            with warnings.catch_warnings():  # a class that no other group has is not compared
+                warnings.simplefilter("ignore", RuntimeWarning)
                 reference = np.nanmean(others, axis=0)
             chosen[i] = int(np.argmin(np.nansum(np.square(mine - reference), axis=(1, 2))))
         if chosen == before:

@@ -15,6 +15,7 @@ from myograph.features.transformer import Features
 from myograph.methods._discriminant import class_means, shrunk_discriminant
 from myograph.methods._mixture import Prior, limited, moved, pays, whitening
 from myograph.methods._rolls import align_groups, columns_of, common_layout, rolls_of, sizes_of
+from myograph.methods._sameness import log_variances
 from myograph.methods._target import codes_of, not_adapted, overlap_in, source_share, spread, too_few_classes
 from myograph.methods.registry import METHODS
 
@@ -41,6 +42,9 @@ SURE_TURN = 10.0
 # With more columns than this, LOGCOV is reduced to at most KEPT principal components of training: 192 channels have 18,528
 # columns, whose covariance would take 2.7 GB and a quarter of an hour to whiten.
 WIDE, KEPT = 2500, 500
+# A channel whose variance in training is below this share of the median channel's is taken for dead. Then no rotation is searched,
+# because a rotation would be the likeliest explanation of a channel that is alive later.
+DEAD = 0.003
 SEARCHED, SEEN = 500, 4000  # largest number of windows used to search for the rotation, and in all of `adapt`
 
 
@@ -75,7 +79,7 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    roll : whether armbands and grids may be rotated.
+    roll : whether armbands and grids may be rotated. They are not if a channel has no signal in training.
     overlap : average number of windows that cover the same sample. It is used for arrays only; for Windows it is computed.
     feature_options : further arguments of `Features`.
 
@@ -126,7 +130,8 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
         y = np.asarray(X.y if y is None else y)
         need_two_classes(y)
         self.features_ = Features(["LOGCOV"], **(self.feature_options or {})).fit(X, y)
-        rolls = rolls_of(common_layout(X) if self.roll else None, self.features_.n_features_in_)
+        layout = common_layout(X) if self.roll and not _dead_channel(X) else None
+        rolls = rolls_of(layout, self.features_.n_features_in_)
         self.rolls_, self.sizes_ = np.stack([columns_of(roll) for roll in rolls]), sizes_of(rolls)
         self.classes_, code = np.unique(y, return_inverse=True)
         with no_leakage_warning():
@@ -351,6 +356,12 @@ def _displaced(after: np.ndarray, before: np.ndarray) -> float:
 
 def _centred(means: np.ndarray) -> np.ndarray:
     return means - means.mean(axis=0)
+
+
+def _dead_channel(X: Any) -> bool:
+    """Whether a channel has next to no signal."""
+    level = log_variances(X).mean(axis=0)
+    return bool((level < np.median(level) + np.log(DEAD)).any())
 
 
 def _components(v: np.ndarray) -> np.ndarray:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from myograph._common.seen import no_leakage_warning
+from myograph._common.seen import no_leakage_warning, remember, warn_of_leakage
 from myograph.errors import ConfigError
 from myograph.features.channels import shrunk_covariance, symmetric_function, symmetric_log
 from myograph.methods._adapter import Adapter, has_probabilities
@@ -20,6 +21,7 @@ from myograph.methods.registry import METHODS
 from myograph.windows import Windows
 
 SHRINKAGE = 1e-6  # of the covariances, so that every one has a logarithm
+EARLIER = "this %(name)s is not fitted, or was fitted by an earlier version of myograph; fit it again"
 
 
 class Recentred(Adapter):
@@ -94,16 +96,20 @@ class Recentred(Adapter):
         self.turns_ = np.eye(logs.shape[1])[rolls_of(layout, logs.shape[1])]
         first = np.unique(session, return_index=True)[1]
         turn = self.turns_[self.aligner_.turns_[person[first]]]  # (session, channel, channel)
-        means = [_balanced(logs[session == s], code[session == s], len(classes))[0] for s in range(len(turn))]
-        frames = turn @ np.stack(means) @ turn.transpose(0, 2, 1)
         turned = X
-        if len(frames) > 1:
-            centre = frames.mean(axis=0)
-            turned = _multiplied(X, np.stack([_matrix(centre, f) @ t for f, t in zip(frames, turn)]), session)
+        if len(turn) > 1:
+            means = np.stack(
+                [_of_classes(logs[session == s], code[session == s], len(classes)) for s in range(len(turn))]
+            )
+            means = turn[:, None] @ means @ turn[:, None].transpose(0, 1, 3, 2)  # (session, class, channel, channel)
+            centre, seen = np.nanmean(means, axis=0), np.isfinite(means[..., 0, 0])
+            matrices = [_matrix(centre[k].mean(axis=0), m[k].mean(axis=0)) @ t for m, k, t in zip(means, seen, turn)]
+            turned = _multiplied(X, np.stack(matrices), session)
             logs = log_covariances(turned)
-        super().fit(turned, y)
-        self._remember(X)
-        self.means_ = _balanced(logs, code, len(classes))[1]
+        with no_leakage_warning():
+            super().fit(turned, y)
+        remember(self, X)
+        self.means_ = _of_classes(logs, code, len(classes))
         self.sameness_ = Sameness.of(X, y)
         self.n_people_ = int(person.max()) + 1
         self.matrix_ = self.base_matrix_ = np.eye(logs.shape[1])
@@ -112,7 +118,7 @@ class Recentred(Adapter):
 
     def adapt(self, X: Any) -> Recentred:
         """Learn from unlabelled windows of a new person or session. X : Windows, or (window, channel, sample) array."""
-        check_is_fitted(self, "means_")
+        check_is_fitted(self, "aligner_", msg=EARLIER)
         known, self.matrix_ = self.n_people_ == 1 or self.calibrated_, self.base_matrix_
         with no_leakage_warning():  # these windows are used to learn, not scored
             why = None if known else self.sameness_.one_movement(X)
@@ -140,10 +146,10 @@ class Recentred(Adapter):
         ------
         ConfigError : a class that training did not have.
         """
-        check_is_fitted(self, "means_")
+        check_is_fitted(self, "aligner_", msg=EARLIER)
         y = np.asarray(X.y if y is None else y)
         code = codes_of(y, self.classes_)
-        self._remember(X)
+        remember(self, X, more=True)
         self.aligner_.calibrate(X, y)
         logs, turn = self._rotated(X)
         self.matrix_ = self._matrix_to(logs, code, np.unique(code)) @ turn
@@ -153,13 +159,17 @@ class Recentred(Adapter):
     def predict(self, X: Any) -> np.ndarray:
         """Return (window,) labels."""
         check_is_fitted(self, "means_")
-        return super().predict(_multiplied(X, self.matrix_[None]))
+        warn_of_leakage(self, X)
+        with no_leakage_warning():
+            return super().predict(_multiplied(X, self.matrix_[None]))
 
     @available_if(has_probabilities)
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return (window, class) probabilities."""
         check_is_fitted(self, "means_")
-        return super().predict_proba(_multiplied(X, self.matrix_[None]))
+        warn_of_leakage(self, X)
+        with no_leakage_warning():
+            return super().predict_proba(_multiplied(X, self.matrix_[None]))
 
     def _rotated(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return (window, channel, channel) logarithms of the covariances after the rotation that the aligner found, and the
@@ -216,19 +226,22 @@ def _multiplied(X: Any, matrices: np.ndarray, group: np.ndarray | None = None) -
     of = np.zeros(len(X.recordings), int)
     if group is not None:  # a recording is of one person and session
         of[X.column("recording")] = group
-    changed = [
-        r.with_signal((matrices[g] @ r.signal).astype(np.result_type(r.signal, np.float32)))
-        for r, g in zip(X.recordings, of)
-    ]
+    changed = []
+    for recording, g in zip(X.recordings, of):
+        signal = (matrices[g] @ recording.signal).astype(np.result_type(recording.signal, np.float32))
+        mixed = copy.copy(recording)  # not checked again: samples that are hidden from the user's own code are NaN
+        mixed.__dict__.clear()
+        mixed.__dict__.update(recording.__getstate__() | {"signal": signal})
+        changed.append(mixed)
     return Windows(changed, X.table)
 
 
-def _balanced(logs: np.ndarray, code: np.ndarray, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """The mean over classes that count equally, and the mean of each class (NaN if it is missing)."""
+def _of_classes(logs: np.ndarray, code: np.ndarray, n_classes: int) -> np.ndarray:
+    """The (class, channel, channel) mean of each class; NaN if it is missing."""
     means = np.full((n_classes, *logs.shape[1:]), np.nan)
     for k in np.unique(code):
         means[k] = logs[code == k].mean(axis=0)
-    return np.nanmean(means, axis=0), means
+    return means
 
 
 def _matrix(to: np.ndarray, of: np.ndarray) -> np.ndarray:
