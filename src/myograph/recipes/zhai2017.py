@@ -154,12 +154,10 @@ def zhai2017(context: Context) -> Iterator[Row]:
     **Older figures.** The networks of longterm_myo (2026-11-21) were trained by a trainer that spared biases and norms from
     weight decay. Today's decays every parameter.
 
-    **Cost.** The tables of DB1 and of the small run on DB5 were measured in 16 processes; their minutes are the sum over all
-    processes.
+    **Cost.** The tables of DB1 and of the small run on DB5 are from 16 processes; their minutes are the sum over these.
 
-    **The size of the methods matters for the SVM.** On DB5 the small run's SVM (C = 10) loses 5.1 points if it learns from the
-    last session alone. The full one, whose parameters are chosen by 4-fold cross-validation in every fit, gains 3.1, as in the
-    paper. The CNN gains about as much with 800 feature maps as with 32.
+    **Size of the methods.** On DB5 the small run's SVM (C = 10) loses 5.1 points if it learns from the last session alone.
+    The full one, cross-validated in every fit, gains 3.1, as in the paper. The CNN gains as much with 32 feature maps.
 
     **Limits.** Smoothing looks ahead, and whole movements follow one another in these recordings, so smoothing is worth
     more here than in free use. The paper chose ±10 windows on subjects that it then tested.
