@@ -305,15 +305,15 @@ class Decoder:
             )
         labelled = how == "calibrate"
         filtered = [apply_all(self.filters, r) for r in recordings]
-        bare = [replace(r, label=None, label_names=(), repetition=None) for r in filtered]
-        windows = Windows.cut(filtered if labelled else bare, self.windowing)
+        bare = filtered if labelled else [replace(r, label=None, label_names=(), repetition=None) for r in filtered]
+        windows = Windows.cut(bare, self.windowing)
         windows = windows[~_touching(windows, filtered, leave_out)]
         if not len(windows):
             raise ConfigError(f"{how} has no windows of {self.windowing.length_ms:g} ms to learn from")
         method = copy.deepcopy(self.method)
         with warnings.catch_warnings(record=True) as given:
             warnings.simplefilter("always")
-            getattr(method, how)(*((windows, windows.y) if labelled else (windows.without_labels(),)))
+            getattr(method, how)(windows, *([windows.y] if labelled else []))
         for warning in given:
             warnings.warn(warning.message, stacklevel=3)
         if any(issubclass(warning.category, NotAdaptedWarning) for warning in given):

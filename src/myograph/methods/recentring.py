@@ -230,8 +230,7 @@ def _multiplied(X: Any, matrices: np.ndarray, group: np.ndarray | None = None) -
     for recording, g in zip(X.recordings, of):
         signal = (matrices[g] @ recording.signal).astype(np.result_type(recording.signal, np.float32))
         mixed = copy.copy(recording)  # not checked again: samples that are hidden from the user's own code are NaN
-        mixed.__dict__.clear()
-        mixed.__dict__.update(recording.__getstate__() | {"signal": signal})
+        object.__setattr__(mixed, "signal", signal)
         changed.append(mixed)
     return Windows(changed, X.table)
 
