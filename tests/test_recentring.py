@@ -17,7 +17,7 @@ from myograph.evaluation.continuous import every_window
 from myograph.evaluation.recipe import Recipe
 from myograph.evaluation.run import evaluate
 from myograph.live.decoder import Decoder
-from myograph.methods import METHODS, Calibrated, Recentred, Smoothed
+from myograph.methods import METHODS, AlignedLDA, Calibrated, Recentred, Smoothed
 from myograph.methods.adapt import SelfRecalibrating
 from myograph.methods.recentring import _matrix, log_covariances
 from myograph.protocols import CrossSession, LeaveOneSubjectOut
@@ -156,12 +156,12 @@ def test_it_is_a_method_of_recipes_and_refuses_what_it_cannot_do(windows):
         fresh.calibrate(windows[:4], np.array(["new"] * 4))
 
 
-def on_a_ring(*recordings):
+def on_a_ring(*recordings, contrast=1.0):
     """Windows of noise whose loud channels, on a ring of six, depend on the label; (seed, person, session, turn, gain)."""
     found = []
     for seed, person, session, turn, gain in recordings:
         label, repetition = np.tile(np.repeat(np.arange(4), 500), 4), np.repeat(np.arange(1, 5), 2000)
-        size = 1.0 + 4.0 * np.eye(6)[:4] + 2.0 * np.eye(6)[[1, 3, 0, 2]]
+        size = 1.0 + contrast * (4.0 * np.eye(6)[:4] + 2.0 * np.eye(6)[[1, 3, 0, 2]])
         signal = np.random.default_rng(seed).normal(size=(6, len(label))) * size[label].T
         signal = (np.roll(signal, turn, axis=0) * np.broadcast_to(gain, 6)[:, None]).astype(np.float32)
         who = {"subject": person, "session": session, "repetition": repetition}
@@ -172,6 +172,13 @@ def on_a_ring(*recordings):
 @pytest.fixture(scope="module")
 def before():
     train = on_a_ring((0, "1", "1", 0, 1.0))
+    return Recentred(METHODS.create("lda")).fit(train, train.y)
+
+
+@pytest.fixture(scope="module")
+def weak():
+    """As `before`, but of classes that overlap: probabilities are neither 0 nor 1."""
+    train = on_a_ring((0, "1", "1", 0, 1.0), contrast=0.08)
     return Recentred(METHODS.create("lda")).fit(train, train.y)
 
 
@@ -209,9 +216,107 @@ def test_few_movements_with_strong_evidence_for_a_rotation_only_rotate(before):
     assert accuracy(method, later) > 0.97
 
 
+def of_three(method, windows):
+    """The log probabilities of the classifiers of a Recentred."""
+    turned = mixed(windows, method.matrix_)
+    found = [method.estimator_.predict_proba(turned), method.aligner_.predict_proba(windows)]
+    found += [method.own_.predict_proba(turned)] if method.own_ is not None else []
+    return [np.log(p + 1e-6) for p in found]
+
+
+def together(logs, weights):
+    product = np.prod([np.exp(w * log) for w, log in zip(weights, logs)], axis=0) ** (1 / sum(weights))
+    return product / product.sum(axis=1, keepdims=True)
+
+
+LOUDER = (2.0, 1.0, 0.6, 1.0, 1.0, 1.5)
+
+
+@pytest.mark.filterwarnings("ignore::myograph.errors.LeakageWarning")
+def test_the_classifiers_decide_together_by_the_weighted_mean_of_their_log_probabilities(weak):
+    later = on_a_ring((1, "1", "2", 0, LOUDER), contrast=0.08)
+    np.testing.assert_array_equal(weak.predict_proba(later), weak.estimator_.predict_proba(later))
+    known = copy.deepcopy(weak).adapt(later.without_labels())
+    np.testing.assert_allclose(known.predict_proba(later), together(of_three(known, later), (1, 0.1)), atol=1e-5)
+    train = on_a_ring(*((10 + k, str(k), "1", 0, 1.0) for k in range(3)), contrast=0.08)
+    new = Recentred(METHODS.create("lda")).fit(train, train.y).adapt(later.without_labels())
+    np.testing.assert_allclose(new.predict_proba(later), together(of_three(new, later), (1, 0.1)), atol=1e-5)
+    assert np.abs(new.predict_proba(later) - new.estimator_.predict_proba(mixed(later, new.matrix_))).max() > 0.05
+    first = later.where(repetition=1)  # 1 s of each of four classes: five windows of 200 ms that do not overlap
+    labelled = copy.deepcopy(weak).calibrate(first, first.y)
+    logs = of_three(labelled, first)
+    skill = [((labelled.classes_[log.argmax(axis=1)] == first.y).mean() - 0.25) / 0.75 for log in logs[:2]]
+    assert 0.1 < min(skill) < 1
+    weights = (skill[0] ** 2, 0.5 * skill[1] ** 2, 5 / 20)
+    np.testing.assert_allclose(labelled.weights_, np.divide(weights, sum(weights)), rtol=0.05)
+    expected = together(of_three(labelled, later), weights)
+    np.testing.assert_allclose(labelled.predict_proba(later), expected, atol=0.02)
+    own = METHODS.create("lda").fit(turned := mixed(first, labelled.matrix_), turned.y)
+    np.testing.assert_allclose(own.predict_proba(turned), labelled.own_.predict_proba(turned), atol=1e-5)
+
+
+def test_labels_count_more_than_a_classifier_that_is_wrong_on_them(before):
+    """The movements of this person are those of training in another order, which no matrix changes back."""
+    later = on_a_ring((1, "2", "1", 0, 1.0))
+    swapped = later.with_columns(label=np.array(["b", "a", "d", "c"])[np.searchsorted(list("abcd"), later.y)])
+    first, rest = swapped.where(repetition=1), swapped[swapped.column("repetition") > 2]
+    assert accuracy(before, rest) < 0.1
+    assert accuracy(copy.deepcopy(before).calibrate(first, first.y), rest) > 0.9
+    train = on_a_ring((0, "1", "1", 0, 1.0))
+    without = Recentred(Nearest()).fit(train, train.y).calibrate(first, first.y)
+    assert accuracy(without, rest) < 0.6  # a classifier without probabilities has only the matrix
+    two = first[np.isin(first.y, ("a", "b"))]
+    some = copy.deepcopy(before).calibrate(two, two.y)
+    assert some.own_ is None
+    assert some.weights_[2] == 0
+    assert np.isfinite(some.predict_proba(rest)).all()
+
+
+def test_after_labels_that_are_not_recognised_unlabelled_windows_change_nothing(before):
+    later = on_a_ring((1, "1", "2", 0, LOUDER))
+    first, rest = later.where(repetition=1), later[later.column("repetition") > 2]
+    method = copy.deepcopy(before).calibrate(first, np.random.default_rng(0).permutation(first.y))
+    left = method.predict_proba(rest)
+    with pytest.warns(NotAdaptedWarning, match="does not recognise those of the labelled windows"):
+        method.adapt(rest.without_labels())
+    np.testing.assert_array_equal(method.predict_proba(rest), left)
+    method.calibrate(first, first.y)
+    assert np.abs(method.adapt(rest.without_labels()).matrix_ - method.base_matrix_).max() > 0
+
+
+def test_what_is_refused_leaves_the_decisions_of_fit_or_calibrate(weak):
+    first = on_a_ring((1, "1", "2", 0, LOUDER), contrast=0.08).where(repetition=1)
+    rest = on_a_ring((2, "1", "3", 0, (2.0, 1.2, 0.6, 1.4, 0.8, 1.5)), contrast=0.08)
+    one = rest[rest.y == "a"].without_labels()
+    for method in (copy.deepcopy(weak), copy.deepcopy(weak).calibrate(first, first.y)):
+        left = method.predict_proba(rest)
+        assert np.abs(method.adapt(rest.without_labels()).predict_proba(rest) - left).max() > 0.01
+        with pytest.warns(NotAdaptedWarning):
+            method.adapt(one)
+        np.testing.assert_array_equal(method.predict_proba(rest), left)
+
+
+def test_a_method_saved_by_an_earlier_version_decides_as_it_did(before):
+    old = copy.deepcopy(before)
+    for name in ("own_", "weights_", "base_weights_"):
+        del old.__dict__[name]
+    later = on_a_ring((1, "1", "2", 1, 1.0))
+    np.testing.assert_array_equal(old.predict_proba(later), before.predict_proba(later))
+    assert accuracy(old.adapt(later.without_labels()), later) > 0.97
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("around", [lambda m: Recentred(Smoothed(m)), lambda m: Smoothed(Recentred(m))])
-def test_live_decisions_are_those_of_the_adapted_method(around, dtype, tmp_path):
+@pytest.mark.parametrize("labelled", [False, True])
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda m: Recentred(Smoothed(m)),
+        lambda m: Smoothed(Recentred(m)),
+        lambda m: Recentred(Recentred(m)),
+        lambda m: Recentred(AlignedLDA()),  # both read the same features, of other samples
+    ],
+)
+def test_live_decisions_are_those_of_the_adapted_method(around, labelled, dtype, tmp_path):
     """The samples of a stream are mixed and rotated as well, and earlier windows count there too."""
     recordings = [r.with_signal(r.signal.astype(dtype)) for r in on_a_ring((0, "1", "1", 0, 1.0)).recordings]
     decoder = Decoder.fit(recordings, around(METHODS.create("lda")), windowing=Windowing(200, 50))
@@ -219,6 +324,9 @@ def test_live_decisions_are_those_of_the_adapted_method(around, dtype, tmp_path)
     test = test.with_signal(test.signal.astype(dtype))
     unadapted = decoder.decide(test)
     windows, _ = every_window(Windows.cut(test), [np.ones(test.n_samples, bool)], Windowing(200, 50))
+    if labelled:
+        first = windows[windows.column("repetition") == 1]
+        decoder.method.calibrate(first, first.y)
     decoder.method.adapt(windows.without_labels())
     live = decoder.decide(test)
     assert np.abs(live.proba - unadapted.proba).max() > 0.5

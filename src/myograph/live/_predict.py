@@ -21,7 +21,7 @@ from myograph.errors import ConfigError
 from myograph.features.stream import FeatureStream
 from myograph.features.transformer import Features
 from myograph.live._kernels import discriminant
-from myograph.methods import CalibratedLDA, FastLDA, LogScale, ProductOfViews, Recentred, Smoothed
+from myograph.methods import AlignedLDA, CalibratedLDA, FastLDA, LogScale, ProductOfViews, Recentred, Smoothed
 from myograph.methods.smoothing import averaged
 from myograph.windows import Windowing
 
@@ -50,19 +50,23 @@ class StreamPredictor:
     def __init__(self, estimator: Any, classes: tuple[str, ...], windowing: Windowing, rate_hz: float, n_channels: int):
         self._windowing, self._rate_hz, self._n_channels = windowing, rate_hz, n_channels
         self._streams: list[FeatureStream] = []
-        self._stream_of: dict[str, int] = {}
+        self._stream_of: dict[tuple[int, str], int] = {}
         self._rows: list[np.ndarray] = []
-        self._matrices: list[np.ndarray] = []  # by which a `Recentred` multiplies the samples
+        # Samples of kind 0 are those of the stream. For each later kind: the kind that a `Recentred` multiplies, and its matrix.
+        self._mixtures: list[tuple[int, np.ndarray]] = []
+        self._kind = 0  # which samples the part that is compiled reads
+        self._kind_of: list[int] = []  # which samples each feature stream reads
         self.needs_samples = False
         self._index = {name: i for i, name in enumerate(classes)}
         self.answer = self._compile(estimator)
 
     def push(self, piece: np.ndarray) -> None:
         """Process the next (channel, time) samples, which may complete at most one window."""
-        for matrix in self._matrices:
-            piece = _mixed(matrix, piece)
-        for i, stream in enumerate(self._streams):
-            rows = stream.push(piece)
+        pieces = [piece]
+        for kind, matrix in self._mixtures:
+            pieces.append(_mixed(matrix, pieces[kind]))
+        for i, (kind, stream) in enumerate(zip(self._kind_of, self._streams)):
+            rows = stream.push(pieces[kind])
             if len(rows):
                 self._rows[i] = rows[-1:]
 
@@ -75,6 +79,8 @@ class StreamPredictor:
             return self._smoothed(estimator)
         if type(estimator) is Recentred:
             return self._recentred(estimator)
+        if type(estimator) is AlignedLDA:
+            return self._aligned(estimator)
         return self._classifier([estimator])
 
     def _classifier(self, steps: list[Any]) -> Answer:
@@ -126,10 +132,32 @@ class StreamPredictor:
         return smoothed
 
     def _recentred(self, estimator: Recentred) -> Answer:
-        matrix = estimator.matrix_
-        self._matrices.append(matrix)
-        answer = self._compile(estimator.estimator_)
-        return lambda window: answer(_mixed(matrix, window) if self.needs_samples else window)
+        matrix, outer = estimator.matrix_, self._kind
+        self._mixtures.append((outer, matrix))
+        mixture, answers = len(self._mixtures), []
+        for classifier, mixes in estimator.classifiers():
+            self._kind = mixture if mixes else outer
+            answers.append((self._compile(classifier), mixes))
+        self._kind = outer
+        if len(answers) == 1:
+            alone = answers[0][0]
+            return lambda window: alone(_mixed(matrix, window) if self.needs_samples else window)
+
+        def together(window: Window) -> tuple[int, np.ndarray]:
+            mixed = _mixed(matrix, window) if self.needs_samples else window
+            proba = estimator.together([answer(mixed if mixes else window)[1][None] for answer, mixes in answers])[0]
+            return int(proba.argmax()), proba
+
+        return together
+
+    def _aligned(self, estimator: AlignedLDA) -> Answer:
+        vectors = self._features(estimator.features_)
+
+        def aligned(window: Window) -> tuple[int, np.ndarray]:
+            proba = estimator.of_vectors(vectors(window))[0]
+            return int(proba.argmax()), proba
+
+        return aligned
 
     def _shares(self, steps: list[Any]) -> Transform:
         """(1, class) probabilities."""
@@ -168,11 +196,13 @@ class StreamPredictor:
         return step.transform
 
     def _features(self, features: Features) -> Transform:
-        key = repr([(name, value) for name, value in features.get_params().items() if name != "n_jobs"])
+        params = [(name, value) for name, value in features.get_params().items() if name != "n_jobs"]
+        key = self._kind, repr(params)
         if key not in self._stream_of:  # views of one method share features
             self._stream_of[key] = len(self._streams)
             self._streams.append(features.stream(self._rate_hz, self._n_channels, self._windowing))
             self._rows.append(np.empty((0, 0)))
+            self._kind_of.append(self._kind)
         i = self._stream_of[key]
         return lambda window: self._rows[i]
 

@@ -178,8 +178,7 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
         few = spread(len(v), SEEN)
         overlap = max(self._overlap(X) * len(few) / max(len(v), 1), 1.0)
         v, means, roll = v[few], self.base_means_, self.base_roll_
-        self._decide_by(means, self.base_covariance_, roll)
-        self.adapted_ = False
+        self.forget()
         if len(v) < 2 * overlap:
             return "the windows cover less signal than the length of two windows"
         white = whitening(self.base_covariance_)
@@ -206,6 +205,13 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
             self._decide_by(means + offsets @ np.linalg.inv(white), self.base_covariance_, roll)
         self.adapted_ = True
         return None
+
+    def forget(self) -> AlignedLDA:
+        """Return to the state that `fit` or `calibrate` left, as each call of `adapt` does first."""
+        check_is_fitted(self, "means_")
+        self._decide_by(self.base_means_, self.base_covariance_, self.base_roll_)
+        self.adapted_ = False
+        return self
 
     def calibrate(self, X: Any, y: Any = None) -> AlignedLDA:
         """Learn from some labelled windows of a new person or day.
@@ -241,7 +247,11 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: Any) -> np.ndarray:
         """(window, class) probabilities."""
         check_is_fitted(self, "means_")
-        return softmax(self._turned(self._vectors(X), self.roll_) @ self.coef_.T + self.intercept_, axis=1)
+        return self.of_vectors(self._vectors(X))
+
+    def of_vectors(self, v: np.ndarray) -> np.ndarray:
+        """Return the (window, class) probabilities, given the (window, column) output of `features_`."""
+        return softmax(self._turned(v, self.roll_) @ self.coef_.T + self.intercept_, axis=1)
 
     def predict(self, X: Any) -> np.ndarray:
         """(window,) labels."""

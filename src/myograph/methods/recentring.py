@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from scipy.special import softmax
+from sklearn.base import clone
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -21,6 +23,14 @@ from myograph.methods.registry import METHODS
 from myograph.windows import Windows
 
 SHRINKAGE = 1e-6  # of the covariances, so that every one has a logarithm
+# Weights of the `AlignedLDA` in the decision, relative to the classifier, after `adapt` and after `calibrate`. The classifier of the
+# labelled windows has the weight n / HELD, where n is the number of labelled windows per class that do not overlap. Chosen on 3DC,
+# electrode_shift and longterm_myo, and checked on people who did not decide (docs/adaptation.md).
+UNLABELLED, LABELLED, HELD = 0.1, 0.5, 20.0
+# After `calibrate`, `adapt` changes nothing if the `AlignedLDA` recognises less than this share of the labelled windows beyond chance.
+RECOGNISED = 0.5
+ALONE = np.array([1.0, 0.0, 0.0])
+LEAST = 1e-6  # added to probabilities, so that none of the classifiers can exclude a class
 EARLIER = "this %(name)s is not fitted, or was fitted by an earlier version of myograph; fit it again"
 
 
@@ -30,8 +40,8 @@ class Recentred(Adapter):
 
     A moved electrode, another gain or another skin thickness changes all movements in a similar way, and most of this
     change is in the mean covariance. The mean is that of the matrix logarithms, over classes that count equally. An armband or
-    grid that was rotated changes the order of the channels, so the matrix also rotates them. Only the samples change, so the
-    classifier may be any method, including a network.
+    grid that was rotated changes the order of the channels, so the matrix also rotates them. The classifier's input stays samples, so
+    it may be any method, including a network.
 
     `fit` rotates the channels of the training people so that their movements agree best, and re-centres each of their
     sessions to the mean over all of them. `adapt` estimates the matrix of a new session or person from unlabelled windows,
@@ -40,11 +50,17 @@ class Recentred(Adapter):
     seen more often than others, or is missing, does no harm as long as most windows are recognised. Each call of `adapt`
     starts from the state that `fit` or `calibrate` left.
 
+    If the classifier has `predict_proba`, up to three classifiers decide together, by the weighted mean of their log probabilities:
+    the classifier; after `adapt` or `calibrate` the `AlignedLDA`, which also shifts each class; and after `calibrate` a clone of the
+    classifier that is fitted on the labelled windows alone, if these show every class. The more labelled windows there are, the
+    more the clone counts, and the fewer of them the other two recognise, the less these count.
+
     `adapt` gives a NotAdaptedWarning and changes nothing if the `AlignedLDA` does not adapt, for example because the windows
-    show too few classes, or if the person is new and one movement makes up most of the windows (see `_sameness`).
+    show too few classes; if the `AlignedLDA` did not recognise the windows of `calibrate`; or if the person is new and one
+    movement makes up most of the windows (see `_sameness`).
 
     Source: Zanini et al. 2018, doi:10.1109/TBME.2017.2742541 (Riemannian alignment), with the mean of the log-Euclidean metric
-    (Arsigny et al. 2006, doi:10.1002/mrm.20965). The balanced mean, the rotation and the checks are ours.
+    (Arsigny et al. 2006, doi:10.1002/mrm.20965). The balanced mean, the rotation, the common decision and the checks are ours.
 
     Parameters
     ----------
@@ -58,6 +74,8 @@ class Recentred(Adapter):
     aligner_ : the fitted `AlignedLDA`.
     means_ : (class, channel, channel) mean logarithms of the covariances of training.
     matrix_ : (channel, channel), by which samples are multiplied before they are classified.
+    own_ : the classifier that `calibrate` fitted on the labelled windows, or None.
+    weights_ : (3,) weights of `estimator_`, `aligner_` and `own_`; their sum is 1.
 
     Examples
     --------
@@ -75,6 +93,10 @@ class Recentred(Adapter):
     >>> method.calibrate(moved[:40], moved.y[:40]).matrix_.shape
     (3, 3)
     """
+
+    own_: Any = None  # a decoder saved by an earlier version has none of these
+    weights_ = base_weights_ = ALONE
+    recognised_: float = 1.0
 
     def __init__(self, estimator: Any = None, overlap: float = 5.0, roll: bool = True):
         self.estimator = estimator
@@ -113,32 +135,37 @@ class Recentred(Adapter):
         self.sameness_ = Sameness.of(X, y)
         self.n_people_ = int(person.max()) + 1
         self.matrix_ = self.base_matrix_ = np.eye(logs.shape[1])
-        self.calibrated_ = False
+        self.weights_ = self.base_weights_ = ALONE
+        self.calibrated_, self.own_, self.recognised_ = False, None, 1.0
         return self
 
     def adapt(self, X: Any) -> Recentred:
         """Learn from unlabelled windows of a new person or session. X : Windows, or (window, channel, sample) array."""
         check_is_fitted(self, "aligner_", msg=EARLIER)
-        known, self.matrix_ = self.n_people_ == 1 or self.calibrated_, self.base_matrix_
+        self.matrix_, self.weights_ = self.base_matrix_, self.base_weights_
+        known, aligner = self.n_people_ == 1 or self.calibrated_, copy.copy(self.aligner_.forget())
         with no_leakage_warning():  # these windows are used to learn, not scored
             why = None if known else self.sameness_.one_movement(X)
-            if why := why or self.aligner_.learn_from(X):
+            if self.recognised_ < RECOGNISED:
+                why = "the AlignedLDA that recognises the classes does not recognise those of the labelled windows"
+            if why := why or aligner.learn_from(X):
                 not_adapted(why)
                 return self
-            code = codes_of(self.aligner_.predict(X), self.classes_)
-        logs, turn = self._rotated(X)
+            code = codes_of(aligner.predict(X), self.classes_)
         counts = np.bincount(code, minlength=len(self.classes_)) / overlap_in(X, self.overlap)
-        few = too_few_classes(counts, known)
-        if not few:
-            self.matrix_ = self._matrix_to(logs, code, np.flatnonzero(counts >= 1)) @ turn
-        elif known and not self.calibrated_ and self.aligner_.roll_:  # few classes, but strong evidence for a rotation
-            self.matrix_ = turn
+        if not (few := too_few_classes(counts, known)):
+            self.matrix_, self.aligner_ = self._matrix_to(X, code, np.flatnonzero(counts >= 1), aligner.roll_), aligner
+            if not self.calibrated_ and has_probabilities(self):
+                self.weights_ = np.array([1.0, UNLABELLED, 0.0]) / (1 + UNLABELLED)
+        elif known and not self.calibrated_ and aligner.roll_:  # few classes, but strong evidence for a rotation
+            self.matrix_ = self.turns_[aligner.roll_]
         else:
             not_adapted(few)
         return self
 
     def calibrate(self, X: Any, y: Any = None) -> Recentred:
-        """Learn the matrix, and nothing else, from some labelled windows of a new person or session.
+        """Learn from some labelled windows of a new person or session: the matrix, the classes of the `AlignedLDA`, and the
+        clone of the classifier.
 
         y : (window,) labels, by default those of the Windows.
 
@@ -149,16 +176,29 @@ class Recentred(Adapter):
         check_is_fitted(self, "aligner_", msg=EARLIER)
         y = np.asarray(X.y if y is None else y)
         code = codes_of(y, self.classes_)
+        seen, aligner = np.unique(code), copy.copy(self.aligner_).calibrate(X, y)
+        matrix = self._matrix_to(X, code, seen, aligner.roll_)
+        mixed, own, weights = _multiplied(X, matrix[None]), None, ALONE
+        with no_leakage_warning():
+            skill, of_aligner = (_skill(c.predict(x), y) for c, x in ((self.estimator_, mixed), (aligner, X)))
+        if has_probabilities(self):
+            share = 0.0
+            if len(seen) == len(self.classes_):
+                own = cast(Any, clone(self.estimator)).fit(mixed, y)
+                share = len(y) / overlap_in(X, self.overlap) / len(seen) / HELD
+            weights = np.array([skill**2, LABELLED * of_aligner**2, share])
+            weights = weights / weights.sum() if weights.any() else ALONE
         remember(self, X, more=True)
-        self.aligner_.calibrate(X, y)
-        logs, turn = self._rotated(X)
-        self.matrix_ = self._matrix_to(logs, code, np.unique(code)) @ turn
-        self.base_matrix_, self.calibrated_ = self.matrix_, True
+        self.matrix_ = self.base_matrix_ = matrix
+        self.weights_ = self.base_weights_ = weights
+        self.aligner_, self.own_, self.calibrated_, self.recognised_ = aligner, own, True, of_aligner
         return self
 
     def predict(self, X: Any) -> np.ndarray:
         """Return (window,) labels."""
         check_is_fitted(self, "means_")
+        if self.weights_[0] < 1:
+            return self.classes_[self.predict_proba(X).argmax(axis=1)]
         warn_of_leakage(self, X)
         with no_leakage_warning():
             return super().predict(_multiplied(X, self.matrix_[None]))
@@ -169,18 +209,30 @@ class Recentred(Adapter):
         check_is_fitted(self, "means_")
         warn_of_leakage(self, X)
         with no_leakage_warning():
-            return super().predict_proba(_multiplied(X, self.matrix_[None]))
+            mixed = _multiplied(X, self.matrix_[None])
+            return self.together(
+                [np.asarray(c.predict_proba(mixed if mixes else X)) for c, mixes in self.classifiers()]
+            )
 
-    def _rotated(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Return (window, channel, channel) logarithms of the covariances after the rotation that the aligner found, and the
-        matrix of this rotation."""
-        turn = self.turns_[self.aligner_.roll_]
-        return turn @ log_covariances(X) @ turn.T, turn
+    def classifiers(self) -> list[tuple[Any, bool]]:
+        """Return the fitted classifiers that decide, and whether the samples are multiplied by `matrix_` for them."""
+        found = [(self.estimator_, True), (self.aligner_, False), (self.own_, True)]
+        return [pair for pair, weight in zip(found, self.weights_) if weight > 0]
 
-    def _matrix_to(self, logs: np.ndarray, code: np.ndarray, seen: np.ndarray) -> np.ndarray:
-        """The matrix that gives the windows of the classes `seen` the mean covariance that these have in training."""
-        there = np.stack([logs[code == k].mean(axis=0) for k in seen])
-        return _matrix(self.means_[seen].mean(axis=0), there.mean(axis=0))
+    def together(self, proba: list[np.ndarray]) -> np.ndarray:
+        """Return the (window, class) probabilities of all `classifiers`, given those of each."""
+        if len(proba) == 1:
+            return proba[0]
+        return softmax(
+            np.average(np.log(np.add(proba, LEAST)), axis=0, weights=self.weights_[self.weights_ > 0]), axis=1
+        )
+
+    def _matrix_to(self, X: Any, code: np.ndarray, seen: np.ndarray, roll: int) -> np.ndarray:
+        """The matrix that rotates the channels of the windows and gives those of the classes `seen` the mean covariance that
+        these classes have in training."""
+        turn = self.turns_[roll]
+        there = _of_classes(turn @ log_covariances(X) @ turn.T, code, len(self.classes_))[seen]
+        return _matrix(self.means_[seen].mean(axis=0), there.mean(axis=0)) @ turn
 
 
 @METHODS.register
@@ -233,6 +285,12 @@ def _multiplied(X: Any, matrices: np.ndarray, group: np.ndarray | None = None) -
         object.__setattr__(mixed, "signal", signal)
         changed.append(mixed)
     return Windows(changed, X.table)
+
+
+def _skill(found: np.ndarray, y: np.ndarray) -> float:
+    """The accuracy beyond that of chance, as a share of what is possible; 0 for chance or less."""
+    by_chance = 1 / max(len(np.unique(y)), 2)
+    return max(float(np.mean(found == y)) - by_chance, 0.0) / (1 - by_chance)
 
 
 def _of_classes(logs: np.ndarray, code: np.ndarray, n_classes: int) -> np.ndarray:
