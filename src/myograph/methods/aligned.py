@@ -207,7 +207,14 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
         return None
 
     def forget(self) -> AlignedLDA:
-        """Return to the state that `fit` or `calibrate` left, as each call of `adapt` does first."""
+        """Return to the state that `fit` or `calibrate` left, as each call of `adapt` does first.
+
+        >>> from myograph.testing import make_windows
+        >>> windows = make_windows(n_sessions=2, n_classes=4)
+        >>> method = AlignedLDA().fit(monday := windows.where(session=1), monday.y)
+        >>> method.calibrate(tuesday := windows.where(session=2), tuesday.y).forget().adapted_
+        False
+        """
         check_is_fitted(self, "means_")
         self._decide_by(self.base_means_, self.base_covariance_, self.base_roll_)
         self.adapted_ = False
@@ -250,7 +257,15 @@ class AlignedLDA(ClassifierMixin, BaseEstimator):
         return self.of_vectors(self._vectors(X))
 
     def of_vectors(self, v: np.ndarray) -> np.ndarray:
-        """Return the (window, class) probabilities, given the (window, column) output of `features_`."""
+        """Return the (window, class) probabilities, given the (window, column) output of `features_`.
+
+        >>> from myograph.testing import make_windows
+        >>> windows = make_windows(n_sessions=2, n_classes=4)
+        >>> method = AlignedLDA().fit(monday := windows.where(session=1), monday.y)
+        >>> tuesday = windows.where(session=2)
+        >>> bool((method.of_vectors(method.features_.transform(tuesday)) == method.predict_proba(tuesday)).all())
+        True
+        """
         return softmax(self._turned(v, self.roll_) @ self.coef_.T + self.intercept_, axis=1)
 
     def predict(self, X: Any) -> np.ndarray:

@@ -215,12 +215,26 @@ class Recentred(Adapter):
             )
 
     def classifiers(self) -> list[tuple[Any, bool]]:
-        """Return the fitted classifiers that decide, and whether the samples are multiplied by `matrix_` for them."""
+        """Return the fitted classifiers that decide, and whether the samples are multiplied by `matrix_` for them.
+
+        >>> from myograph.methods import lda
+        >>> from myograph.testing import make_windows
+        >>> windows = make_windows(n_sessions=2, n_classes=4, n_channels=3)
+        >>> method = Recentred(lda()).fit(monday := windows.where(session=1), monday.y)
+        >>> len(method.classifiers()), len(method.calibrate(tuesday := windows.where(session=2), tuesday.y).classifiers())
+        (1, 3)
+        """
         found = [(self.estimator_, True), (self.aligner_, False), (self.own_, True)]
         return [pair for pair, weight in zip(found, self.weights_) if weight > 0]
 
     def together(self, proba: list[np.ndarray]) -> np.ndarray:
-        """Return the (window, class) probabilities of all `classifiers`, given those of each."""
+        """Return the (window, class) probabilities of all `classifiers`, given those of each.
+
+        >>> method = Recentred()
+        >>> method.weights_ = np.array([0.5, 0.0, 0.5])
+        >>> method.together([np.array([[0.9, 0.1]]), np.array([[0.5, 0.5]])]).round(2)
+        array([[0.75, 0.25]])
+        """
         if len(proba) == 1:
             return proba[0]
         return softmax(
