@@ -137,12 +137,12 @@ def shrunk_discriminant(v: np.ndarray, code: np.ndarray) -> FastLDA:
 
 
 def class_means(v: np.ndarray, code: np.ndarray, n_classes: int) -> np.ndarray:
-    """Return the (class, column) means; NaN for a class without windows.
+    """Return the (class, ...) means of the (window, ...) values; NaN for a class without windows.
 
     >>> class_means(np.array([[0.0], [2.0]]), np.array([1, 1]), n_classes=2).ravel().tolist()
     [nan, 1.0]
     """
-    nothing = np.full(v.shape[1], np.nan)
+    nothing = np.full(v.shape[1:], np.nan)
     return np.stack([v[code == k].mean(axis=0) if (code == k).any() else nothing for k in range(n_classes)])
 
 

@@ -15,6 +15,7 @@ from myograph._common.seen import no_leakage_warning, remember, warn_of_leakage
 from myograph.errors import ConfigError
 from myograph.features.channels import shrunk_covariance, symmetric_function, symmetric_log
 from myograph.methods._adapter import Adapter, has_probabilities
+from myograph.methods._discriminant import class_means
 from myograph.methods._rolls import common_layout, rolls_of
 from myograph.methods._sameness import Sameness
 from myograph.methods._target import codes_of, groups_of, not_adapted, overlap_in, too_few_classes
@@ -121,7 +122,7 @@ class Recentred(Adapter):
         turned = X
         if len(turn) > 1:
             means = np.stack(
-                [_of_classes(logs[session == s], code[session == s], len(classes)) for s in range(len(turn))]
+                [class_means(logs[session == s], code[session == s], len(classes)) for s in range(len(turn))]
             )
             means = turn[:, None] @ means @ turn[:, None].transpose(0, 1, 3, 2)  # (session, class, channel, channel)
             centre, seen = np.nanmean(means, axis=0), np.isfinite(means[..., 0, 0])
@@ -131,7 +132,7 @@ class Recentred(Adapter):
         with no_leakage_warning():
             super().fit(turned, y)
         remember(self, X)
-        self.means_ = _of_classes(logs, code, len(classes))
+        self.means_ = class_means(logs, code, len(classes))
         self.sameness_ = Sameness.of(X, y)
         self.n_people_ = int(person.max()) + 1
         self.matrix_ = self.base_matrix_ = np.eye(logs.shape[1])
@@ -145,9 +146,10 @@ class Recentred(Adapter):
         self.matrix_, self.weights_ = self.base_matrix_, self.base_weights_
         known, aligner = self.n_people_ == 1 or self.calibrated_, copy.copy(self.aligner_.forget())
         with no_leakage_warning():  # these windows are used to learn, not scored
-            why = None if known else self.sameness_.one_movement(X)
             if self.recognised_ < RECOGNISED:
                 why = "the AlignedLDA that recognises the classes does not recognise those of the labelled windows"
+            else:
+                why = None if known else self.sameness_.one_movement(X)
             if why := why or aligner.learn_from(X):
                 not_adapted(why)
                 return self
@@ -179,13 +181,12 @@ class Recentred(Adapter):
         seen, aligner = np.unique(code), copy.copy(self.aligner_).calibrate(X, y)
         matrix = self._matrix_to(X, code, seen, aligner.roll_)
         mixed, own, weights = _multiplied(X, matrix[None]), None, ALONE
-        with no_leakage_warning():
+        with no_leakage_warning():  # these windows are used to learn, not scored
             skill, of_aligner = (_skill(c.predict(x), y) for c, x in ((self.estimator_, mixed), (aligner, X)))
-        if has_probabilities(self):
-            share = 0.0
-            if len(seen) == len(self.classes_):
+            if has_probabilities(self) and len(seen) == len(self.classes_):
                 own = cast(Any, clone(self.estimator)).fit(mixed, y)
-                share = len(y) / overlap_in(X, self.overlap) / len(seen) / HELD
+        if has_probabilities(self):
+            share = 0.0 if own is None else len(y) / overlap_in(X, self.overlap) / len(seen) / HELD
             weights = np.array([skill**2, LABELLED * of_aligner**2, share])
             weights = weights / weights.sum() if weights.any() else ALONE
         remember(self, X, more=True)
@@ -245,7 +246,7 @@ class Recentred(Adapter):
         """The matrix that rotates the channels of the windows and gives those of the classes `seen` the mean covariance that
         these classes have in training."""
         turn = self.turns_[roll]
-        there = _of_classes(turn @ log_covariances(X) @ turn.T, code, len(self.classes_))[seen]
+        there = class_means(turn @ log_covariances(X) @ turn.T, code, len(self.classes_))[seen]
         return _matrix(self.means_[seen].mean(axis=0), there.mean(axis=0)) @ turn
 
 
@@ -305,14 +306,6 @@ def _skill(found: np.ndarray, y: np.ndarray) -> float:
     """The accuracy beyond that of chance, as a share of what is possible; 0 for chance or less."""
     by_chance = 1 / max(len(np.unique(y)), 2)
     return max(float(np.mean(found == y)) - by_chance, 0.0) / (1 - by_chance)
-
-
-def _of_classes(logs: np.ndarray, code: np.ndarray, n_classes: int) -> np.ndarray:
-    """The (class, channel, channel) mean of each class; NaN if it is missing."""
-    means = np.full((n_classes, *logs.shape[1:]), np.nan)
-    for k in np.unique(code):
-        means[k] = logs[code == k].mean(axis=0)
-    return means
 
 
 def _matrix(to: np.ndarray, of: np.ndarray) -> np.ndarray:
